@@ -1,0 +1,1 @@
+"""Pipelines: wiring only. Each `*_pipeline.py` is compiled to `compiled/*.yaml`."""

@@ -1,0 +1,1 @@
+"""The vendor side of the ports."""

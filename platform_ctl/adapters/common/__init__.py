@@ -1,0 +1,1 @@
+"""Vendor glue that both targets share."""

@@ -1,0 +1,86 @@
+"""The one SQLite database of a home: runs, approvals, ledger, history.
+
+WAL, so that readers never block the orchestrator. The schema is the sequence
+of ``migrations/NNN_*.sql``; ``PRAGMA user_version`` holds the last one applied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from platform_ctl.errors import DiskFull, HomeTooNew
+
+BUSY_TIMEOUT_S = 30.0
+
+
+def connect(database: Path) -> sqlite3.Connection:
+    """Open the database, creating and migrating it as needed.
+
+    Autocommit; use ``transaction`` for more than one statement. Rows are
+    ``sqlite3.Row``. Raises HomeTooNew when a newer platform wrote the home.
+    """
+    if not database.exists():
+        database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    db = sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    db.row_factory = sqlite3.Row
+    db.execute("PRAGMA foreign_keys=ON")
+    db.execute("PRAGMA synchronous=NORMAL")
+    _migrate(db, database)
+    return db
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All or nothing; takes the write lock at once so that it never deadlocks."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    try:
+        db.execute("COMMIT")
+    except sqlite3.OperationalError as exc:
+        db.execute("ROLLBACK")
+        raise DiskFull(f"the record could not be written: {exc}", fix="df -h") from exc
+
+
+def _migrations() -> list[tuple[int, str]]:
+    folder = resources.files(__package__) / "migrations"
+    scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return [(int(f.name.split("_")[0]), f.read_text(encoding="utf-8")) for f in scripts]
+
+
+def _migrate(db: sqlite3.Connection, database: Path) -> None:
+    have = db.execute("PRAGMA user_version").fetchone()[0]
+    steps = _migrations()
+    newest = steps[-1][0] if steps else 0
+    if have == newest:
+        return
+    if have > newest:
+        raise HomeTooNew(
+            f"this home has schema {have}; this platform knows up to {newest}",
+            where=str(database),
+            fix="git pull && make setup",
+        )
+    db.execute("PRAGMA journal_mode=WAL")
+    with transaction(db):
+        have = db.execute("PRAGMA user_version").fetchone()[0]
+        for number, script in steps:
+            if number > have:
+                for statement in _statements(script):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version={number}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

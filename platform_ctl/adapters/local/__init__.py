@@ -1,0 +1,1 @@
+"""This machine: no cluster, nothing but Python."""

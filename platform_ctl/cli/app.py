@@ -1,0 +1,142 @@
+"""Entry point: lazy groups, global flags, and the four lines of an error.
+
+Groups are imported when they are called, so that ``--help`` costs what click
+costs. This is the only place that catches every exception.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from platform_ctl import __version__
+from platform_ctl.errors import PlatformError
+
+GROUPS: dict[str, str] = {
+    "doctor": "Check what is installed, ports, disk and leftovers.",
+    "config": "Show the settings and where each value comes from.",
+    "data": "Ingest, show and audit the recipe's data.",
+    "pipeline": "List, compile and run pipelines.",
+    "run": "List, show, resume, cancel and explain runs.",
+    "cache": "Explain, verify and prune the step cache.",
+    "experiment": "Run and show Katib Experiments.",
+    "model": "List, show and use registered models.",
+    "approval": "List, show and decide approval requests.",
+    "release": "Show, continue, abort or roll back a canary.",
+    "service": "List, start and stop InferenceServices.",
+}
+"""Command -> help. ``platform_ctl/cli/<command>.py`` holds ``command``."""
+
+
+class LazyGroup(click.Group):
+    """Lists its commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(GROUPS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in GROUPS:
+            return None
+        return importlib.import_module(f"platform_ctl.cli.{name}").command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in GROUPS:
+            raise click.UsageError(_no_such_command(args[0]), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(GROUPS.items()))
+
+
+def _no_such_command(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, GROUPS, n=1)
+    return f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="platform-ctl")
+@click.option(
+    "--home", metavar="DIR", help="Where state lives (default: PLATFORM_HOME or .platform)."
+)
+@click.option("--target", type=click.Choice(["local", "kubernetes"]), help="Where to run.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def cli(ctx: click.Context, home: str | None, target: str | None, debug: bool) -> None:
+    """Train, register and deploy models: one pipeline, on a laptop or on Kubeflow."""
+    ctx.obj = {"home": home, "target": target, "debug": debug}
+
+
+def load_settings(ctx: click.Context) -> Any:
+    """The Settings of this call, from the cascade; loaded once and kept on the context."""
+    root = ctx.find_root()
+    if "settings" not in root.obj:
+        from platform_ctl import settings
+
+        flags = {k: root.obj.get(k) for k in ("home", "target")}
+        root.obj["settings"] = settings.load(cwd=Path.cwd(), env=os.environ, flags=flags).settings
+    return root.obj["settings"]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with the code that spec's table gives."""
+    run_command(cli, argv, prog="platform-ctl")
+
+
+def run_command(command: click.Command, argv: list[str] | None, *, prog: str) -> None:
+    """Call ``command`` and turn whatever happens into an exit code and short lines on stderr."""
+    words = sys.argv[1:] if argv is None else argv
+    wants_json = "json" in words
+    debug = "--debug" in words
+    try:
+        code = command.main(args=argv, prog_name=prog, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except PlatformError as exc:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        print_error(exc, as_json=wants_json)
+        sys.exit(exc.exit_code)
+    except Exception as exc:  # noqa: BLE001 - the one place: a bug gets an id and a hint, too
+        if debug:
+            raise
+        bug = PlatformError(
+            f"{type(exc).__name__}: {exc}",
+            where=" ".join([prog, *words]),
+            fix="run it again with --debug and report the traceback",
+        )
+        print_error(bug, as_json=wants_json)
+        sys.exit(bug.exit_code)
+
+
+def print_error(exc: PlatformError, *, as_json: bool = False) -> None:
+    """Four lines on stderr, or one JSON object there when the caller reads JSON."""
+    if as_json:
+        click.echo(json.dumps({"error": exc.as_dict()}), err=True)
+        return
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(f"{exc.what} ({exc.id})", err=True)
+    for label, text in (("where", exc.where), ("fix", exc.fix), ("see", exc.runbook)):
+        if text:
+            click.echo(f"{label + ':':<7}{text}", err=True)

@@ -1,0 +1,36 @@
+"""``platform-ctl config``: the settings and where each comes from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from platform_ctl.cli import render
+
+
+@click.group(help="Show the settings and where each value comes from.")
+def command() -> None:
+    pass
+
+
+@command.command()
+@click.option("--origin", is_flag=True, help="Also say where each value was set.")
+@render.output_option
+@click.pass_context
+def show(ctx: click.Context, origin: bool, output: str) -> None:
+    """Print every setting, after the whole cascade."""
+    import msgspec
+
+    from platform_ctl import settings as cascade
+
+    flags = {k: ctx.find_root().obj.get(k) for k in ("home", "target")}
+    loaded = cascade.load(cwd=Path.cwd(), env=os.environ, flags=flags)
+    flat = cascade.flatten(msgspec.to_builtins(loaded.settings))
+    rows = [(key, flat.get(key, ""), loaded.origin[key]) for key in loaded.origin]
+    if output == "json":
+        render.print_json({k: {"value": v, "origin": o} for k, v, o in rows})
+        return
+    columns = ["setting", "value", "origin"] if origin else ["setting", "value"]
+    render.print_table(columns, [r[: len(columns)] for r in rows])

@@ -1,0 +1,231 @@
+"""Every error the platform raises on purpose: one root, immutable ids, exit codes.
+
+A family fixes the exit code, a leaf the id and the runbook. Ids are never
+reused: a retired class stays, marked as retired. Exit codes (spec):
+0 ok, 1 the answer is "no" (not an exception), 2 usage or configuration,
+3 a precondition is missing, 4 target unavailable, 5 a workload failed,
+6 unsupported on this target, 70 a bug, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PlatformError(Exception):
+    """Root. ``what`` happened, ``where``, and the command that fixes it.
+
+    Renders as four lines on stderr (``cli/app.py``); never as a traceback.
+    """
+
+    id: ClassVar[str] = "err-internal"
+    exit_code: ClassVar[int] = 70
+    retryable: ClassVar[bool] = False
+    runbook: ClassVar[str] = "runbooks/errors/internal.md"
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __reduce__(self):
+        return (_rebuild, (type(self), self.what, self.where, self.fix))
+
+    def as_dict(self) -> dict[str, str]:
+        return {
+            "id": self.id,
+            "what": self.what,
+            "where": self.where,
+            "fix": self.fix,
+            "see": self.runbook,
+        }
+
+
+def _rebuild(cls: type[PlatformError], what: str, where: str, fix: str) -> PlatformError:
+    return cls(what, where=where, fix=fix)
+
+
+# ---- families -----------------------------------------------------------
+
+
+class UsageError(PlatformError):
+    """The words of the command are wrong."""
+
+    id = "err-usage"
+    exit_code = 2
+    runbook = "runbooks/errors/usage.md"
+
+
+class ConfigError(PlatformError):
+    """A setting, a recipe or a pipeline file is wrong."""
+
+    id = "err-config"
+    exit_code = 2
+    runbook = "runbooks/errors/config.md"
+
+
+class PreconditionMissing(PlatformError):
+    """Something that had to exist before does not."""
+
+    id = "err-precondition"
+    exit_code = 3
+    runbook = "runbooks/errors/precondition.md"
+
+
+class TargetUnavailable(PlatformError):
+    """The target cannot be reached or has no room."""
+
+    id = "err-target-unavailable"
+    exit_code = 4
+    retryable = True
+    runbook = "runbooks/errors/target.md"
+
+
+class WorkloadFailed(PlatformError):
+    """A run, a trial or a rollout ended badly."""
+
+    id = "err-workload-failed"
+    exit_code = 5
+    runbook = "runbooks/errors/workload.md"
+
+
+class Unsupported(PlatformError):
+    """This target cannot do it; said before anything ran."""
+
+    id = "err-unsupported"
+    exit_code = 6
+    runbook = "runbooks/errors/unsupported.md"
+
+
+# ---- leaves -------------------------------------------------------------
+
+
+class UnknownName(UsageError):
+    """No run, pipeline, model, task … of that name; the fix names near misses."""
+
+    id = "err-unknown-name"
+
+
+class BadParameter(UsageError):
+    """A pipeline parameter is unknown, missing or of the wrong type."""
+
+    id = "err-bad-parameter"
+
+
+class UnknownSetting(ConfigError):
+    id = "err-unknown-setting"
+
+
+class StaleCompiledPipeline(ConfigError):
+    """The committed IR is not what the pipeline's source compiles to."""
+
+    id = "err-stale-ir"
+
+
+class NotPortable(ConfigError):
+    """The IR would behave differently on the two targets."""
+
+    id = "err-not-portable"
+
+
+class BadPipelineFile(ConfigError):
+    """Not KFP v2 IR, or IR that is malformed or malicious."""
+
+    id = "err-bad-ir"
+
+
+class BadExperiment(ConfigError):
+    """Not a Katib v1beta1 Experiment that can be run."""
+
+    id = "err-bad-experiment"
+
+
+class HomeTooNew(ConfigError):
+    """The home was written by a newer version of the platform."""
+
+    id = "err-home-too-new"
+
+
+class MissingTable(PreconditionMissing):
+    id = "err-no-table"
+
+
+class TooLittleHistory(PreconditionMissing):
+    """Not enough labelled weeks to train, validate and test."""
+
+    id = "err-too-little-history"
+
+
+class NotARepository(PreconditionMissing):
+    """A path given to ``data ingest --git`` is not a usable git clone."""
+
+    id = "err-not-a-repository"
+
+
+class MissingProgram(PreconditionMissing):
+    """A program this command needs (git) is not on PATH."""
+
+    id = "err-missing-program"
+
+
+class MissingExtra(PreconditionMissing):
+    """A Python package of an optional extra is not installed."""
+
+    id = "err-missing-extra"
+
+
+class NoSuchModel(PreconditionMissing):
+    id = "err-no-such-model"
+
+
+class ApprovalMissing(PreconditionMissing):
+    """The release has no valid approval: none, void, rejected or expired."""
+
+    id = "err-approval-missing"
+
+
+class DiskFull(TargetUnavailable):
+    id = "err-disk-full"
+
+
+class PortInUse(TargetUnavailable):
+    id = "err-port-in-use"
+
+
+class ServiceUnavailable(TargetUnavailable):
+    """An InferenceService does not answer."""
+
+    id = "err-service-unavailable"
+
+
+class HomeBusy(TargetUnavailable):
+    """Another process holds the lock that this command needs."""
+
+    id = "err-home-busy"
+
+
+class StepFailed(WorkloadFailed):
+    id = "err-step-failed"
+
+
+class SearchFailed(WorkloadFailed):
+    """The hyperparameter search ended without a usable trial."""
+
+    id = "err-search-failed"
+
+
+class EvidenceMismatch(WorkloadFailed):
+    """A digest does not match what was approved or recorded."""
+
+    id = "err-evidence-mismatch"
+
+
+class UnsupportedInPipeline(Unsupported):
+    """The IR asks for something this target does not have."""
+
+    id = "err-unsupported-ir"
+
+
+class UnsupportedAlgorithm(Unsupported):
+    id = "err-unsupported-algorithm"

@@ -1,0 +1,1 @@
+"""One verb a file; ports come in as arguments."""

@@ -1,0 +1,1 @@
+"""What an operation needs from the outside, as Protocols: one capability a file."""

@@ -1,0 +1,243 @@
+"""One frozen Settings; one visible cascade.
+
+Lowest to highest: defaults in this file, ``platform-ctl.toml`` in the project
+root, ``PLATFORM_CTL_*`` in the environment (``PLATFORM_HOME`` for the home),
+flags. ``load`` takes the environment as an argument: nothing here looks it up.
+Secrets are references (``env:NAME``, ``file:PATH``), never values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from platform_ctl.errors import ConfigError, UnknownSetting
+
+TOML_NAME = "platform-ctl.toml"
+ENV_PREFIX = "PLATFORM_CTL_"
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of settings: unknown keys are errors."""
+
+
+class ApprovalSettings(Section):
+    approvers: list[str] = []
+    """Who may approve; empty: the local single-user profile, where the local user may."""
+    self_approval: bool = True
+    """Whether who requested may approve. True only makes sense on a laptop."""
+    second_person: bool = False
+    expires_h: float = 72.0
+
+
+class ServingSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = 0
+    """Port of an InferenceService; 0 picks a free one at the first start and keeps it."""
+    ready_timeout_s: float = 60.0
+
+
+class NotifySettings(Section):
+    ntfy_url: str = ""
+    """Topic URL; the token, if any, is a reference in ``ntfy_token``."""
+    ntfy_token: str = ""
+    webhook_url: str = ""
+
+
+class LineageSettings(Section):
+    config_file: str = ""
+    """OpenLineage's own configuration file; empty: events are written to the home."""
+    namespace: str = "platform"
+
+
+class Settings(Section):
+    target: Literal["local", "kubernetes"] = "local"
+    home: str = ".platform"
+    recipes_package: str = "recipes"
+    pipelines_package: str = "pipelines"
+    mlflow_tracking_uri: str = ""
+    """Empty: SQLite in the home."""
+    iceberg_catalog: dict[str, str] = {}
+    """pyiceberg catalog properties; empty: a SQLite catalog in the home."""
+    max_parallel_tasks: int = 0
+    """0: one for each core."""
+    money_per_cpu_hour: float = 0.05
+    approval: ApprovalSettings = ApprovalSettings()
+    serving: ServingSettings = ServingSettings()
+    notify: NotifySettings = NotifySettings()
+    lineage: LineageSettings = LineageSettings()
+    project_root: str = "."
+
+    @property
+    def layout(self) -> HomeLayout:
+        return HomeLayout(Path(self.home))
+
+
+@dataclass(frozen=True)
+class HomeLayout:
+    """Where things are under PLATFORM_HOME. Paths only: nothing is created here."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "platform.db"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def iceberg(self) -> Path:
+        return self.root / "iceberg"
+
+    @property
+    def feast(self) -> Path:
+        return self.root / "feast"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.root / "mlflow"
+
+    @property
+    def golden(self) -> Path:
+        return self.root / "golden"
+
+    @property
+    def services(self) -> Path:
+        return self.root / "services"
+
+    @property
+    def lineage(self) -> Path:
+        return self.root / "lineage"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings and where each value came from (``section.key`` -> origin)."""
+
+    settings: Settings
+    origin: Mapping[str, str]
+
+
+def find_project_root(start: Path) -> Path:
+    """The nearest folder at or above ``start`` that holds platform-ctl.toml, else ``start``."""
+    for folder in (start, *start.parents):
+        if (folder / TOML_NAME).is_file():
+            return folder
+    return start
+
+
+def load(*, cwd: Path, env: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Loaded:
+    """Walk the cascade once.
+
+    ``flags`` uses dotted keys (``serving.port``). Raises UnknownSetting for a
+    key nobody knows (with the nearest one) and ConfigError for a wrong type.
+    """
+    root = find_project_root(cwd)
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+
+    def put(layer: Mapping[str, Any], source: str) -> None:
+        for key, value in layer.items():
+            _check_known(key, source)
+            values[key] = value
+            origin[key] = source
+
+    toml_path = root / TOML_NAME
+    if toml_path.is_file():
+        put(flatten(_read_toml(toml_path)), TOML_NAME)
+    put(_from_env(env), "environment")
+    put({k: v for k, v in (flags or {}).items() if v is not None}, "flag")
+
+    nested = _nest(values)
+    try:
+        settings = msgspec.convert(nested, Settings, strict=False)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(
+            f"a setting has the wrong type: {exc}",
+            where=str(toml_path),
+            fix="platform-ctl config show --origin",
+        ) from exc
+    home = Path(settings.home)
+    settings = msgspec.structs.replace(
+        settings,
+        home=str(home if home.is_absolute() else (root / home).resolve()),
+        project_root=str(root.resolve()),
+    )
+    return Loaded(settings, {key: origin.get(key, "default") for key in known_keys()})
+
+
+def known_keys() -> list[str]:
+    """Every dotted key, in the order of the class."""
+    return [k for k in flatten(msgspec.to_builtins(Settings())) if k != "project_root"] + [
+        "iceberg_catalog"
+    ]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(
+            f"{path.name} is not valid TOML: {exc}", where=str(path), fix=f"edit {path}"
+        ) from exc
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, str]:
+    known = {ENV_PREFIX + k.replace(".", "__").upper(): k for k in known_keys()}
+    found = {known.get(k, k): v for k, v in env.items() if k.startswith(ENV_PREFIX)}
+    if env.get("PLATFORM_HOME"):
+        found["home"] = env["PLATFORM_HOME"]
+    return found
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, Mapping) and dotted != "iceberg_catalog":
+            flat.update(flatten(value, f"{dotted}."))
+        else:
+            flat[dotted] = value
+    return flat
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for dotted, value in flat.items():
+        *parents, leaf = dotted.split(".")
+        node = tree
+        for part in parents:
+            node = node.setdefault(part, {})
+        node[leaf] = value
+    return tree
+
+
+def _check_known(key: str, source: str) -> None:
+    keys = known_keys()
+    if key in keys:
+        return
+    near = difflib.get_close_matches(key, keys, n=1)
+    hint = f"did you mean {near[0]}?" if near else "platform-ctl config show lists them"
+    raise UnknownSetting(
+        f"unknown setting {key!r}; {hint}", where=source, fix="platform-ctl config show --origin"
+    )

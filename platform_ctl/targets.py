@@ -1,0 +1,70 @@
+"""Composition root: Settings -> the adapters of a target. The only file that imports adapters.
+
+Each function imports what it builds when it is called, so that a command pays
+only for the capability it uses.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform_ctl.domain.recipe import DataAccess, Recipe
+from platform_ctl.errors import Unsupported
+from platform_ctl.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def current_settings() -> Settings:
+    """The Settings of this process, for code that runs inside a step."""
+    from platform_ctl.settings import load
+
+    return load(cwd=Path.cwd(), env=os.environ).settings
+
+
+def state(settings: Settings) -> sqlite3.Connection:
+    """The home's database, migrated."""
+    from platform_ctl.adapters.common.state import connect
+
+    return connect(settings.layout.database)
+
+
+def data_access(settings: Settings) -> DataAccess:
+    """Where the recipe's data lives on this target."""
+    layout = settings.layout
+    catalog = dict(settings.iceberg_catalog) or {
+        "name": "local",
+        "type": "sql",
+        "uri": f"sqlite:///{layout.iceberg}/catalog.db",
+        "warehouse": f"file://{layout.iceberg}/warehouse",
+    }
+    return DataAccess(
+        catalog=catalog,
+        feast_dir=layout.feast,
+        golden_dir=layout.golden,
+        pseudonym_key_file=layout.secrets / "author-key",
+        lock_dir=layout.locks,
+    )
+
+
+def recipes(settings: Settings) -> dict[str, Recipe]:
+    """Every recipe of the project, by name: folders that hold a recipe.py."""
+    import importlib
+
+    package = importlib.import_module(settings.recipes_package)
+    names = sorted(
+        p.parent.name for root in package.__path__ for p in Path(root).glob("*/recipe.py")
+    )
+    return {n: importlib.import_module(f"{package.__name__}.{n}.recipe").RECIPE for n in names}
+
+
+def _require_local(settings: Settings, capability: str) -> None:
+    if settings.target != "local":
+        raise Unsupported(
+            f"the {settings.target} target has no {capability} yet",
+            where=f"target {settings.target}",
+            fix=f"platform-ctl --target local … or see docs/architecture.md ({capability})",
+        )

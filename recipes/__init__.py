@@ -1,0 +1,1 @@
+"""Problem code: one folder a use case; read its recipe.py first."""

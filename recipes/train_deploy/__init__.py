@@ -1,0 +1,1 @@
+"""Predict how many commits each repository gets next week."""
