@@ -118,7 +118,7 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
             traceback.print_exc()
         print_error(exc, as_json=wants_json)
         sys.exit(exc.exit_code)
-    except Exception as exc:  # noqa: BLE001 - the one place: a bug gets an id and a hint, too
+    except Exception as exc:
         if debug:
             raise
         bug = PlatformError(
