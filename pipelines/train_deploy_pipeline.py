@@ -1,0 +1,45 @@
+"""``train-deploy``: from commits in Iceberg to a model in Staging and a request for approval."""
+
+from kfp import dsl
+
+from pipelines import components as step
+
+
+@dsl.pipeline(
+    name="train-deploy",
+    description="Resolve, extract, tune, train, evaluate, gate, register as Staging, ask a human.",
+)
+def train_deploy(max_trials: int = 20, epochs: int = 30, num_workers: int = 2, seed: int = 0):
+    """Parameters: trials of the search, epochs and DDP workers of the final fit, seed of both."""
+    resolved = step.resolve().set_caching_options(False)
+    extracted = step.extract(
+        snapshot_id=resolved.outputs["snapshot_id"],
+        as_of=resolved.outputs["as_of"],
+        golden_digest=resolved.outputs["golden_digest"],
+    )
+    rows = extracted.outputs["rows"]
+    tuned = step.tune(rows=rows, max_trials=max_trials, seed=seed)
+    trained = step.train(
+        rows=rows,
+        parameters=tuned.outputs["parameters"],
+        epochs=epochs,
+        num_workers=num_workers,
+        seed=seed,
+    )
+    evaluated = step.evaluate(
+        model=trained.outputs["model"], rows=rows, champion=resolved.outputs["champion"]
+    )
+    gated = step.gate(evaluation=evaluated.outputs["evaluation"])
+    with dsl.If(gated.outputs["verdict"] == "successful", name="gate-passed"):
+        registered = step.register(
+            model=trained.outputs["model"],
+            evaluation=evaluated.outputs["evaluation"],
+            decision=gated.outputs["decision"],
+            search=tuned.outputs["search"],
+            snapshot_id=resolved.outputs["snapshot_id"],
+            golden_digest=resolved.outputs["golden_digest"],
+            feature_service=extracted.outputs["feature_service"],
+        ).set_caching_options(False)
+        step.request_approval(
+            version=registered.outputs["version"], champion=resolved.outputs["champion"]
+        ).set_caching_options(False)
