@@ -163,6 +163,12 @@ class NotARepository(PreconditionMissing):
     id = "err-not-a-repository"
 
 
+class ShallowClone(PreconditionMissing):
+    """A clone given to ``data ingest --git`` lacks its older history."""
+
+    id = "err-shallow-clone"
+
+
 class MissingProgram(PreconditionMissing):
     """A program this command needs (git) is not on PATH."""
 
@@ -185,8 +191,20 @@ class ApprovalMissing(PreconditionMissing):
     id = "err-approval-missing"
 
 
+class ChampionNotComparable(PreconditionMissing):
+    """The champion in production needs features that these rows do not have."""
+
+    id = "err-champion-not-comparable"
+
+
 class DiskFull(TargetUnavailable):
     id = "err-disk-full"
+
+
+class RayUnavailable(TargetUnavailable):
+    """The run's Ray does not start or does not answer."""
+
+    id = "err-ray-unavailable"
 
 
 class PortInUse(TargetUnavailable):
@@ -213,6 +231,12 @@ class SearchFailed(WorkloadFailed):
     """The hyperparameter search ended without a usable trial."""
 
     id = "err-search-failed"
+
+
+class GoldenSetTampered(WorkloadFailed):
+    """The golden set's file is not the one that was pinned."""
+
+    id = "err-golden-tampered"
 
 
 class EvidenceMismatch(WorkloadFailed):

@@ -17,6 +17,8 @@ from platform_ctl.settings import Settings
 if TYPE_CHECKING:
     import sqlite3
 
+    from platform_ctl.ports.training import Training
+
 
 def current_settings() -> Settings:
     """The Settings of this process, for code that runs inside a step."""
@@ -59,6 +61,17 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         p.parent.name for root in package.__path__ for p in Path(root).glob("*/recipe.py")
     )
     return {n: importlib.import_module(f"{package.__name__}.{n}.recipe").RECIPE for n in names}
+
+
+def training(settings: Settings) -> Training:
+    """Ray for the steps of this run; outside a run (notebook, test), a private one."""
+    _require_local(settings, "training")
+    from platform_ctl.adapters.local.training import LocalTraining
+
+    run_dir, pid = os.environ.get("PLATFORM_RUN_DIR"), os.environ.get("PLATFORM_RUN_PID")
+    if not run_dir or not pid:
+        return LocalTraining()
+    return LocalTraining(run_dir=Path(run_dir), run_pid=int(pid))
 
 
 def _require_local(settings: Settings, capability: str) -> None:

@@ -1,0 +1,93 @@
+"""The extracted rows as arrays: the one reader of the parquet file that ``extract`` writes.
+
+One line for each repository and week. pyarrow and numpy only: trials, training
+and evaluation all start with this import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TRAIN, VALIDATION, GOLDEN, RECENT = "train", "validation", "golden", "recent"
+GOLDEN_DIGEST_KEY = b"golden_digest"
+"""Metadata key of the parquet file."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns of equal length n; ``features`` is (n, f), float32, in the order asked for."""
+
+    repo: np.ndarray
+    event_timestamp: np.ndarray
+    """datetime64[us], UTC: the Monday 00:00 at which the row is asked."""
+    split: np.ndarray
+    label: np.ndarray
+    """Commits in the seven days from event_timestamp on."""
+    naive_last_week: np.ndarray
+    naive_mean_4w: np.ndarray
+    scale: np.ndarray
+    """The repository's own training-period error of last-week forecasts, > 0."""
+    dormant: np.ndarray
+    history_weeks: np.ndarray
+    feature_names: tuple[str, ...]
+    features: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def where(self, mask: np.ndarray) -> Rows:
+        """The rows for which ``mask`` (n,) is true."""
+        columns = {name: getattr(self, name)[mask] for name in _COLUMNS}
+        return Rows(feature_names=self.feature_names, features=self.features[mask], **columns)
+
+    def of(self, *splits: str) -> Rows:
+        return self.where(np.isin(self.split, splits))
+
+
+_COLUMNS = (
+    "repo",
+    "event_timestamp",
+    "split",
+    "label",
+    "naive_last_week",
+    "naive_mean_4w",
+    "scale",
+    "dormant",
+    "history_weeks",
+)
+
+
+def read(path: str | Path, features: Sequence[str]) -> Rows:
+    """Read the columns of ``features`` and the bookkeeping of every row.
+
+    Raises ValueError naming the column that is missing, and for a scale that is
+    not positive (a MASE would be infinite).
+    """
+    present = set(pq.read_schema(path).names)
+    missing = [name for name in (*_COLUMNS, *features) if name not in present]
+    if missing:
+        raise ValueError(f"{path} has no column {missing[0]!r}")
+    table = pq.read_table(path, columns=[*_COLUMNS, *features])
+    columns = {name: _numpy(table[name]) for name in _COLUMNS}
+    if not (columns["scale"] > 0).all():
+        raise ValueError(f"{path}: scale must be positive in every row")
+    matrix = np.column_stack([_numpy(table[name]).astype(np.float32) for name in features])
+    return Rows(feature_names=tuple(features), features=np.ascontiguousarray(matrix), **columns)
+
+
+def golden_digest(path: str | Path) -> str:
+    """The digest of the golden set that ``extract`` froze these rows for; "" when unknown."""
+    return (pq.read_schema(path).metadata or {}).get(GOLDEN_DIGEST_KEY, b"").decode()
+
+
+def _numpy(column: pa.ChunkedArray) -> np.ndarray:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us"))
+    values = column.to_numpy()
+    return values.astype(str) if values.dtype == object else values

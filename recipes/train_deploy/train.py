@@ -1,0 +1,278 @@
+"""Training: one optimisation loop for a trial, for the command line and for Ray Train.
+
+``run_trial`` is one Katib trial (one thread, no Ray). ``fit`` is the final
+training: the same loop, data-parallel through Ray Train's TorchTrainer (DDP
+over gloo). Both start from the same seed and see the same batches in the same
+order, so that a worker count changes the speed and, but for rounding, not the
+model. Weights learn from split ``train`` only; ``validation`` is held out and
+``golden`` is never read here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from platform_ctl.errors import BadParameter, TooLittleHistory
+from recipes.train_deploy import model, rows
+from recipes.train_deploy.features import FEATURE_NAMES
+
+MIN_TRAIN_ROWS = 64
+WEIGHT_DECAY = 1e-2
+MAX_GRADIENT_NORM = 1.0
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises; it then falls to zero as a cosine."""
+
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a trial may choose; Katib passes every value as text."""
+
+    learning_rate: float = 3e-3
+    batch_size: int = 128
+    epochs: int = 10
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, params: Mapping[str, Any]) -> Hyperparameters:
+        """Raises BadParameter for an unknown name, or a value out of range."""
+        kinds = {"learning_rate": float, "batch_size": int, "epochs": int, "seed": int}
+        values: dict[str, Any] = {}
+        for name, value in params.items():
+            if name not in kinds:
+                raise BadParameter(
+                    f"training has no parameter {name!r}",
+                    where="recipes/train_deploy/train.py",
+                    fix=f"use {', '.join(kinds)}",
+                )
+            try:
+                values[name] = kinds[name](value)
+            except (TypeError, ValueError) as exc:
+                raise _bad_value(name, value) from exc
+            if not (values[name] > 0 or name == "seed") or not math.isfinite(values[name]):
+                raise _bad_value(name, value)
+        return cls(**values)
+
+
+def _bad_value(name: str, value: object) -> BadParameter:
+    return BadParameter(
+        f"{name}={value!r} is not a positive number",
+        where="recipes/train_deploy/train.py",
+        fix="platform-ctl pipeline run train-deploy --help",
+    )
+
+
+def run_trial(
+    params: Mapping[str, Any], rows_path: str, report: Report | None = None
+) -> dict[str, float]:
+    """Train once in this process, in one thread; score on the validation split.
+
+    ``report`` gets {"epoch", "val_mase", "val_mae", "train_loss"} after each epoch
+    and may raise to stop the trial. Returns the last epoch's figures. Raises
+    BadParameter, TooLittleHistory, and ValueError for rows that cannot be used.
+    """
+    torch.set_num_threads(1)
+    hp = Hyperparameters.parse(params)
+    data = _Split.read(rows_path)
+    net = model.build(_spec(data, hp), hp.seed)
+    history = optimise(net, net, data, hp, report=report)
+    return {name: history[-1][name] for name in ("val_mase", "val_mae", "train_loss")}
+
+
+def fit(
+    rows_path: str,
+    params: Mapping[str, Any],
+    out_dir: str,
+    *,
+    num_workers: int = 2,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Train the model that will be evaluated, with Ray Train, and write it to ``out_dir``.
+
+    Needs a connected Ray. Returns val_mase, val_mae, train_loss, epochs,
+    num_workers, model_digest and the per-epoch ``history``.
+    """
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    hp = replace(Hyperparameters.parse(params), seed=seed)
+    hp = replace(hp, epochs=epochs) if epochs else hp
+    if num_workers < 1 or hp.batch_size % num_workers:
+        raise BadParameter(
+            f"batch_size {hp.batch_size} cannot be shared by {num_workers} workers",
+            where="recipes/train_deploy/train.py",
+            fix="platform-ctl pipeline run train-deploy -p num_workers=1",
+        )
+    with tempfile.TemporaryDirectory(prefix="ray-train-") as storage:
+        trainer = TorchTrainer(
+            _train_loop_per_worker,
+            train_loop_config={"rows_path": str(Path(rows_path).resolve()), "hp": asdict(hp)},
+            scaling_config=ray.train.ScalingConfig(num_workers=num_workers),
+            torch_config=TorchConfig(backend="gloo"),
+            run_config=ray.train.RunConfig(name="fit", storage_path=storage),
+        )
+        result = trainer.fit()
+        with result.checkpoint.as_directory() as checkpoint:
+            Path(out_dir).mkdir(parents=True, exist_ok=True)
+            for file in Path(checkpoint).iterdir():
+                if file.name in (model.predict.WEIGHTS_FILE, model.predict.SPEC_FILE):
+                    shutil.copyfile(file, Path(out_dir) / file.name)
+    return dict(result.metrics)
+
+
+def _train_loop_per_worker(config: Mapping[str, Any]) -> None:
+    """One DDP worker. Reports once, at the end: each report is a barrier of all workers."""
+    import ray.train
+    import ray.train.torch
+
+    torch.set_num_threads(1)
+    hp = Hyperparameters(**config["hp"])
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    data = _Split.read(config["rows_path"])
+    net = model.build(_spec(data, hp), hp.seed)
+    parallel = ray.train.torch.prepare_model(net)
+    history = optimise(parallel, net, data, hp, rank=rank, world=world)
+    metrics = {**history[-1], "epochs": hp.epochs, "num_workers": world, "history": history}
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = None
+        if rank == 0:
+            metrics["model_digest"] = model.save(net, folder)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report(metrics, checkpoint=checkpoint)
+
+
+def optimise(
+    parallel: torch.nn.Module,
+    net: model.CommitsNet,
+    data: _Split,
+    hp: Hyperparameters,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    report: Report | None = None,
+) -> list[dict[str, float]]:
+    """The training loop. ``parallel`` is ``net``, or ``net`` wrapped for DDP.
+
+    Each step takes the next ``batch_size`` rows of a seeded shuffle; worker
+    ``rank`` of ``world`` computes its share. Returns the figures of each epoch.
+    """
+    x, y, weight = data.tensors()
+    batch = min(hp.batch_size, len(x) - len(x) % world)
+    steps = max(1, len(x) // batch)
+    optimiser = torch.optim.AdamW(
+        parallel.parameters(), lr=hp.learning_rate, weight_decay=WEIGHT_DECAY
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(steps * hp.epochs))
+    shuffle = torch.Generator().manual_seed(hp.seed)
+    history = []
+    for epoch in range(1, hp.epochs + 1):
+        order = torch.randperm(len(x), generator=shuffle)
+        total = 0.0
+        for start in range(0, steps * batch, batch):
+            mine = order[start : start + batch][rank::world]
+            optimiser.zero_grad(set_to_none=True)
+            error = (parallel(x[mine]) - y[mine]).abs() * weight[mine]
+            loss = error.mean()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parallel.parameters(), MAX_GRADIENT_NORM)
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        history.append({"epoch": epoch, "train_loss": total / steps, **score(net, data.validation)})
+        if report is not None:
+            report(history[-1])
+    return history
+
+
+def score(net: model.CommitsNet, validation: rows.Rows) -> dict[str, float]:
+    """val_mase and val_mae of the averaged members."""
+    with torch.no_grad():
+        forecast = net(torch.from_numpy(validation.features)).clamp(min=0).mean(0).numpy()
+    error = np.abs(forecast - validation.label)
+    return {"val_mase": float((error / validation.scale).mean()), "val_mae": float(error.mean())}
+
+
+def _rate(total_steps: int) -> Callable[[int], float]:
+    """One-cycle: linear warm-up, then a cosine to zero (Smith and Topin, 2018)."""
+    warm = max(1, int(total_steps * WARM_UP))
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm)))
+
+    return factor
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Training and validation rows; the golden set stays on disk."""
+
+    train: rows.Rows
+    validation: rows.Rows
+
+    @classmethod
+    def read(cls, rows_path: str) -> _Split:
+        data = rows.read(rows_path, FEATURE_NAMES)
+        train, validation = data.of(rows.TRAIN), data.of(rows.VALIDATION)
+        for name, part, least in (("train", train, MIN_TRAIN_ROWS), ("validation", validation, 1)):
+            if len(part) < least:
+                raise TooLittleHistory(
+                    f"{len(part)} {name} rows are too few (at least {least})",
+                    where=rows_path,
+                    fix="platform-ctl data ingest --git PATH …",
+                )
+        return cls(train, validation)
+
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features (n, f), labels (n,) and weights (n,) with mean 1.
+
+        Dividing by the repository's scale makes the mean absolute error the MASE.
+        """
+        weight = 1 / self.train.scale
+        columns = (self.train.features, self.train.label, weight / weight.mean())
+        return tuple(torch.from_numpy(np.ascontiguousarray(c, np.float32)) for c in columns)
+
+
+def _spec(data: _Split, hp: Hyperparameters) -> dict[str, Any]:
+    newest = str(data.train.event_timestamp.max())
+    training = {**asdict(hp), "rows": len(data.train), "newest_row": newest}
+    return model.make_spec(FEATURE_NAMES, data.train.features, training)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train once and print ``name=value`` lines, as Katib's StdOut collector reads them."""
+    parser = argparse.ArgumentParser(prog="python -m recipes.train_deploy.train")
+    parser.add_argument("--rows", required=True, help="parquet file that extract wrote")
+    for name in ("learning-rate", "batch-size", "epochs", "seed"):
+        parser.add_argument(f"--{name}")
+    given = vars(parser.parse_args(argv))
+    path = given.pop("rows")
+
+    def write(figures: Mapping[str, float]) -> None:
+        line = " ".join(f"{name}={value:.6g}" for name, value in figures.items())
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    run_trial({k: v for k, v in given.items() if v is not None}, path, write)
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    sys.exit(main())
