@@ -114,6 +114,8 @@ class BadParameter(UsageError):
 
 
 class UnknownSetting(ConfigError):
+    """A setting nobody knows; the message names the nearest one."""
+
     id = "err-unknown-setting"
 
 
@@ -147,7 +149,15 @@ class HomeTooNew(ConfigError):
     id = "err-home-too-new"
 
 
+class HomeDamaged(ConfigError):
+    """The home's database is not one, or a part of it is unreadable."""
+
+    id = "err-home-damaged"
+
+
 class MissingTable(PreconditionMissing):
+    """The home has no such Iceberg table yet: nothing was ingested."""
+
     id = "err-no-table"
 
 
@@ -182,6 +192,8 @@ class MissingExtra(PreconditionMissing):
 
 
 class NoSuchModel(PreconditionMissing):
+    """No registered model, version or alias of that name."""
+
     id = "err-no-such-model"
 
 
@@ -198,6 +210,8 @@ class ChampionNotComparable(PreconditionMissing):
 
 
 class DiskFull(TargetUnavailable):
+    """No room left where the home lives."""
+
     id = "err-disk-full"
 
 
@@ -208,6 +222,8 @@ class RayUnavailable(TargetUnavailable):
 
 
 class PortInUse(TargetUnavailable):
+    """Another process listens on the port that a service was given."""
+
     id = "err-port-in-use"
 
 
@@ -224,6 +240,8 @@ class HomeBusy(TargetUnavailable):
 
 
 class StepFailed(WorkloadFailed):
+    """A step of a run ended with an error; its log says why."""
+
     id = "err-step-failed"
 
 
@@ -252,4 +270,6 @@ class UnsupportedInPipeline(Unsupported):
 
 
 class UnsupportedAlgorithm(Unsupported):
+    """The Experiment asks for a search algorithm this target does not have."""
+
     id = "err-unsupported-algorithm"

@@ -34,6 +34,13 @@ def state(settings: Settings) -> sqlite3.Connection:
     return connect(settings.layout.database)
 
 
+def schema_versions(settings: Settings) -> tuple[int | None, int]:
+    """Schema of the home (None: no home yet) and the newest one this version knows."""
+    from platform_ctl.adapters.common.state import schema_versions
+
+    return schema_versions(settings.layout.database)
+
+
 def data_access(settings: Settings) -> DataAccess:
     """Where the recipe's data lives on this target."""
     layout = settings.layout

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from platform_ctl.errors import DiskFull, HomeTooNew
+from platform_ctl.errors import DiskFull, HomeDamaged, HomeTooNew
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -21,16 +21,30 @@ def connect(database: Path) -> sqlite3.Connection:
     """Open the database, creating and migrating it as needed.
 
     Autocommit; use ``transaction`` for more than one statement. Rows are
-    ``sqlite3.Row``. Raises HomeTooNew when a newer platform wrote the home.
+    ``sqlite3.Row``. Raises HomeTooNew when a newer platform wrote the home, and
+    HomeDamaged when the file is no database.
     """
     if not database.exists():
         database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     db.row_factory = sqlite3.Row
+    _migrate(db, database)
     db.execute("PRAGMA foreign_keys=ON")
     db.execute("PRAGMA synchronous=NORMAL")
-    _migrate(db, database)
     return db
+
+
+def schema_versions(database: Path) -> tuple[int | None, int]:
+    """Schema of the database (None: there is none yet) and the newest one known. Changes nothing.
+
+    Raises HomeDamaged.
+    """
+    steps = _migrations()
+    newest = steps[-1][0] if steps else 0
+    if not database.exists():
+        return None, newest
+    with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as db:
+        return _schema(db, database), newest
 
 
 @contextlib.contextmanager
@@ -55,8 +69,21 @@ def _migrations() -> list[tuple[int, str]]:
     return [(int(f.name.split("_")[0]), f.read_text(encoding="utf-8")) for f in scripts]
 
 
+def _schema(db: sqlite3.Connection, database: Path) -> int:
+    try:
+        return db.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise  # locked, or no room: the file is not at fault
+    except sqlite3.DatabaseError as exc:
+        raise HomeDamaged(
+            f"the home's database cannot be read: {exc}",
+            where=str(database),
+            fix=f"mv {database} {database}.damaged",
+        ) from exc
+
+
 def _migrate(db: sqlite3.Connection, database: Path) -> None:
-    have = db.execute("PRAGMA user_version").fetchone()[0]
+    have = _schema(db, database)
     steps = _migrations()
     newest = steps[-1][0] if steps else 0
     if have == newest:
