@@ -1,0 +1,330 @@
+"""The step cache of a home: rows in its database, bytes in its object store.
+
+Bytes are linked into the store when a task succeeds and out of it on a hit, so
+that neither pruning runs nor removing the cache breaks the other. Rows and
+objects change inside one write transaction; a reader sees an entry whole or not
+at all. A hit is checked by stamps (size, mtime, inode) and hashed again when
+they differ; see ``docs/decisions/0010-step-cache.md``.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from platform_ctl.adapters.common.state import transaction
+from platform_ctl.adapters.local import cache_rows as rows
+from platform_ctl.adapters.local.fingerprint import (
+    Measured,
+    digest_address,
+    is_fresh,
+    local_path,
+    measure,
+    stamps,
+)
+from platform_ctl.adapters.local.object_store import ObjectStore, link_tree
+from platform_ctl.domain.cache_diff import diff
+from platform_ctl.domain.cache_key import ABSENT, CacheKey
+from platform_ctl.domain.step_cache import (
+    Decision,
+    Hit,
+    Miss,
+    Nearest,
+    OutputArtifact,
+    PruneReport,
+    Quarantined,
+    StepOutputs,
+    Stored,
+    VerifyReport,
+)
+from platform_ctl.errors import DiskFull
+
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
+NEAREST_OF = 20
+"""Earlier entries of the component that a miss is compared with, newest first."""
+ABANDONED_S = 24 * 3600.0
+"""Age of a staging folder that no living process still fills."""
+
+
+class StepCache:
+    """Implements ``ports.cache.Cache``. Use each instance from one thread."""
+
+    def __init__(self, root: Path, db: sqlite3.Connection) -> None:
+        self._objects = ObjectStore(root)
+        self._db = db
+
+    # ---- a run ------------------------------------------------------------
+
+    def lookup(
+        self, key: CacheKey, *, run_id: str, task: str, places: Mapping[str, Path]
+    ) -> Hit | Miss:
+        """See ``ports.cache.Cache.lookup``."""
+        entry = rows.entry(self._db, key.digest)
+        if entry is None or entry.quarantined:
+            found: Hit | Miss = self._miss(key, entry)
+        else:
+            found = self._serve(key, entry, places)
+        source = found if isinstance(found, Hit) else found.nearest
+        with transaction(self._db):
+            rows.put_key(self._db, key)
+            rows.put_decision(
+                self._db,
+                Decision(
+                    run_id=run_id,
+                    task=task,
+                    decision="HIT" if isinstance(found, Hit) else "MISS",
+                    reason=found.reason if isinstance(found, Miss) else "same key",
+                    decided_at=datetime.now(UTC),
+                    key=key.digest,
+                    fingerprint=key.fingerprint,
+                    source_run_id=source.run_id if source else "",
+                    source_task=source.task if source else "",
+                    changes=found.nearest.changes
+                    if isinstance(found, Miss) and found.nearest
+                    else (),
+                ),
+            )
+            if isinstance(found, Hit):
+                rows.count_hit(self._db, key.digest)
+        return found
+
+    def bypass(self, *, run_id: str, task: str, reason: str) -> None:
+        """See ``ports.cache.Cache.bypass``."""
+        rows.put_decision(
+            self._db,
+            Decision(
+                run_id=run_id,
+                task=task,
+                decision="BYPASS",
+                reason=reason,
+                decided_at=datetime.now(UTC),
+                key="",
+                fingerprint="",
+            ),
+        )
+
+    def store(
+        self,
+        key: CacheKey,
+        outputs: StepOutputs,
+        *,
+        run_id: str,
+        task: str,
+        wall_s: float,
+        cpu_s: float,
+    ) -> Stored:
+        """See ``ports.cache.Cache.store``."""
+        measured = {n: m for n, a in outputs.artifacts.items() if (m := _measure(a))}
+        outputs = outputs.with_artifacts(
+            {n: _with_digest(a, measured.get(n)) for n, a in outputs.artifacts.items()}
+        )
+        entry = rows.Entry(
+            key=key.digest,
+            component=key.component,
+            run_id=run_id,
+            task=task,
+            outputs=outputs,
+            wall_s=wall_s,
+            cpu_s=cpu_s,
+            created_at=datetime.now(UTC),
+        )
+        staged: dict[str, Path] = {}
+        try:
+            for name, found in measured.items():
+                if found.digest != ABSENT:
+                    staged[name] = self._objects.stage(Path(str(_path(outputs, name))))
+            self._commit(key, entry, measured, staged)
+        except (OSError, sqlite3.OperationalError, DiskFull) as exc:
+            if isinstance(exc, OSError) and exc.errno not in _CANNOT_WRITE:
+                raise
+            return Stored(outputs, f"the result of {task} could not be kept in the cache: {exc}")
+        finally:
+            for folder in staged.values():
+                self._objects.discard(folder)
+        return Stored(outputs)
+
+    # ---- explaining and keeping house ------------------------------------
+
+    def decisions(self, run_id: str) -> list[Decision]:
+        """See ``ports.cache.Cache.decisions``."""
+        return rows.decisions(self._db, run_id)
+
+    def verify(self) -> VerifyReport:
+        """See ``ports.cache.Cache.verify``."""
+        entries = rows.live_entries(self._db)
+        holders: dict[str, list[tuple[rows.Entry, str]]] = {}
+        for entry in entries:
+            for name, digest in rows.objects_of(self._db, entry.key):
+                holders.setdefault(digest, []).append((entry, name))
+        taken_out: list[Quarantined] = []
+        for digest, held_by in holders.items():
+            problem = self._rehash(digest)
+            if problem:
+                kept = self._quarantine(digest, problem)
+                taken_out += [_taken_out(e, name, problem, kept) for e, name in held_by]
+        size = rows.stored_bytes(self._db)
+        return VerifyReport(len(entries), len(holders), size, tuple(taken_out))
+
+    def prune(self, *, older_than: timedelta | None, max_size_bytes: int | None) -> PruneReport:
+        """See ``ports.cache.Cache.prune``."""
+        now = datetime.now(UTC)
+        with transaction(self._db):
+            before = rows.stored_bytes(self._db)
+            dropped = rows.drop_unused_since(self._db, now - older_than) if older_than else 0
+            rows.drop_unreferenced(self._db, self._objects.remove)
+            if max_size_bytes is not None:
+                while rows.stored_bytes(self._db) > max_size_bytes and rows.drop_oldest(self._db):
+                    dropped += 1
+                    rows.drop_unreferenced(self._db, self._objects.remove)
+            after = rows.stored_bytes(self._db)
+            kept = len(rows.live_entries(self._db))
+        self._objects.sweep(older_than_s=ABANDONED_S, now=time.time())
+        return PruneReport(dropped, before - after, kept, after)
+
+    # ---- inside -----------------------------------------------------------
+
+    def _serve(self, key: CacheKey, entry: rows.Entry, places: Mapping[str, Path]) -> Hit | Miss:
+        """Check and link every artifact; the first bad one quarantines the entry."""
+        for name, digest in rows.objects_of(self._db, entry.key):
+            problem = self._check(digest)
+            if problem:
+                kept = self._quarantine(digest, problem)
+                return Miss(
+                    f"quarantined: artifact {name} {problem}",
+                    warning=f"cached artifact {name!r} of {entry.task} (run {entry.run_id}) "
+                    f"{problem}{f'; kept in {kept}' if kept else ''}; the task runs again",
+                )
+        try:
+            artifacts = {
+                name: self._placed(artifact, places.get(name))
+                for name, artifact in entry.outputs.artifacts.items()
+            }
+        except FileNotFoundError:
+            for place in places.values():
+                _clear(place)  # a step that wrote to a linked file would write to the cache
+            return Miss("the entry was pruned by another process")
+        return Hit(
+            key=key.digest,
+            outputs=entry.outputs.with_artifacts(artifacts),
+            run_id=entry.run_id,
+            task=entry.task,
+            created_at=entry.created_at,
+            wall_s=entry.wall_s,
+            cpu_s=entry.cpu_s,
+        )
+
+    def _placed(self, artifact: OutputArtifact, place: Path | None) -> OutputArtifact:
+        """Link an artifact to its place; one whose bytes are elsewhere keeps its address."""
+        if local_path(artifact.uri) is None:
+            return artifact
+        if place is None:
+            return replace(artifact, uri=str(self._objects.path(artifact.digest)))
+        try:
+            _clear(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if artifact.digest != ABSENT:
+                link_tree(self._objects.path(artifact.digest), place)
+        except OSError as exc:
+            if exc.errno not in _CANNOT_WRITE:
+                raise
+            raise DiskFull(
+                f"a cached artifact could not be linked: {exc}", where=str(place), fix="df -h"
+            ) from exc
+        return replace(artifact, uri=str(place))
+
+    def _miss(self, key: CacheKey, entry: rows.Entry | None) -> Miss:
+        if entry is not None:
+            return Miss(f"earlier result was quarantined: {entry.quarantined}")
+        nearest = self._nearest(key)
+        if nearest is None:
+            return Miss("no earlier result of this component")
+        if not nearest.changes:
+            return Miss("the key has a part that is not compared", nearest)
+        more = f" (and {len(nearest.changes) - 1} more)" if len(nearest.changes) > 1 else ""
+        return Miss(f"{nearest.changes[0]}{more}", nearest)
+
+    def _nearest(self, key: CacheKey) -> Nearest | None:
+        candidates = [
+            Nearest(e.key, e.run_id, e.task, e.created_at, diff(inputs, key.inputs))
+            for e, inputs in rows.recent(self._db, key.component, NEAREST_OF)
+        ]
+        return min(candidates, key=lambda n: len(n.changes), default=None)
+
+    def _check(self, digest: str) -> str:
+        """'' when the object is what was stored, else what is wrong with it."""
+        kept = rows.stamps_of(self._db, digest)
+        now = stamps(self._objects.path(digest))
+        if now is None:
+            return "is missing"
+        if kept and is_fresh(now, kept[0], kept[1]):
+            return ""
+        return self._rehash(digest)
+
+    def _rehash(self, digest: str) -> str:
+        found = measure(self._objects.path(digest))
+        if found.digest == ABSENT:
+            return "is missing"
+        if found.digest != digest:
+            return "is not what was stored (its bytes changed)"
+        rows.restamp(self._db, found)
+        return ""
+
+    def _quarantine(self, digest: str, problem: str) -> str:
+        """No entry with this object is served again; where its bytes are kept."""
+        with transaction(self._db):
+            kept = self._objects.quarantine(digest)
+            rows.quarantine(self._db, digest, f"an artifact {problem}")
+        return kept
+
+    def _commit(
+        self,
+        key: CacheKey,
+        entry: rows.Entry,
+        measured: Mapping[str, Measured],
+        staged: Mapping[str, Path],
+    ) -> None:
+        """Objects get their names and the entry its row, under one write lock."""
+        with transaction(self._db):
+            rows.put_key(self._db, key)
+            for name, folder in staged.items():
+                found = measured[name]
+                if self._check(found.digest):
+                    self._objects.quarantine(found.digest)
+                self._objects.publish(folder, found.digest)
+                # Stamps from before the bytes were hashed: had they changed since, the first
+                # hit would see it. For a copy, or an object that was there, it hashes once more.
+                rows.put_object(self._db, found)
+            rows.put_entry(self._db, entry, {n: measured[n].digest for n in staged})
+
+
+def _measure(artifact: OutputArtifact) -> Measured | None:
+    path = local_path(artifact.uri)
+    return None if path is None else measure(path)
+
+
+def _with_digest(artifact: OutputArtifact, found: Measured | None) -> OutputArtifact:
+    if found is None:
+        return replace(artifact, digest=digest_address(artifact.uri))
+    return replace(artifact, digest=found.digest, size_bytes=found.size_bytes)
+
+
+def _taken_out(entry: rows.Entry, name: str, problem: str, kept: str) -> Quarantined:
+    return Quarantined(entry.component, entry.run_id, entry.task, name, problem, kept)
+
+
+def _clear(place: Path) -> None:
+    """Remove what an earlier attempt of the task left there."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def _path(outputs: StepOutputs, name: str) -> Path | None:
+    return local_path(outputs.artifacts[name].uri)

@@ -1,0 +1,115 @@
+"""Content-addressed artifacts under ``<home>/cache``, sharing bytes with the runs by hard links.
+
+``objects/ab/<digest>/data`` is a file or a directory. An object appears by one
+rename, so there are no half objects; what is taken out goes to ``quarantine/``
+or is renamed to ``staging/`` and deleted there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+_CANNOT_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EACCES}
+"""Other file system, too many links (65,000 on ext4), or a file system without links."""
+
+
+class ObjectStore:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, digest: str) -> Path:
+        """Where an object's bytes are, if they are there."""
+        return self._home(digest) / "data"
+
+    def stage(self, source: Path) -> Path:
+        """Link an artifact into the staging area; ``publish`` makes it an object.
+
+        Raises OSError (no space, no such file) and then leaves nothing behind.
+        """
+        folder = self._staging()
+        try:
+            folder.mkdir(parents=True)
+            link_tree(source.resolve(), folder / "data")
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return folder
+
+    def publish(self, staged: Path, digest: str) -> None:
+        """Give a staged artifact its name; one that is there already stays."""
+        home = self._home(digest)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            staged.rename(home)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            self.discard(staged)
+
+    def discard(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def quarantine(self, digest: str) -> str:
+        """Take an object out of service; where it is kept now, '' when there is nothing."""
+        kept = self.root / "quarantine" / f"{digest}-{uuid.uuid4().hex[:8]}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._home(digest).rename(kept)
+        except FileNotFoundError:
+            return ""
+        return str(kept)
+
+    def remove(self, digest: str) -> None:
+        """Delete an object: out of sight by one rename first."""
+        grave = self._staging()
+        grave.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._home(digest).rename(grave)
+        except FileNotFoundError:
+            return
+        self.discard(grave)
+
+    def sweep(self, *, older_than_s: float, now: float) -> None:
+        """Delete what killed processes left in the staging area."""
+        staging = self.root / "staging"
+        if not staging.is_dir():
+            return
+        for folder in staging.iterdir():
+            if now - folder.stat().st_mtime > older_than_s:
+                self.discard(folder)
+
+    def _home(self, digest: str) -> Path:
+        return self.root / "objects" / digest[:2] / digest
+
+    def _staging(self) -> Path:
+        return self.root / "staging" / uuid.uuid4().hex
+
+
+def link_tree(source: Path, destination: Path) -> None:
+    """A second name for a file, or for every file of a directory; a copy where links cannot go."""
+    if not source.is_dir():
+        _link(str(source), str(destination))
+        return
+    destination.mkdir()
+    with os.scandir(source) as entries:
+        for entry in entries:
+            target = destination / entry.name
+            if entry.is_symlink():
+                target.symlink_to(os.readlink(entry.path))
+            elif entry.is_dir():
+                link_tree(Path(entry.path), target)
+            else:
+                _link(entry.path, str(target))
+
+
+def _link(source: str, destination: str) -> None:
+    try:
+        os.link(source, destination, follow_symlinks=False)
+    except OSError as exc:
+        if exc.errno not in _CANNOT_LINK:
+            raise
+        shutil.copy2(source, destination, follow_symlinks=False)
