@@ -13,9 +13,9 @@ from typing import ClassVar
 
 
 class PlatformError(Exception):
-    """Root. ``what`` happened, ``where``, and the command that fixes it.
+    """Root of every error here; raised as itself it is a bug that nobody foresaw.
 
-    Renders as four lines on stderr (``cli/app.py``); never as a traceback.
+    ``what`` happened, ``where``, and ``fix``, the command that helps. Renders as four lines on stderr (``cli/app.py``); never as a traceback.
     """
 
     id: ClassVar[str] = "err-internal"
@@ -267,6 +267,12 @@ class UnsupportedInPipeline(Unsupported):
     """The IR asks for something this target does not have."""
 
     id = "err-unsupported-ir"
+
+
+class UnsupportedTrial(Unsupported):
+    """An Experiment's trial is not a Job whose command can run on this machine."""
+
+    id = "err-unsupported-trial"
 
 
 class UnsupportedAlgorithm(Unsupported):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from platform_ctl.ports.training import Training
+    from platform_ctl.ports.tuner import Tuner
 
 
 def current_settings() -> Settings:
@@ -79,6 +80,14 @@ def training(settings: Settings) -> Training:
     if not run_dir or not pid:
         return LocalTraining()
     return LocalTraining(run_dir=Path(run_dir), run_pid=int(pid))
+
+
+def tuner(settings: Settings) -> Tuner:
+    """Runs Katib Experiments; trials that are functions go to the Ray of this process, if any."""
+    _require_local(settings, "tuner")
+    from platform_ctl.adapters.local.tuner.local import LocalTuner
+
+    return LocalTuner(Path(settings.project_root), settings.money_per_cpu_hour)
 
 
 def _require_local(settings: Settings, capability: str) -> None:

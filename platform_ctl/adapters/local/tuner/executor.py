@@ -1,0 +1,80 @@
+"""What the search asks of whoever evaluates trials, and how metrics files are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from platform_ctl.domain.tuning import Trial
+from platform_ctl.domain.tuning_metrics import Reading, read_json, read_text
+
+METRICS = "metrics.jsonl"
+"""Reports of a trial function, one JSON object a line, values as text (Katib's JSON format)."""
+LOG = "trial.log"
+"""What the trial printed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial is over: it ended by itself, or by its deadline, or it broke."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+    message: str = ""
+
+
+class Executor(Protocol):
+    """Runs trials. Every method returns quickly but for ``wait``."""
+
+    def start(self, trial: Trial, folder: Path, on_report: Callable[[], None]) -> None:
+        """Begin. ``on_report`` is for executors that run the trial inside this call."""
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        """Trials that ended since the last call; returns early as soon as there is one."""
+
+    def stop(self, name: str) -> None:
+        """End a trial and all it started; no outcome follows."""
+
+    def readings(self, name: str) -> Sequence[Reading]:
+        """Metrics so far. Raises UnreadableMetrics."""
+
+    def cpu_s(self, name: str) -> float:
+        """CPU seconds of the trial so far, user and system, its own children included."""
+
+    def close(self) -> None:
+        """Stop whatever still runs."""
+
+
+class Follower:
+    """Reads the whole lines that were added to a metrics file since the last time."""
+
+    def __init__(
+        self, path: Path, *, metrics: Sequence[str], json_lines: bool, filters: Sequence[str] = ()
+    ) -> None:
+        self._path = path
+        self._metrics = metrics
+        self._json = json_lines
+        self._filters = filters
+        self._offset = 0
+        self._readings: list[Reading] = []
+
+    def read(self, *, to_end: bool = False) -> list[Reading]:
+        """All readings so far; ``to_end`` takes a last line without newline as well."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                added = file.read()
+        except FileNotFoundError:
+            return self._readings
+        end = len(added) if to_end else added.rfind(b"\n") + 1
+        self._offset += end
+        lines = added[:end].decode("utf-8", errors="replace").splitlines()
+        self._readings += (
+            read_json(lines, self._metrics)
+            if self._json
+            else read_text(lines, self._metrics, self._filters)
+        )
+        return self._readings

@@ -1,0 +1,214 @@
+"""LocalTuner: a search in a working directory, begun, resumed or read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import yaml
+from filelock import FileLock, Timeout
+
+from platform_ctl.adapters.local.tuner import journal
+from platform_ctl.adapters.local.tuner.executor import Executor
+from platform_ctl.adapters.local.tuner.journal import Header, Journal, StatusLine, Story
+from platform_ctl.domain.recipe import Budget
+from platform_ctl.domain.tuning import Experiment, ExperimentStatus, Trial, parse
+from platform_ctl.domain.tuning_check import check
+from platform_ctl.domain.tuning_metrics import objective_value
+from platform_ctl.domain.tuning_progress import End, begun, is_restartable, with_condition
+from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
+from platform_ctl.ports.tuner import SearchRecord, TrialFunction
+
+
+@dataclass(frozen=True)
+class LocalTuner:
+    """Implements ports.tuner.Tuner."""
+
+    project_root: Path
+    """Working directory of trials that are processes."""
+    money_per_cpu_hour: float = 0.0
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def load(self, path: Path) -> Experiment:
+        try:
+            document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+            reason = str(exc).replace("\n", " ")
+            raise BadExperiment(
+                f"cannot be read: {reason}", where=str(path), fix=f"edit {path}"
+            ) from exc
+        if isinstance(document, dict):
+            document.pop("status", None)
+        experiment = parse(document, where=str(path))
+        check(experiment, where=str(path))
+        return experiment
+
+    def run(
+        self,
+        experiment: Experiment,
+        *,
+        trial: TrialFunction | None,
+        workdir: Path,
+        budget: Budget,
+        seed: int | None = None,
+        on_trial: Callable[[Trial], None] = lambda trial: None,
+        warm_start: Sequence[Trial] = (),
+    ) -> ExperimentStatus:
+        check(experiment)
+        workdir.mkdir(parents=True, exist_ok=True)
+        with _only_here(workdir):
+            return self._run(experiment, trial, workdir, budget, seed, on_trial, warm_start)
+
+    def _run(
+        self,
+        experiment: Experiment,
+        trial: TrialFunction | None,
+        workdir: Path,
+        budget: Budget,
+        seed: int | None,
+        on_trial: Callable[[Trial], None],
+        warm_start: Sequence[Trial],
+    ) -> ExperimentStatus:
+        from platform_ctl.adapters.local.tuner.search import Limits, Search
+        from platform_ctl.adapters.local.tuner.suggest import Suggestions
+
+        journal.repair(workdir)
+        story = journal.read(workdir)
+        with Journal(workdir) as record:
+            story = (
+                _begin(experiment, seed, record)
+                if story is None
+                else _continue(story, experiment, seed, record, workdir)
+            )
+            if story.status.outcome is not None:
+                return story.status
+            suggestions = Suggestions(story.experiment, story.seed)
+            for earlier in (*warm_start, *(t for t in story.in_order if t.state.is_final)):
+                suggestions.recall(earlier.parameters, _score(story.experiment, earlier))
+            search = Search(
+                story,
+                suggestions=suggestions,
+                executor=self._executor(story.experiment, trial),
+                journal=record,
+                limits=Limits(budget, self.money_per_cpu_hour),
+                workdir=workdir,
+                on_trial=on_trial,
+            )
+            return search.run()
+
+    def read(self, workdir: Path) -> SearchRecord:
+        story = journal.read(workdir)
+        if story is None:
+            raise UnknownName(
+                "there is no search here", where=str(workdir), fix="platform-ctl run list"
+            )
+        return SearchRecord(story.experiment, story.status, story.in_order, story.seed, workdir)
+
+    def _executor(self, experiment: Experiment, trial: TrialFunction | None) -> Executor:
+        if trial is None:
+            from platform_ctl.adapters.local.tuner.job_process import JobExecutor
+
+            return JobExecutor(experiment, cwd=self.project_root, environment=self.environment)
+        metrics = experiment.spec.objective.metric_names
+        if _connected_to_ray():
+            from platform_ctl.adapters.local.tuner.ray_tasks import RayExecutor
+
+            return RayExecutor(trial, metrics)
+        from platform_ctl.adapters.local.tuner.inline import InlineExecutor
+
+        return InlineExecutor(trial, metrics)
+
+
+@contextlib.contextmanager
+def _only_here(workdir: Path) -> Iterator[None]:
+    """Hold the search's lock. Raises HomeBusy when another process does."""
+    lock = FileLock(workdir / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as exc:
+        raise HomeBusy(
+            "another process runs this search",
+            where=str(workdir),
+            fix="wait for it, or platform-ctl experiment show",
+        ) from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class _Loader(yaml.CSafeLoader):
+    """Safe, and times stay text: Kubernetes has no date type."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _connected_to_ray() -> bool:
+    import sys
+
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
+def _score(experiment: Experiment, trial: Trial) -> float | None:
+    usable = trial.state in ("Succeeded", "EarlyStopped")
+    return objective_value(experiment.spec.objective, trial.observation) if usable else None
+
+
+def _begin(experiment: Experiment, seed: int | None, record: Journal) -> Story:
+    if seed is None:
+        seed = int(experiment.spec.algorithm.settings.get("random_state", 0))
+    story = Story(experiment, seed, status=begun(datetime.now(UTC)))
+    record.write(Header(msgspec.to_builtins(experiment), seed))
+    record.write(StatusLine(story.status))
+    return story
+
+
+def _continue(
+    story: Story, experiment: Experiment, seed: int | None, record: Journal, workdir: Path
+) -> Story:
+    """Resume, restart with more trials, or return what has ended. Raises BadExperiment."""
+    same = story.experiment.spec.frozen_part() == experiment.spec.frozen_part()
+    if not same or (seed is not None and seed != story.seed):
+        raise BadExperiment(
+            "this search exists with another spec or seed; only parallelTrialCount, "
+            "maxTrialCount and maxFailedTrialCount may change",
+            where=str(workdir),
+            fix=f"platform-ctl experiment run FILE --name {experiment.name}-2",
+        )
+    ended = story.status.outcome is not None
+    counts_changed = story.experiment.spec != experiment.spec
+    if ended and not counts_changed:
+        return story
+    if ended:
+        _require_restart(story, experiment, workdir)
+        restart = End("Restarting", "ExperimentRestarting", "restarted with more trials")
+        story.status = with_condition(story.status, restart, now=datetime.now(UTC))
+        running = End("Running", "ExperimentRunning", "running")
+        story.status = with_condition(story.status, running, now=datetime.now(UTC))
+    if counts_changed:
+        story.experiment = experiment
+        record.write(Header(msgspec.to_builtins(experiment), story.seed))
+        record.write(StatusLine(story.status, story.used_wall_s))
+    return story
+
+
+def _require_restart(story: Story, experiment: Experiment, workdir: Path) -> None:
+    limit = experiment.spec.max_trial_count
+    more = limit is None or limit > len(story.trials)
+    if not is_restartable(story.experiment, story.status) or not more:
+        raise BadExperiment(
+            "a search that has ended goes on only if it ended at maxTrialCount, "
+            "maxTrialCount is raised, and resumePolicy is LongRunning or FromVolume",
+            where=str(workdir),
+            fix=f"platform-ctl experiment run FILE --name {experiment.name}-2",
+        )
