@@ -17,6 +17,7 @@ from platform_ctl.settings import Settings
 if TYPE_CHECKING:
     import sqlite3
 
+    from platform_ctl.ports.serving import Serving
     from platform_ctl.ports.training import Training
     from platform_ctl.ports.tuner import Tuner
 
@@ -88,6 +89,22 @@ def tuner(settings: Settings) -> Tuner:
     from platform_ctl.adapters.local.tuner.local import LocalTuner
 
     return LocalTuner(Path(settings.project_root), settings.money_per_cpu_hour)
+
+
+def serving(settings: Settings) -> Serving:
+    """InferenceServices: KServe's server in processes of this machine."""
+    _require_local(settings, "serving")
+    from platform_ctl.adapters.local.serving.records import Limits
+    from platform_ctl.adapters.local.serving.service import LocalServing
+
+    return LocalServing(
+        settings.layout.services,
+        host=settings.serving.host,
+        port=settings.serving.port,
+        project_root=settings.project_root,
+        data=data_access(settings),
+        limits=Limits(ready_timeout_s=settings.serving.ready_timeout_s),
+    )
 
 
 def _require_local(settings: Settings, capability: str) -> None:

@@ -80,6 +80,10 @@ class Recipe:
     budget: Budget
     gate: GateThresholds
     canary: CanaryPlan
+    entity: str = ""
+    """Field by which a served request names an entity instead of giving its features."""
+    online_features: str = ""
+    """Function(DataAccess, entities) -> {entity: {feature: value}}, for serving."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""What a supervisor and its revision processes say to each other: JSON lines over a socket pair.
+
+Down: the ``Launch`` first, then ``Route`` and ``Ping``. Up: ``Event``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from platform_ctl.adapters.local.serving.records import Limits
+from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.domain.serving import Revision
+
+
+class Launch(msgspec.Struct, frozen=True, tag="launch"):
+    """Load this revision and listen on ``socket``."""
+
+    service: str
+    revision: Revision
+    socket: str
+    request_log: str
+    limits: Limits
+    data: DataAccess
+    entity: str = ""
+    online_features: str = ""
+
+
+class Canary(msgspec.Struct, frozen=True):
+    revision: str
+    socket: str
+    weight_percent: int
+
+
+class Route(msgspec.Struct, frozen=True, tag="route"):
+    """Whether to accept at the front door, as what, and what to pass on to whom."""
+
+    seq: int
+    front: bool
+    production: bool
+    canary: Canary | None = None
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    seq: int
+
+
+class Event(msgspec.Struct, frozen=True):
+    """``ready`` once, ``done`` for each seq, ``drained`` when the front door is empty."""
+
+    event: str
+    seq: int = 0
+
+
+Command = Launch | Route | Ping
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(message, enc_hook=str) + b"\n"
+
+
+def decode_command(line: bytes) -> Command:
+    return msgspec.json.decode(line, type=Command, dec_hook=lambda t, v: t(v))
+
+
+def decode_event(line: bytes) -> Event:
+    return msgspec.json.decode(line, type=Event)

@@ -1,0 +1,365 @@
+"""The front door of a revision's process: limits, canary split, metrics, request log.
+
+Production's process answers in place. Only the canary's share takes a hop,
+over a unix socket to the canary's process; when that gives no answer in time,
+production answers and the failure is written down against the canary. For what
+the canary did answer, production's own prediction is computed afterwards, so
+that the two can be compared on the very same requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import orjson
+from prometheus_client import Counter, Histogram
+
+from platform_ctl.adapters.local.serving.channel import Canary
+from platform_ctl.adapters.local.serving.records import Limits
+from platform_ctl.adapters.local.serving.requestlog import RequestLog
+from platform_ctl.domain.serving import (
+    KEY_HEADER,
+    REVISION_HEADER,
+    SERVED_BY_HEADER,
+    takes_canary,
+)
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict]]
+Send = Callable[[dict], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HOP_HEADER = b"x-platform-hop"
+"""Production sends it to the canary; it answers with its own time in ms."""
+
+REQUESTS = Counter(
+    "inference_requests", "Answers by revision and HTTP status.", ["service", "revision", "code"]
+)
+SECONDS = Histogram(
+    "inference_request_seconds",
+    "Time inside the revision's process.",
+    ["service", "revision"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+FALLBACKS = Counter(
+    "inference_canary_failures", "Requests that production took over.", ["service", "reason"]
+)
+
+_OPEN_AFTER = 5
+"""Failures in a row after which the canary is left alone …"""
+_OPEN_FOR_S = 1.0
+"""… for this long, so that a hanging canary costs few callers its timeout."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Front:
+    """ASGI application around KServe's; ``route`` may be replaced between any two requests."""
+
+    def __init__(
+        self, app: App, *, service: str, revision: str, log: RequestLog, limits: Limits
+    ) -> None:
+        self._app = app
+        self._service = service
+        self._revision = revision
+        self._log = log
+        self._limits = limits
+        self._paths = {f"/v1/models/{service}:predict", f"/v2/models/{service}/infer"}
+        self._seconds = SECONDS.labels(service, revision)
+        self._codes: dict[int, Any] = {}
+        self._canary: Canary | None = None
+        self._client: httpx.AsyncClient | None = None
+        self._failures = 0
+        self._closed_until = 0.0
+        self._background: set[asyncio.Task] = set()
+        self.production = False
+        self.draining = False
+        self.in_flight = 0
+
+    async def route(self, *, production: bool, canary: Canary | None) -> None:
+        """Take effect for every request that arrives from now on."""
+        if (canary and canary.socket) != (self._canary and self._canary.socket):
+            old, self._client = self._client, _client(canary, self._limits) if canary else None
+            self._failures, self._closed_until = 0, 0.0
+            if old is not None:
+                self._later(self._close_when_idle(old))
+        self.production = production
+        self._canary = canary
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self.in_flight += 1
+        try:
+            if scope["method"] == "POST" and scope["path"] in self._paths:
+                await self._predict(scope, receive, send)
+            else:
+                await self._app(scope, self._limited(receive), self._farewell(send))
+        finally:
+            self.in_flight -= 1
+
+    # ---- predictions ------------------------------------------------------
+
+    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await self._body(scope, receive)
+        if body is None:
+            await self._reply(send, _too_large(self._limits.body_bytes), self._revision)
+            self._count(413)
+            return
+        headers = dict(scope["headers"])
+        if HOP_HEADER in headers:
+            await self._answer_hop(scope, body, send)
+            return
+        canary = self._canary_for(headers, body)
+        if canary is not None and await self._by_canary(canary, scope, headers, body, send):
+            return
+        if not self.production and headers.get(REVISION_HEADER.encode()) != b"canary":
+            await self._reply(send, _no_production(self._service), self._revision)
+            return
+        started = time.perf_counter()
+        answer = await self._here(scope, body)
+        elapsed = time.perf_counter() - started
+        self._count(answer.status)
+        self._seconds.observe(elapsed)
+        await self._reply(send, answer, self._revision)
+        self._log.write(self._revision, answer.status, elapsed * 1e3, headers, body, answer.body)
+
+    def _canary_for(self, headers: dict[bytes, bytes], body: bytes) -> Canary | None:
+        canary = self._canary
+        if canary is None:
+            return None
+        wanted = headers.get(REVISION_HEADER.encode())
+        if wanted is not None:
+            return canary if wanted == b"canary" else None
+        if not canary.weight_percent or time.monotonic() < self._closed_until:
+            return None
+        key = headers.get(KEY_HEADER.encode()) or _content_key(body)
+        return canary if takes_canary(key, canary.weight_percent) else None
+
+    async def _here(self, scope: Scope, body: bytes) -> Answer:
+        """Let this process's own model answer."""
+        sent = False
+        status, headers, chunks = 500, [], []
+
+        async def receive() -> dict:
+            nonlocal sent
+            if sent:
+                return {"type": "http.disconnect"}
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict) -> None:
+            nonlocal status, headers
+            if message["type"] == "http.response.start":
+                status, headers = message["status"], list(message["headers"])
+            elif message["type"] == "http.response.body":
+                chunks.append(message.get("body", b""))
+
+        await self._app(scope, receive, send)
+        return Answer(status, headers, b"".join(chunks))
+
+    async def _answer_hop(self, scope: Scope, body: bytes, send: Send) -> None:
+        """A request that production passed on: answer, and say how long it took here."""
+        started = time.perf_counter()
+        answer = await self._here(scope, body)
+        elapsed = time.perf_counter() - started
+        self._count(answer.status)
+        self._seconds.observe(elapsed)
+        answer.headers.append((HOP_HEADER, f"{elapsed * 1e3:.4f}".encode()))
+        await self._reply(send, answer, self._revision)
+
+    async def _by_canary(
+        self,
+        canary: Canary,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        send: Send,
+    ) -> bool:
+        """Let the canary answer; False when it did not and production has to."""
+        started = time.perf_counter()
+        answer, failure = await self._hop(scope, headers, body)
+        if answer is None or answer.status >= 500:
+            reason = failure or f"status {answer.status if answer else 0}"
+            elapsed_ms = (time.perf_counter() - started) * 1e3
+            self._failures += 1
+            if self._failures >= _OPEN_AFTER:
+                self._closed_until = time.monotonic() + _OPEN_FOR_S
+            FALLBACKS.labels(self._service, reason.split(":")[0]).inc()
+            status = answer.status if answer else 0
+            self._log.write(canary.revision, status, elapsed_ms, headers, body, b"", failure=reason)
+            return False
+        self._failures = 0
+        elapsed_ms = float(dict(answer.headers)[HOP_HEADER])
+        kept = [h for h in answer.headers if h[0] not in _DROPPED]
+        await self._reply(send, Answer(answer.status, kept, answer.body), canary.revision)
+        self._later(self._compare(canary, scope, headers, body, answer, elapsed_ms))
+        return True
+
+    async def _hop(
+        self, scope: Scope, headers: dict[bytes, bytes], body: bytes
+    ) -> tuple[Answer | None, str]:
+        kept = [(k, v) for k, v in headers.items() if k not in _DROPPED]
+        client = self._client
+        try:
+            async with asyncio.timeout(self._limits.canary_timeout_s):
+                response = await client.post(
+                    scope["path"], content=body, headers=[*kept, (HOP_HEADER, b"1")]
+                )
+            raw = [(k.lower(), v) for k, v in response.headers.raw]
+            return Answer(response.status_code, raw, response.content), ""
+        except TimeoutError:
+            return None, f"timeout: no answer in {self._limits.canary_timeout_s:g} s"
+        except httpx.HTTPError as exc:
+            return None, f"unreachable: {type(exc).__name__}"
+
+    async def _compare(
+        self,
+        canary: Canary,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        answer: Answer,
+        elapsed_ms: float,
+    ) -> None:
+        shadow = b""
+        if self.production and answer.status == 200:
+            shadow = (await self._here(scope, body)).body
+        self._log.write(
+            canary.revision, answer.status, elapsed_ms, headers, body, answer.body, shadow=shadow
+        )
+
+    # ---- plumbing ---------------------------------------------------------
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; None when it is larger than allowed (and the rest is not read)."""
+        declared = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
+        if not declared.isdigit() or int(declared) > self._limits.body_bytes:
+            return None
+        chunks, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return b"".join(chunks)
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._limits.body_bytes:
+                return None
+            if not message.get("more_body"):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Other endpoints take no body worth reading: end it at the limit."""
+        size = 0
+
+        async def limited() -> dict:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            return message if size <= self._limits.body_bytes else {"type": "http.disconnect"}
+
+        return limited
+
+    async def _reply(self, send: Send, answer: Answer, served_by: str) -> None:
+        headers = [*answer.headers, (SERVED_BY_HEADER.encode(), served_by.encode())]
+        if self.draining or answer.status == 413:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def _farewell(self, send: Send) -> Send:
+        if not self.draining:
+            return send
+
+        async def closing(message: dict) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        return closing
+
+    def _count(self, status: int) -> None:
+        counter = self._codes.get(status)
+        if counter is None:
+            counter = REQUESTS.labels(self._service, self._revision, str(status))
+            self._codes[status] = counter
+        counter.inc()
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _close_when_idle(self, client: httpx.AsyncClient) -> None:
+        """Requests that took the old route may still wait for their answer."""
+        await asyncio.sleep(self._limits.canary_timeout_s + 0.5)
+        await client.aclose()
+
+    async def finish(self) -> None:
+        """Write what is still to be written."""
+        await asyncio.gather(*(t for t in self._background if not t.done()), return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+        self._log.close()
+
+
+_DROPPED = {
+    b"connection",
+    b"content-length",
+    b"date",
+    b"expect",
+    b"host",
+    b"keep-alive",
+    b"server",
+    b"transfer-encoding",
+    SERVED_BY_HEADER.encode(),
+    HOP_HEADER,
+}
+
+
+def _client(canary: Canary, limits: Limits) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(uds=canary.socket, limits=httpx.Limits()),
+        base_url="http://canary",
+        timeout=limits.canary_timeout_s,
+    )
+
+
+def _content_key(body: bytes) -> bytes:
+    """What is asked, without the parts that differ from call to call (V2's id)."""
+    try:
+        decoded = orjson.loads(body)
+        asked = decoded.get("instances", decoded.get("inputs"))
+        return orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return body
+
+
+def _json(status: int, error: str) -> Answer:
+    body = orjson.dumps({"error": error})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    return Answer(status, headers, body)
+
+
+def _too_large(limit: int) -> Answer:
+    return _json(413, f"the body is larger than {limit} bytes")
+
+
+def _no_production(service: str) -> Answer:
+    return _json(
+        503, f"{service} has no production revision yet: platform-ctl release show {service}"
+    )

@@ -1,0 +1,260 @@
+"""The MLflow model of a revision, as a KServe Model.
+
+MLflow's directory format stays the contract. Importing MLflow itself costs as
+much as importing KServe, so a pyfunc whose loader is the model's own module is
+loaded the way ``mlflow.pyfunc.load_model`` does it (put ``code`` on the path,
+import ``loader_module``, call ``_load_pyfunc(data)``); any other flavour goes
+through MLflow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
+from kserve.errors import InferenceError, InvalidInput
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+Lookup = Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, float]]]]
+
+_DTYPES = {
+    "float": np.float32,
+    "double": np.float64,
+    "integer": np.int32,
+    "long": np.int64,
+    "boolean": np.bool_,
+}
+_DATATYPES = {
+    np.float32: "FP32",
+    np.float64: "FP64",
+    np.int32: "INT32",
+    np.int64: "INT64",
+    np.bool_: "BOOL",
+}
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model and the columns of its signature, in order."""
+
+    columns: tuple[str, ...]
+    dtypes: tuple[type, ...]
+    function: Callable[[Any], Any]
+    tensor: bool
+    """The signature is one tensor, not named columns."""
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """``rows`` float64 [n, columns] -> float64 [n]. Raises InferenceError."""
+        if self.tensor:
+            data: Any = rows.astype(self.dtypes[0])
+        elif len(set(self.dtypes)) == 1:
+            import pandas as pd
+
+            data = pd.DataFrame(rows.astype(self.dtypes[0]), columns=list(self.columns))
+        else:
+            import pandas as pd
+
+            typed = zip(self.columns, self.dtypes, strict=True)
+            data = pd.DataFrame({c: rows[:, i].astype(t) for i, (c, t) in enumerate(typed)})
+        answer = np.asarray(self.function(data), dtype=np.float64).reshape(-1)
+        if len(answer) != len(rows):
+            raise InferenceError(f"the model gave {len(answer)} predictions for {len(rows)} rows")
+        if not np.isfinite(answer).all():
+            raise InferenceError("the model predicted a number that is not finite")
+        return answer
+
+
+def load_predictor(model_dir: Path) -> Predictor:
+    """Load an MLflow model directory. Raises OSError, ValueError or what the model raises."""
+    described = yaml.safe_load((model_dir / "MLmodel").read_text(encoding="utf-8"))
+    flavor = described.get("flavors", {}).get("python_function")
+    inputs = (described.get("signature") or {}).get("inputs")
+    if not flavor or not inputs:
+        raise ValueError(f"{model_dir} has no python_function flavor with an input signature")
+    columns, dtypes, tensor = _signature(json.loads(inputs))
+    return Predictor(columns, dtypes, _load(model_dir, flavor).predict, tensor)
+
+
+def _signature(inputs: list[dict]) -> tuple[tuple[str, ...], tuple[type, ...], bool]:
+    if len(inputs) == 1 and inputs[0]["type"] == "tensor":
+        spec = inputs[0]["tensor-spec"]
+        width = spec["shape"][-1]
+        dtype = np.dtype(spec["dtype"]).type
+        return tuple(f"x{i}" for i in range(width)), (dtype,) * width, True
+    unsupported = [c["type"] for c in inputs if c["type"] not in _DTYPES]
+    if unsupported:
+        raise ValueError(f"the signature has columns of type {unsupported[0]}; numbers only")
+    names = tuple(c["name"] for c in inputs)
+    return names, tuple(_DTYPES[c["type"]] for c in inputs), False
+
+
+def _load(model_dir: Path, flavor: Mapping[str, Any]) -> Any:
+    loader = flavor["loader_module"]
+    if loader.startswith("mlflow."):
+        import mlflow.pyfunc
+
+        return mlflow.pyfunc.load_model(str(model_dir))
+    if flavor.get("code"):
+        sys.path.insert(0, str(model_dir / flavor["code"]))
+    data = model_dir / flavor["data"] if flavor.get("data") else model_dir
+    return importlib.import_module(loader)._load_pyfunc(str(data))
+
+
+class RevisionModel(Model):
+    """Answers V1 and V2; whatever is wrong with a request is an InvalidInput with a reason."""
+
+    def __init__(
+        self, name: str, predictor: Predictor, *, entity: str, lookup: Lookup | None, max_rows: int
+    ) -> None:
+        super().__init__(name)
+        self._predictor = predictor
+        self._index = {c: i for i, c in enumerate(predictor.columns)}
+        self._entity = entity
+        self._lookup = lookup
+        self._max_rows = max_rows
+        self.ready = True
+
+    def get_input_types(self) -> list[dict]:
+        datatype = _DATATYPES[self._predictor.dtypes[0]]
+        return [{"name": "input-0", "datatype": datatype, "shape": [-1, len(self._index)]}]
+
+    def get_output_types(self) -> list[dict]:
+        return [{"name": "output-0", "datatype": "FP64", "shape": [-1]}]
+
+    def stop(self) -> None:
+        """Stay ready while draining: KServe would answer 404 to what was accepted already."""
+
+    async def predict(
+        self, payload: Any, headers: dict[str, str] | None = None
+    ) -> dict | InferResponse:
+        if isinstance(payload, InferRequest):
+            rows = await self._rows_v2(payload)
+            answer = self._predictor.predict(rows)
+            output = InferOutput("output-0", [len(answer)], "FP64", data=answer.tolist())
+            # KServe 0.21 answers 500 when a request has no id and the response gets none.
+            return InferResponse(payload.id or uuid.uuid4().hex, self.name, [output])
+        rows = await self._rows_v1(payload)
+        return {"predictions": self._predictor.predict(rows).tolist()}
+
+    # ---- V1 ---------------------------------------------------------------
+
+    async def _rows_v1(self, payload: Any) -> np.ndarray:
+        if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
+            raise InvalidInput('expected {"instances": [...]}')
+        instances = payload["instances"]
+        self._check_count(len(instances))
+        if all(isinstance(i, dict) for i in instances):
+            if any(self._entity and self._entity in i for i in instances):
+                return await self._rows_of_entities([self._entity_of(i) for i in instances])
+            instances = [self._by_name(i) for i in instances]
+        return self._matrix(instances)
+
+    def _entity_of(self, instance: dict) -> str:
+        name = instance.get(self._entity)
+        if not isinstance(name, str) or len(instance) != 1:
+            raise InvalidInput(
+                f"an instance names a {self._entity} or gives the features, not both or other"
+            )
+        return name
+
+    def _by_name(self, instance: dict) -> list:
+        if instance.keys() != self._index.keys():
+            missing = sorted(self._index.keys() - instance.keys())
+            unknown = sorted(map(str, instance.keys() - self._index.keys()))
+            raise InvalidInput(f"features missing: {missing}; unknown: {unknown}")
+        return [instance[c] for c in self._predictor.columns]
+
+    def _check_count(self, rows: int) -> None:
+        if not 1 <= rows <= self._max_rows:
+            raise InvalidInput(f"a request has 1 to {self._max_rows} instances, not {rows}")
+
+    def _matrix(self, instances: list) -> np.ndarray:
+        width = len(self._index)
+        for instance in instances:
+            if not isinstance(instance, list) or len(instance) != width:
+                raise InvalidInput(f"an instance has {width} features: {list(self._index)}")
+            for value in instance:
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise InvalidInput(f"features are numbers, not {type(value).__name__}")
+        return _finite(instances)
+
+    async def _rows_of_entities(self, names: list[str]) -> np.ndarray:
+        if self._lookup is None:
+            raise InvalidInput("this service looks no features up: give them in the request")
+        found = await self._lookup(names)
+        unknown = sorted({n for n in names if n not in found})
+        if unknown:
+            raise InvalidInput(f"no features for {self._entity} {', '.join(unknown[:5])}")
+        return _finite([[found[n].get(c) for c in self._predictor.columns] for n in names])
+
+    # ---- V2 ---------------------------------------------------------------
+
+    async def _rows_v2(self, request: InferRequest) -> np.ndarray:
+        inputs = request.inputs
+        if len(inputs) == 1 and inputs[0].datatype == "BYTES":
+            return await self._rows_of_entities(self._entities_v2(inputs[0]))
+        if len(inputs) == 1 and len(inputs[0].shape) == 2:
+            array = _as_numpy(inputs[0])
+            if array.shape[1] != len(self._index):
+                raise InvalidInput(
+                    f"expected shape [n, {len(self._index)}], got {list(array.shape)}"
+                )
+        else:
+            array = self._columns_v2(inputs)
+        self._check_count(len(array))
+        return _finite(array)
+
+    def _entities_v2(self, tensor: InferInput) -> list[str]:
+        if tensor.name != self._entity:
+            raise InvalidInput(f"a BYTES input is named {self._entity!r}, not {tensor.name!r}")
+        values = _as_numpy(tensor).reshape(-1).tolist()
+        self._check_count(len(values))
+        return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+
+    def _columns_v2(self, inputs: list[InferInput]) -> np.ndarray:
+        given = {i.name: _as_numpy(i).reshape(-1) for i in inputs}
+        if given.keys() != self._index.keys() or len({len(a) for a in given.values()}) != 1:
+            raise InvalidInput(
+                f"expected one input [n, {len(self._index)}], or one [n] for each of "
+                f"{list(self._index)}"
+            )
+        return np.stack([given[c] for c in self._predictor.columns], axis=1)
+
+
+def _as_numpy(tensor: InferInput) -> np.ndarray:
+    try:
+        return tensor.as_numpy()
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise InvalidInput(f"input {tensor.name!r} is not {tensor.datatype}: {exc}") from exc
+
+
+def _finite(rows: Any) -> np.ndarray:
+    try:
+        array = np.array(rows, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise InvalidInput(f"features are numbers: {exc}") from exc
+    if array.ndim != 2:
+        raise InvalidInput(f"expected rows of features, got shape {list(array.shape)}")
+    if not (np.abs(array) <= _LARGEST).all():
+        raise InvalidInput("a feature is missing, NaN, infinite or too large")
+    return array
+
+
+def entity_lookup(function: Callable[..., Any], data: Any) -> Lookup:
+    """Make the recipe's blocking feature lookup awaitable without holding the event loop."""
+
+    async def lookup(entities: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
+        return await asyncio.to_thread(function, data, list(dict.fromkeys(entities)))
+
+    return lookup

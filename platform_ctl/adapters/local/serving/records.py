@@ -1,0 +1,146 @@
+"""The files of one InferenceService, under ``services/NAME`` in the home.
+
+``spec.json`` (what to serve, and the port) and ``options.json`` outlive the
+processes; ``process.json`` says where the supervisor is while one runs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import psutil
+
+from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.domain.serving import ServiceSpec
+
+T = TypeVar("T")
+
+_SOCKET_PATH_LIMIT = 100
+"""sun_path is 104 bytes on macOS, 108 on Linux."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a request and a revision may cost."""
+
+    body_bytes: int = 4 * 2**20
+    rows: int = 10_000
+    canary_timeout_s: float = 2.0
+    memory_bytes: int = 4 * 2**30
+    ready_timeout_s: float = 60.0
+    drain_s: float = 10.0
+    log_bytes: int = 20 * 2**20
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How the supervisor was told to run."""
+
+    host: str
+    port: int
+    """0: any free one."""
+    project_root: str
+    data: DataAccess
+    limits: Limits = Limits()
+
+
+class SavedSpec(msgspec.Struct, frozen=True):
+    """What is served. ``port`` is fixed from the first start on."""
+
+    spec: ServiceSpec
+    port: int
+
+
+class ProcessId(msgspec.Struct, frozen=True):
+    """A process that cannot be mistaken for a later one of the same number."""
+
+    pid: int
+    started_at: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """Raises psutil.NoSuchProcess."""
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def process(self) -> psutil.Process | None:
+        """The process while it lives; None once it has ended, reaped or not."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started_at) < 1.0
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+class Running(msgspec.Struct, frozen=True):
+    """Where a supervisor is; stale once the process is gone."""
+
+    supervisor: ProcessId
+    socket: str
+    children: list[ProcessId] = []
+
+
+@dataclass(frozen=True)
+class ServiceFiles:
+    """Paths of one service; nothing is created by naming them."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec.json"
+
+    @property
+    def options(self) -> Path:
+        return self.root / "options.json"
+
+    @property
+    def running(self) -> Path:
+        return self.root / "process.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "supervisor.lock"
+
+    @property
+    def requests(self) -> Path:
+        return self.root / "requests"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "service.log"
+
+    def socket_dir(self) -> Path:
+        """A private folder whose paths are short enough for a unix socket; created."""
+        inside = self.root / "sockets"
+        if len(str(inside).encode()) + 24 <= _SOCKET_PATH_LIMIT:
+            inside.mkdir(mode=0o700, exist_ok=True)
+            return inside
+        return Path(tempfile.mkdtemp(prefix="platform-ctl-"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a file in one step, so that a reader or a crash never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "wb", opener=lambda p, f: os.open(p, f, 0o600)) as file:
+        file.write(msgspec.json.encode(value, enc_hook=str))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_json(path: Path, kind: type[T]) -> T | None:
+    """The record, or None when there is none."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return msgspec.json.decode(raw, type=kind, dec_hook=lambda t, v: t(v))

@@ -1,0 +1,198 @@
+"""The process of one revision: a model behind KServe's protocols.
+
+Started by the supervisor as ``python -m … CONTROL_FD LISTEN_FD LIFELINE_FD``.
+It always listens on a unix socket of its own (the canary's share arrives
+there); at the front door, the service's shared TCP socket, it accepts only
+while it is told to. It ends when the supervisor's end of the lifeline closes,
+so that no supervisor, however it died, leaves a process behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from platform_ctl import __version__
+from platform_ctl.adapters.local.serving import channel
+from platform_ctl.adapters.local.serving.front import Front
+from platform_ctl.adapters.local.serving.requestlog import RequestLog
+
+_KEEP_ALIVE_S = 65
+_ORPHAN_GRACE_S = 2.0
+log = logging.getLogger("platform_ctl.revision")
+
+
+class Listener(uvicorn.Server):
+    """uvicorn for one socket; signals belong to the process, which has two of these."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting; let connections leave with their next answer, then close the idle."""
+        for server in self.servers:
+            server.close()
+        deadline = time.monotonic() + seconds
+        while self.server_state.connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        self.should_exit = True
+
+
+class RevisionProcess:
+    """Wires the front door, the two sockets and the supervisor's channel."""
+
+    def __init__(self, launch: channel.Launch, front: Front, listen_fd: int) -> None:
+        self._launch = launch
+        self._front = front
+        self._listen_fd = listen_fd
+        self._door: Listener | None = None
+        self._tasks: set[asyncio.Task] = set()
+        self._stop = asyncio.Event()
+
+    async def run(self, control: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        reader, self._writer = await asyncio.open_unix_connection(sock=control)
+        inside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        inside.bind(self._launch.socket)
+        hidden = await self._listen(inside)
+        self._tell("ready")
+        obey = asyncio.create_task(self._obey(reader))
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({obey, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if obey.done():
+            obey.result()
+        obey.cancel()
+        if self._door is not None:
+            await self._leave_door(self._launch.limits.drain_s / 2)
+        hidden.should_exit = True
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._front.finish()
+
+    async def _obey(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            command = channel.decode_command(line)
+            if isinstance(command, channel.Route):
+                await self._route(command)
+            self._tell("done", command.seq)
+
+    async def _route(self, wanted: channel.Route) -> None:
+        await self._front.route(production=wanted.production, canary=wanted.canary)
+        if wanted.front and self._door is None:
+            self._front.draining = False
+            shared = socket.socket(fileno=os.dup(self._listen_fd))
+            self._door = await self._listen(shared)
+        elif not wanted.front and self._door is not None:
+            self._keep(self._leave_door(self._launch.limits.drain_s))
+
+    async def _leave_door(self, seconds: float) -> None:
+        door, self._door = self._door, None
+        self._front.draining = True
+        await door.drain(seconds)
+        self._tell("drained")
+
+    async def _listen(self, sock: socket.socket) -> Listener:
+        config = uvicorn.Config(
+            self._front,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, round(self._launch.limits.drain_s)),
+            server_header=False,
+        )
+        listener = Listener(config)
+        self._keep(listener.serve(sockets=[sock]))
+        while not listener.started:
+            await asyncio.sleep(0.002)
+        return listener
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _tell(self, event: str, seq: int = 0) -> None:
+        self._writer.write(channel.encode(channel.Event(event, seq)))
+
+
+def _read_launch(control: socket.socket) -> channel.Launch:
+    line = b""
+    while not line.endswith(b"\n"):
+        line += control.recv(1) or sys.exit("the supervisor is gone")
+    return channel.decode_command(line)
+
+
+def _build_front(launch: channel.Launch) -> Front:
+    from platform_ctl.adapters.local.serving.application import build_application
+    from platform_ctl.adapters.local.serving.model import (
+        RevisionModel,
+        entity_lookup,
+        load_predictor,
+    )
+    from platform_ctl.domain.recipe import resolve
+
+    lookup = None
+    if launch.online_features:
+        lookup = entity_lookup(lambda *a: resolve(launch.online_features)(*a), launch.data)
+    model = RevisionModel(
+        launch.service,
+        load_predictor(Path(launch.revision.model_dir)),
+        entity=launch.entity,
+        lookup=lookup,
+        max_rows=launch.limits.rows,
+    )
+    requests = RequestLog(Path(launch.request_log), max_bytes=launch.limits.log_bytes)
+    return Front(
+        build_application(model, __version__),
+        service=launch.service,
+        revision=launch.revision.name,
+        log=requests,
+        limits=launch.limits,
+    )
+
+
+def _hold_lifeline(fd: int) -> None:
+    """End this process when the supervisor does, even if the event loop is stuck."""
+
+    def watch() -> None:
+        while os.read(fd, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_ORPHAN_GRACE_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+def main() -> None:
+    control_fd, listen_fd, lifeline_fd = map(int, sys.argv[1:4])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    _hold_lifeline(lifeline_fd)
+    control = socket.socket(fileno=control_fd)
+    launch = _read_launch(control)
+    process = RevisionProcess(launch, _build_front(launch), listen_fd)
+    control.setblocking(False)
+    with asyncio.Runner(
+        loop_factory=uvicorn.Config(process, log_config=None).get_loop_factory()
+    ) as runner:
+        runner.run(process.run(control))
+
+
+if __name__ == "__main__":
+    main()

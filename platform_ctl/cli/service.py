@@ -1,0 +1,90 @@
+"""platform-ctl service: the InferenceServices of this home."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.serving import InferenceService
+    from platform_ctl.ports.serving import Serving
+
+
+@click.group(help="List, start and stop InferenceServices.")
+def command() -> None:
+    pass
+
+
+@command.command("list")
+@render.output_option
+@click.pass_context
+def list_(ctx: click.Context, output: str) -> None:
+    """Print every InferenceService, its address and its revisions."""
+    _print(_serving(ctx).list(), output)
+
+
+@command.command()
+@click.argument("name")
+@render.output_option
+@click.pass_context
+def start(ctx: click.Context, name: str, output: str) -> None:
+    """Serve what NAME served last, at the same address."""
+    _print([_serving(ctx).start(name)], output)
+
+
+@command.command()
+@click.argument("name")
+@render.output_option
+@click.pass_context
+def stop(ctx: click.Context, name: str, output: str) -> None:
+    """Answer what was accepted, then end every process of NAME."""
+    _print([_serving(ctx).stop(name)], output)
+
+
+@command.command()
+@click.argument("name")
+@click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines.")
+@click.pass_context
+def logs(ctx: click.Context, name: str, lines: int) -> None:
+    """Print the log of NAME: its supervisor and its revisions."""
+    path = Path(_serving(ctx).get(name).log_file)
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in deque(file, maxlen=lines):
+            click.echo(line, nl=False)
+
+
+def _serving(ctx: click.Context) -> Serving:
+    from platform_ctl import targets
+
+    return targets.serving(load_settings(ctx))
+
+
+def _print(services: list[InferenceService], output: str) -> None:
+    if output == "json":
+        render.print_json(services)
+        return
+    rows = []
+    for service in services:
+        rows.append((service.name, service.state, service.url, *_split(service)))
+    render.print_table(
+        ["service", "state", "url", "production", "canary", "weight %"],
+        rows,
+        empty="no InferenceServices; mlship deploy NAME makes one",
+    )
+
+
+def _split(service: InferenceService) -> tuple[str | None, str | None, int | None]:
+    spec = service.spec
+    return (
+        spec.production.name if spec.production else None,
+        spec.canary.name if spec.canary else None,
+        spec.weight_percent if spec.canary else None,
+    )

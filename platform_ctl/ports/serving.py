@@ -1,0 +1,42 @@
+"""Serving: InferenceServices and the traffic split between their revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from platform_ctl.domain.serving import InferenceService, Observation, ServiceSpec
+
+
+class Serving(Protocol):
+    """Where InferenceServices run. Every method may be called again with the same effect."""
+
+    def list(self) -> Sequence[InferenceService]:
+        """Every InferenceService of this home, running or not."""
+        ...
+
+    def get(self, name: str) -> InferenceService:
+        """One InferenceService. Raises UnknownName."""
+        ...
+
+    def apply(self, name: str, spec: ServiceSpec) -> InferenceService:
+        """Serve ``spec``, creating or starting the service as needed.
+
+        Returns when the new split holds; no request is dropped on the way.
+        Raises UsageError for a bad spec, PortInUse, and ServiceUnavailable when
+        a revision does not become ready: then the old split still holds.
+        """
+        ...
+
+    def start(self, name: str) -> InferenceService:
+        """Serve what was served last, at the same address. Raises UnknownName, PortInUse,
+        ServiceUnavailable."""
+        ...
+
+    def stop(self, name: str) -> InferenceService:
+        """Answer what was accepted, then end every process. Raises UnknownName."""
+        ...
+
+    def observations(self, name: str, *, since: float) -> Sequence[Observation]:
+        """Requests seen since ``since`` (seconds since the epoch), oldest first."""
+        ...

@@ -1,0 +1,29 @@
+"""Loader of the tests' MLflow models: a weighted sum, with faults on request."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+
+class Stub:
+    def __init__(self, config: dict) -> None:
+        self.config = config
+        self.hoard = []
+
+    def predict(self, frame):
+        c = self.config
+        if c.get("sleep_s"):
+            time.sleep(c["sleep_s"])
+        if c.get("crash"):
+            os._exit(9)
+        if c.get("eat_bytes"):
+            self.hoard.append(bytearray(os.urandom(1024) * (c["eat_bytes"] // 1024)))
+        if c.get("raise"):
+            raise RuntimeError("the model is broken")
+        total = frame["a"].to_numpy() + 2 * frame["b"].to_numpy()
+        return total * c.get("factor", 1.0) + c.get("bias", 0.0)
+
+
+def _load_pyfunc(path: str) -> Stub:
+    return Stub(json.loads(Path(path).read_text()))

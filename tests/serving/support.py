@@ -1,0 +1,83 @@
+"""Small MLflow models and a bounded load, shared by the serving tests."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+from platform_ctl.adapters.local.serving.records import Limits
+from platform_ctl.adapters.local.serving.service import LocalServing
+from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.domain.serving import Revision
+
+FEATURES = ("a", "b")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def online_features(data: DataAccess, names: list[str]) -> dict[str, dict[str, float]]:
+    """The feature lookup of the stub recipe: any name but ``unknown…`` is known."""
+    return {
+        n: {"a": float(len(n)), "b": 1.0, "extra": 0.0}
+        for n in names
+        if not n.startswith("unknown")
+    }
+
+
+def save_model(path: Path, **config: Any) -> Path:
+    """Write a model directory with MLflow itself."""
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    data = path.with_suffix(".json")
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_text(json.dumps(config))
+    mlflow.pyfunc.save_model(
+        path,
+        loader_module="stub_model",
+        data_path=str(data),
+        code_paths=[str(Path(__file__).with_name("stub_model.py"))],
+        signature=ModelSignature(
+            inputs=Schema([ColSpec("float", f) for f in FEATURES]),
+            outputs=Schema([ColSpec("float")]),
+        ),
+        pip_requirements=[],
+    )
+    return path
+
+
+def revision(path: Path) -> Revision:
+    return Revision(path.name, str(path), model_version="1", model_digest=path.name)
+
+
+def local_serving(home: Path, **limits: Any) -> LocalServing:
+    data = DataAccess({}, home / "feast", home / "golden", home / "key", home / "locks")
+    limits = {"drain_s": 3.0, "canary_timeout_s": 0.5, **limits}
+    return LocalServing(
+        home / "services",
+        host="127.0.0.1",
+        port=0,
+        project_root=str(ROOT),
+        data=data,
+        limits=Limits(**limits),
+    )
+
+
+def post(
+    url: str, path: str, body: Any, *, headers: dict[str, str] | None = None, timeout: float = 10.0
+) -> tuple[int, dict[str, str], Any]:
+    """One request on a connection of its own: (status, headers, decoded body)."""
+    host = url.removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=timeout)
+    try:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        defaults = {"content-type": "application/json"}
+        connection.request("POST", path, raw, defaults if headers is None else headers)
+        response = connection.getresponse()
+        text = response.read()
+        decoded = json.loads(text) if text else None
+        return response.status, {k.lower(): v for k, v in response.getheaders()}, decoded
+    finally:
+        connection.close()
