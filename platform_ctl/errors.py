@@ -15,7 +15,8 @@ from typing import ClassVar
 class PlatformError(Exception):
     """Root of every error here; raised as itself it is a bug that nobody foresaw.
 
-    ``what`` happened, ``where``, and ``fix``, the command that helps. Renders as four lines on stderr (``cli/app.py``); never as a traceback.
+    ``what`` happened, ``where``, and ``fix``, the command that helps. Renders as
+    four lines on stderr (``cli/app.py``); never as a traceback.
     """
 
     id: ClassVar[str] = "err-internal"

@@ -33,34 +33,45 @@ class ApprovalSettings(Section):
     self_approval: bool = True
     """Whether who requested may approve. True only makes sense on a laptop."""
     second_person: bool = False
+    """Whether the approver must be somebody else than who started the run."""
     expires_h: float = 72.0
+    """Hours until a pending request expires. Expired means no."""
 
 
 class ServingSettings(Section):
     host: str = "127.0.0.1"
+    """Address that InferenceServices listen on. They have no authentication: keep it loopback."""
     port: int = 0
     """Port of an InferenceService; 0 picks a free one at the first start and keeps it."""
     ready_timeout_s: float = 60.0
+    """How long a revision may take until it answers."""
 
 
 class NotifySettings(Section):
     ntfy_url: str = ""
     """Topic URL; the token, if any, is a reference in ``ntfy_token``."""
     ntfy_token: str = ""
+    """Reference to the access token: ``env:NAME`` or ``file:PATH``."""
     webhook_url: str = ""
+    """Gets a JSON document for each notification."""
 
 
 class LineageSettings(Section):
     config_file: str = ""
     """OpenLineage's own configuration file; empty: events are written to the home."""
     namespace: str = "platform"
+    """OpenLineage namespace of jobs."""
 
 
 class Settings(Section):
     target: Literal["local", "kubernetes"] = "local"
+    """Where pipelines run."""
     home: str = ".platform"
+    """Folder of all state; relative to the root of the project."""
     recipes_package: str = "recipes"
+    """Python package whose folders with a ``recipe.py`` are the recipes."""
     pipelines_package: str = "pipelines"
+    """Python package that holds ``*_pipeline.py`` and ``compiled/``."""
     mlflow_tracking_uri: str = ""
     """Empty: SQLite in the home."""
     iceberg_catalog: dict[str, str] = {}
@@ -68,11 +79,13 @@ class Settings(Section):
     max_parallel_tasks: int = 0
     """0: one for each core."""
     money_per_cpu_hour: float = 0.05
+    """Price of a CPU hour in the ledger, in your currency."""
     approval: ApprovalSettings = ApprovalSettings()
     serving: ServingSettings = ServingSettings()
     notify: NotifySettings = NotifySettings()
     lineage: LineageSettings = LineageSettings()
     project_root: str = "."
+    """Found by ``load``: the nearest folder upwards with platform-ctl.toml. Cannot be set."""
 
     @property
     def layout(self) -> HomeLayout:
@@ -188,9 +201,7 @@ def load(*, cwd: Path, env: Mapping[str, str], flags: Mapping[str, Any] | None =
 
 def known_keys() -> list[str]:
     """Every dotted key, in the order of the class."""
-    return [k for k in flatten(msgspec.to_builtins(Settings())) if k != "project_root"] + [
-        "iceberg_catalog"
-    ]
+    return [k for k in flatten(msgspec.to_builtins(Settings())) if k != "project_root"]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -202,12 +213,38 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from exc
 
 
-def _from_env(env: Mapping[str, str]) -> dict[str, str]:
-    known = {ENV_PREFIX + k.replace(".", "__").upper(): k for k in known_keys()}
-    found = {known.get(k, k): v for k, v in env.items() if k.startswith(ENV_PREFIX)}
-    if env.get("PLATFORM_HOME"):
-        found["home"] = env["PLATFORM_HOME"]
-    return found
+def env_name(key: str) -> str:
+    """The environment variable that sets ``key``."""
+    return "PLATFORM_HOME" if key == "home" else ENV_PREFIX + key.replace(".", "__").upper()
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    """An empty variable counts as not set."""
+    found = {
+        name.removeprefix(ENV_PREFIX).lower().replace("__", "."): text
+        for name, text in env.items()
+        if name.startswith(ENV_PREFIX) and text
+    }
+    if env.get(env_name("home")):
+        found["home"] = env[env_name("home")]
+    return {key: _parsed(key, text) for key, text in found.items()}
+
+
+def _parsed(key: str, text: str) -> Any:
+    """Lists are comma-separated, tables are JSON; ``load`` converts the rest."""
+    default = flatten(msgspec.to_builtins(Settings())).get(key)
+    if isinstance(default, list):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if isinstance(default, dict):
+        try:
+            return msgspec.json.decode(text, type=dict[str, str])
+        except (msgspec.DecodeError, msgspec.ValidationError) as exc:
+            raise ConfigError(
+                f"{env_name(key)} is not a JSON object of strings: {exc}",
+                where="environment",
+                fix=f"unset {env_name(key)}",
+            ) from exc
+    return text
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

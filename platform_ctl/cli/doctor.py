@@ -1,0 +1,37 @@
+"""``platform-ctl doctor``: what stands in the way, each with its fix."""
+
+from __future__ import annotations
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+RECENT_RUNS = 1000
+
+
+@click.command(help="Check what is installed, the home, ports, disk and leftovers.")
+@render.output_option
+@click.pass_context
+def command(ctx: click.Context, output: str) -> None:
+    """Exit code 1 when a check fails; warnings leave it at 0."""
+    from platform_ctl import targets
+    from platform_ctl.operations import doctor
+
+    settings = load_settings(ctx)
+    have, newest = targets.schema_versions(settings)
+    readable = settings.target == "local" and have is not None and have <= newest
+    records = doctor.Records(
+        schema=have,
+        newest_schema=newest,
+        runs=targets.orchestrator(settings).list(RECENT_RUNS) if readable else (),
+        services=targets.serving(settings).list() if readable else (),
+    )
+    checks = doctor.diagnose(settings, records)
+    if output == "json":
+        render.print_json(checks)
+    else:
+        render.print_table(
+            ["", "check", "found", "fix"], [(c.health, c.name, c.detail, c.fix) for c in checks]
+        )
+    ctx.exit(1 if any(c.health == doctor.Health.FAIL for c in checks) else 0)

@@ -1,0 +1,295 @@
+"""What stands in the way of a run on this machine, each with the command that removes it.
+
+Reads only: nothing is created, imported or contacted, so that it answers in
+well under a second and is safe while runs are going on.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from platform_ctl.domain.runs import Run, RunState
+from platform_ctl.domain.serving import InferenceService, ServiceState
+from platform_ctl.settings import HomeLayout, Settings
+
+OLDEST_PYTHON = (3, 11)
+DISTRIBUTION = "platform-ctl"
+DISK_LOW_BYTES = 5 * 10**9
+"""A cold run with its models, logs and Ray's spill needs about this much."""
+DISK_FULL_BYTES = 10**9
+
+
+class Health(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    """Works, but not as tested, or wastes something."""
+    FAIL = "fail"
+    """A command will fail because of it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    health: Health
+    detail: str
+    fix: str = ""
+    """A command; empty when there is nothing to fix."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the home says about itself. ``schema`` is None when there is no home yet."""
+
+    schema: int | None
+    newest_schema: int
+    runs: Sequence[Run] = ()
+    services: Sequence[InferenceService] = ()
+
+
+def diagnose(settings: Settings, records: Records) -> list[Check]:
+    """Every check, in the order a person would fix them."""
+    layout = settings.layout
+    return [
+        check_python(sys.version_info[:3]),
+        *check_packages(Path(settings.project_root) / "constraints.txt"),
+        check_program("git"),
+        check_disk(shutil.disk_usage(_nearest_existing(layout.root)).free),
+        check_home(layout.root),
+        check_schema(layout, records),
+        *check_secrets(layout.secrets),
+        check_port(settings, records.services),
+        *check_runs(records.runs),
+        *check_services(records.services),
+        *check_processes(layout.root, records),
+    ]
+
+
+def check_python(version: tuple[int, int, int]) -> Check:
+    text = ".".join(map(str, version))
+    if version < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        return Check(
+            "python", Health.FAIL, f"{text} is older than {oldest}", "PYTHON=python3.11 make setup"
+        )
+    return Check("python", Health.OK, f"{text} at {sys.executable}")
+
+
+# ---- packages -------------------------------------------------------------
+
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)")
+_REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:.*extra == ['\"]([^'\"]+)['\"])?")
+
+
+def read_pins(constraints: Path) -> dict[str, str]:
+    """Normalised name -> version of every ``name==version`` line."""
+    lines = constraints.read_text(encoding="utf-8").splitlines()
+    return {_normal(m[1]): m[2] for m in map(_PIN.match, lines) if m}
+
+
+def check_packages(constraints: Path) -> Iterator[Check]:
+    """Missing packages, then installed versions against the pins."""
+    installed = {_normal(d.name): d.version for d in importlib.metadata.distributions()}
+    required = importlib.metadata.requires(DISTRIBUTION) or []
+    yield from compare_requirements(required, installed)
+    if not constraints.is_file():
+        yield Check(
+            "versions",
+            Health.WARN,
+            f"no {constraints.name} in {constraints.parent}: versions not compared",
+            "cd to the repository and run it again",
+        )
+        return
+    yield compare_pins(read_pins(constraints), installed)
+
+
+def compare_requirements(required: Iterable[str], installed: Mapping[str, str]) -> Iterator[Check]:
+    """One line for each extra, and one for what is always needed."""
+    groups: dict[str, list[str]] = {}
+    for line in required:
+        if match := _REQUIREMENT.match(line):
+            groups.setdefault(match[2] or "", []).append(_normal(match[1]))
+    for extra, names in groups.items():
+        label = f"packages ({extra})" if extra else "packages"
+        missing = sorted(n for n in names if n not in installed)
+        if not missing:
+            yield Check(label, Health.OK, f"{len(names)} of {len(names)} installed")
+        elif extra == "kubernetes":
+            yield Check(label, Health.OK, "not installed; only the kubernetes target needs them")
+        else:
+            health = Health.WARN if extra else Health.FAIL
+            yield Check(label, health, f"missing: {', '.join(missing)}", "make -B setup")
+
+
+def compare_pins(pins: Mapping[str, str], installed: Mapping[str, str]) -> Check:
+    """Installed versions that are not the ones tested together. Local labels (+cpu) are ignored."""
+    both = sorted(pins.keys() & installed.keys())
+    different = [n for n in both if installed[n].partition("+")[0] != pins[n]]
+    if different:
+        shown = ", ".join(f"{n} {installed[n]} (pinned {pins[n]})" for n in different[:5])
+        more = f" and {len(different) - 5} more" if len(different) > 5 else ""
+        return Check("versions", Health.WARN, f"not as pinned: {shown}{more}", "make -B setup")
+    return Check("versions", Health.OK, f"{len(both)} packages as pinned in constraints.txt")
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# ---- machine and home -----------------------------------------------------
+
+
+def check_program(name: str) -> Check:
+    found = shutil.which(name)
+    if found:
+        return Check(name, Health.OK, found)
+    return Check(name, Health.FAIL, "not on PATH", f"install {name} with your package manager")
+
+
+def check_disk(free_bytes: int) -> Check:
+    detail = f"{free_bytes / 1e9:.1f} GB free"
+    if free_bytes < DISK_FULL_BYTES:
+        return Check("disk", Health.FAIL, detail, "platform-ctl run prune")
+    if free_bytes < DISK_LOW_BYTES:
+        wanted = f"{detail}; a cold run wants {DISK_LOW_BYTES / 1e9:.0f} GB"
+        return Check("disk", Health.WARN, wanted, "platform-ctl run prune")
+    return Check("disk", Health.OK, detail)
+
+
+def check_home(root: Path) -> Check:
+    folder = _nearest_existing(root)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Check("home", Health.FAIL, f"{folder} is not writable", f"chmod u+rwx {folder}")
+    return Check("home", Health.OK, str(root))
+
+
+def check_schema(layout: HomeLayout, records: Records) -> Check:
+    have, newest = records.schema, records.newest_schema
+    if have is None:
+        return Check("schema", Health.OK, "no home yet; the first command that writes makes it")
+    if have > newest:
+        detail = f"{layout.database} has schema {have}; this version knows {newest}"
+        return Check("schema", Health.FAIL, detail, "git pull && make setup")
+    if have < newest:
+        return Check("schema", Health.OK, f"{have}; the next command migrates it to {newest}")
+    return Check("schema", Health.OK, str(have))
+
+
+def check_secrets(folder: Path) -> Iterator[Check]:
+    """Files that others can read. A folder closed to others protects what is in it too."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []
+    open_files = [p for p in files if stat.S_IMODE(p.stat().st_mode) & 0o077]
+    for path in open_files:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        yield Check("secrets", Health.FAIL, f"{path} has mode {mode:04o}", f"chmod 600 {path}")
+    if not open_files:
+        yield Check("secrets", Health.OK, f"{len(files)} files, readable by their owner only")
+
+
+def check_port(settings: Settings, services: Sequence[InferenceService]) -> Check:
+    """The configured port of InferenceServices: free, or held by one of this home."""
+    host, port = settings.serving.host, settings.serving.port
+    if port == 0:
+        return Check("port", Health.OK, "serving.port is 0: the first start picks a free one")
+    if any(f":{port}" in s.url and s.state != ServiceState.STOPPED for s in services):
+        return Check("port", Health.OK, f"{port} is held by a service of this home")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            detail = f"{host}:{port} cannot be used: {exc.strerror}"
+            return Check("port", Health.FAIL, detail, "export PLATFORM_CTL_SERVING__PORT=0")
+    return Check("port", Health.OK, f"{host}:{port} is free")
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+# ---- leftovers --------------------------------------------------------------
+
+
+def check_runs(runs: Sequence[Run]) -> Iterator[Check]:
+    """Records that say RUNNING while nobody runs them: killed, or the machine went down."""
+    dead = [r for r in runs if r.state == RunState.RUNNING and not _alive(r.pid)]
+    for run in dead:
+        detail = f"{run.id} ({run.pipeline}) says RUNNING, its process is gone"
+        yield Check("runs", Health.WARN, detail, f"platform-ctl run resume {run.id}")
+    if not dead:
+        yield Check("runs", Health.OK, f"{len(runs)} records, none without its process")
+
+
+def check_services(services: Sequence[InferenceService]) -> Iterator[Check]:
+    """Supervisors that are gone, and services that answer with a revision down."""
+    bad = 0
+    for service in services:
+        if service.state == ServiceState.DEGRADED:
+            detail, fix = "a revision is down", f"platform-ctl service logs {service.name}"
+        elif service.state == ServiceState.RUNNING and not _alive(service.pid):
+            detail, fix = "its supervisor is gone", f"platform-ctl service start {service.name}"
+        else:
+            continue
+        bad += 1
+        yield Check("services", Health.WARN, f"{service.name}: {detail}", fix)
+    if not bad:
+        yield Check("services", Health.OK, f"{len(services)} InferenceServices, none degraded")
+
+
+def check_processes(home: Path, records: Records) -> Iterator[Check]:
+    """Processes of this home that nothing on record accounts for."""
+    wanted = {r.pid for r in records.runs if r.state == RunState.RUNNING}
+    wanted |= {s.pid for s in records.services}
+    strays = 0
+    for process in _processes_of(home):
+        if _accounted_for(process, wanted):
+            continue
+        strays += 1
+        detail = f"{process.name()} (pid {process.pid}) belongs to no live run or service"
+        yield Check("processes", Health.WARN, detail, f"kill {process.pid}")
+    if not strays:
+        yield Check("processes", Health.OK, "no leftovers of this home")
+
+
+def _processes_of(home: Path) -> Iterator[psutil.Process]:
+    """Steps, Ray daemons and supervisors that were started for ``home``.
+
+    They carry the home and either the run or this package in what they were
+    started with; a shell that merely exports PLATFORM_HOME does not.
+    """
+    for process in psutil.process_iter():
+        try:
+            env = process.environ()
+            if env.get("PLATFORM_HOME") != str(home):
+                continue
+            if "PLATFORM_RUN_ID" in env or "platform_ctl.adapters" in " ".join(process.cmdline()):
+                yield process
+        except psutil.Error:
+            continue
+
+
+def _accounted_for(process: psutil.Process, wanted: set[int | None]) -> bool:
+    """A live run or service owns it: by its own pid, an ancestor's, or the run it names."""
+    try:
+        owner = process.environ().get("PLATFORM_RUN_PID", "")
+        family = {process.pid, *(p.pid for p in process.parents())}
+    except psutil.Error:
+        return True
+    return (
+        bool(family & wanted) or os.getpid() in family or (owner.isdigit() and _alive(int(owner)))
+    )
+
+
+def _alive(pid: int | None) -> bool:
+    return pid is not None and psutil.pid_exists(pid)

@@ -1,0 +1,168 @@
+"""`platform-ctl doctor`, check by check: real files, ports and processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from platform_ctl.domain.runs import Run, RunState
+from platform_ctl.domain.serving import InferenceService, ServiceSpec, ServiceState
+from platform_ctl.operations import doctor
+from platform_ctl.operations.doctor import Health, Records
+from platform_ctl.settings import HomeLayout, ServingSettings, Settings
+
+NO_PID = 2**22 + 1
+"""Above the largest pid a Linux kernel gives out."""
+
+
+def run(pid: int | None, state: RunState = RunState.RUNNING) -> Run:
+    return Run(id="5e0c", name="n", pipeline="p", state=state, created_at="", directory="", pid=pid)
+
+
+def service(state: ServiceState, pid: int | None, url: str = "") -> InferenceService:
+    return InferenceService(
+        name="commits", state=state, url=url, spec=ServiceSpec(production=None), pid=pid
+    )
+
+
+def test_an_old_python_fails() -> None:
+    assert doctor.check_python((3, 10, 4)).health == Health.FAIL
+    assert doctor.check_python((3, 11, 0)).health == Health.OK
+
+
+def test_a_missing_base_package_fails_and_a_missing_extra_warns() -> None:
+    required = ["click>=8.1", "Ray_Data>=1", 'kfp>=2; extra == "ml"', 'x; extra == "kubernetes"']
+    checks = {c.name: c for c in doctor.compare_requirements(required, {"click": "8.1"})}
+    assert checks["packages"].health == Health.FAIL
+    assert checks["packages"].detail == "missing: ray-data"
+    assert checks["packages (ml)"].health == Health.WARN
+    assert checks["packages (ml)"].fix == "make -B setup"
+    assert checks["packages (kubernetes)"].health == Health.OK
+
+
+def test_versions_are_compared_without_their_local_label(tmp_path: Path) -> None:
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("# pins\ntorch==2.13.0\nRay_X==1.0 ; python_version > '3'\n")
+    pins = doctor.read_pins(constraints)
+    assert pins == {"torch": "2.13.0", "ray-x": "1.0"}
+    assert doctor.compare_pins(pins, {"torch": "2.13.0+cpu"}).health == Health.OK
+    differs = doctor.compare_pins(pins, {"torch": "2.13.0", "ray-x": "1.1"})
+    assert differs.health == Health.WARN
+    assert "ray-x 1.1 (pinned 1.0)" in differs.detail
+
+
+def test_this_environment_is_compared_with_the_real_pins() -> None:
+    root = Path(__file__).resolve().parents[3]
+    checks = list(doctor.check_packages(root / "constraints.txt"))
+    assert "versions" in {c.name for c in checks}
+    assert all(c.health == Health.OK or c.fix for c in checks)
+
+
+def test_outside_the_repository_versions_are_not_compared(tmp_path: Path) -> None:
+    *_, versions = doctor.check_packages(tmp_path / "constraints.txt")
+    assert versions.health == Health.WARN
+
+
+@pytest.mark.parametrize(
+    ("free", "health"), [(10**8, Health.FAIL), (2 * 10**9, Health.WARN), (10**11, Health.OK)]
+)
+def test_disk(free: int, health: Health) -> None:
+    assert doctor.check_disk(free).health == health
+
+
+def test_a_home_is_not_made_by_looking_at_it(tmp_path: Path) -> None:
+    home = tmp_path / "deep" / "home"
+    assert doctor.check_home(home).health == Health.OK
+    assert not home.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_that_cannot_be_written_fails(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert doctor.check_home(tmp_path / "home").health == Health.FAIL
+
+
+@pytest.mark.parametrize(
+    ("have", "health"), [(None, Health.OK), (3, Health.OK), (9, Health.OK), (10, Health.FAIL)]
+)
+def test_schema(tmp_path: Path, have: int | None, health: Health) -> None:
+    records = Records(schema=have, newest_schema=9)
+    assert doctor.check_schema(HomeLayout(tmp_path), records).health == health
+
+
+def test_a_secret_that_others_can_read_fails_until_its_fix_is_typed(tmp_path: Path) -> None:
+    secret = tmp_path / "author-key"
+    secret.write_text("k")
+    secret.chmod(0o644)
+    (found,) = doctor.check_secrets(tmp_path)
+    assert found.health == Health.FAIL
+    subprocess.run(found.fix.split(), check=True)
+    (repaired,) = doctor.check_secrets(tmp_path)
+    assert repaired.health == Health.OK
+
+
+def test_the_configured_port() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = Settings(serving=ServingSettings(port=port))
+        assert doctor.check_port(settings, ()).health == Health.FAIL
+        ours = service(ServiceState.RUNNING, os.getpid(), f"http://127.0.0.1:{port}")
+        assert doctor.check_port(settings, [ours]).health == Health.OK
+    assert doctor.check_port(settings, ()).health == Health.OK
+    assert doctor.check_port(Settings(), ()).health == Health.OK
+
+
+def test_a_record_without_its_process_is_a_leftover() -> None:
+    (dead,) = doctor.check_runs([run(NO_PID), run(os.getpid())])
+    assert dead.fix == "platform-ctl run resume 5e0c"
+    (fine,) = doctor.check_runs([run(os.getpid()), run(None, RunState.SUCCEEDED)])
+    assert fine.health == Health.OK
+
+
+def test_a_service_without_its_supervisor_is_a_leftover() -> None:
+    (gone,) = doctor.check_services([service(ServiceState.RUNNING, NO_PID)])
+    assert gone.fix == "platform-ctl service start commits"
+    (degraded,) = doctor.check_services([service(ServiceState.DEGRADED, os.getpid())])
+    assert degraded.fix == "platform-ctl service logs commits"
+    (fine,) = doctor.check_services([service(ServiceState.STOPPED, None)])
+    assert fine.health == Health.OK
+
+
+@pytest.fixture
+def stray(tmp_path: Path) -> Iterator[int]:
+    """Pid of a step of this home that its orchestrator left behind."""
+    env = {
+        **os.environ,
+        "PLATFORM_HOME": str(tmp_path),
+        "PLATFORM_RUN_ID": "5e0c",
+        "PLATFORM_RUN_PID": str(NO_PID),
+    }
+    # Through a shell that exits: the process must have no family here.
+    script = f"{sys.executable} -c 'import time; time.sleep(60)' >/dev/null & echo $!"
+    shell = subprocess.run(["sh", "-c", script], env=env, stdout=subprocess.PIPE, check=True)
+    pid = int(shell.stdout)
+    yield pid
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_stray_process_of_this_home_is_named(tmp_path: Path, stray: int) -> None:
+    (found,) = doctor.check_processes(tmp_path, Records(schema=1, newest_schema=1))
+    assert found.health == Health.WARN
+    assert found.fix == f"kill {stray}"
+
+
+def test_a_process_of_a_live_run_or_another_home_is_not(tmp_path: Path, stray: int) -> None:
+    live = Records(schema=1, newest_schema=1, runs=[run(stray)])
+    (found,) = doctor.check_processes(tmp_path, live)
+    assert found.health == Health.OK
+    (found,) = doctor.check_processes(tmp_path / "other", Records(schema=1, newest_schema=1))
+    assert found.health == Health.OK

@@ -1,0 +1,59 @@
+"""Errors are a contract: ids stay, a family fixes the exit code, each has its runbook."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from platform_ctl import errors
+from platform_ctl.errors import PlatformError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def every_class() -> list[type[PlatformError]]:
+    found = [v for v in vars(errors).values() if isinstance(v, type)]
+    return [c for c in found if issubclass(c, PlatformError)]
+
+
+def test_no_two_errors_share_an_id() -> None:
+    counted = Counter(c.id for c in every_class())
+    assert [i for i, n in counted.items() if n > 1] == []
+
+
+@pytest.mark.parametrize("cls", every_class(), ids=lambda c: c.id)
+def test_every_error_is_complete(cls: type[PlatformError]) -> None:
+    assert cls.id.startswith("err-")
+    assert cls.exit_code in {2, 3, 4, 5, 6, 70}
+    assert cls.__doc__, f"{cls.__name__} has no docstring: say in one sentence when it is raised"
+    assert (ROOT / cls.runbook).is_file()
+    if cls.__mro__[1] not in (Exception, PlatformError):
+        family = next(c for c in cls.__mro__ if PlatformError in c.__bases__)
+        assert (cls.exit_code, cls.runbook) == (family.exit_code, family.runbook)
+
+
+def test_errors_are_raised_from_one_file_only() -> None:
+    """A class defined elsewhere would have no runbook and no place in the reference."""
+    strangers = [
+        path.relative_to(ROOT)
+        for package in ("platform_ctl", "recipes", "pipelines")
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "errors.py"
+        and any(
+            line.startswith("class ")
+            and line.split("(", 1)[-1].split(")")[0] in {c.__name__ for c in every_class()}
+            for line in path.read_text(encoding="utf-8").splitlines()
+        )
+    ]
+    assert strangers == []
+
+
+def test_an_error_survives_the_way_between_processes() -> None:
+    sent = errors.MissingTable("no table", where="here", fix="platform-ctl data ingest --sample")
+    back = pickle.loads(pickle.dumps(sent))
+    assert type(back) is errors.MissingTable
+    assert back.as_dict() == sent.as_dict()
+    assert str(back) == "no table"
