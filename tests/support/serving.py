@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +40,7 @@ def save_model(path: Path, **config: Any) -> Path:
     data = path.with_suffix(".json")
     data.parent.mkdir(parents=True, exist_ok=True)
     data.write_text(json.dumps(config))
+    warnings.filterwarnings("ignore", r".*An input example was not provided")
     mlflow.pyfunc.save_model(
         path,
         loader_module="stub_model",
@@ -81,3 +88,28 @@ def post(
         return response.status, {k.lower(): v for k, v in response.getheaders()}, decoded
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def steady_load(url: str, *, seconds: float, rate: int = 150) -> Iterator[dict[str, Any]]:
+    """Callers in a process of their own while the block runs; the report is filled at its end."""
+    report: dict[str, Any] = {}
+    command = [sys.executable, "-m", "tests.support.load", url, str(seconds), str(rate)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    try:
+        process.stdout.readline()  # it has started
+        yield report
+        said, _ = process.communicate(b"stop\n", timeout=seconds + 30)
+        report.update(json.loads(said))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def eventually(condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
+    """The first true value of ``condition``; fails the test when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return value

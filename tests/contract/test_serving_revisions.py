@@ -1,0 +1,193 @@
+"""Revisions of a real service: the split, and that production survives whatever a canary does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+import psutil
+import pytest
+
+from platform_ctl.adapters.local.serving.records import Running, ServiceFiles, read_json
+from platform_ctl.domain.serving import ServiceSpec, ServiceState
+from platform_ctl.errors import PortInUse, ServiceUnavailable, UnknownName
+from tests.support import serving
+from tests.support.serving import eventually
+
+V1 = "/v1/models/stub:predict"
+BODY = {"instances": [[1, 2]]}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("revisions")
+
+
+@pytest.fixture(scope="module")
+def local(home):
+    local = serving.local_serving(home, memory_bytes=600 * 2**20)
+    yield local
+    for service in local.list():
+        local.stop(service.name)
+
+
+@pytest.fixture(scope="module")
+def models(home):
+    def model(name, **config):
+        path = home / "models" / name
+        return serving.revision(path if path.exists() else serving.save_model(path, **config))
+
+    return model
+
+
+@pytest.fixture
+def good(models):
+    return models("good")
+
+
+@pytest.fixture
+def service(local, good):
+    """Only ``good`` in production, whatever the test before left behind."""
+    return local.apply("stub", ServiceSpec(good))
+
+
+def ask(url, key=None, *, revision=None, timeout=10.0):
+    headers = {"content-type": "application/json"}
+    headers |= {"x-request-key": key} if key else {}
+    headers |= {"x-platform-revision": revision} if revision else {}
+    return serving.post(url, V1, BODY, headers=headers, timeout=timeout)
+
+
+def test_the_split_is_weighted_and_sticky(local, service, good, models):
+    local.apply("stub", ServiceSpec(good, models("better", bias=10.0), 25))
+    keys = [f"caller-{i}" for i in range(400)]
+    first = [ask(service.url, k)[1]["x-served-by"] for k in keys]
+    again = [ask(service.url, k)[1]["x-served-by"] for k in keys]
+    assert first == again
+    assert 70 <= first.count("better") <= 130  # 100 expected, sd 8.7
+    local.apply("stub", ServiceSpec(good, models("better"), 50))
+    more = [ask(service.url, k)[1]["x-served-by"] for k in keys]
+    assert 160 <= more.count("better") <= 240
+    assert all(m == "better" for f, m in zip(first, more, strict=True) if f == "better")
+    # Without a key, the same question goes the same way.
+    assert len({ask(service.url)[1]["x-served-by"] for _ in range(5)}) == 1
+    assert ask(service.url, revision="canary")[2] == {"predictions": [15.0]}
+    assert ask(service.url, revision="production")[2] == {"predictions": [5.0]}
+
+
+def test_production_shadows_what_the_canary_answered(local, service, good, models):
+    since = time.time()
+    local.apply("stub", ServiceSpec(good, models("better", bias=10.0), 100))
+    ask(service.url, "k")
+    seen = eventually(lambda: local.observations("stub", since=since))
+    assert (seen[0].revision, seen[0].predictions, seen[0].shadow) == ("better", [15.0], [5.0])
+
+
+def test_no_request_fails_through_weights_promote_and_rollback(local, service, good, models):
+    better = models("better", bias=10.0)
+    with serving.steady_load(service.url, seconds=40) as report:
+        for weight in (10, 50, 100):
+            local.apply("stub", ServiceSpec(good, better, weight))
+            time.sleep(0.3)
+        local.apply("stub", ServiceSpec(better))
+        time.sleep(0.5)
+        local.apply("stub", ServiceSpec(good))
+        time.sleep(0.5)
+        local.apply("stub", ServiceSpec(good, better, 50))
+        local.apply("stub", ServiceSpec(good))
+    assert report["failures"] == []
+    assert report["answers"]["200 good"] > 50 and report["answers"]["200 better"] > 50
+
+
+@pytest.mark.parametrize(
+    ("fault", "config"),
+    [
+        ("crash", {"crash": True}),
+        ("hang", {"sleep_s": 30.0}),
+        ("memory", {"eat_bytes": 40 * 2**20}),
+        ("error", {"raise": True}),
+    ],
+)
+def test_a_bad_canary_never_hurts_a_caller(local, service, good, models, fault, config):
+    since = time.time()
+    bad = models(f"bad-{fault}", **config)
+    local.apply("stub", ServiceSpec(good, bad, 30))
+    with serving.steady_load(service.url, seconds=4, rate=60) as report:
+        time.sleep(3.0)
+    assert report["failures"] == []
+    assert report["answers"].get("200 good", 0) > 50
+    counted = [o for o in local.observations("stub", since=since) if o.revision == bad.name]
+    assert sum(bool(o.failure) for o in counted) >= 3
+    if fault == "memory":
+        status = local.get("stub").revision(bad.name)
+        assert status.restarts or "MiB" in status.last_failure
+    local.apply("stub", ServiceSpec(good))
+    assert local.get("stub").state is ServiceState.RUNNING
+
+
+def test_a_revision_that_does_not_start_changes_nothing(local, service, good, home):
+    broken = serving.save_model(home / "models" / f"broken-{time.time_ns()}")
+    (broken / "MLmodel").write_text("flavors: {}")
+    with pytest.raises(ServiceUnavailable, match="ended with code"):
+        local.apply("stub", ServiceSpec(good, serving.revision(broken), 10))
+    assert local.get("stub").spec == ServiceSpec(good)
+    assert ask(service.url)[0] == 200
+
+
+def test_a_crashed_production_is_restarted(local, service):
+    os.kill(service.revisions[0].pid, signal.SIGKILL)
+    # Meanwhile callers wait in the listening socket's queue; they are not refused.
+    assert ask(service.url, timeout=20.0)[0] == 200
+    status = eventually(lambda: local.get("stub").revisions[0].ready and local.get("stub"))
+    assert status.revisions[0].restarts == 1
+
+
+def test_kill_nine_of_the_supervisor_ends_all_and_start_restores(
+    local, service, good, models, home
+):
+    better = models("better", bias=10.0)
+    before = local.apply("stub", ServiceSpec(good, better, 40))
+    pids = [r.pid for r in before.revisions]
+    os.kill(before.pid, signal.SIGKILL)
+    eventually(lambda: local.get("stub").state is ServiceState.STOPPED)
+    eventually(lambda: not any(psutil.pid_exists(p) for p in pids))
+    assert [s.state for s in local.list()] == [ServiceState.STOPPED]
+    after = local.start("stub")
+    assert (after.url, after.spec) == (before.url, before.spec)
+    assert after.state is ServiceState.RUNNING
+    assert ask(after.url, revision="canary")[2] == {"predictions": [15.0]}
+    assert local.start("stub").pid == after.pid  # again: nothing happens
+
+
+def test_a_busy_port_is_named(local, service, good):
+    port = int(service.url.rsplit(":", 1)[1])
+    local.stop("stub")
+    running = read_json(ServiceFiles(local._dir / "stub").running, Running)
+    assert running is None
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with pytest.raises(PortInUse, match=str(port)):
+            local.start("stub")
+        assert local.get("stub").state is ServiceState.STOPPED
+    assert local.start("stub").url == service.url
+
+
+def test_without_production_only_probes_are_answered(local, good):
+    fresh = local.apply("fresh", ServiceSpec(None, good))
+    path = "/v1/models/fresh:predict"
+    status, _, answer = serving.post(fresh.url, path, BODY)
+    assert (status, "no production" in answer["error"]) == (503, True)
+    headers = {"x-platform-revision": "canary"}
+    assert serving.post(fresh.url, path, BODY, headers=headers)[0] == 200
+    local.apply("fresh", ServiceSpec(good))
+    assert serving.post(fresh.url, path, BODY)[0] == 200
+    local.stop("fresh")
+
+
+def test_unknown_names_are_unknown(local):
+    with pytest.raises(UnknownName, match="nope"):
+        local.start("nope")
