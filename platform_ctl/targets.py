@@ -17,9 +17,14 @@ from platform_ctl.settings import Settings
 if TYPE_CHECKING:
     import sqlite3
 
+    from platform_ctl.adapters.common.ledger import Ledger
+    from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
     from platform_ctl.ports.serving import Serving
     from platform_ctl.ports.training import Training
-    from platform_ctl.ports.tuner import Tuner
+    from platform_ctl.ports.tuner import SearchRecord, Tuner
+
+_EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
+"""Program and words of a detached run's process (``python -c``); the run id follows."""
 
 
 def current_settings() -> Settings:
@@ -72,6 +77,18 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
     return {n: importlib.import_module(f"{package.__name__}.{n}.recipe").RECIPE for n in names}
 
 
+def orchestrator(settings: Settings) -> LocalOrchestrator:
+    """Runs compiled pipelines; ends a run's Ray with the run."""
+    _require_local(settings, "orchestrator")
+    from platform_ctl.adapters.local.orchestrator.local import Hooks, LocalOrchestrator
+
+    def at_end(run_dir: Path) -> None:
+        if (run_dir / "ray").is_dir():
+            training(settings).stop(run_dir)
+
+    return LocalOrchestrator(settings, state(settings), Hooks(at_end, _EXECUTE_RUN))
+
+
 def training(settings: Settings) -> Training:
     """Ray for the steps of this run; outside a run (notebook, test), a private one."""
     _require_local(settings, "training")
@@ -105,6 +122,32 @@ def serving(settings: Settings) -> Serving:
         data=data_access(settings),
         limits=Limits(ready_timeout_s=settings.serving.ready_timeout_s),
     )
+
+
+def mlflow_uri(settings: Settings) -> str:
+    """Where MLflow's tracking and registry are: as set, else SQLite in the home."""
+    return settings.mlflow_tracking_uri or f"sqlite:///{settings.layout.mlflow}/mlflow.db"
+
+
+def log_search(settings: Settings, record: SearchRecord, run_id: str = "") -> str:
+    """Record a search in MLflow as a parent with nested runs; returns the parent's run id."""
+    from platform_ctl.adapters.common.search_tracking import log_search
+
+    return log_search(record, tracking_uri=mlflow_uri(settings), run_id=run_id)
+
+
+def draw_search(record: SearchRecord, path: Path) -> None:
+    """Best-so-far and parameter importance, as a .png or .html file."""
+    from platform_ctl.adapters.common.search_plots import draw
+
+    draw(record.experiment, record.trials, path)
+
+
+def ledger(settings: Settings) -> Ledger:
+    """What runs cost and what the cache saved."""
+    from platform_ctl.adapters.common.ledger import Ledger
+
+    return Ledger(state(settings), settings.money_per_cpu_hour)
 
 
 def _require_local(settings: Settings, capability: str) -> None:

@@ -5,7 +5,9 @@ Money is cpu-hours times the rate in ``money_per_cpu_hour``; wall time is free.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from platform_ctl.domain.recipe import Budget
 
@@ -42,3 +44,50 @@ def exhausted(budget: Budget, spend: Spend, *, money_per_cpu_hour: float) -> str
 def trials_left(budget: Budget, spend: Spend) -> int | None:
     """How many more trials may start; None without a cap."""
     return None if budget.trials is None else max(0, budget.trials - spend.trials)
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What one kind of work of one task cost, or would have cost had the cache not answered.
+
+    Kinds do not overlap in CPU: ``step`` is the step's own process tree, ``tune``
+    and ``train`` what ran for it in Ray, ``canary`` the replayed traffic.
+    """
+
+    run_id: str
+    task: str
+    kind: Literal["step", "tune", "train", "canary"]
+    wall_s: float
+    cpu_s: float
+    money: float
+    trials: int = 0
+    saved_by_cache: bool = False
+
+
+@dataclass(frozen=True)
+class LedgerTotals:
+    """Sums of a run. Wall time of work that runs inside a step is part of the step's."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    money: float = 0.0
+    trials: int = 0
+    saved_wall_s: float = 0.0
+    saved_cpu_s: float = 0.0
+    saved_money: float = 0.0
+
+
+def totals(entries: Iterable[LedgerEntry]) -> LedgerTotals:
+    """Spent and saved, apart."""
+    entries = list(entries)
+    spent = [e for e in entries if not e.saved_by_cache]
+    saved = [e for e in entries if e.saved_by_cache]
+    return LedgerTotals(
+        wall_s=sum(e.wall_s for e in spent if e.kind == "step"),
+        cpu_s=sum(e.cpu_s for e in spent),
+        money=sum(e.money for e in spent),
+        trials=sum(e.trials for e in spent),
+        saved_wall_s=sum(e.wall_s for e in saved if e.kind == "step"),
+        saved_cpu_s=sum(e.cpu_s for e in saved),
+        saved_money=sum(e.money for e in saved),
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from platform_ctl.domain.tuning import Experiment
-from platform_ctl.errors import BadExperiment, UnsupportedTrial
+from platform_ctl.errors import BadExperiment, BadParameter, UnsupportedTrial
 
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.(.+?)\}")
 META_REFERENCE = re.compile(r"^\$\{trialSpec\.(.+?)\}$")
@@ -169,4 +172,31 @@ def _unsupported(experiment: Experiment, what: str) -> UnsupportedTrial:
         f"the local target cannot run {what}",
         where=f"{experiment.name}: spec.trialTemplate",
         fix="use a batch/v1 Job with a command, or the kubernetes target",
+    )
+
+
+def with_environment(experiment: Experiment, values: Mapping[str, str]) -> Experiment:
+    """``experiment`` with other values for ``env`` entries of the primary container.
+
+    What a trial reads (a file, an address) differs between machines while the
+    search stays the same. Raises BadParameter for a name that is not there.
+    """
+    if not values:
+        return experiment
+    spec = copy.deepcopy(experiment.spec.trial_template.trial_spec or {})
+    container = primary_container(experiment, spec.get("spec") or {})
+    entries = {e["name"]: e for e in container.get("env") or ()}
+    for name, value in values.items():
+        if name not in entries:
+            known = ", ".join(entries) or "none"
+            raise BadParameter(
+                f"the trial's container has no environment variable {name!r} (it has: {known})",
+                where=experiment.name,
+                fix="platform-ctl experiment run --help",
+            )
+        entries[name].clear()
+        entries[name].update(name=name, value=value)
+    template = msgspec.structs.replace(experiment.spec.trial_template, trial_spec=spec)
+    return msgspec.structs.replace(
+        experiment, spec=msgspec.structs.replace(experiment.spec, trial_template=template)
     )

@@ -21,7 +21,7 @@ from platform_ctl.domain.tuning import Trial
 from platform_ctl.domain.tuning_metrics import Reading
 from platform_ctl.ports.tuner import TrialFunction
 
-STOP_GRACE_S = 3.0
+STOP_GRACE_S = 1.0
 """From the interrupt to the kill of a worker that does not react."""
 
 

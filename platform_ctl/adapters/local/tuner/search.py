@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ class Search:
 
     def _start(self, trial: Trial) -> None:
         folder = self._workdir / "trials" / trial.name
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # left by a search that was killed
+        folder.mkdir(parents=True)
         running = msgspec.structs.replace(trial, state=TrialState.RUNNING, start_time=_now())
         self._record(running)
         self._started[trial.name] = time.monotonic()

@@ -21,8 +21,6 @@ from platform_ctl.domain.tuning import Experiment
 from platform_ctl.domain.tuning_grid import grid_points
 from platform_ctl.errors import MissingExtra
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 SamplerFor = Callable[[int], BaseSampler]
 """Seed of one draw -> sampler."""
 
@@ -31,6 +29,7 @@ class Suggestions:
     """What to try next. ``ask`` and ``tell`` go by trial number."""
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         algorithm = experiment.spec.algorithm.algorithm_name
         self._seed = seed
         self._axes = [axis(p, algorithm) for p in experiment.spec.parameters]

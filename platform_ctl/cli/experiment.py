@@ -1,0 +1,193 @@
+"""``platform-ctl experiment``: run and show Katib Experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.render import output_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.tuning import Experiment, Trial
+    from platform_ctl.ports.tuner import SearchRecord
+
+
+@click.group()
+def command() -> None:
+    """Run and show Katib Experiments."""
+
+
+def _parse_values(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict:
+    pairs = [text.partition("=") for text in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise click.BadParameter("write NAME=VALUE", ctx, option)
+    return {name: value for name, _, value in pairs}
+
+
+@command.command("run")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", help="Name of the search (default: the Experiment's).")
+@click.option("--seed", type=click.IntRange(min=0), help="Default: the Experiment's random_state.")
+@click.option("--max-trials", type=click.IntRange(min=1), help="Instead of maxTrialCount.")
+@click.option("--parallel", type=click.IntRange(min=1), help="Instead of parallelTrialCount.")
+@click.option(
+    "-p",
+    "values",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_parse_values,
+    help="Another value for an environment variable of the trial's container.",
+)
+@click.option("--warm-start", metavar="NAME|RUN", help="Learn from an earlier search.")
+@click.option("--wall-s", type=float, help="Budget: seconds of wall time.")
+@click.option("--cpu-s", type=float, help="Budget: cpu-seconds of all trials.")
+@click.option("--money", type=float, help="Budget: money, at money_per_cpu_hour.")
+@output_option
+@click.pass_context
+def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
+    """Run the Experiment in FILE, each trial as a process, or go on with it.
+
+    Finished trials are never repeated: after an interrupt or a crash the same
+    command continues. With -o json, prints Katib's status.
+    """
+    from platform_ctl import targets
+    from platform_ctl.domain.recipe import Budget
+    from platform_ctl.operations.find_search import find_search, search_dir
+
+    settings = load_settings(ctx)
+    tuner = targets.tuner(settings)
+    experiment = _adapt(tuner.load(file), options)
+    warm: tuple[Trial, ...] = ()
+    if options["warm_start"]:
+        warm = tuple(tuner.read(find_search(settings.layout, options["warm_start"])).trials)
+    workdir = search_dir(settings.layout, experiment.name)
+    budget = Budget(wall_s=options["wall_s"], cpu_s=options["cpu_s"], money=options["money"])
+    _warn_of_endless_trials(experiment, budget)
+    status = tuner.run(
+        experiment,
+        trial=None,
+        workdir=workdir,
+        budget=budget,
+        seed=options["seed"],
+        on_trial=_progress,
+        warm_start=warm,
+    )
+    if output == "json":
+        print_json(status.to_json())
+    else:
+        _print_search(tuner.read(workdir))
+    targets.log_search(settings, tuner.read(workdir))
+    status.best_parameters()
+
+
+@command.command("show")
+@click.argument("name", metavar="NAME|RUN", default="latest")
+@click.option(
+    "--plot",
+    metavar="FILE.png|.html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw best-so-far and parameter importance.",
+)
+@output_option
+@click.pass_context
+def show(ctx: click.Context, name: str, plot: Path | None, output: str) -> None:
+    """Show a search by the Experiment's name or by its run (default: the latest).
+
+    With -o json, prints Katib's status and the trials.
+    """
+    from platform_ctl import targets
+    from platform_ctl.operations.find_search import find_search
+
+    settings = load_settings(ctx)
+    record = targets.tuner(settings).read(find_search(settings.layout, name))
+    if plot is not None:
+        targets.draw_search(record, plot)
+        click.echo(f"drawn: {plot}", err=True)
+    if output == "json":
+        print_json({"status": record.status.to_json(), "trials": list(record.trials)})
+    else:
+        _print_search(record)
+
+
+def _adapt(experiment: Experiment, options: dict[str, Any]) -> Experiment:
+    """The Experiment with what the command line changes."""
+    from msgspec.structs import replace
+
+    from platform_ctl.domain.tuning_template import with_environment
+
+    counts = {
+        "max_trial_count": options["max_trials"],
+        "parallel_trial_count": options["parallel"],
+    }
+    spec = replace(experiment.spec, **{k: v for k, v in counts.items() if v is not None})
+    if options["max_trials"] and options["parallel"] is None:
+        parallel = min(spec.parallel_trial_count, options["max_trials"])
+        spec = replace(spec, parallel_trial_count=parallel)
+    if options["max_trials"] and spec.max_failed_trial_count is not None:
+        failed = min(spec.max_failed_trial_count, options["max_trials"])
+        spec = replace(spec, max_failed_trial_count=failed)
+    metadata = dict(experiment.metadata)
+    if options["name"]:
+        metadata["name"] = options["name"]
+    adapted = replace(experiment, spec=spec, metadata=metadata)
+    return with_environment(adapted, options["values"])
+
+
+def _warn_of_endless_trials(experiment: Experiment, budget: Any) -> None:
+    from platform_ctl.domain.tuning_template import deadline_s
+
+    if deadline_s(experiment) is None and budget.wall_s is None:
+        click.echo(
+            "note: no activeDeadlineSeconds and no --wall-s: a stuck trial would be waited for",
+            err=True,
+        )
+
+
+def _progress(trial: Trial) -> None:
+    if trial.state.is_final:
+        detail = f": {trial.message}" if trial.message else ""
+        click.echo(f"{trial.name}  {trial.state.value}{detail}", err=True)
+
+
+def _print_search(record: SearchRecord) -> None:
+    from platform_ctl.domain.tuning_progress import scored
+
+    experiment, status = record.experiment, record.status
+    metric = experiment.spec.objective.objective_metric_name
+    scores = {t.name: value for t, value in scored(experiment, record.trials)}
+    names = [p.name for p in experiment.spec.parameters]
+    columns = ["trial", *names, f"{metric} #", "state", "wall s #", "cpu s #", "why"]
+    rows = [
+        (
+            t.name,
+            *(_short(t.parameters[n]) for n in names),
+            scores.get(t.name),
+            t.state.value,
+            t.wall_s,
+            t.cpu_s,
+            t.message or None,
+        )
+        for t in record.trials
+    ]
+    print_table(columns, rows, empty="no trial yet")
+    outcome = status.outcome
+    last = outcome or status.conditions[-1]
+    click.echo(f"\n{experiment.name}: {last.type} ({last.reason}): {last.message}")
+    best = status.current_optimal_trial
+    if best.best_trial_name:
+        chosen = ", ".join(f"{a.name}={_short(a.value)}" for a in best.parameter_assignments)
+        click.echo(
+            f"best: {best.best_trial_name} {metric}={scores[best.best_trial_name]:.6g} {chosen}"
+        )
+
+
+def _short(value: str) -> str:
+    """A number in six digits; the journal keeps all of them."""
+    try:
+        return f"{float(value):.6g}"
+    except ValueError:
+        return value
