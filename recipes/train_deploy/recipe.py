@@ -6,7 +6,7 @@ when it is called: importing this file is cheap.
 """
 
 from platform_ctl.domain.recipe import Budget, CanaryPlan, GateThresholds, Recipe
-from recipes.train_deploy.features import FEATURE_NAMES
+from recipes.train_deploy.features import FEATURE_NAMES, FEATURE_SERVICE
 
 RECIPE = Recipe(
     name="train_deploy",
@@ -22,7 +22,7 @@ RECIPE = Recipe(
     experiment_file="experiment.yaml",
     predictor="recipes.train_deploy.predict",
     features=FEATURE_NAMES,
-    feature_service="weekly_commits",
+    feature_service=FEATURE_SERVICE,
     budget=Budget(trials=20, wall_s=900.0, cpu_s=1800.0),
     gate=GateThresholds(
         # 1.0 is the last-week forecast on the training weeks. Busy weeks may lift every

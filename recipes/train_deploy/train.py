@@ -107,7 +107,9 @@ def fit(
     num_workers, model_digest and the per-epoch ``history``.
     """
     import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
+
+    from recipes.train_deploy.ray_trainer import LeanTorchTrainer
 
     hp = replace(Hyperparameters.parse(params), seed=seed)
     hp = replace(hp, epochs=epochs) if epochs else hp
@@ -118,7 +120,7 @@ def fit(
             fix="platform-ctl pipeline run train-deploy -p num_workers=1",
         )
     with tempfile.TemporaryDirectory(prefix="ray-train-") as storage:
-        trainer = TorchTrainer(
+        trainer = LeanTorchTrainer(
             _train_loop_per_worker,
             train_loop_config={"rows_path": str(Path(rows_path).resolve()), "hp": asdict(hp)},
             scaling_config=ray.train.ScalingConfig(num_workers=num_workers),

@@ -26,7 +26,7 @@ BURN_IN = 60
 def write_rows(
     path: Path, features: Sequence[str], *, repos: int = 6, weeks: int = 120, seed: int = 0
 ) -> Path:
-    """``weeks`` rows for each of ``repos`` repositories; the last one is dormant in golden weeks."""
+    """``weeks`` rows for each of ``repos`` repositories; the last one ends up dormant."""
     rng = np.random.default_rng(seed)
     tables = [
         _repository(f"org/repo-{i}", features, weeks, rng, dies=i == repos - 1)

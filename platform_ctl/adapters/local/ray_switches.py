@@ -40,6 +40,18 @@ def apply(token_file: Path) -> None:
     os.environ[TOKEN_PATH] = str(token_file)
 
 
+def reread() -> None:
+    """Make a Ray that was imported before ``apply`` see the switches and this token.
+
+    Ray reads both once, at import and at its first connection. This is what
+    ``ray.init`` itself does when it turns authentication on.
+    """
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
 def head_options(temp_dir: Path) -> dict[str, Any]:
     """``ray.init`` arguments of the process that starts Ray."""
     return {

@@ -2,8 +2,8 @@
 
 The first step that needs Ray starts a holder process (``ray_holder``), which
 owns Ray and ends it when the orchestrator ends, however it ends. Everything a
-later step needs to find it is in ``<run_dir>/ray``: ``lock``, ``token`` (0600),
-``address.json`` and the holder's log.
+later step needs to find it is in ``<run_dir>/ray``: ``lock``, ``token``,
+``holder.json``, ``address`` (files 0600) and the holder's log.
 """
 
 from __future__ import annotations
@@ -17,26 +17,34 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 from filelock import FileLock
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from platform_ctl.adapters.local import ray_switches
+from platform_ctl.adapters.local.ray_holder import ADDRESS_FILE, TOKEN_FILE, alive, end_family
 from platform_ctl.errors import RayUnavailable
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.02
+HOLDER_FILE = "holder.json"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """What ``address.json`` says: where Ray answers and who owns it."""
+    """What ``holder.json`` says: the process that owns this run's Ray, and where it works."""
 
-    address: str
     pid: int
     create_time: float
     temp_dir: str
@@ -46,7 +54,7 @@ class Holder:
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.create_time) < 0.01
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            return process if same and alive(process) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -63,16 +71,17 @@ class LocalTraining:
         with contextlib.ExitStack() as stack:
             if self.run_dir is None:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-")))
-                write_token(folder / "token")
-                ray_switches.apply(folder / "token")
+                write_secret(folder / TOKEN_FILE, secrets.token_hex(32))
+                ray_switches.apply(folder / TOKEN_FILE)
                 options = ray_switches.head_options(folder)
             else:
                 folder = self.run_dir / "ray"
-                address = self._find_or_start(folder).address
-                ray_switches.apply(folder / "token")
+                ray_switches.apply(folder / TOKEN_FILE)
+                address = self._find_or_start(folder)
                 options = {**ray_switches.driver_options(), "address": address}
             import ray
 
+            ray_switches.reread()
             try:
                 ray.init(**options)
             except (ConnectionError, RuntimeError, TimeoutError) as exc:
@@ -87,70 +96,95 @@ class LocalTraining:
             return
         process = holder.process()
         if process is not None:
-            family = [process, *process.children(recursive=True)]
-            process.terminate()
-            _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
-            for straggler in alive:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    straggler.kill()
+            _end(process)
         shutil.rmtree(holder.temp_dir, ignore_errors=True)
-        for name in ("address.json", "token"):
+        for name in (HOLDER_FILE, ADDRESS_FILE, TOKEN_FILE):
             (folder / name).unlink(missing_ok=True)
 
-    def _find_or_start(self, folder: Path) -> Holder:
+    def _find_or_start(self, folder: Path) -> str:
+        """The address of the run's Ray."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(folder / "lock", timeout=START_TIMEOUT_S):
             holder = read_holder(folder)
-            if holder is not None and holder.process() is not None:
-                return holder
-            return self._start(folder)
+            process = holder.process() if holder else None
+            if process is None:
+                process = self._start(folder)
+            return _wait_for_address(folder, process)
 
-    def _start(self, folder: Path) -> Holder:
-        (folder / "address.json").unlink(missing_ok=True)
-        write_token(folder / "token")
-        created = psutil.Process(self.run_pid).create_time()
+    def _start(self, folder: Path) -> psutil.Process:
+        (folder / ADDRESS_FILE).unlink(missing_ok=True)
+        write_secret(folder / TOKEN_FILE, secrets.token_hex(32))
+        # Ray's sockets live here: a path in the home may be longer than a socket's 107 bytes.
+        temp_dir = tempfile.mkdtemp(prefix="ray-")
+        watched = repr(psutil.Process(self.run_pid).create_time())
         command = [sys.executable, "-m", "platform_ctl.adapters.local.ray_holder"]
         with (folder / "holder.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*command, str(folder), str(self.run_pid), repr(created)],
+            started = subprocess.Popen(
+                [*command, str(folder), temp_dir, str(self.run_pid), watched],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # it outlives the step that started it
             )
+        process = psutil.Process(started.pid)
+        record = Holder(started.pid, process.create_time(), temp_dir)
+        write_secret(folder / HOLDER_FILE, json.dumps(asdict(record)))
+        import ray  # noqa: F401  # 0.4 s, while the holder does the same
 
-        @retry(
-            retry=retry_if_result(lambda found: found is None),
-            wait=wait_fixed(POLL_S),
-            stop=stop_after_delay(START_TIMEOUT_S),
-            retry_error_callback=lambda state: None,
-        )
-        def wait_for_address() -> Holder | None:
-            if process.poll() is not None:
-                raise _unavailable(f"Ray's holder ended with {process.returncode}", folder)
-            return read_holder(folder)
+        return process
 
-        holder = wait_for_address()
-        if holder is None:
-            process.terminate()
-            raise _unavailable(f"Ray did not start within {START_TIMEOUT_S:.0f} s", folder)
-        return holder
+
+def _end(process: psutil.Process) -> None:
+    """Ask the holder to end; where it does not, end it and its Ray."""
+    waiting = Retrying(
+        retry=retry_if_result(bool), wait=wait_fixed(POLL_S), stop=stop_after_delay(STOP_TIMEOUT_S)
+    )
+    try:
+        process.terminate()
+        waiting(alive, process)
+    except RetryError:
+        end_family(process)
+        process.kill()
+    except psutil.NoSuchProcess:
+        pass  # it ended by itself in between
+
+
+def _wait_for_address(folder: Path, process: psutil.Process) -> str:
+    """Raises RayUnavailable when the holder ends first, or takes too long."""
+
+    def address() -> str:
+        if not alive(process):
+            raise _unavailable("Ray's holder ended while it started Ray", folder)
+        return (folder / ADDRESS_FILE).read_text(encoding="ascii")
+
+    waiting = Retrying(
+        retry=retry_if_exception_type(FileNotFoundError),
+        wait=wait_fixed(POLL_S),
+        stop=stop_after_delay(START_TIMEOUT_S),
+    )
+    try:
+        return waiting(address)
+    except RetryError as exc:
+        process.terminate()
+        what = f"Ray did not start within {START_TIMEOUT_S:.0f} s"
+        raise _unavailable(what, folder) from exc
 
 
 def read_holder(folder: Path) -> Holder | None:
     """The record of a Ray that was started in ``folder``; None when there is none."""
     try:
-        return Holder(**json.loads((folder / "address.json").read_text(encoding="utf-8")))
+        return Holder(**json.loads((folder / HOLDER_FILE).read_text(encoding="ascii")))
     except FileNotFoundError:
         return None
 
 
-def write_token(path: Path) -> None:
-    """A new secret, readable by this user only from its first byte on."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def write_secret(path: Path, text: str) -> None:
+    """Write whole or not at all, readable by this user only from the first byte on."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(32))
+        file.write(text)
+    draft.replace(path)
 
 
 def _unavailable(what: str, folder: Path) -> RayUnavailable:
