@@ -168,6 +168,16 @@ class TooLittleHistory(PreconditionMissing):
     id = "err-too-little-history"
 
 
+class MissingGoldenSet(PreconditionMissing):
+    id = "err-no-golden-set"
+
+
+class GoldenSetStale(PreconditionMissing):
+    """Rows of the golden set are no longer in the data."""
+
+    id = "err-golden-stale"
+
+
 class NotARepository(PreconditionMissing):
     """A path given to ``data ingest --git`` is not a usable git clone."""
 

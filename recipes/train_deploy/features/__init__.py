@@ -1,0 +1,15 @@
+"""Features: defined once in ``definitions.py``, used for training and for serving.
+
+``weekly.py`` computes them from ``abukix.commits`` into their own Iceberg
+table, ``store.py`` serves that table through Feast, ``rows.py`` extracts
+training rows, ``online.py`` reads the online store.
+"""
+
+from recipes.train_deploy.features.definitions import (
+    FEATURE_NAMES,
+    FEATURE_SERVICE,
+    FEATURES,
+    LOG_FEATURES,
+)
+
+__all__ = ["FEATURES", "FEATURE_NAMES", "FEATURE_SERVICE", "LOG_FEATURES"]

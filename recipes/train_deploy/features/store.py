@@ -1,0 +1,134 @@
+"""Feast over the feature table: entity ``repo``, one view, one service.
+
+Importing Feast as it comes costs 5 s of CPU: it pulls torch (for tensors as
+feature values) and lets typeguard rewrite every constructor. ``import_feast``
+leaves both out, which makes it 1 s; nothing here uses either.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from platform_ctl.domain.recipe import DataAccess
+from recipes.train_deploy import tables
+from recipes.train_deploy.features.definitions import FEATURE_NAMES, FEATURE_SERVICE, FEATURES
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import pandas as pd
+    import pyarrow as pa
+    from feast import FeatureStore
+
+PROJECT = "abukix"
+VIEW = "repo_weekly"
+ENTITY = "repo"
+
+
+def import_feast() -> ModuleType:
+    """``import feast`` without torch (unless it is here already) and without typeguard's rewriting."""
+    if "feast" in sys.modules:
+        return sys.modules["feast"]
+    import typeguard
+
+    def unchanged(target: Any = None, **_: Any) -> Any:
+        return target if target is not None else unchanged
+
+    checked, typeguard.typechecked = typeguard.typechecked, unchanged
+    without_torch = sys.modules.setdefault("torch", None) is None
+    try:
+        import feast
+    finally:
+        typeguard.typechecked = checked
+        if without_torch:
+            del sys.modules["torch"]
+    return feast
+
+
+def open_store(data: DataAccess) -> FeatureStore:
+    """The feature store of this home; writes its ``feature_store.yaml`` when it differs."""
+    feast = import_feast()
+    data.feast_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config = yaml.safe_dump(_config(data.feast_dir), sort_keys=True)
+    path = data.feast_dir / "feature_store.yaml"
+    if not path.exists() or path.read_text(encoding="utf-8") != config:
+        draft = path.with_suffix(".draft")
+        draft.write_text(config, encoding="utf-8")
+        draft.replace(path)
+    return feast.FeatureStore(repo_path=str(data.feast_dir))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    return {
+        "project": PROJECT,
+        "provider": "local",
+        "registry": {"registry_type": "file", "path": str(folder / "registry.db")},
+        "offline_store": {"type": "duckdb"},
+        "online_store": {"type": "sqlite", "path": str(folder / "online.db")},
+        "entity_key_serialization_version": 3,
+    }
+
+
+def apply(store: FeatureStore, data: DataAccess) -> None:
+    """Register entity, source, view and service; does nothing to what is registered already."""
+    feast = import_feast()
+    from feast.infra.data_sources.contrib.iceberg_catalog import IcebergSource
+    from feast.types import Float32
+
+    catalog = dict(data.catalog)
+    namespace, table = tables.FEATURES.split(".")
+    source = IcebergSource(
+        name=f"{VIEW}_source",
+        catalog_type=catalog.get("type", "rest"),
+        catalog_name=catalog["name"],
+        endpoint=catalog["uri"],
+        warehouse=catalog["warehouse"],
+        namespace=namespace,
+        table=table,
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created",
+    )
+    entity = feast.Entity(
+        name=ENTITY, join_keys=[ENTITY], value_type=feast.ValueType.STRING, description="repository"
+    )
+    view = feast.FeatureView(
+        name=VIEW,
+        entities=[entity],
+        ttl=timedelta(0),
+        schema=[feast.Field(name=f.name, dtype=Float32, description=f.doc) for f in FEATURES],
+        source=source,
+        online=True,
+    )
+    service = feast.FeatureService(name=FEATURE_SERVICE, features=[view])
+    store.apply([entity, source, view, service])
+
+
+def historical(store: FeatureStore, rows: pd.DataFrame) -> pa.Table:
+    """Join the service's features to ``rows`` (repo, event_timestamp, …), point in time."""
+    service = store.get_feature_service(FEATURE_SERVICE)
+    job = store.get_historical_features(entity_df=rows, features=service)
+    return job.to_arrow()
+
+
+def materialize(store: FeatureStore, start: datetime, end: datetime) -> None:
+    """Put each repository's newest features of [start, end] into the online store."""
+    store.materialize(start, end, feature_views=[VIEW])
+
+
+def online(store: FeatureStore, repos: list[str]) -> dict[str, dict[str, float]]:
+    """The newest materialised features of each repository; unknown ones are left out."""
+    response = store.get_online_features(
+        features=store.get_feature_service(FEATURE_SERVICE),
+        entity_rows=[{ENTITY: repo} for repo in repos],
+    ).to_dict()
+    found = {}
+    for row, repo in enumerate(response[ENTITY]):
+        values = {name: response[name][row] for name in FEATURE_NAMES}
+        if None not in values.values():
+            found[repo] = values
+    return found

@@ -1,0 +1,290 @@
+"""Read the history of a local git clone: one ``git log``, parsed as a stream of bytes.
+
+A clone is input that somebody else may have prepared, so git runs without
+hooks, pagers, external diffs, text conversion, fsmonitor, replacement objects,
+network transports, or any configuration but the clone's own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from urllib.parse import urlsplit
+
+from platform_ctl.errors import MissingProgram, NotARepository, ShallowClone
+
+_SAFE_OPTIONS = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.pager=cat",
+    "core.commitGraph=true",
+    "diff.orderFile=/dev/null",
+    "gc.auto=0",
+    "log.showSignature=false",
+    "maintenance.auto=false",
+    "protocol.allow=never",
+]
+_LOG_OPTIONS = [
+    "--format=%x00%x00%H %ct%x00%ae",
+    "--shortstat",
+    "--root",
+    "--no-renames",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-show-signature",
+    "--no-color",
+    "--diff-algorithm=myers",
+    "--ignore-submodules=none",
+]
+_RECORD = re.compile(
+    rb"\x00\x00([0-9a-f]{40,64}) (-?\d*)\x00([^\n]*)\n"
+    rb"(?:\n (\d+) files? changed(?:, (\d+) insertions?\(\+\))?(?:, (\d+) deletions?\(-\))?\n)?"
+)
+_CHUNK_BYTES = 1 << 20
+_DEFAULT_PORTS = {"22", "80", "443", "9418"}
+
+RawCommit = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+"""hash, committer date (epoch s), author e-mail, files, insertions, deletions; b"" is 0."""
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A usable local clone, looked at but not read."""
+
+    path: Path
+    repo: str
+    """The repository's key: normalised origin URL, else the folder's name."""
+    has_origin: bool
+    head: str | None
+    """None: no commit at HEAD."""
+    observed_until: int
+    """Seconds since 1970."""
+
+
+def inspect(path: Path, now_s: int) -> Clone:
+    """Look at a clone without reading its history.
+
+    Raises NotARepository, ShallowClone, MissingProgram.
+    """
+    path = path.expanduser().absolute()
+    if not path.is_dir():
+        raise NotARepository(
+            f"{path} is not a folder" if path.exists() else f"{path} does not exist",
+            where=str(path),
+            fix=f"git clone URL {quote(str(path))}",
+        )
+    probe = _git(path, "rev-parse", "--is-shallow-repository", "--absolute-git-dir")
+    if probe.returncode != 0:
+        raise _not_a_repository(path, probe.stderr)
+    shallow, git_dir = os.fsdecode(probe.stdout).splitlines()
+    if shallow == "true":
+        raise ShallowClone(
+            f"{path} is a shallow clone: its older history is missing",
+            where=str(path),
+            fix=f"git -C {quote(str(path))} fetch --unshallow",
+        )
+    common = _git(path, "rev-parse", "--path-format=absolute", "--git-common-dir").stdout
+    common_dir = Path(os.fsdecode(common).strip())
+    origin = _git(path, "config", "--get-all", "remote.origin.url").stdout
+    url = os.fsdecode(origin).splitlines()[0] if origin.strip() else ""
+    head = _git(path, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").stdout.decode().strip()
+    repo = normalise_url(url) if url else ""
+    return Clone(
+        path=path,
+        repo=repo or _folder_name(common_dir),
+        has_origin=bool(repo),
+        head=head or None,
+        observed_until=min(
+            now_s, _observed_until(path, Path(git_dir), common_dir, bool(url), now_s)
+        ),
+    )
+
+
+def normalise_url(url: str) -> str:
+    """``host/path`` of a remote, the same for https, ssh and scp-like spellings.
+
+    Scheme, credentials, default ports, query, ``.git`` and slashes at the ends go;
+    the host is lower-cased. A local path gives that path.
+    """
+    url = url.strip()
+    scp = re.match(r"^(?:[^@/:]+@)?([^/:@]+):(?!//)(.*)$", url)
+    if scp and "://" not in url:
+        host, path = scp.group(1).lower(), scp.group(2)
+    elif "://" in url:
+        try:
+            parts = urlsplit(url)
+            port = str(parts.port or "")
+        except ValueError:
+            return ""
+        host = (parts.hostname or "").lower()
+        if port and port not in _DEFAULT_PORTS:
+            host = f"{host}:{port}"
+        path = parts.path
+    else:
+        host, path = "", url
+    path = re.sub(r"/+", "/", path).strip("/").removesuffix(".git").strip("/")
+    return f"{host}/{path}".strip("/")
+
+
+def has_commit(clone: Clone, commit: str) -> bool:
+    """Whether the clone still has a commit of that hash."""
+    return _git(clone.path, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+
+def is_ancestor(clone: Clone, commit: str) -> bool:
+    """Whether ``commit`` is part of the history of HEAD."""
+    probe = _git(clone.path, "merge-base", "--is-ancestor", commit, clone.head or "HEAD")
+    return probe.returncode == 0
+
+
+def read(clone: Clone, since: str | None) -> Iterator[list[RawCommit]]:
+    """The commits reachable from the clone's head (not from ``since``), in batches.
+
+    Newest first, as git lists them; merges have no file counts. Raises
+    NotARepository when git cannot read the history to its end.
+    """
+    if clone.head is None:
+        return
+    revisions = [clone.head] + (["--not", since] if since else [])
+    command = [*_command(clone.path), "log", *_LOG_OPTIONS, *revisions, "--"]
+    with (
+        tempfile.TemporaryFile() as stderr,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=_environment(clone.path),
+        ) as process,
+    ):
+        try:
+            yield from _batches(process.stdout)
+        except BaseException:
+            process.kill()
+            raise
+        if process.wait() != 0:
+            stderr.seek(0)
+            raise _unreadable(clone.path, stderr.read())
+
+
+def _batches(stream) -> Iterator[list[RawCommit]]:
+    tail = b""
+    while chunk := stream.read(_CHUNK_BYTES):
+        buffer = tail + chunk
+        end = buffer.rfind(b"\x00\x00")
+        tail = buffer[end:]
+        if records := _RECORD.findall(buffer, 0, end):
+            yield records
+    if records := _RECORD.findall(tail):
+        yield records
+
+
+def _command(path: Path) -> list[str]:
+    git = shutil.which("git")
+    if git is None:
+        raise MissingProgram(
+            "git is not installed or not on PATH", where="PATH", fix="sudo apt install git"
+        )
+    options = [*_SAFE_OPTIONS, f"safe.directory={path}"]
+    return [git, "--no-pager", "-C", str(path), *(x for o in options for x in ("-c", o))]
+
+
+def _environment(path: Path) -> dict[str, str]:
+    """Nothing of the caller's git variables, no global or system configuration."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C",
+        "LANGUAGE": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_CEILING_DIRECTORIES": str(path.parent),
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+def _git(path: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*_command(path), *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=_environment(path),
+        check=False,
+    )
+
+
+def _not_a_repository(path: Path, stderr: bytes) -> NotARepository:
+    enclosing = next((p for p in path.parents if (p / ".git").exists()), None)
+    if enclosing:
+        return NotARepository(
+            f"{path} is a folder inside the repository {enclosing}, not a repository",
+            where=str(path),
+            fix=f"platform-ctl data ingest --git {quote(str(enclosing))}",
+        )
+    said = stderr.decode(errors="replace").strip().splitlines()
+    detail = said[-1].removeprefix("fatal: ") if said else "git does not recognise it"
+    return NotARepository(
+        f"{path} is not a git repository: {detail}",
+        where=str(path),
+        fix=f"git -C {quote(str(path))} status",
+    )
+
+
+def _unreadable(path: Path, stderr: bytes) -> NotARepository:
+    said = stderr.decode(errors="replace").strip().splitlines()
+    detail = said[-1].removeprefix("fatal: ") if said else "git log failed"
+    if "transport" in detail or "promisor" in detail:
+        return NotARepository(
+            f"{path} is a partial clone: file contents are missing ({detail})",
+            where=str(path),
+            fix=f"git -C {quote(str(path))} fetch --refetch --no-filter",
+        )
+    return NotARepository(
+        f"the history of {path} cannot be read to its end: {detail}",
+        where=str(path),
+        fix=f"git -C {quote(str(path))} fsck",
+    )
+
+
+def _folder_name(common_dir: Path) -> str:
+    folder = common_dir.parent if common_dir.name == ".git" else common_dir
+    return folder.name.removesuffix(".git") or folder.name
+
+
+def _observed_until(
+    path: Path, git_dir: Path, common_dir: Path, has_origin: bool, now_s: int
+) -> int:
+    """When the clone last looked at its origin.
+
+    FETCH_HEAD's time or the newest reflog entry; of a clone with an origin only
+    the reflogs of remote branches count, because local work is no look at the
+    origin. A copied mirror has neither: then the newest commit of any ref.
+    """
+    fetched = [folder / "FETCH_HEAD" for folder in {git_dir, common_dir}]
+    moments = [int(f.stat().st_mtime) for f in fetched if f.exists()]
+    remote_logs = common_dir / "logs" / "refs" / "remotes"
+    logs = remote_logs if has_origin and remote_logs.is_dir() else common_dir / "logs"
+    moments += [m for log in logs.rglob("*") if log.is_file() and (m := _last_entry(log))]
+    if moments:
+        return max(moments)
+    dates = _git(path, "for-each-ref", "--format=%(creatordate:unix)").stdout.split()
+    return max((int(d) for d in dates if d.isdigit() and int(d) <= now_s), default=0)
+
+
+def _last_entry(log: Path) -> int | None:
+    """Time of a reflog's last entry: ``old new name <mail> EPOCH zone<TAB>message``."""
+    with log.open("rb") as handle:
+        handle.seek(max(0, log.stat().st_size - 4096))
+        lines = handle.read().splitlines()
+    found = re.search(rb"> (\d+) [+-]\d{4}(?:\t|$)", lines[-1]) if lines else None
+    return int(found.group(1)) if found else None

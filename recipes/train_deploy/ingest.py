@@ -1,0 +1,278 @@
+"""Bring git histories into ``abukix.commits``: incremental, idempotent, one snapshot an ingest."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from platform_ctl.domain.datasets import IngestReport, Progress, RepoIngest, no_progress
+from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.errors import NotARepository, UsageError
+from recipes.train_deploy import git_history, tables
+from recipes.train_deploy.git_history import Clone, RawCommit
+from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.weeks import from_epoch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table
+
+PSEUDONYM_HEX_DIGITS = 32
+_US = 1_000_000
+
+
+@dataclass
+class _Batch:
+    """What one repository brings: new rows, and what was left out."""
+
+    rows: pa.Table
+    report: RepoIngest
+    observation: Observation
+
+
+def ingest_git(
+    data: DataAccess,
+    paths: Sequence[Path],
+    now: datetime,
+    progress: Progress = no_progress,
+) -> IngestReport:
+    """Append the commits reachable from HEAD of each clone that the table does not have yet.
+
+    The first ingest of a repository is a backfill (available when committed);
+    what comes later is available from ``now``. Commits dated before 1970 or
+    after ``now`` are left out and counted; the latter come with a later ingest.
+    Every path is looked at before anything is written.
+
+    Raises NotARepository, ShallowClone, MissingProgram, HomeBusy, DiskFull, UsageError.
+    """
+    if not paths:
+        raise UsageError("no clone was given", fix="platform-ctl data ingest --git PATH…")
+    now_s = int(now.timestamp())
+    by_repo: dict[str, list[Clone]] = {}
+    for done, path in enumerate(dict.fromkeys(p.expanduser().absolute() for p in paths)):
+        progress(f"looking at {path.name}", done, len(paths))
+        clone = git_history.inspect(path, now_s)
+        by_repo.setdefault(clone.repo, []).append(clone)
+    pseudonym = pseudonymiser(data.pseudonym_key_file)
+    with tables.exclusive(data, "data"):
+        table = tables.load_or_create(data, tables.COMMITS, tables.commits_schema(), "committed_at")
+        current = table.current_snapshot()
+        lines = tables.timelines(table, current.snapshot_id if current else None)
+        known = {repo: line[-1] for repo, line in lines.items()}
+        batches = []
+        for done, (repo, clones) in enumerate(by_repo.items()):
+            progress(f"reading {repo}", done, len(by_repo))
+            batches.append(_read_repo(table, clones, known.get(repo), now_s, pseudonym))
+        progress("writing", len(by_repo), len(by_repo))
+        snapshot_id = _write(table, batches, known)
+    return IngestReport(tables.COMMITS, snapshot_id, now, tuple(b.report for b in batches))
+
+
+def _write(table: Table, batches: list[_Batch], known: dict[str, Observation]) -> str | None:
+    import pyarrow as pa
+
+    observed = {
+        b.report.repo: b.observation
+        for b in batches
+        if b.observation.head and not b.observation.same_as(known.get(b.report.repo))
+    }
+    rows = pa.concat_tables([b.rows for b in batches])
+    if not observed and not rows.num_rows:
+        return None
+    return tables.append(table, rows, observed)
+
+
+def _read_repo(
+    table: Table,
+    clones: list[Clone],
+    before: Observation | None,
+    now_s: int,
+    pseudonym: Callable[[bytes], str],
+) -> _Batch:
+    """Every clone of one repository, without what the table or an earlier clone already gave."""
+    import pyarrow as pa
+
+    parts: list[pa.Table] = []
+    counts = {"known": 0, "past": 0, "future": 0}
+    notes: list[str] = []
+    rewritten = before is not None
+    for clone in clones:
+        since = None
+        if before and git_history.has_commit(clone, before.head):
+            rewritten = rewritten and not git_history.is_ancestor(clone, before.head)
+            since = before.head if not before.skipped_future else None
+        rows, past, future = _read_clone(clone, since, before is None, now_s, pseudonym)
+        fresh = _without_known(table, rows, parts, look_in_table=before is not None)
+        known = rows.num_rows - fresh.num_rows
+        strangers = (parts or (before and since is None)) and rows.num_rows and not known
+        if strangers and not clone.has_origin:
+            raise _same_name(clone)
+        counts["known"] += known
+        counts["past"] += past
+        counts["future"] += future
+        if clone.head is None:
+            notes.append(f"{clone.path} has no commit at HEAD")
+        parts.append(fresh)
+    if rewritten and any(c.head for c in clones):
+        notes.append(
+            "its history was rewritten since the last ingest: commits that are no longer "
+            "reachable stay as they were known; to start over: "
+            f"platform-ctl data remove {quote(clones[0].repo)}, then ingest again"
+        )
+    if counts["past"]:
+        notes.append(f"{counts['past']} commits dated 1970 or before (or undated) left out")
+    if counts["future"]:
+        notes.append(f"{counts['future']} commits dated in the future left out for now")
+    rows = pa.concat_tables(parts)
+    observation = _observation(clones, rows, before, counts["future"], now_s)
+    report = RepoIngest(
+        repo=clones[0].repo,
+        path=", ".join(str(c.path) for c in clones),
+        new_commits=rows.num_rows,
+        known_commits=counts["known"],
+        backfill=before is None,
+        left_out_before_1970=counts["past"],
+        left_out_future=counts["future"],
+        observed_until=from_epoch(observation.until),
+        notes=tuple(notes),
+    )
+    return _Batch(rows, report, observation)
+
+
+def _observation(
+    clones: list[Clone], rows: pa.Table, before: Observation | None, future: int, now_s: int
+) -> Observation:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    newest = max((c for c in clones), key=lambda c: (c.head is not None, c.observed_until))
+    last = before.last if before else 0
+    if rows.num_rows:
+        committed = pc.max(rows["committed_at"].cast(pa.int64())).as_py()
+        last = max(last, committed // _US)
+    until = max(newest.observed_until, before.until if before else 0, last)
+    head = newest.head or (before.head if before else "")
+    return Observation(head=head, at=now_s, until=until, last=last, skipped_future=future)
+
+
+def _read_clone(
+    clone: Clone, since: str | None, backfill: bool, now_s: int, pseudonym: Callable[[bytes], str]
+) -> tuple[pa.Table, int, int]:
+    """Rows of one clone; how many were left out as too old, and as in the future."""
+    import pyarrow as pa
+
+    schema = tables.commits_schema().as_arrow()
+    batches, past, future = [], 0, 0
+    for raw in git_history.read(clone, since):
+        dates = [int(c[1] or 0) for c in raw]
+        kept = [c for c, date in zip(raw, dates, strict=True) if 0 < date <= now_s]
+        past += sum(date <= 0 for date in dates)
+        future += sum(date > now_s for date in dates)
+        batches.append(_to_arrow(clone.repo, kept, backfill, now_s, pseudonym).cast(schema))
+    return pa.Table.from_batches(batches, schema), past, future
+
+
+def _to_arrow(
+    repo: str,
+    commits: list[RawCommit],
+    backfill: bool,
+    now_s: int,
+    pseudonym: Callable[[bytes], str],
+) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns = list(zip(*commits, strict=True)) or [()] * 6
+    hashes, dates, mails, *figures = columns
+    size = len(commits)
+    committed_at = pa.array([int(d) * _US for d in dates], pa.timestamp("us", "UTC"))
+    now = pa.repeat(pa.scalar(now_s * _US, pa.timestamp("us", "UTC")), size)
+    authors = {mail: pseudonym(mail) for mail in set(mails)}
+    values = {
+        "repo": pa.repeat(pa.scalar(repo), size),
+        "hash": pa.array(hashes, pa.binary()).cast(pa.string()),
+        "author": pa.array([authors[m] for m in mails], pa.string()),
+        "committed_at": committed_at,
+        "ingested_at": now,
+        "available_at": committed_at if backfill else now,
+        **{
+            name: pa.array([int(n or 0) for n in numbers], pa.int32())
+            for name, numbers in zip(
+                ("files_changed", "insertions", "deletions"), figures, strict=True
+            )
+        },
+        "backfill": pa.repeat(pa.scalar(backfill), size),
+    }
+    return pa.RecordBatch.from_pydict(values)
+
+
+def _without_known(
+    table: Table, rows: pa.Table, earlier: list[pa.Table], *, look_in_table: bool
+) -> pa.Table:
+    """Rows whose hash neither the table (for this repository) nor ``earlier`` has."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = [part["hash"] for part in earlier]
+    if look_in_table and rows.num_rows:
+        from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
+
+        span = pc.min_max(rows["committed_at"]).as_py()
+        only = And(
+            EqualTo("repo", rows["repo"][0].as_py()),
+            GreaterThanOrEqual("committed_at", span["min"].isoformat()),
+            LessThanOrEqual("committed_at", span["max"].isoformat()),
+        )
+        known.append(table.scan(row_filter=only, selected_fields=("hash",)).to_arrow()["hash"])
+    if not known:
+        return rows
+    kind = rows.schema.field("hash").type
+    seen = pa.concat_arrays(
+        [c.cast(kind) for column in known for c in column.chunks] or [pa.array([], kind)]
+    )
+    return rows.filter(pc.invert(pc.is_in(rows["hash"], value_set=seen)))
+
+
+def _same_name(clone: Clone) -> NotARepository:
+    return NotARepository(
+        f"{clone.path} has no origin, and another repository without one is already called "
+        f"{clone.repo!r}: their histories have no commit in common",
+        where=str(clone.path),
+        fix=f"git -C {quote(str(clone.path))} remote add origin URL",
+    )
+
+
+def pseudonymiser(key_file: Path) -> Callable[[bytes], str]:
+    """Keyed hash of an e-mail (HMAC-SHA256, 128 bits); the key is made on first use, mode 0600."""
+    try:
+        key = key_file.read_bytes()
+    except FileNotFoundError:
+        key = _make_key(key_file)
+
+    def pseudonym(mail: bytes) -> str:
+        digest = hmac.new(key, mail.strip().lower(), hashlib.sha256)
+        return digest.hexdigest()[:PSEUDONYM_HEX_DIGITS]
+
+    return pseudonym
+
+
+def _make_key(key_file: Path) -> bytes:
+    """Whole or not at all; of two processes that make it at once, both get the first one's."""
+    key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = key_file.with_name(f".{key_file.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+        handle.write(secrets.token_bytes(32))
+    try:
+        os.link(draft, key_file)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return key_file.read_bytes()

@@ -1,0 +1,114 @@
+"""Which repository weeks become rows, and to which split they belong.
+
+In time: train | validation (8 weeks) | golden (12 weeks) | recent. Golden weeks
+are frozen, recent grows, and every label of training and validation ends
+before the first golden week begins. Rows need some history; weeks of dormant
+repositories are kept out of training and validation and reported apart.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from platform_ctl.errors import TooLittleHistory
+from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.weeks import DORMANT_WEEKS, WEEK, WEEK_S, from_epoch, monday_s
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VALIDATION_WEEKS = 8
+GOLDEN_WEEKS = 12
+RECENT_WEEKS = 4
+MIN_TRAIN_WEEKS = 26
+MIN_HISTORY_WEEKS = 8
+"""A repository younger than this at its event time gives no row."""
+MIN_SCALE_ROWS = 8
+"""Training rows a repository needs for its MASE scale."""
+SCALE_FLOOR = 0.25
+"""Commits a week; keeps a repository that hardly moves from deciding the mean."""
+MIN_GOLDEN_ROWS = 12
+_WEEK_SQL = "INTERVAL 7 DAY"
+
+_SELECT = f"""
+WITH candidate AS (
+    SELECT *, CASE WHEN week_start >= $ends_at THEN 'recent'
+                   WHEN week_start >= $starts_at THEN 'golden'
+                   WHEN week_start >= $validation_at THEN 'validation'
+                   ELSE 'train' END AS split
+    FROM repo_weeks
+    WHERE label IS NOT NULL AND history_weeks >= {MIN_HISTORY_WEEKS}
+      AND week_start + {_WEEK_SQL} <= $as_of AND event_timestamp < week_start + {_WEEK_SQL}
+), scale AS (
+    SELECT repo, greatest(avg(abs(label - naive_last_week)), {SCALE_FLOOR}) AS scale
+    FROM candidate WHERE split = 'train' AND NOT dormant
+    GROUP BY repo HAVING count(*) >= {MIN_SCALE_ROWS}
+)
+SELECT repo, event_timestamp, week_start, split, label, naive_last_week, naive_mean_4w,
+       scale, dormant, history_weeks
+FROM candidate JOIN scale USING (repo)
+WHERE NOT (dormant AND split IN ('train', 'validation'))
+ORDER BY week_start, repo
+"""
+
+
+def as_of(observed: dict[str, Observation]) -> datetime:
+    """The newest Monday that more than half of the live repositories have reached.
+
+    One clone that nobody fetched for months must not hold back the others, and
+    one that is ahead says nothing of them. Without a live repository: of all.
+    """
+    live = [o for o in observed.values() if o.until - o.last < DORMANT_WEEKS * WEEK_S]
+    reached = sorted((monday_s(o.until) for o in live or observed.values()), reverse=True)
+    return from_epoch(reached[len(reached) // 2])
+
+
+def golden_weeks(newest: datetime) -> tuple[datetime, datetime]:
+    """[start, end) of the golden event weeks of a set made when ``newest`` is ``as_of``."""
+    ends_at = newest - RECENT_WEEKS * WEEK
+    return ends_at - GOLDEN_WEEKS * WEEK, ends_at
+
+
+def select(
+    repo_weeks: pa.Table, newest: datetime, starts_at: datetime, ends_at: datetime
+) -> pa.Table:
+    """Rows with split and scale, ordered by week and repository."""
+    import duckdb
+
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    con.register("repo_weeks", repo_weeks)
+    bounds = {
+        "as_of": newest,
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "validation_at": starts_at - timedelta(weeks=VALIDATION_WEEKS),
+    }
+    rows = con.sql(_SELECT, params=bounds).to_arrow_table()
+    con.close()
+    return rows
+
+
+def check_enough(rows: pa.Table, newest: datetime) -> None:
+    """Raises TooLittleHistory when no model could be trained and judged on these rows."""
+    import pyarrow.compute as pc
+
+    weeks = {
+        split: pc.count_distinct(rows.filter(pc.equal(rows["split"], split))["week_start"]).as_py()
+        for split in ("train", "validation", "golden")
+    }
+    needed = {"train": MIN_TRAIN_WEEKS, "validation": VALIDATION_WEEKS, "golden": GOLDEN_WEEKS}
+    missing = [f"{weeks[s]} of {n} {s} weeks" for s, n in needed.items() if weeks[s] < n]
+    golden = pc.and_(pc.equal(rows["split"], "golden"), pc.invert(rows["dormant"]))
+    living = pc.sum(golden.cast("int64")).as_py() or 0
+    if not missing and living >= MIN_GOLDEN_ROWS:
+        return
+    total = sum(needed.values()) + RECENT_WEEKS + MIN_HISTORY_WEEKS
+    raise TooLittleHistory(
+        f"too little history up to {newest:%Y-%m-%d}: "
+        + ("; ".join(missing) or f"only {living} golden rows of live repositories")
+        + f" (about {total} weeks of one live repository are needed)",
+        where="abukix.commits",
+        fix="platform-ctl data ingest --git OLDER-CLONE…   (or --sample)",
+    )
