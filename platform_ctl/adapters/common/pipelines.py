@@ -1,0 +1,162 @@
+"""The project's pipelines: sources ``*_pipeline.py``, committed IR ``compiled/*.yaml``."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from platform_ctl.adapters.common import ir_file
+from platform_ctl.domain import portability
+from platform_ctl.errors import (
+    BadPipelineSource,
+    NotPortable,
+    PlatformError,
+    StaleCompiledPipeline,
+    UnknownName,
+)
+
+_COMPILER = "platform_ctl.adapters.common.compile"
+_FIX = "platform-ctl pipeline compile"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One pipeline of the project. Paths are relative to the project root."""
+
+    name: str
+    parameters: tuple[str, ...]
+    compiled: str
+    problem: str = ""
+    """Why its IR cannot be read, if it cannot."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What ``compile`` or ``check`` found for one pipeline."""
+
+    name: str
+    path: str
+    state: Literal["written", "unchanged", "current"]
+
+
+class Pipelines:
+    """Reads and writes under one project root."""
+
+    def __init__(self, root: Path, package: str) -> None:
+        self._root = root
+        self._package = package
+        self._folder = root / package.replace(".", "/")
+
+    def list(self) -> list[Listed]:
+        """Every compiled pipeline, by file name."""
+        return [self._describe(path) for path in sorted(self._compiled.glob("*.yaml"))]
+
+    def find(self, word: str) -> Path:
+        """The IR of a pipeline by name, or of a file. Raises UnknownName with near misses."""
+        if word.endswith((".yaml", ".yml", ".json")) or os.sep in word:
+            path = Path(word)
+            if path.is_file():
+                return path
+            raise UnknownName(f"no file {word}", where=word, fix="platform-ctl pipeline list")
+        direct = self._compiled / f"{word}.yaml"
+        if direct.is_file() and direct.parent == self._compiled:
+            return direct
+        names = {listed.name: listed.compiled for listed in self.list()}
+        if word in names:
+            return self._root / names[word]
+        near = difflib.get_close_matches(word, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UnknownName(
+            f"no pipeline {word!r}{hint}",
+            where=str(self._compiled),
+            fix="platform-ctl pipeline list",
+        )
+
+    def compile(self) -> list[Compiled]:
+        """Write the IR of every source that changed; a file is replaced whole or not at all."""
+        results = []
+        for name, text in self._render().items():
+            path = self._compiled / f"{name}.yaml"
+            changed = not path.is_file() or path.read_text(encoding="utf-8") != text
+            if changed:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = path.with_suffix(".tmp")
+                temporary.write_text(text, encoding="utf-8")
+                temporary.replace(path)
+            results.append(
+                Compiled(name, self._relative(path), "written" if changed else "unchanged")
+            )
+        return results
+
+    def check(self, *, release: bool = False) -> list[Compiled]:
+        """Raises StaleCompiledPipeline unless the IR is current, NotPortable on what would
+        behave differently on the two targets."""
+        rendered = self._render()
+        for name, text in rendered.items():
+            path = self._compiled / f"{name}.yaml"
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                raise StaleCompiledPipeline(
+                    f"{self._relative(path)} is not what its source compiles to",
+                    where=self._relative(path),
+                    fix=_FIX,
+                )
+        for path in sorted(self._compiled.glob("*.yaml")):
+            if path.stem not in rendered:
+                raise StaleCompiledPipeline(
+                    f"{self._relative(path)} has no source any more",
+                    where=self._relative(path),
+                    fix=f"git rm {self._relative(path)}",
+                )
+            problems = portability.problems(ir_file.read(path), release=release)
+            if problems:
+                raise NotPortable(
+                    "; ".join(map(str, problems)),
+                    where=self._relative(path),
+                    fix=f"change the pipeline, then {_FIX}",
+                )
+        return [
+            Compiled(n, self._relative(self._compiled / f"{n}.yaml"), "current") for n in rendered
+        ]
+
+    @property
+    def _compiled(self) -> Path:
+        return self._folder / "compiled"
+
+    def _relative(self, path: Path) -> str:
+        return str(path.relative_to(self._root))
+
+    def _describe(self, path: Path) -> Listed:
+        try:
+            pipeline = ir_file.read(path)
+        except PlatformError as exc:
+            return Listed(path.stem, (), self._relative(path), exc.what)
+        parameters = tuple(pipeline.root.input_definitions.parameters)
+        return Listed(pipeline.name, parameters, self._relative(path))
+
+    def _render(self) -> dict[str, str]:
+        """Name -> IR of every source, compiled by kfp in a process of its own."""
+        sources = sorted(self._folder.glob("*_pipeline.py"))
+        if not sources:
+            return {}
+        modules = [f"{self._package}.{path.stem}" for path in sources]
+        done = subprocess.run(
+            [sys.executable, "-m", _COMPILER, *modules],
+            cwd=self._root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise BadPipelineSource(
+                f"the pipelines do not compile: {last}",
+                where=f"{self._package}/*_pipeline.py",
+                fix=f"{Path(sys.executable).name} -m {_COMPILER} {' '.join(modules)}",
+            )
+        return {item["name"]: item["yaml"] for item in json.loads(done.stdout)}

@@ -1,0 +1,305 @@
+"""The local orchestrator: implements ``ports.orchestrator.Orchestrator`` on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from platform_ctl.adapters.common import ir_file
+from platform_ctl.adapters.local.orchestrator import requirements
+from platform_ctl.adapters.local.orchestrator.engine import Engine
+from platform_ctl.adapters.local.orchestrator.execution import Execution
+from platform_ctl.adapters.local.orchestrator.graph import RunFacts
+from platform_ctl.adapters.local.orchestrator.records import Records, now
+from platform_ctl.adapters.local.orchestrator.steps import Steps
+from platform_ctl.domain import parameters, support
+from platform_ctl.domain.ir import Pipeline
+from platform_ctl.domain.runs import EventKind, Run, RunEvent, RunRequest, RunState, Task
+from platform_ctl.errors import (
+    DiskFull,
+    HomeBusy,
+    PlatformError,
+    UnknownName,
+    UnsupportedInPipeline,
+    UsageError,
+)
+from platform_ctl.settings import Settings
+
+MIN_PARALLEL = 4
+"""Tasks at a time on a small machine: many of them wait rather than compute."""
+_CANCEL_TIMEOUT_S = 5.0
+
+OnEvent = Callable[[RunEvent], None]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the composition root adds to a run."""
+
+    at_end: Callable[[Path], None]
+    """Called with the run's directory, however the run ended."""
+    execute: tuple[str, ...]
+    """``python -c`` program and its words that call ``execute_submitted``; the id is appended."""
+
+
+class LocalOrchestrator:
+    """Runs compiled IR in processes of this machine. One instance serves one thread."""
+
+    def __init__(self, settings: Settings, db: sqlite3.Connection, hooks: Hooks) -> None:
+        self._settings = settings
+        self._records = Records(db)
+        self._db = db
+        self._hooks = hooks
+
+    # ---- port -------------------------------------------------------------
+
+    def run(self, request: RunRequest, on_event: OnEvent) -> Run:
+        pipeline, run = self._admit(request)
+        return self._execute(pipeline, run, on_event)
+
+    def submit(self, request: RunRequest) -> Run:
+        if request.idempotency_key:
+            earlier = self._records.by_key(request)
+            if earlier:
+                return earlier
+        _, run = self._admit(request)
+        self._detach(run)
+        return self._records.get(run.id)
+
+    def get(self, run_id: str) -> Run:
+        return self._records.get(run_id)
+
+    def list(self, limit: int) -> list[Run]:
+        return self._records.list(limit)
+
+    def resume(self, run_id: str, on_event: OnEvent) -> Run:
+        run = self._records.get(run_id)
+        if run.state is RunState.SUCCEEDED:
+            raise UsageError(
+                "the run succeeded: there is nothing to resume",
+                where=run.id,
+                fix=f"platform-ctl run show {run.id[:8]}",
+            )
+        if self._records.owner(run.id):
+            raise HomeBusy(
+                "the run is still running",
+                where=run.id,
+                fix=f"platform-ctl run cancel {run.id[:8]}",
+            )
+        pipeline = ir_file.read(Path(run.directory) / "pipeline.yaml")
+        self.refuse_unsupported(pipeline, run.pipeline)
+        return self._execute(pipeline, run, on_event)
+
+    def cancel(self, run_id: str) -> Run:
+        run = self._records.get(run_id)
+        owner = self._records.owner(run.id)
+        if run.state.final or owner is None:
+            return run
+        os.kill(owner, signal.SIGTERM)
+        deadline = time.monotonic() + _CANCEL_TIMEOUT_S
+        while time.monotonic() < deadline and self._records.owner(run.id):
+            time.sleep(0.05)
+        return self._records.get(run.id)
+
+    # ---- beyond the port: what the CLI needs ------------------------------
+
+    def execute_submitted(self, run_id: str) -> Run:
+        """The body of a detached run's process."""
+        run = self._records.get(run_id)
+        pipeline = ir_file.read(Path(run.directory) / "pipeline.yaml")
+        return self._execute(pipeline, run, lambda event: None)
+
+    def explain(self, pipeline: Pipeline) -> list[support.Finding]:
+        """What of the pipeline is ignored or refused here."""
+        return support.findings(pipeline, requirements.satisfied)
+
+    def refuse_unsupported(self, pipeline: Pipeline, where: str) -> None:
+        """Raise UnsupportedInPipeline naming everything this target does not run."""
+        refused = [f for f in self.explain(pipeline) if f.action == "refused"]
+        if refused:
+            more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+            raise UnsupportedInPipeline(
+                f"{refused[0]}{more}",
+                where=where,
+                fix=f"platform-ctl pipeline run {where} --explain",
+            )
+
+    def delete(self, run: Run) -> None:
+        """Forget a run that has ended, and its files."""
+        self._records.delete(run.id)
+        shutil.rmtree(run.directory, ignore_errors=True)
+
+    # ---- inside -----------------------------------------------------------
+
+    def _admit(self, request: RunRequest) -> tuple[Pipeline, Run]:
+        """Everything is checked before there is a record."""
+        data = _read(request.pipeline)
+        pipeline = ir_file.parse(data, request.pipeline)
+        self.refuse_unsupported(pipeline, str(request.pipeline))
+        values = parameters.resolve(pipeline, request.parameters)
+        run_id = str(uuid.uuid4())
+        directory = self._settings.layout.runs / run_id
+        run = Run(
+            id=run_id,
+            name=request.name or f"{pipeline.name}-{run_id[:8]}",
+            pipeline=pipeline.name,
+            state=RunState.PENDING,
+            created_at=now(),
+            directory=str(directory),
+            parameters=values,
+            use_cache=request.use_cache,
+            pid=os.getpid(),
+        )
+        with _disk_errors(directory):
+            directory.mkdir(parents=True)
+            (directory / "pipeline.yaml").write_bytes(data)
+            self._records.create(run, request.idempotency_key)
+        return pipeline, run
+
+    def _detach(self, run: Run) -> None:
+        """Start the run's own process; it outlives this one and is found by its record."""
+        log = Path(run.directory) / "orchestrator.log"
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-c", *self._hooks.execute, run.id],
+                cwd=self._settings.project_root,
+                env={**os.environ, "PLATFORM_HOME": self._settings.home},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self._records.own(run.id, process.pid, RunState.PENDING)
+
+    def _execute(self, pipeline: Pipeline, run: Run, on_event: OnEvent) -> Run:
+        directory = Path(run.directory)
+        facts = RunFacts(
+            run_id=run.id,
+            name=run.name,
+            created_at=run.created_at,
+            root=str(directory),
+            workspace=str(directory / "workspace"),
+        )
+        finished = self._records.finished(run.id)
+        self._records.own(run.id, os.getpid(), RunState.RUNNING)
+        on_event(RunEvent(EventKind.RUN, run.id, RunState.RUNNING))
+
+        def record(task: Task) -> None:
+            self._records.save_task(run.id, task)
+            on_event(RunEvent(EventKind.TASK, run.id, task.state, task))
+
+        steps = Steps(
+            cwd=Path(self._settings.project_root),
+            log=directory / "steps.log",
+            env=self._environment(run),
+        )
+        state, error, engine = RunState.FAILED, "", None
+        try:
+            with _disk_errors(directory), _Signals() as signals:
+                execution = Execution(
+                    pipeline,
+                    facts,
+                    steps,
+                    self._environment(run),
+                    record,
+                    max_parallel=self._max_parallel(),
+                    wakeup=signals.selector,
+                    finished=finished,
+                )
+                engine = Engine(pipeline, facts, execution, record)
+                state = engine.run(dict(run.parameters), signals.received)
+                error = engine.failures[0][1] if engine.failures else ""
+        except PlatformError as exc:
+            error = exc.what
+            raise
+        finally:
+            steps.close()
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._records.end(run.id, state, error, engine.verdicts if engine else [])
+            self._hooks.at_end(directory)
+        on_event(RunEvent(EventKind.RUN, run.id, state))
+        return self._records.get(run.id)
+
+    def _environment(self, run: Run) -> Mapping[str, str]:
+        return {
+            **os.environ,
+            "PLATFORM_HOME": self._settings.home,
+            "PLATFORM_RUN_ID": run.id,
+            "PLATFORM_RUN_DIR": run.directory,
+            "PLATFORM_RUN_PID": str(os.getpid()),
+        }
+
+    def _max_parallel(self) -> int:
+        return self._settings.max_parallel_tasks or max(MIN_PARALLEL, os.cpu_count() or 1)
+
+
+class _Signals:
+    """SIGINT and SIGTERM ask the run to end; outside the main thread there are none to hear."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._reader, self._writer = socket.socketpair()
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> _Signals:
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self._reader, selectors.EVENT_READ)
+        self._writer.setblocking(False)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._heard)
+            self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._before:
+            signal.set_wakeup_fd(self._wakeup)
+            for number, handler in self._before.items():
+                signal.signal(number, handler)  # type: ignore[arg-type]
+        self.selector.close()
+        self._reader.close()
+        self._writer.close()
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+
+    def received(self) -> bool:
+        return self._count > 0
+
+
+@contextlib.contextmanager
+def _disk_errors(directory: Path) -> Iterator[None]:
+    """What the disk refuses, as an error with a fix."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as exc:
+        raise DiskFull(
+            f"the run's records or files cannot be written: {exc}",
+            where=str(directory),
+            fix="df -h",
+        ) from exc
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise UnknownName(
+            f"cannot read the pipeline: {exc.strerror}",
+            where=str(path),
+            fix="platform-ctl pipeline list",
+        ) from exc

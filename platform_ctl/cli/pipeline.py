@@ -1,0 +1,179 @@
+"""``platform-ctl pipeline``: list, compile and run pipelines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.runs import Run
+
+
+@click.group(help="List, compile and run pipelines.")
+def command() -> None:
+    pass
+
+
+@command.command("list")
+@render.output_option
+@click.pass_context
+def list_(ctx: click.Context, output: str) -> None:
+    """The project's pipelines and their parameters."""
+    from platform_ctl import targets
+
+    found = targets.pipelines(load_settings(ctx)).list()
+    if output == "json":
+        render.print_json(found)
+        return
+    rows = [[p.name, ", ".join(p.parameters) or "-", p.problem or p.compiled] for p in found]
+    render.print_table(
+        ["pipeline", "parameters", "compiled"],
+        rows,
+        empty="no pipelines: write pipelines/NAME_pipeline.py, then pipeline compile",
+    )
+
+
+@command.command("compile")
+@click.option("--check", is_flag=True, help="Write nothing; fail when stale or not portable.")
+@click.option("--release", is_flag=True, help="With --check: also refuse mutable image tags.")
+@render.output_option
+@click.pass_context
+def compile_(ctx: click.Context, check: bool, release: bool, output: str) -> None:
+    """Render the pipelines to committed IR (pipelines/compiled/NAME.yaml)."""
+    from platform_ctl import targets
+
+    pipelines = targets.pipelines(load_settings(ctx))
+    results = pipelines.check(release=release) if check else pipelines.compile()
+    if output == "json":
+        render.print_json(results)
+        return
+    for result in results:
+        click.echo(f"{result.state:<9} {result.path}")
+
+
+@command.command()
+@click.argument("pipeline")
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
+@click.option(
+    "--params-file", type=click.Path(path_type=Path), help="YAML or JSON mapping; -p wins."
+)
+@click.option("--no-cache", is_flag=True, help="Execute every step.")
+@click.option("--name", default="", help="A name for the run.")
+@click.option("--explain", is_flag=True, help="Only say what would be ignored or refused.")
+@click.option("--detach", is_flag=True, help="Start it and return.")
+@render.output_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    pipeline: str,
+    params: tuple[str, ...],
+    params_file: Path | None,
+    no_cache: bool,
+    name: str,
+    explain: bool,
+    detach: bool,
+    output: str,
+) -> None:
+    """Run PIPELINE: a name from `pipeline list`, or a compiled FILE.yaml."""
+    from platform_ctl import targets
+    from platform_ctl.domain.runs import RunRequest
+
+    settings = load_settings(ctx)
+    file = targets.pipelines(settings).find(pipeline)
+    ir = targets.read_pipeline(file)
+    orchestrator = targets.orchestrator(settings)
+    if explain:
+        _explain(orchestrator.explain(ir), output)
+        return
+    values = _parameters(ir, params, params_file)
+    request = RunRequest(file, values, name=name, use_cache=not no_cache)
+    if detach:
+        started = orchestrator.submit(request)
+        _submitted(started, output)
+        return
+    from platform_ctl.cli.progress import Progress
+    from platform_ctl.domain.ir import planned_leaves
+
+    planned = planned_leaves(ir) if sys.stderr.isatty() else []
+    with Progress(planned) as progress:
+        finished = orchestrator.run(request, progress)
+    finish(ctx, finished, output)
+
+
+def finish(ctx: click.Context, run: Run, output: str) -> None:
+    """Print a run that ended, and leave with its exit code (0, 1, 5 or 130)."""
+    from platform_ctl.cli.progress import result_lines
+    from platform_ctl.domain.runs import RunState, TaskState
+    from platform_ctl.errors import StepFailed
+
+    if output == "json":
+        render.print_json(run)
+    else:
+        click.echo("\n".join(result_lines(run)))
+    if run.state is RunState.CANCELED:
+        click.echo(f"cancelled; continue with: platform-ctl run resume {run.id[:8]}", err=True)
+        ctx.exit(130)
+    if run.state is RunState.FAILED:
+        broken = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
+        task = broken.path if broken else "-"
+        raise StepFailed(
+            f"{task}: {broken.error if broken else run.error}",
+            where=f"run {run.id}, task {task}",
+            fix=f"platform-ctl run logs {run.id[:8]}{f' {task}' if broken and broken.log else ''}",
+        )
+    if any(v.verdict in ("failed", "inconclusive") for v in run.verdicts):
+        ctx.exit(1)
+
+
+def _submitted(run: Run, output: str) -> None:
+    if output == "json":
+        render.print_json(run)
+        return
+    click.echo(f"run {run.id} started; watch it with: platform-ctl run logs {run.id[:8]} -f")
+
+
+def _explain(findings: list[Any], output: str) -> None:
+    if output == "json":
+        render.print_json(findings)
+        return
+    rows = [[f.action, f.where, f.what] for f in findings]
+    render.print_table(
+        ["", "where", "what"], rows, empty="everything in this pipeline runs here as it is"
+    )
+
+
+def _parameters(ir: Any, params: tuple[str, ...], file: Path | None) -> dict[str, Any]:
+    from platform_ctl.domain import parameters
+    from platform_ctl.errors import BadParameter
+
+    text: dict[str, str] = {}
+    for word in params:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise BadParameter(
+                f"{word!r} is not NAME=VALUE", where="-p", fix=f"-p {name or 'NAME'}=VALUE"
+            )
+        text[name] = value
+    given = _from_file(file) if file else {}
+    return {**given, **parameters.parse(ir, text)}
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    import yaml
+
+    from platform_ctl.errors import BadParameter
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
+        reason = " ".join(str(exc).split())
+        raise BadParameter(f"cannot read the parameters: {reason}", where=str(file)) from exc
+    if not isinstance(values, dict):
+        raise BadParameter("the file is not a mapping of names to values", where=str(file))
+    return {str(name): value for name, value in values.items()}

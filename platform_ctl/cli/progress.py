@@ -1,0 +1,129 @@
+"""What a run shows while it runs: a live table on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from platform_ctl.domain.runs import EventKind, Run, RunEvent, Task, TaskState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_MAX_LINES = 40
+_SHOWN_OUTPUTS = ("summary", "verdict", "next_command")
+
+
+class Progress:
+    """Call it with every event. Everything goes to stderr: stdout is for the result."""
+
+    def __init__(self, planned: Sequence[str] = ()) -> None:
+        self._tasks: dict[str, tuple[str, float]] = {p: ("PENDING", 0.0) for p in planned}
+        self._begun: dict[str, float] = {}
+        self._live: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(
+                console=Console(stderr=True), get_renderable=self._table, refresh_per_second=8
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, event: RunEvent) -> None:
+        if event.kind is EventKind.NOTE:
+            self._line(event.text)
+        elif event.task is not None:
+            self._on_task(event.task)
+        elif self._live is None:
+            self._line(f"run {event.run_id} {event.state}")
+
+    def _on_task(self, task: Task) -> None:
+        if task.state is TaskState.RUNNING:
+            self._begun[task.path] = time.monotonic()
+        self._tasks[task.path] = (task.state, task.usage.wall_s)
+        if self._live is None:
+            self._line(_line(task))
+
+    def _line(self, text: str) -> None:
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text, err=True)
+
+    def _table(self) -> Table:
+        from rich.table import Table
+
+        from platform_ctl.cli.render import state_style
+
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        hidden = max(0, len(self._tasks) - _MAX_LINES)
+        shown = list(self._tasks.items())
+        if hidden:
+            over = [row for row in shown if row[1][0] not in ("RUNNING", "FAILED")]
+            dropped = {path for path, _ in over[:hidden]}
+            shown = [row for row in shown if row[0] not in dropped]
+            table.add_row(f"… {len(dropped)} more", "", "")
+        for path, (state, wall_s) in shown:
+            seconds = wall_s
+            if state == TaskState.RUNNING:
+                seconds = time.monotonic() - self._begun.get(path, time.monotonic())
+            duration = f"{seconds:.1f} s" if seconds else ""
+            table.add_row(path, f"[{state_style(state)}]{state}[/]", duration)
+        return table
+
+
+def _line(task: Task) -> str:
+    text = f"{task.state:<9} {task.path}"
+    if task.usage.wall_s and task.state.final:
+        text += f"  {task.usage.wall_s:.1f} s"
+    if task.state is TaskState.RUNNING and task.attempts > 1:
+        text += f"  attempt {task.attempts}"
+    if task.error:
+        text += f"  ({task.error})"
+    elif task.state is TaskState.RUNNING and task.cache and task.attempts == 1:
+        text += f"  [{task.cache}]"
+    return text
+
+
+def result_lines(run: Run) -> list[str]:
+    """The block at the end of a run: what its tasks say, and what to do next."""
+    executed = sum(t.state is TaskState.SUCCEEDED for t in run.tasks)
+    cached = sum(t.state is TaskState.CACHED for t in run.tasks)
+    lines = [f"run {run.id[:8]} {run.state}: {executed} executed, {cached} cached"]
+    width = max((len(t.path) for t in run.tasks), default=0)
+    following = []
+    for task in run.tasks:
+        said = task.outputs.parameters
+        if not task.state.good or not any(said.get(name) for name in _SHOWN_OUTPUTS):
+            continue
+        parts = []
+        if said.get("verdict"):
+            reasons = next((v.reasons for v in run.verdicts if v.task == task.path), ())
+            parts.append(": ".join([str(said["verdict"]), *filter(None, ["; ".join(reasons)])]))
+        if said.get("summary"):
+            parts.append(str(said["summary"]))
+        if parts:
+            first, *rest = "\n".join(parts).splitlines()
+            lines.append(f"  {task.path:<{width}}  {first}")
+            lines += [f"  {'':<{width}}  {line}" for line in rest]
+        if said.get("next_command"):
+            following.append(f"next: {said['next_command']}")
+    return lines + following

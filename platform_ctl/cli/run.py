@@ -1,0 +1,222 @@
+"""``platform-ctl run``: list, show, follow, resume, cancel and prune runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.runs import Run
+
+_POLL_S = 0.2
+_CHUNK_BYTES = 1 << 16
+
+
+@click.group(help="List, show, follow, resume, cancel and prune runs.")
+def command() -> None:
+    pass
+
+
+@command.command("list")
+@click.option("--limit", default=20, show_default=True, help="Newest first.")
+@render.output_option
+@click.pass_context
+def list_(ctx: click.Context, limit: int, output: str) -> None:
+    """The newest runs."""
+    from platform_ctl import targets
+
+    runs = targets.orchestrator(load_settings(ctx)).list(limit)
+    if output == "json":
+        render.print_json(runs)
+        return
+    rows = [
+        [r.id[:8], r.pipeline, r.name, r.state, r.created_at[:19], _duration(r), _verdicts(r)]
+        for r in runs
+    ]
+    columns = ["run", "pipeline", "name", "state", "created (UTC)", "took #", "verdicts"]
+    render.print_table(columns, rows, empty="no runs yet: platform-ctl pipeline run NAME")
+
+
+@command.command()
+@click.argument("run", default="latest")
+@render.output_option
+@click.pass_context
+def show(ctx: click.Context, run: str, output: str) -> None:
+    """One run (an id, a unique prefix, or latest) and its tasks."""
+    from platform_ctl import targets
+
+    found = targets.orchestrator(load_settings(ctx)).get(run)
+    if output == "json":
+        render.print_json(found)
+        return
+    click.echo(f"run        {found.id}")
+    click.echo(f"pipeline   {found.pipeline} ({found.name})")
+    click.echo(f"state      {found.state}{f': {found.error}' if found.error else ''}")
+    click.echo(f"created    {found.created_at}, took {_duration(found)}")
+    for name, value in found.parameters.items():
+        click.echo(f"parameter  {name} = {value!r:.100}")
+    for verdict in found.verdicts:
+        reasons = "; ".join(verdict.reasons)
+        click.echo(f"verdict    {verdict.task}: {verdict.verdict} {reasons}".rstrip())
+    click.echo(f"files      {found.directory}")
+    rows = [
+        [
+            t.path,
+            t.state,
+            f"{t.usage.wall_s:.2f} s",
+            f"{t.usage.cpu_s:.2f} s",
+            f"{t.usage.peak_memory_bytes / 1e6:.0f} MB",
+            t.attempts,
+            t.error or t.cache,
+        ]
+        for t in found.tasks
+    ]
+    render.print_table(["task", "state", "wall #", "cpu #", "memory #", "tries #", "note"], rows)
+
+
+@command.command()
+@click.argument("run", default="latest")
+@click.argument("task", default="")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.pass_context
+def logs(ctx: click.Context, run: str, task: str, follow: bool) -> None:
+    """What the steps of RUN wrote; of one TASK, exactly as written."""
+    from platform_ctl import targets
+
+    orchestrator = targets.orchestrator(load_settings(ctx))
+    seen: dict[str, int] = {}
+    while True:
+        found = orchestrator.get(run)
+        if task:
+            _check_task(found, task)
+        for path, data in _new_output(found, task, seen):
+            prefix = b"" if task else f"[{path}] ".encode()
+            for line in data.splitlines(keepends=True):
+                click.echo(prefix + line, nl=False)
+        if not follow or found.state.final:
+            return
+        run = found.id
+        time.sleep(_POLL_S)
+
+
+def _check_task(run: Run, task: str) -> None:
+    import difflib
+
+    from platform_ctl.errors import UnknownName
+
+    paths = [t.path for t in run.tasks]
+    if task in paths or not run.state.final:
+        return
+    near = difflib.get_close_matches(task, paths, n=1)
+    raise UnknownName(
+        f"the run has no task {task!r}" + (f"; did you mean {near[0]}?" if near else ""),
+        where=f"run {run.id}",
+        fix=f"platform-ctl run logs {run.id[:8]} {near[0] if near else ''}".rstrip(),
+    )
+
+
+def _new_output(run: Run, only: str, seen: dict[str, int]) -> Iterator[tuple[str, bytes]]:
+    """Whole lines written since the last call, by task, in chunks."""
+    for task in run.tasks:
+        log = Path(run.directory) / task.log
+        if not task.log or (only and task.path != only) or not log.is_file():
+            continue
+        with log.open("rb") as file:
+            file.seek(seen.get(task.path, 0))
+            while chunk := file.read(_CHUNK_BYTES):
+                if not task.state.final and not chunk.endswith(b"\n"):
+                    chunk = chunk[: chunk.rfind(b"\n") + 1]
+                    file.seek(0, 2)
+                if chunk:
+                    seen[task.path] = seen.get(task.path, 0) + len(chunk)
+                    yield task.path, chunk
+
+
+@command.command()
+@click.argument("run", default="latest")
+@render.output_option
+@click.pass_context
+def resume(ctx: click.Context, run: str, output: str) -> None:
+    """Continue a failed, cancelled or killed run: only what did not finish is executed."""
+    from platform_ctl import targets
+    from platform_ctl.cli.pipeline import finish
+    from platform_ctl.cli.progress import Progress
+
+    orchestrator = targets.orchestrator(load_settings(ctx))
+    with Progress() as progress:
+        finished = orchestrator.resume(run, progress)
+    finish(ctx, finished, output)
+
+
+@command.command()
+@click.argument("run", default="latest")
+@render.output_option
+@click.pass_context
+def cancel(ctx: click.Context, run: str, output: str) -> None:
+    """Stop a run and its steps."""
+    from platform_ctl import targets
+
+    stopped = targets.orchestrator(load_settings(ctx)).cancel(run)
+    if output == "json":
+        render.print_json(stopped)
+        return
+    click.echo(f"run {stopped.id[:8]} {stopped.state}")
+
+
+@command.command()
+@click.option("--older-than", default="30d", show_default=True, metavar="AGE", help="12h, 30d …")
+@click.option("--keep", default=10, show_default=True, help="Newest runs that stay in any case.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@render.output_option
+@click.pass_context
+def prune(ctx: click.Context, older_than: str, keep: int, dry_run: bool, output: str) -> None:
+    """Delete old runs that have ended, with their files."""
+    from platform_ctl import targets
+
+    orchestrator = targets.orchestrator(load_settings(ctx))
+    before = (datetime.now(UTC) - _age(older_than)).isoformat()
+    candidates = orchestrator.list(-1)[keep:]
+    old = [r for r in candidates if r.state.final and r.created_at < before]
+    for run in old if not dry_run else ():
+        orchestrator.delete(run)
+    if output == "json":
+        render.print_json({"pruned": [r.id for r in old], "dry_run": dry_run})
+        return
+    click.echo(f"{'would delete' if dry_run else 'deleted'} {len(old)} runs")
+
+
+@command.command(hidden=True)
+@click.argument("run")
+@click.pass_context
+def execute(ctx: click.Context, run: str) -> None:
+    """The process of a detached run."""
+    from platform_ctl import targets
+
+    targets.orchestrator(load_settings(ctx)).execute_submitted(run)
+
+
+def _age(text: str) -> timedelta:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in units:
+        raise click.UsageError(f"{text!r} is not an age; write 12h or 30d")
+    return timedelta(seconds=int(number) * units[unit])
+
+
+def _duration(run: Run) -> str:
+    if not run.started_at:
+        return "-"
+    end = datetime.fromisoformat(run.ended_at) if run.ended_at else datetime.now(UTC)
+    return f"{(end - datetime.fromisoformat(run.started_at)).total_seconds():.1f} s"
+
+
+def _verdicts(run: Run) -> str:
+    return ", ".join(sorted({v.verdict for v in run.verdicts})) or "-"

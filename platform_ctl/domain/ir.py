@@ -1,0 +1,366 @@
+"""Compiled KFP v2 IR (``pipeline_spec.proto``, schema 2.1.0) as typed, frozen data.
+
+One Struct a message, camelCase as in the YAML. An unknown field is an error
+that names it: what is not understood must not be silently ignored.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+UNSET = msgspec.UNSET
+
+
+class ParameterType(StrEnum):
+    """``ParameterTypeEnum``; the last two are filled in by the orchestrator."""
+
+    NUMBER_DOUBLE = "NUMBER_DOUBLE"
+    NUMBER_INTEGER = "NUMBER_INTEGER"
+    STRING = "STRING"
+    BOOLEAN = "BOOLEAN"
+    LIST = "LIST"
+    STRUCT = "STRUCT"
+    TASK_FINAL_STATUS = "TASK_FINAL_STATUS"
+    TASK_CONFIG = "TASK_CONFIG"
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Base of every message."""
+
+
+class ArtifactType(Message):
+    schema_title: str = ""
+    schema_uri: str = ""
+    instance_schema: str = ""
+    schema_version: str = ""
+
+
+class InputArtifact(Message):
+    artifact_type: ArtifactType = ArtifactType()
+    is_artifact_list: bool = False
+    is_optional: bool = False
+    description: str = ""
+
+
+class InputParameter(Message):
+    parameter_type: ParameterType = ParameterType.STRING
+    default_value: Any = UNSET
+    is_optional: bool = False
+    description: str = ""
+    literals: list[Any] = []
+    type: str = ""
+
+    @property
+    def optional(self) -> bool:
+        return self.is_optional or self.default_value is not UNSET
+
+
+class OutputArtifact(Message):
+    artifact_type: ArtifactType = ArtifactType()
+    properties: dict[str, Any] = {}
+    custom_properties: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    is_artifact_list: bool = False
+    description: str = ""
+
+
+class OutputParameter(Message):
+    parameter_type: ParameterType = ParameterType.STRING
+    description: str = ""
+    type: str = ""
+
+
+class InputDefinitions(Message):
+    artifacts: dict[str, InputArtifact] = {}
+    parameters: dict[str, InputParameter] = {}
+
+
+class OutputDefinitions(Message):
+    artifacts: dict[str, OutputArtifact] = {}
+    parameters: dict[str, OutputParameter] = {}
+
+
+class TaskOutputArtifact(Message):
+    producer_task: str
+    output_artifact_key: str
+
+
+class TaskOutputParameter(Message):
+    producer_task: str
+    output_parameter_key: str
+
+
+class TaskFinalStatus(Message):
+    producer_task: str
+
+
+class Value(Message):
+    """``ValueOrRuntimeParameter``: exactly one of the fields."""
+
+    constant: Any = UNSET
+    runtime_parameter: str = ""
+    constant_value: Any = UNSET
+
+
+class ArtifactBinding(Message):
+    task_output_artifact: TaskOutputArtifact | None = None
+    component_input_artifact: str = ""
+
+
+class ParameterBinding(Message):
+    task_output_parameter: TaskOutputParameter | None = None
+    runtime_value: Value | None = None
+    component_input_parameter: str = ""
+    task_final_status: TaskFinalStatus | None = None
+    parameter_expression_selector: str = ""
+
+
+class TaskInputs(Message):
+    parameters: dict[str, ParameterBinding] = {}
+    artifacts: dict[str, ArtifactBinding] = {}
+
+
+class CachingOptions(Message):
+    enable_cache: bool = False
+    cache_key: str = ""
+
+
+class ComponentRef(Message):
+    name: str
+
+
+class TaskInfo(Message):
+    name: str = ""
+
+
+class TriggerPolicy(Message):
+    condition: str = ""
+    strategy: str = ""
+
+    @property
+    def on_completion(self) -> bool:
+        """Runs whether its upstream tasks succeeded or not (exit tasks)."""
+        return self.strategy == "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+class IteratorItems(Message):
+    raw: str = ""
+    input_parameter: str = ""
+
+
+class ParameterIterator(Message):
+    items: IteratorItems
+    item_input: str
+
+
+class ArtifactItems(Message):
+    input_artifact: str
+
+
+class ArtifactIterator(Message):
+    items: ArtifactItems
+    item_input: str
+
+
+class RetryPolicy(Message):
+    max_retry_count: int = 0
+    backoff_duration: str = "0s"
+    backoff_factor: float = 1.0
+    backoff_max_duration: str = "3600s"
+
+    def delay_s(self, attempt: int) -> float:
+        """Seconds to wait before retry number ``attempt`` (1 is the first retry)."""
+        delay = seconds(self.backoff_duration) * self.backoff_factor ** (attempt - 1)
+        return min(delay, seconds(self.backoff_max_duration))
+
+
+class IteratorPolicy(Message):
+    parallelism_limit: int = 0
+
+
+class TaskOutputs(Message):
+    parameters: dict[str, Any] = {}
+    artifacts: dict[str, Any] = {}
+
+
+class TaskSpec(Message):
+    component_ref: ComponentRef
+    task_info: TaskInfo = TaskInfo()
+    inputs: TaskInputs = TaskInputs()
+    outputs: TaskOutputs | None = None
+    dependent_tasks: list[str] = []
+    caching_options: CachingOptions = CachingOptions()
+    trigger_policy: TriggerPolicy = TriggerPolicy()
+    artifact_iterator: ArtifactIterator | None = None
+    parameter_iterator: ParameterIterator | None = None
+    retry_policy: RetryPolicy = RetryPolicy()
+    iterator_policy: IteratorPolicy = IteratorPolicy()
+
+    def upstream(self) -> frozenset[str]:
+        """Every task of the same DAG that must end before this one is looked at."""
+        found = set(self.dependent_tasks)
+        for parameter in self.inputs.parameters.values():
+            if parameter.task_output_parameter:
+                found.add(parameter.task_output_parameter.producer_task)
+            if parameter.task_final_status:
+                found.add(parameter.task_final_status.producer_task)
+        for artifact in self.inputs.artifacts.values():
+            if artifact.task_output_artifact:
+                found.add(artifact.task_output_artifact.producer_task)
+        return frozenset(found)
+
+
+class ArtifactSelector(Message):
+    producer_subtask: str
+    output_artifact_key: str
+
+
+class DagOutputArtifact(Message):
+    artifact_selectors: list[ArtifactSelector] = []
+
+
+class ParameterSelector(Message):
+    producer_subtask: str
+    output_parameter_key: str
+
+
+class ParameterSelectors(Message):
+    parameter_selectors: list[ParameterSelector] = []
+
+
+class DagOutputParameter(Message):
+    value_from_parameter: ParameterSelector | None = None
+    value_from_oneof: ParameterSelectors | None = None
+
+    @property
+    def selectors(self) -> list[ParameterSelector]:
+        if self.value_from_parameter:
+            return [self.value_from_parameter]
+        return self.value_from_oneof.parameter_selectors if self.value_from_oneof else []
+
+
+class DagOutputs(Message):
+    artifacts: dict[str, DagOutputArtifact] = {}
+    parameters: dict[str, DagOutputParameter] = {}
+
+
+class Dag(Message):
+    tasks: dict[str, TaskSpec] = {}
+    outputs: DagOutputs = DagOutputs()
+
+
+class Component(Message):
+    input_definitions: InputDefinitions = InputDefinitions()
+    output_definitions: OutputDefinitions = OutputDefinitions()
+    dag: Dag | None = None
+    executor_label: str = ""
+    single_platform_specs: list[Any] = []
+    task_config_passthroughs: list[Any] = []
+
+
+class EnvVar(Message):
+    name: str
+    value: str = ""
+
+
+class Container(Message):
+    image: str = ""
+    command: list[str] = []
+    args: list[str] = []
+    lifecycle: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    env: list[EnvVar] = []
+
+
+class Importer(Message):
+    artifact_uri: Value = Value()
+    type_schema: ArtifactType = ArtifactType()
+    properties: dict[str, Any] = {}
+    custom_properties: dict[str, Any] = {}
+    reimport: bool = False
+    metadata: dict[str, Any] = {}
+    download_to_workspace: bool = False
+
+
+class Executor(Message):
+    container: Container | None = None
+    importer: Importer | None = None
+    resolver: dict[str, Any] | None = None
+    custom_job: dict[str, Any] | None = None
+
+
+class DeploymentSpec(Message):
+    executors: dict[str, Executor] = {}
+
+
+class PipelineInfo(Message):
+    name: str
+    display_name: str = ""
+    description: str = ""
+
+
+class Pipeline(Message):
+    """The first document of a compiled file."""
+
+    pipeline_info: PipelineInfo
+    root: Component
+    schema_version: str
+    sdk_version: str = ""
+    components: dict[str, Component] = {}
+    deployment_spec: DeploymentSpec = DeploymentSpec()
+    default_pipeline_root: str = ""
+    platforms: dict[str, Any] = msgspec.field(default_factory=dict, name="platforms")
+    """Of the second document, if there is one: platform name -> configuration."""
+
+    @property
+    def name(self) -> str:
+        return self.pipeline_info.name
+
+    def component_of(self, task: TaskSpec) -> Component:
+        return self.components[task.component_ref.name]
+
+    def executor_of(self, component: Component) -> Executor:
+        return self.deployment_spec.executors[component.executor_label]
+
+    def kubernetes(self, executor_label: str) -> dict[str, Any]:
+        """The executor's Kubernetes configuration (``kfp.kubernetes``), if any."""
+        spec = self.platforms.get("kubernetes", {}).get("deploymentSpec", {})
+        return spec.get("executors", {}).get(executor_label, {})
+
+
+def planned_leaves(pipeline: Pipeline) -> list[str]:
+    """Paths of the steps that the IR already knows: those outside loops."""
+    paths: list[str] = []
+
+    def walk(component: Component, prefix: str) -> None:
+        for name, task in (component.dag.tasks if component.dag else {}).items():
+            inner = pipeline.component_of(task)
+            if task.parameter_iterator or task.artifact_iterator:
+                continue
+            if inner.dag:
+                walk(inner, f"{prefix}{name}.")
+            else:
+                paths.append(prefix + name)
+
+    walk(pipeline.root, "")
+    return paths
+
+
+def seconds(duration: str) -> float:
+    """A protobuf JSON duration (``"3.5s"``) in seconds."""
+    return float(duration.removesuffix("s") or 0)
+
+
+def plain_numbers(value: Any) -> Any:
+    """Whole floats as ints, all the way down: protobuf has doubles only, and the
+    cluster's driver hands 1.0 to a step as ``1``."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [plain_numbers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain_numbers(item) for key, item in value.items()}
+    return value

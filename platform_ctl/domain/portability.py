@@ -1,0 +1,90 @@
+"""What in the IR would behave differently on the two targets, or change under one's feet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from platform_ctl.domain.ir import UNSET, Component, ParameterType, Pipeline, TaskSpec
+
+_STRING_COMPARISON = re.compile(
+    r"inputs\.parameter_values\['([^']+)'\]\s*[=!]=\s*'|'\s*[=!]=\s*inputs\.parameter_values\['([^']+)'\]"
+)
+_CLOSED_OUTPUTS = frozenset({"verdict"})
+"""String outputs with a closed set of values, which every target compares alike."""
+_ENV_COMMENT = "the cluster's cache key leaves environment variables out; pass it as a parameter"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding: where in the IR, and what to do about it."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+def problems(pipeline: Pipeline, *, release: bool = False) -> list[Problem]:
+    """Everything that is not portable; ``release`` also refuses mutable image tags."""
+    found = list(_none_defaults(pipeline))
+    for where, component in [("root", pipeline.root), *pipeline.components.items()]:
+        for name, task in (component.dag.tasks if component.dag else {}).items():
+            found += _condition(pipeline, component, f"{where}.{name}", task)
+    for label, executor in pipeline.deployment_spec.executors.items():
+        if executor.container is None:
+            continue
+        if executor.container.env and _cached(pipeline, label):
+            names = ", ".join(v.name for v in executor.container.env)
+            found.append(Problem(label, f"environment variable {names}: {_ENV_COMMENT}"))
+        if release and _mutable(executor.container.image):
+            found.append(Problem(label, f"the image {executor.container.image} has no digest"))
+    return found
+
+
+def _none_defaults(pipeline: Pipeline) -> Iterator[Problem]:
+    for name, spec in pipeline.root.input_definitions.parameters.items():
+        if spec.is_optional and spec.default_value is UNSET:
+            what = "its default is None, which kfp.local cannot run; use '' or another sentinel"
+            yield Problem(f"parameter {name}", what)
+
+
+def _condition(
+    pipeline: Pipeline, parent: Component, where: str, task: TaskSpec
+) -> Iterator[Problem]:
+    """A string that anybody may have written must not decide what runs."""
+    for match in _STRING_COMPARISON.finditer(task.trigger_policy.condition):
+        channel = match[1] or match[2]
+        if not _closed(pipeline, parent, task, channel):
+            what = f"it compares the free text {channel!r}; compare a number, a bool or a verdict"
+            yield Problem(where, what)
+
+
+def _closed(pipeline: Pipeline, parent: Component, task: TaskSpec, channel: str) -> bool:
+    """Whether the values of a channel are a closed set: a verdict, or declared literals."""
+    binding = task.inputs.parameters.get(channel)
+    if binding is None:
+        return False
+    if binding.task_output_parameter:
+        return binding.task_output_parameter.output_parameter_key in _CLOSED_OUTPUTS
+    outer = parent.input_definitions.parameters.get(binding.component_input_parameter)
+    if outer is None:
+        return False
+    if outer.literals or outer.parameter_type is not ParameterType.STRING:
+        return True
+    return channel.rpartition("-")[2] in _CLOSED_OUTPUTS
+
+
+def _cached(pipeline: Pipeline, label: str) -> bool:
+    using = {n for n, c in pipeline.components.items() if c.executor_label == label}
+    return any(
+        task.component_ref.name in using and task.caching_options.enable_cache
+        for component in [pipeline.root, *pipeline.components.values()]
+        for task in (component.dag.tasks.values() if component.dag else ())
+    )
+
+
+def _mutable(image: str) -> bool:
+    return bool(image) and "@sha256:" not in image

@@ -1,0 +1,159 @@
+"""Records of runs and tasks, and what an orchestrator is asked for.
+
+Times are UTC ISO 8601 strings with milliseconds; durations end in ``_s``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class RunState(StrEnum):
+    """KFP's run states."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def final(self) -> bool:
+        return self not in (RunState.PENDING, RunState.RUNNING)
+
+
+class TaskState(StrEnum):
+    """KFP's task states; CACHED is a success that was not executed."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    CACHED = "CACHED"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def final(self) -> bool:
+        return self not in (TaskState.PENDING, TaskState.RUNNING)
+
+    @property
+    def good(self) -> bool:
+        return self in (TaskState.SUCCEEDED, TaskState.CACHED)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One runtime artifact. ``uri`` is a local path here, a bucket URI on a cluster."""
+
+    name: str
+    uri: str
+    schema_title: str = "system.Artifact"
+    schema_version: str = "0.0.1"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    """Of its bytes; empty until it was measured."""
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a task produced. An artifact output is always a list, usually of one."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of one executed step and every process it waited for."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One executed, reused or skipped leaf of a run."""
+
+    path: str
+    """Task names from the root, joined by dots; iterations are numbers: ``for-loop-1.0.add``."""
+    name: str
+    component: str
+    state: TaskState
+    started_at: str | None = None
+    ended_at: str | None = None
+    attempts: int = 0
+    error: str = ""
+    usage: Usage = Usage()
+    inputs: Outputs = Outputs()
+    outputs: Outputs = Outputs()
+    inputs_digest: str = ""
+    cache: str = ""
+    """Why it was or was not served from the cache, in a few words."""
+    log: str = ""
+    """Path of the log, relative to the run's directory."""
+
+
+@dataclass(frozen=True)
+class TaskVerdict:
+    """An output named ``verdict``, with ``reasons`` beside it."""
+
+    task: str
+    verdict: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a pipeline."""
+
+    id: str
+    name: str
+    pipeline: str
+    state: RunState
+    created_at: str
+    directory: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    started_at: str | None = None
+    ended_at: str | None = None
+    use_cache: bool = True
+    error: str = ""
+    pid: int | None = None
+    verdicts: tuple[TaskVerdict, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    """Filled by ``get``; ``list`` leaves it empty."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run. ``parameters`` are typed values, checked before anything starts."""
+
+    pipeline: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    use_cache: bool = True
+    idempotency_key: str = ""
+    """Two submissions with the same key are one run."""
+
+
+class EventKind(StrEnum):
+    RUN = "run"
+    TASK = "task"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """Something to show: a run or task changed state, or a line to read."""
+
+    kind: EventKind
+    run_id: str
+    state: str = ""
+    task: Task | None = None
+    text: str = ""
