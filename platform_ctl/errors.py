@@ -138,6 +138,12 @@ class BadPipelineFile(ConfigError):
     id = "err-bad-ir"
 
 
+class BadPipelineSource(ConfigError):
+    """A ``*_pipeline.py`` that kfp's compiler does not accept."""
+
+    id = "err-bad-pipeline-source"
+
+
 class BadExperiment(ConfigError):
     """Not a Katib v1beta1 Experiment that can be run."""
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import sqlite3
 
     from platform_ctl.adapters.common.ledger import Ledger
+    from platform_ctl.adapters.common.pipelines import Pipelines
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
+    from platform_ctl.domain.ir import Pipeline
     from platform_ctl.ports.serving import Serving
     from platform_ctl.ports.training import Training
     from platform_ctl.ports.tuner import SearchRecord, Tuner
@@ -75,6 +77,20 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         p.parent.name for root in package.__path__ for p in Path(root).glob("*/recipe.py")
     )
     return {n: importlib.import_module(f"{package.__name__}.{n}.recipe").RECIPE for n in names}
+
+
+def pipelines(settings: Settings) -> Pipelines:
+    """The project's pipeline sources and their committed IR."""
+    from platform_ctl.adapters.common.pipelines import Pipelines
+
+    return Pipelines(Path(settings.project_root), settings.pipelines_package)
+
+
+def read_pipeline(file: Path) -> Pipeline:
+    """One compiled file, checked. Raises BadPipelineFile."""
+    from platform_ctl.adapters.common import ir_file
+
+    return ir_file.read(file)
 
 
 def orchestrator(settings: Settings) -> LocalOrchestrator:

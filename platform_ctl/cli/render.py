@@ -49,7 +49,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
             column.removesuffix(" #"), justify="right" if right else "left", overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(_text(cell), style=_style(cell)) for cell in row))
+        table.add_row(*(Text(_text(cell), style=state_style(cell)) for cell in row))
     console = Console(
         soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 10_000
     )
@@ -79,5 +79,6 @@ _STYLES = {
 }
 
 
-def _style(value: Any) -> str:
+def state_style(value: Any) -> str:
+    """rich style of a state or verdict; "" for anything else."""
     return _STYLES.get(str(value), "")
