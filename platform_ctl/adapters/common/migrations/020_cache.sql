@@ -51,3 +51,10 @@ CREATE TABLE cache_decisions (
     changes       TEXT NOT NULL DEFAULT '[]',   -- JSON [[field, old, new], ...]
     PRIMARY KEY (run_id, task)
 ) STRICT, WITHOUT ROWID;
+
+-- What code_digest.py worked out about files and components; may be emptied at any time.
+CREATE TABLE code_memo (
+    key           TEXT PRIMARY KEY,
+    memo          BLOB NOT NULL,
+    remembered_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,44 @@
+"""Which installed distribution an import belongs to, and its version."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+
+
+def versions(modules: Iterable[str]) -> dict[str, str]:
+    """Top-level import names -> {distribution: version}, and Python's minor version.
+
+    The standard library counts as Python; a name that is not installed as ``absent``.
+    """
+    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for module in sorted(set(modules) - sys.stdlib_module_names):
+        for distribution in _distributions(module):
+            found[distribution] = _version(distribution)
+    return found
+
+
+def folders() -> list[str]:
+    """Where distributions are installed; such a folder changes when one of them does."""
+    return [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
+
+
+def _distributions(module: str) -> list[str]:
+    if _version(module) != "absent":
+        return [module]
+    # Names differ (yaml, PyYAML): reads every distribution's list of files, so only then.
+    return sorted(set(_by_module().get(module, [module])))
+
+
+@functools.cache
+def _by_module() -> dict[str, list[str]]:
+    return dict(metadata.packages_distributions())
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"
