@@ -24,6 +24,7 @@ import os
 import sqlite3
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,6 +66,7 @@ class CodeDigester:
     def __init__(self, project_root: Path, db: sqlite3.Connection) -> None:
         self._root = project_root.resolve()
         self._db = db
+        self._new: dict[str, msgspec.Struct] = {}
 
     def digest(self, source: str) -> CodeDigest:
         """What the component with this embedded source reaches; '' reaches nothing."""
@@ -77,13 +79,11 @@ class CodeDigester:
             return CodeDigest(modules=memo.modules, data=memo.data, packages=memo.packages)
         begun = time.time_ns()
         walk = Walk(self._root, self._facts)
-        with transaction(self._db):
-            found = walk.run(parse(code, "", is_package=True))
-            seen = walk.seen | {p: signature(p) for p in distributions.folders()}
-            memo = _DigestMemo(
-                begun, seen, dict(found.modules), dict(found.data), dict(found.packages)
-            )
-            self._remember(key, memo)
+        found = walk.run(parse(code, "", is_package=True))
+        seen = walk.seen | {p: signature(p) for p in distributions.folders()}
+        memo = _DigestMemo(begun, seen, dict(found.modules), dict(found.data), dict(found.packages))
+        self._remember({**self._new, key: memo})
+        self._new.clear()
         return found
 
     def _facts(self, path: str, module: str, found: Signature) -> Facts:
@@ -93,18 +93,20 @@ class CodeDigester:
         begun = time.time_ns()
         source = Path(path).read_bytes()
         facts = parse(source, module, is_package=os.path.basename(path) == "__init__.py")
-        self._remember(path, _FileMemo(begun, found, facts))
+        self._new[path] = _FileMemo(begun, found, facts)
         return facts
 
     def _recall(self, key: str, kind: type[M]) -> M | None:
         row = self._db.execute("SELECT memo FROM code_memo WHERE key = ?", (key,)).fetchone()
         return msgspec.msgpack.decode(row[0], type=kind) if row else None
 
-    def _remember(self, key: str, memo: msgspec.Struct) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO code_memo (key, memo, remembered_at) VALUES (?, ?, unixepoch())",
-            (key, msgspec.msgpack.encode(memo)),
-        )
+    def _remember(self, memos: Mapping[str, msgspec.Struct]) -> None:
+        with transaction(self._db):
+            self._db.executemany(
+                "INSERT OR REPLACE INTO code_memo (key, memo, remembered_at)"
+                " VALUES (?, ?, unixepoch())",
+                [(key, msgspec.msgpack.encode(memo)) for key, memo in memos.items()],
+            )
 
 
 def _is_same(path: str, then: Signature, at_ns: int) -> bool:

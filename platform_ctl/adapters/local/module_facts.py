@@ -52,7 +52,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 def parse(source: bytes, module: str, *, is_package: bool) -> Facts:
-    """The facts of a module. A file that is not Python counts by its bytes and refers to nothing."""
+    """The facts of a module. What is not Python counts by its bytes and refers to nothing."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
