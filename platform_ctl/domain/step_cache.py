@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from platform_ctl.domain.cache_diff import FieldChange
-from platform_ctl.domain.cache_key import InputArtifact
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputArtifact:
-    """An artifact that a task wrote."""
-
-    uri: str
-    """Path on this machine, or the address a component set (``s3://…``, ``mlflow:…``)."""
-    name: str = ""
-    type: str = "system.Artifact@0.0.1"
-    """``schemaTitle@schemaVersion``."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    digest: str = ""
-    """Of the bytes; '' until ``store`` or ``digest_outputs`` filled it in."""
-    size_bytes: int = 0
-
-    def as_input(self) -> InputArtifact:
-        """What the next task's key holds of it."""
-        return InputArtifact(digest=self.digest, type=self.type, metadata=self.metadata)
-
-
-@dataclass(frozen=True)
-class StepOutputs:
-    """What a task gave: parameters by name, one artifact by output name."""
-
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    artifacts: Mapping[str, OutputArtifact] = field(default_factory=dict)
-
-    def with_artifacts(self, artifacts: Mapping[str, OutputArtifact]) -> StepOutputs:
-        return dataclasses.replace(self, artifacts=artifacts)
+from platform_ctl.domain.runs import Outputs
 
 
 @dataclass(frozen=True)
@@ -58,7 +26,7 @@ class Hit:
     """An earlier result, verified, its artifacts linked to where the caller wanted them."""
 
     key: str
-    outputs: StepOutputs
+    outputs: Outputs
     run_id: str
     task: str
     created_at: datetime
@@ -82,7 +50,7 @@ class Miss:
 class Stored:
     """Outputs with digests, and a warning when the entry could not be kept."""
 
-    outputs: StepOutputs
+    outputs: Outputs
     warning: str = ""
 
 

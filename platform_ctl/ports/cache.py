@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from platform_ctl.domain.cache_key import CacheKey
+from platform_ctl.domain.runs import Outputs
 from platform_ctl.domain.step_cache import (
     Decision,
     Hit,
     Miss,
     PruneReport,
-    StepOutputs,
     Stored,
     VerifyReport,
 )
@@ -36,7 +36,7 @@ class Cache(Protocol):
     def store(
         self,
         key: CacheKey,
-        outputs: StepOutputs,
+        outputs: Outputs,
         *,
         run_id: str,
         task: str,

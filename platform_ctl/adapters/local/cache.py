@@ -20,9 +20,9 @@ from pathlib import Path
 
 from platform_ctl.adapters.common.state import transaction
 from platform_ctl.adapters.local import cache_rows as rows
+from platform_ctl.adapters.local import fingerprint
 from platform_ctl.adapters.local.fingerprint import (
     Measured,
-    digest_address,
     is_fresh,
     local_path,
     measure,
@@ -31,15 +31,14 @@ from platform_ctl.adapters.local.fingerprint import (
 from platform_ctl.adapters.local.object_store import ObjectStore, link_tree
 from platform_ctl.domain.cache_diff import diff
 from platform_ctl.domain.cache_key import ABSENT, CacheKey
+from platform_ctl.domain.runs import Artifact, Outputs
 from platform_ctl.domain.step_cache import (
     Decision,
     Hit,
     Miss,
     Nearest,
-    OutputArtifact,
     PruneReport,
     Quarantined,
-    StepOutputs,
     Stored,
     VerifyReport,
 )
@@ -112,7 +111,7 @@ class StepCache:
     def store(
         self,
         key: CacheKey,
-        outputs: StepOutputs,
+        outputs: Outputs,
         *,
         run_id: str,
         task: str,
@@ -120,9 +119,13 @@ class StepCache:
         cpu_s: float,
     ) -> Stored:
         """See ``ports.cache.Cache.store``."""
-        measured = {n: m for n, a in outputs.artifacts.items() if (m := _measure(a))}
-        outputs = outputs.with_artifacts(
-            {n: _with_digest(a, measured.get(n)) for n, a in outputs.artifacts.items()}
+        measured = {a.uri: _measure(a) for v in outputs.artifacts.values() for a in v}
+        outputs = replace(
+            outputs,
+            artifacts={
+                name: tuple(fingerprint.measured(a, measured[a.uri]) for a in artifacts)
+                for name, artifacts in outputs.artifacts.items()
+            },
         )
         entry = rows.Entry(
             key=key.digest,
@@ -134,18 +137,19 @@ class StepCache:
             cpu_s=cpu_s,
             created_at=datetime.now(UTC),
         )
-        staged: dict[str, Path] = {}
+        staged: dict[str, tuple[Measured, Path]] = {}
         try:
-            for name, found in measured.items():
-                if found.digest != ABSENT:
-                    staged[name] = self._objects.stage(Path(str(_path(outputs, name))))
-            self._commit(key, entry, measured, staged)
+            for uri, found in measured.items():
+                path = local_path(uri)
+                if path and found and found.digest not in (ABSENT, *staged):
+                    staged[found.digest] = (found, self._objects.stage(path))
+            self._commit(key, entry, staged)
         except (OSError, sqlite3.OperationalError, DiskFull) as exc:
             if isinstance(exc, OSError) and exc.errno not in _CANNOT_WRITE:
                 raise
             return Stored(outputs, f"the result of {task} could not be kept in the cache: {exc}")
         finally:
-            for folder in staged.values():
+            for _, folder in staged.values():
                 self._objects.discard(folder)
         return Stored(outputs)
 
@@ -202,8 +206,10 @@ class StepCache:
                 )
         try:
             artifacts = {
-                name: self._placed(artifact, places.get(name))
-                for name, artifact in entry.outputs.artifacts.items()
+                name: tuple(
+                    self._placed(a, _place(places.get(name), index)) for index, a in enumerate(v)
+                )
+                for name, v in entry.outputs.artifacts.items()
             }
         except FileNotFoundError:
             for place in places.values():
@@ -211,7 +217,7 @@ class StepCache:
             return Miss("the entry was pruned by another process")
         return Hit(
             key=key.digest,
-            outputs=entry.outputs.with_artifacts(artifacts),
+            outputs=replace(entry.outputs, artifacts=artifacts),
             run_id=entry.run_id,
             task=entry.task,
             created_at=entry.created_at,
@@ -219,7 +225,7 @@ class StepCache:
             cpu_s=entry.cpu_s,
         )
 
-    def _placed(self, artifact: OutputArtifact, place: Path | None) -> OutputArtifact:
+    def _placed(self, artifact: Artifact, place: Path | None) -> Artifact:
         """Link an artifact to its place; one whose bytes are elsewhere keeps its address."""
         if local_path(artifact.uri) is None:
             return artifact
@@ -283,35 +289,35 @@ class StepCache:
         return kept
 
     def _commit(
-        self,
-        key: CacheKey,
-        entry: rows.Entry,
-        measured: Mapping[str, Measured],
-        staged: Mapping[str, Path],
+        self, key: CacheKey, entry: rows.Entry, staged: Mapping[str, tuple[Measured, Path]]
     ) -> None:
         """Objects get their names and the entry its row, under one write lock."""
         with transaction(self._db):
             rows.put_key(self._db, key)
-            for name, folder in staged.items():
-                found = measured[name]
-                if self._check(found.digest):
-                    self._objects.quarantine(found.digest)
-                self._objects.publish(folder, found.digest)
+            for digest, (found, folder) in staged.items():
+                if self._check(digest):
+                    self._objects.quarantine(digest)
+                self._objects.publish(folder, digest)
                 # Stamps from before the bytes were hashed: had they changed since, the first
                 # hit would see it. For a copy, or an object that was there, it hashes once more.
                 rows.put_object(self._db, found)
-            rows.put_entry(self._db, entry, {n: measured[n].digest for n in staged})
+            held = [
+                (name, a.digest)
+                for name, artifacts in entry.outputs.artifacts.items()
+                for a in artifacts
+                if a.digest in staged
+            ]
+            rows.put_entry(self._db, entry, held)
 
 
-def _measure(artifact: OutputArtifact) -> Measured | None:
+def _measure(artifact: Artifact) -> Measured | None:
     path = local_path(artifact.uri)
     return None if path is None else measure(path)
 
 
-def _with_digest(artifact: OutputArtifact, found: Measured | None) -> OutputArtifact:
-    if found is None:
-        return replace(artifact, digest=digest_address(artifact.uri))
-    return replace(artifact, digest=found.digest, size_bytes=found.size_bytes)
+def _place(place: Path | None, index: int) -> Path | None:
+    """Where the artifact with this index goes; an output nearly always has one."""
+    return place.with_name(f"{place.name}-{index}") if place and index else place
 
 
 def _taken_out(entry: rows.Entry, name: str, problem: str, kept: str) -> Quarantined:
@@ -324,7 +330,3 @@ def _clear(place: Path) -> None:
         shutil.rmtree(place)
     else:
         place.unlink(missing_ok=True)
-
-
-def _path(outputs: StepOutputs, name: str) -> Path | None:
-    return local_path(outputs.artifacts[name].uri)

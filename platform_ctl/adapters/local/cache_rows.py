@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +13,8 @@ import msgspec
 from platform_ctl.adapters.local.fingerprint import Measured, Stamp
 from platform_ctl.domain.cache_diff import FieldChange
 from platform_ctl.domain.cache_key import CacheKey, CacheKeyInputs
-from platform_ctl.domain.step_cache import Decision, OutputArtifact, StepOutputs
+from platform_ctl.domain.runs import Artifact, Outputs
+from platform_ctl.domain.step_cache import Decision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Entry:
     component: str
     run_id: str
     task: str
-    outputs: StepOutputs
+    outputs: Outputs
     wall_s: float
     cpu_s: float
     created_at: datetime
@@ -61,8 +62,8 @@ def recent(
         yield _entry(row), msgspec.convert(json.loads(row["inputs"]), CacheKeyInputs)
 
 
-def put_entry(db: sqlite3.Connection, entry: Entry, objects: Mapping[str, str]) -> None:
-    """Write or replace; ``objects`` is output name -> digest."""
+def put_entry(db: sqlite3.Connection, entry: Entry, objects: Iterable[tuple[str, str]]) -> None:
+    """Write or replace; ``objects`` are (output name, digest)."""
     at = _time(entry.created_at)
     db.execute("DELETE FROM cache_entries WHERE key = ?", (entry.key,))
     db.execute(
@@ -82,8 +83,8 @@ def put_entry(db: sqlite3.Connection, entry: Entry, objects: Mapping[str, str]) 
         ),
     )
     db.executemany(
-        "INSERT INTO cache_entry_objects (key, output, object) VALUES (?, ?, ?)",
-        [(entry.key, output, digest) for output, digest in objects.items()],
+        "INSERT OR IGNORE INTO cache_entry_objects (key, output, object) VALUES (?, ?, ?)",
+        [(entry.key, output, digest) for output, digest in objects],
     )
 
 
@@ -218,9 +219,9 @@ def _entry(row: sqlite3.Row) -> Entry:
         component=row["component"],
         run_id=row["run_id"],
         task=row["task"],
-        outputs=StepOutputs(
+        outputs=Outputs(
             outputs["parameters"],
-            {n: OutputArtifact(**a) for n, a in outputs["artifacts"].items()},
+            {n: tuple(Artifact(**a) for a in v) for n, v in outputs["artifacts"].items()},
         ),
         wall_s=row["wall_s"],
         cpu_s=row["cpu_s"],

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from platform_ctl.domain.cache_key import ABSENT
-from platform_ctl.domain.step_cache import OutputArtifact, StepOutputs
+from platform_ctl.domain.runs import Artifact, Outputs
 
 CLOCK_TICK_NS = 20_000_000
 """File systems stamp with the kernel's tick (4 to 10 ms): a write in the same tick as a
@@ -58,9 +58,25 @@ def digest_path(path: Path) -> str:
     return measure(path).digest
 
 
-def digest_outputs(outputs: StepOutputs) -> StepOutputs:
+def digest_outputs(outputs: Outputs) -> Outputs:
     """The same outputs with digest and size of every artifact: for tasks that are not cached."""
-    return outputs.with_artifacts({n: _measured(a) for n, a in outputs.artifacts.items()})
+    return replace(
+        outputs,
+        artifacts={n: tuple(map(digest_artifact, a)) for n, a in outputs.artifacts.items()},
+    )
+
+
+def digest_artifact(artifact: Artifact) -> Artifact:
+    """The same artifact with its digest and size."""
+    path = local_path(artifact.uri)
+    return measured(artifact, None if path is None else measure(path))
+
+
+def measured(artifact: Artifact, found: Measured | None) -> Artifact:
+    """The artifact with what was found; None stands for bytes that are not on this machine."""
+    if found is None:
+        return replace(artifact, digest=digest_address(artifact.uri))
+    return replace(artifact, digest=found.digest, size_bytes=found.size_bytes)
 
 
 def local_path(uri: str) -> Path | None:
@@ -95,14 +111,6 @@ def stamps(path: Path) -> tuple[Stamp, ...] | None:
 def is_fresh(now: tuple[Stamp, ...], then: tuple[Stamp, ...], stamped_at_ns: int) -> bool:
     """Whether equal stamps prove equal bytes."""
     return now == then and all(s[2] + CLOCK_TICK_NS < stamped_at_ns for s in now)
-
-
-def _measured(artifact: OutputArtifact) -> OutputArtifact:
-    path = local_path(artifact.uri)
-    if path is None:
-        return replace(artifact, digest=digest_address(artifact.uri))
-    found = measure(path)
-    return replace(artifact, digest=found.digest, size_bytes=found.size_bytes)
 
 
 def _stamp(name: str, info: os.stat_result) -> Stamp:

@@ -19,7 +19,7 @@ CREATE TABLE cache_entries (
     component   TEXT NOT NULL,
     run_id      TEXT NOT NULL,
     task        TEXT NOT NULL,
-    outputs     TEXT NOT NULL,      -- JSON of domain.step_cache.StepOutputs
+    outputs     TEXT NOT NULL,      -- JSON of domain.runs.Outputs
     wall_s      REAL NOT NULL,
     cpu_s       REAL NOT NULL,
     created_at  TEXT NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE cache_entry_objects (
     key    TEXT NOT NULL REFERENCES cache_entries (key) ON DELETE CASCADE,
     output TEXT NOT NULL,
     object TEXT NOT NULL REFERENCES cache_objects (digest),
-    PRIMARY KEY (key, output)
+    PRIMARY KEY (key, output, object)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX cache_entry_objects_object ON cache_entry_objects (object);
