@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.common.pipelines import Pipelines
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
     from platform_ctl.domain.ir import Pipeline
+    from platform_ctl.ports.cache import Cache
+    from platform_ctl.ports.registry import Registry
     from platform_ctl.ports.serving import Serving
     from platform_ctl.ports.training import Training
     from platform_ctl.ports.tuner import SearchRecord, Tuner
@@ -105,6 +107,14 @@ def orchestrator(settings: Settings) -> LocalOrchestrator:
     return LocalOrchestrator(settings, state(settings), Hooks(at_end, _EXECUTE_RUN))
 
 
+def step_cache(settings: Settings) -> Cache:
+    """Results of earlier tasks."""
+    _require_local(settings, "cache")
+    from platform_ctl.adapters.local.cache import StepCache
+
+    return StepCache(settings.layout.cache, state(settings))
+
+
 def training(settings: Settings) -> Training:
     """Ray for the steps of this run; outside a run (notebook, test), a private one."""
     _require_local(settings, "training")
@@ -137,6 +147,20 @@ def serving(settings: Settings) -> Serving:
         project_root=settings.project_root,
         data=data_access(settings),
         limits=Limits(ready_timeout_s=settings.serving.ready_timeout_s),
+    )
+
+
+def registry(settings: Settings) -> Registry:
+    """MLflow, on SQLite in the home or at the configured URI; the history is in the home."""
+    from platform_ctl.adapters.common.history import AliasHistory
+    from platform_ctl.adapters.common.registry import MlflowRegistry
+
+    layout = settings.layout
+    return MlflowRegistry(
+        mlflow_uri(settings),
+        layout.mlflow / "artifacts",
+        AliasHistory(layout.database),
+        layout.locks / "registry.lock",
     )
 
 
