@@ -86,7 +86,8 @@ def walk(
     yield context, command
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
-            if found := _child(command, context, child):
+            found = _child(command, context, child)
+            if found and not found.hidden:
                 yield from walk(child, found, context)
 
 

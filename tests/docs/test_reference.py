@@ -1,0 +1,34 @@
+"""The generated pages are what the code says today."""
+
+from __future__ import annotations
+
+import difflib
+
+from platform_ctl.cli import reference
+from tests.support.pages import ROOT
+
+
+def test_generated_pages_are_current() -> None:
+    stale = []
+    for path, wanted in reference.pages(ROOT).items():
+        have = path.read_text(encoding="utf-8") if path.is_file() else ""
+        diff = difflib.unified_diff(
+            have.splitlines(), wanted.splitlines(), "committed", "generated", lineterm="", n=1
+        )
+        stale += [f"{path.relative_to(ROOT)}:", *list(diff)[:20]] if have != wanted else []
+    assert not stale, "\n".join(["run `make docs` and commit what it writes:", *stale])
+
+
+def test_generating_twice_gives_the_same_bytes() -> None:
+    assert reference.pages(ROOT) == reference.pages(ROOT)
+
+
+def test_nothing_else_lives_among_the_reference_pages() -> None:
+    generated = {p for p in reference.pages(ROOT) if p.parent.name == "reference"}
+    assert set((ROOT / "docs" / "reference").iterdir()) == generated
+
+
+def test_the_longest_command_is_found_in_a_line() -> None:
+    words = ["platform-ctl", "config", "show", "--origin"]
+    assert reference.command_path(words) == "platform-ctl config show"
+    assert reference.command_path(["platform-ctl", "doctor", "-o", "json"]) == "platform-ctl doctor"
