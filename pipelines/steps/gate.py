@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.train_deploy.recipe import RECIPE
-
 from platform_ctl.domain import gate
+from recipes.train_deploy import evaluate
+from recipes.train_deploy.recipe import RECIPE
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def run(evaluation: dsl.Artifact, decision: dsl.Artifact) -> tuple[str, list[str], str]:
     """-> verdict, reasons, one line. ``decision.path`` holds the figures as JSON."""
-    folder = Path(evaluation.path)
-    decided = gate.decide_from(folder, RECIPE.gate)
-    Path(decision.path).write_text(json.dumps(decided.as_dict(), indent=2, sort_keys=True))
-    return str(decided.verdict), list(decided.reasons), "; ".join(decided.reasons)
+    figures, errors = evaluate.read(evaluation.path)
+    decided = gate.decide(figures, errors, RECIPE.gate)
+    text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)
+    Path(decision.path).write_text(text, encoding="utf-8")
+    return str(decided.verdict), list(decided.reasons), f"{decided.verdict}: {decided.reasons[0]}"

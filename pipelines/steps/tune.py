@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from platform_ctl import targets
+from recipes.train_deploy import recipe, train
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -13,5 +19,25 @@ if TYPE_CHECKING:
 def run(
     rows: dsl.Dataset, max_trials: int, seed: int, search: dsl.Artifact
 ) -> tuple[dict[str, Any], str]:
-    """-> best parameters (strings, as Katib assigns them), one line about the search."""
-    return {}, json.dumps({"rows": Path(rows.path).name})
+    """-> best parameters (strings, as Katib assigns them), one line about the search.
+
+    The search lives in the run's folder, so that a resumed run repeats no trial.
+    """
+    settings = targets.current_settings()
+    tuner = targets.tuner(settings)
+    budget = recipe.RECIPE.budget
+    experiment = tuner.load(Path(recipe.__file__).with_name(recipe.RECIPE.experiment_file))
+    workdir = Path(os.environ.get("PLATFORM_RUN_DIR", Path(search.path).parent)) / "search"
+    with targets.training(settings).connect():
+        status = tuner.run(
+            experiment,
+            trial=partial(train.run_trial, rows_path=rows.path),
+            workdir=workdir,
+            budget=replace(budget, trials=min(max_trials, budget.trials or max_trials)),
+            seed=seed,
+        )
+    targets.log_search(settings, tuner.read(workdir), os.environ.get("PLATFORM_RUN_ID", ""))
+    Path(search.path).write_text(json.dumps(status.to_json(), indent=2), encoding="utf-8")
+    best = status.best_parameters()
+    chosen = ", ".join(f"{name} {value}" for name, value in best.items())
+    return best, f"best of {status.trials} trials: {chosen}"

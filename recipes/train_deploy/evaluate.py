@@ -176,6 +176,13 @@ def _interval(values: np.ndarray) -> list[float]:
     return [float(v) for v in np.percentile(values, [tail, 100 - tail])]
 
 
+def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What ``evaluate`` wrote: evaluation.json, and the columns of errors.parquet."""
+    figures = json.loads((Path(folder) / EVALUATION_FILE).read_text(encoding="utf-8"))
+    table = pq.read_table(Path(folder) / ERRORS_FILE)
+    return figures, {name: table[name].to_numpy() for name in table.column_names}
+
+
 def _write(
     folder: Path,
     evaluation: Mapping[str, Any],

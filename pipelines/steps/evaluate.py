@@ -1,0 +1,39 @@
+"""The golden set's verdict in figures: candidate, naive baselines, champion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from platform_ctl import targets
+from platform_ctl.domain.models import find_version
+from recipes.train_deploy import evaluate
+from recipes.train_deploy.recipe import RECIPE
+
+if TYPE_CHECKING:
+    from kfp import dsl
+
+
+def run(
+    model: dsl.Model,
+    rows: dsl.Dataset,
+    champion: str,
+    evaluation: dsl.Artifact,
+    metrics: dsl.Metrics,
+) -> tuple[str]:
+    """-> one line with the metrics beside the baselines. ``champion``: a version, or ''."""
+    champion_dir = None
+    if champion:
+        registry = targets.registry(targets.current_settings())
+        version = find_version(registry.models(), f"{RECIPE.model_name}/{champion}")
+        champion_dir = str(registry.local_dir(version, "weights"))
+    figures = evaluate.evaluate(model.path, rows.path, evaluation.path, champion_dir)
+    for name, value in figures["metrics"].items():
+        metrics.log_metric(name, value)
+    return (_line(figures),)
+
+
+def _line(figures: dict[str, Any]) -> str:
+    others = {**figures["baselines"], "champion": figures["champion"]}
+    beside = ", ".join(f"{name} {one['mase']:.3f}" for name, one in others.items() if one)
+    mase = figures["metrics"]["mase"]
+    return f"MASE {'undefined' if mase is None else format(mase, '.3f')} (beside {beside})"
