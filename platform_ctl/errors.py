@@ -214,6 +214,24 @@ class NoSuchModel(PreconditionMissing):
     id = "err-no-such-model"
 
 
+class GateNotPassed(PreconditionMissing):
+    """Only a model with the gate's verdict ``successful`` is registered."""
+
+    id = "err-gate-not-passed"
+
+
+class NotAnApprover(PreconditionMissing):
+    """This person may not decide this request."""
+
+    id = "err-not-an-approver"
+
+
+class AlreadyDecided(PreconditionMissing):
+    """The approval request has its answer; a request is decided once."""
+
+    id = "err-already-decided"
+
+
 class ApprovalMissing(PreconditionMissing):
     """The release has no valid approval: none, void, rejected or expired."""
 

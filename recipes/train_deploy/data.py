@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import UTC, datetime
+from pathlib import Path
 
-from platform_ctl.domain.datasets import Resolved
+from platform_ctl.domain.datasets import (
+    AuditReport,
+    DataSummary,
+    GoldenSet,
+    RepoSummary,
+    Resolved,
+    SnapshotSummary,
+)
 from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.errors import MissingTable, UnknownName
 from recipes.train_deploy import golden, selection, tables
 from recipes.train_deploy.ingest import ingest_git
 from recipes.train_deploy.sample import ingest_sample
+from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.weeks import DORMANT_WEEKS, WEEK, WEEK_S, from_epoch
 
-__all__ = ["ingest_git", "ingest_sample", "resolve"]
+__all__ = [
+    "audit",
+    "golden_refresh",
+    "golden_show",
+    "ingest_git",
+    "ingest_sample",
+    "remove",
+    "resolve",
+    "show",
+]
+
+_STALE_AFTER = 2 * WEEK
 
 
 def resolve(data: DataAccess, now: datetime | None = None) -> Resolved:
@@ -20,11 +43,139 @@ def resolve(data: DataAccess, now: datetime | None = None) -> Resolved:
     TooLittleHistory, GoldenSetTampered, HomeBusy.
     """
     commits = tables.commits_at(data)
+    _require_repositories(commits)
     newest = selection.as_of(commits.observed)
     digest = golden.pinned(data)
     if digest is None:
-        with tables.exclusive(data, "golden"):
+        with tables.exclusive(data, "golden set"):
             digest = golden.pinned(data) or golden.create(
                 data, commits, now or datetime.now(UTC), "first run"
             )
     return Resolved(str(commits.snapshot_id), newest.isoformat(), digest)
+
+
+def show(data: DataAccess) -> DataSummary:
+    """Repositories with their range and state, tables with their snapshots. Raises MissingTable."""
+    commits = tables.commits_at(data)
+    newest = selection.as_of(commits.observed) if commits.observed else None
+    repos = [
+        RepoSummary(
+            repo=repo,
+            commits=count,
+            first_commit_at=first,
+            last_commit_at=last,
+            observed_until=from_epoch(commits.observed[repo].until),
+            state=_state(commits.observed[repo], newest),
+        )
+        for repo, count, first, last in _ranges(commits)
+        if repo in commits.observed and newest is not None
+    ]
+    snapshots = []
+    for name in (tables.COMMITS, tables.FEATURES, tables.REPO_WEEKS):
+        try:
+            table = tables.load(data, name)
+        except MissingTable:
+            continue
+        for s in table.snapshots():
+            properties = s.summary.additional_properties if s.summary else {}
+            snapshots.append(
+                SnapshotSummary(
+                    table=name,
+                    snapshot_id=str(s.snapshot_id),
+                    committed_at=datetime.fromtimestamp(s.timestamp_ms / 1000, UTC),
+                    operation=s.summary.operation.value if s.summary else "",
+                    added_rows=int(properties.get("added-records", 0)),
+                    total_rows=int(properties.get("total-records", 0)),
+                )
+            )
+    return DataSummary(newest.isoformat() if newest else None, tuple(repos), tuple(snapshots))
+
+
+def audit(data: DataAccess, rows_path: str | Path | None, n: int) -> AuditReport:
+    """Recompute ``n`` rows by brute force; of a fresh extraction when no file is given.
+
+    Raises MissingTable, TooLittleHistory.
+    """
+    from recipes.train_deploy import audit as auditor
+
+    if rows_path is not None:
+        return auditor.audit_rows(data, Path(rows_path), n)
+    pinned = resolve(data)
+    return auditor.audit_fresh(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, n)
+
+
+def golden_show(data: DataAccess) -> GoldenSet | None:
+    """The golden set in force; None before the first run. Raises GoldenSetTampered."""
+    return golden.show(data)
+
+
+def golden_refresh(data: DataAccess, reason: str, now: datetime | None = None) -> GoldenSet | None:
+    """Freeze the newest weeks as the golden set; earlier pins stay in its history.
+
+    Models are comparable only on the same set: the champion is evaluated anew.
+    Raises MissingTable, TooLittleHistory.
+    """
+    commits = tables.commits_at(data)
+    _require_repositories(commits)
+    with tables.exclusive(data, "golden set"):
+        golden.create(data, commits, now or datetime.now(UTC), reason)
+    return golden.show(data)
+
+
+def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
+    """Delete a repository's commits from the newest snapshot on; how many there were.
+
+    Older snapshots keep them until they expire; the feature tables follow with
+    the next run, the online store at once. Raises MissingTable, UnknownName.
+    """
+    from pyiceberg.expressions import EqualTo
+
+    with tables.exclusive(data, "data"):
+        commits = tables.commits_at(data)
+        if repo not in commits.observed:
+            near = difflib.get_close_matches(repo, commits.observed, n=1)
+            raise UnknownName(
+                f"there is no repository {repo!r}"
+                + (f"; did you mean {near[0]!r}?" if near else ""),
+                where=tables.COMMITS,
+                fix="platform-ctl data show",
+            )
+        count = next((c for r, c, _, _ in _ranges(commits) if r == repo), 0)
+        gone = Observation(
+            head="", at=int((now or datetime.now(UTC)).timestamp()), until=0, last=0, removed=True
+        )
+        with tables.disk_errors():
+            commits.table.delete(
+                EqualTo("repo", repo), snapshot_properties=tables.summary({repo: gone})
+            )
+        (data.feast_dir / "online.db").unlink(missing_ok=True)
+    return count
+
+
+def _require_repositories(commits: tables.CommitsSnapshot) -> None:
+    if not commits.observed:
+        raise MissingTable(
+            f"{tables.COMMITS} holds no repository",
+            where=tables.COMMITS,
+            fix="platform-ctl data ingest --git PATH…   (or --sample)",
+        )
+
+
+def _state(observation: Observation, newest: datetime) -> str:
+    if from_epoch(observation.until) < newest - _STALE_AFTER:
+        return "stale"
+    dormant = observation.until - observation.last >= DORMANT_WEEKS * WEEK_S
+    return "dormant" if dormant else "live"
+
+
+def _ranges(commits: tables.CommitsSnapshot) -> list[tuple[str, int, datetime, datetime]]:
+    """(repo, commits, first, last) of each repository, by name."""
+    columns = ("repo", "committed_at")
+    table = commits.table.scan(snapshot_id=commits.snapshot_id, selected_fields=columns).to_arrow()
+    grouped = table.group_by("repo").aggregate(
+        [("committed_at", "count"), ("committed_at", "min"), ("committed_at", "max")]
+    )
+    return sorted(
+        (r["repo"], r["committed_at_count"], r["committed_at_min"], r["committed_at_max"])
+        for r in grouped.to_pylist()
+    )

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import IO
 from urllib.parse import urlsplit
 
 from platform_ctl.errors import MissingProgram, NotARepository, ShallowClone
@@ -33,7 +34,6 @@ _SAFE_OPTIONS = [
 ]
 _LOG_OPTIONS = [
     "--format=%x00%x00%H %ct%x00%ae",
-    "--shortstat",
     "--root",
     "--no-renames",
     "--no-ext-diff",
@@ -47,11 +47,17 @@ _RECORD = re.compile(
     rb"\x00\x00([0-9a-f]{40,64}) (-?\d*)\x00([^\n]*)\n"
     rb"(?:\n (\d+) files? changed(?:, (\d+) insertions?\(\+\))?(?:, (\d+) deletions?\(-\))?\n)?"
 )
+_RAW_RECORD = re.compile(rb"\x00\x00([0-9a-f]{40,64}) (-?\d*)\x00([^\n]*)\n([^\x00]*)")
+_BLOB_TROUBLE = re.compile(r"unable to read|promisor|transport|could not (?:fetch|get object)")
 _CHUNK_BYTES = 1 << 20
 _DEFAULT_PORTS = {"22", "80", "443", "9418"}
 
 RawCommit = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
 """hash, committer date (epoch s), author e-mail, files, insertions, deletions; b"" is 0."""
+
+
+class MissingBlobs(Exception):
+    """The clone has the commits but not every file's content: partial, or pruned."""
 
 
 @dataclass(frozen=True)
@@ -144,16 +150,19 @@ def is_ancestor(clone: Clone, commit: str) -> bool:
     return probe.returncode == 0
 
 
-def read(clone: Clone, since: str | None) -> Iterator[list[RawCommit]]:
+def read(clone: Clone, since: str | None, *, lines: bool = True) -> Iterator[list[RawCommit]]:
     """The commits reachable from the clone's head (not from ``since``), in batches.
 
-    Newest first, as git lists them; merges have no file counts. Raises
+    Newest first, as git lists them; merges have no file counts. With ``lines``
+    git has to read every changed file: raises MissingBlobs when the clone does
+    not have them all. Without, insertions and deletions stay empty. Raises
     NotARepository when git cannot read the history to its end.
     """
     if clone.head is None:
         return
     revisions = [clone.head] + (["--not", since] if since else [])
-    command = [*_command(clone.path), "log", *_LOG_OPTIONS, *revisions, "--"]
+    figures = ["--shortstat"] if lines else ["--raw"]
+    command = [*_command(clone.path), "log", *_LOG_OPTIONS, *figures, *revisions, "--"]
     with (
         tempfile.TemporaryFile() as stderr,
         subprocess.Popen(
@@ -165,25 +174,39 @@ def read(clone: Clone, since: str | None) -> Iterator[list[RawCommit]]:
         ) as process,
     ):
         try:
-            yield from _batches(process.stdout)
+            for records in _chunks(process.stdout):
+                yield _RECORD.findall(records) if lines else _parse_raw(records)
         except BaseException:
             process.kill()
             raise
-        if process.wait() != 0:
-            stderr.seek(0)
-            raise _unreadable(clone.path, stderr.read())
+        if process.wait() == 0:
+            return
+        stderr.seek(0)
+        said = stderr.read().decode(errors="replace").strip()
+        if lines and _BLOB_TROUBLE.search(said):
+            raise MissingBlobs(said)
+        raise _unreadable(clone.path, said)
 
 
-def _batches(stream) -> Iterator[list[RawCommit]]:
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    """Whole records, about a megabyte at a time."""
     tail = b""
     while chunk := stream.read(_CHUNK_BYTES):
         buffer = tail + chunk
         end = buffer.rfind(b"\x00\x00")
-        tail = buffer[end:]
-        if records := _RECORD.findall(buffer, 0, end):
-            yield records
-    if records := _RECORD.findall(tail):
-        yield records
+        if end > 0:
+            yield buffer[:end]
+            buffer = buffer[end:]
+        tail = buffer
+    if tail:
+        yield tail
+
+
+def _parse_raw(records: bytes) -> list[RawCommit]:
+    return [
+        (commit, date, mail, b"%d" % (b"\n" + changes).count(b"\n:"), b"", b"")
+        for commit, date, mail, changes in _RAW_RECORD.findall(records)
+    ]
 
 
 def _command(path: Path) -> list[str]:
@@ -240,15 +263,8 @@ def _not_a_repository(path: Path, stderr: bytes) -> NotARepository:
     )
 
 
-def _unreadable(path: Path, stderr: bytes) -> NotARepository:
-    said = stderr.decode(errors="replace").strip().splitlines()
-    detail = said[-1].removeprefix("fatal: ") if said else "git log failed"
-    if "transport" in detail or "promisor" in detail:
-        return NotARepository(
-            f"{path} is a partial clone: file contents are missing ({detail})",
-            where=str(path),
-            fix=f"git -C {quote(str(path))} fetch --refetch --no-filter",
-        )
+def _unreadable(path: Path, said: str) -> NotARepository:
+    detail = said.splitlines()[-1].removeprefix("fatal: ") if said else "git log failed"
     return NotARepository(
         f"the history of {path} cannot be read to its end: {detail}",
         where=str(path),

@@ -1,6 +1,6 @@
 """The golden set: which rows judge every model, with their labels, frozen.
 
-``<golden_dir>/train-deploy/pin.json`` names the set in force by its SHA-256 and
+``<golden_dir>/train_deploy/pin.json`` names the set in force by its SHA-256 and
 keeps the history of all pins; ``<digest>.json`` beside it holds keys and
 labels. Made once by the first ``resolve``; renewed only by ``refresh``.
 """
@@ -24,7 +24,7 @@ from recipes.train_deploy.tables import CommitsSnapshot
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RECIPE = "train-deploy"
+RECIPE = "train_deploy"
 _REFRESH = "platform-ctl data golden refresh"
 
 

@@ -109,15 +109,17 @@ def _read_repo(
         if before and git_history.has_commit(clone, before.head):
             rewritten = rewritten and not git_history.is_ancestor(clone, before.head)
             since = before.head if not before.skipped_future else None
-        rows, past, future = _read_clone(clone, since, before is None, now_s, pseudonym)
-        fresh = _without_known(table, rows, parts, look_in_table=before is not None)
-        known = rows.num_rows - fresh.num_rows
-        strangers = (parts or (before and since is None)) and rows.num_rows and not known
+        read = _read_clone(clone, since, before is None, now_s, pseudonym)
+        fresh = _without_known(table, read.rows, parts, look_in_table=before is not None)
+        known = read.rows.num_rows - fresh.num_rows
+        strangers = (parts or (before and since is None)) and read.rows.num_rows and not known
         if strangers and not clone.has_origin:
             raise _same_name(clone)
         counts["known"] += known
-        counts["past"] += past
-        counts["future"] += future
+        counts["past"] += read.past
+        counts["future"] += read.future
+        if not read.lines:
+            notes.append(f"{clone.path} lacks file contents: its commits have no line counts")
         if clone.head is None:
             notes.append(f"{clone.path} has no commit at HEAD")
         parts.append(fresh)
@@ -158,26 +160,52 @@ def _observation(
     if rows.num_rows:
         committed = pc.max(rows["committed_at"].cast(pa.int64())).as_py()
         last = max(last, committed // _US)
-    until = max(newest.observed_until, before.until if before else 0, last)
+    until = max(newest.observed_until, before.until if before else 0)
     head = newest.head or (before.head if before else "")
     return Observation(head=head, at=now_s, until=until, last=last, skipped_future=future)
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What one clone gave."""
+
+    rows: pa.Table
+    past: int
+    """Left out: dated 1970 or before, or not at all."""
+    future: int
+    lines: bool
+    """False: the clone lacks file contents, so insertions and deletions are 0."""
+
+
 def _read_clone(
     clone: Clone, since: str | None, backfill: bool, now_s: int, pseudonym: Callable[[bytes], str]
-) -> tuple[pa.Table, int, int]:
-    """Rows of one clone; how many were left out as too old, and as in the future."""
+) -> _Read:
+    try:
+        return _read_commits(clone, since, backfill, now_s, pseudonym, lines=True)
+    except git_history.MissingBlobs:
+        return _read_commits(clone, since, backfill, now_s, pseudonym, lines=False)
+
+
+def _read_commits(
+    clone: Clone,
+    since: str | None,
+    backfill: bool,
+    now_s: int,
+    pseudonym: Callable[[bytes], str],
+    *,
+    lines: bool,
+) -> _Read:
     import pyarrow as pa
 
     schema = tables.commits_schema().as_arrow()
     batches, past, future = [], 0, 0
-    for raw in git_history.read(clone, since):
+    for raw in git_history.read(clone, since, lines=lines):
         dates = [int(c[1] or 0) for c in raw]
         kept = [c for c, date in zip(raw, dates, strict=True) if 0 < date <= now_s]
         past += sum(date <= 0 for date in dates)
         future += sum(date > now_s for date in dates)
         batches.append(_to_arrow(clone.repo, kept, backfill, now_s, pseudonym).cast(schema))
-    return pa.Table.from_batches(batches, schema), past, future
+    return _Read(pa.Table.from_batches(batches, schema), past, future, lines)
 
 
 def _to_arrow(

@@ -155,10 +155,14 @@ def commits_schema() -> Schema:
 
 def append(table: Table, rows: pa.Table, observed: dict[str, Observation]) -> str:
     """Write rows and observations as one snapshot; its id. Raises DiskFull."""
-    summary = {_OBSERVED + repo: msgspec.json.encode(o).decode() for repo, o in observed.items()}
     with disk_errors():
-        table.append(rows, snapshot_properties=summary)
+        table.append(rows, snapshot_properties=summary(observed))
     return str(table.current_snapshot().snapshot_id)
+
+
+def summary(observed: dict[str, Observation]) -> dict[str, str]:
+    """Observations as snapshot properties."""
+    return {_OBSERVED + repo: msgspec.json.encode(o).decode() for repo, o in observed.items()}
 
 
 def commits_at(data: DataAccess, snapshot_id: str | int | None = None) -> CommitsSnapshot:
@@ -176,7 +180,7 @@ def commits_at(data: DataAccess, snapshot_id: str | int | None = None) -> Commit
 
 
 def timelines(table: Table, snapshot_id: int | None) -> dict[str, list[Observation]]:
-    """Every observation of each repository up to a snapshot, oldest first; removed ones are absent."""
+    """Observations of each repository up to a snapshot, oldest first; removed ones are absent."""
     found: dict[str, list[Observation]] = {}
     ended: set[str] = set()
     by_id = {s.snapshot_id: s for s in table.snapshots()}

@@ -25,7 +25,8 @@ def extract_rows(
 
     Columns: repo, event_timestamp, week_start (us, UTC), split, label,
     naive_last_week, naive_mean_4w, scale (float64, commits a week), dormant,
-    history_weeks, and every feature as float32. Also brings the online store
+    history_weeks, and every feature as float32; the file's metadata names the
+    snapshot. Also brings the online store
     up to the same snapshot. Raises MissingTable, TooLittleHistory, DiskFull,
     GoldenSetTampered, GoldenSetStale, MissingGoldenSet, HomeBusy.
     """
@@ -41,8 +42,9 @@ def extract_rows(
         selection.check_enough(chosen, newest)
         chosen, changed_labels = golden.apply_to(chosen, pinned)
         joined = _join(data, chosen, repo_weeks)
+    origin = {"snapshot_id": str(commits.snapshot_id), "as_of": as_of, "golden": golden_digest}
     with tables.disk_errors():
-        pq.write_table(joined, out_path, compression="zstd")
+        pq.write_table(joined.replace_schema_metadata(origin), out_path, compression="zstd")
     return _summary(joined, commits, as_of, golden_digest, rebuilt, changed_labels)
 
 

@@ -7,6 +7,8 @@ leaves both out, which makes it 1 s; nothing here uses either.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,7 +33,7 @@ ENTITY = "repo"
 
 
 def import_feast() -> ModuleType:
-    """``import feast`` without torch (unless it is here already) and without typeguard's rewriting."""
+    """``import feast`` without typeguard's rewriting, and without torch unless that is loaded."""
     if "feast" in sys.modules:
         return sys.modules["feast"]
     import typeguard
@@ -116,8 +118,12 @@ def historical(store: FeatureStore, rows: pd.DataFrame) -> pa.Table:
 
 
 def materialize(store: FeatureStore, start: datetime, end: datetime) -> None:
-    """Put each repository's newest features of [start, end] into the online store."""
-    store.materialize(start, end, feature_views=[VIEW])
+    """Put each repository's newest features of [start, end] into the online store.
+
+    Feast announces it with ``print``, for which it has no switch.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        store.materialize(start, end, feature_views=[VIEW])
 
 
 def online(store: FeatureStore, repos: list[str]) -> dict[str, dict[str, float]]:
