@@ -1,0 +1,289 @@
+"""Step a release up, judging the canary at each weight."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from platform_ctl.domain.canary import (
+    Analysis,
+    Arm,
+    Pairs,
+    Sample,
+    disagreement,
+    fidelity,
+    judge,
+)
+from platform_ctl.domain.release import Release, ReleaseState
+from platform_ctl.domain.serving import Observation
+from platform_ctl.domain.verdict import Verdict
+from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
+from platform_ctl.operations import replay
+from platform_ctl.operations.release import Releasing
+
+_GIVE_UP_AFTER = 10
+"""Replayed requests in a row that a canary does not answer: more would only cost time."""
+_LOG_DELAY_S = 3.0
+"""How long the request log may lag behind the answers."""
+_POLL_S = 0.1
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """The answer of a run of analyses: the last verdict, and every look's figures."""
+
+    release: Release
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    log: tuple[dict, ...]
+
+
+def run_analysis(
+    ports: Releasing,
+    release_id: str,
+    *,
+    patience_s: float = 0.0,
+    on_progress: Progress = lambda line: None,
+) -> Analysed:
+    """Step through the plan's weights until all are passed, one fails or one is inconclusive.
+
+    ``patience_s``: how long to wait at each weight for real traffic when there
+    are no held-out rows to replay.
+    Moves no alias: the caller promotes or rolls back. A release that was killed
+    half way continues at its step. An inconclusive one is held, and run again
+    (by a human's ``release continue``) it looks once more. Raises
+    PreconditionMissing for a release that is over, and ServiceUnavailable when
+    production does not answer.
+    """
+    release = _open(ports, release_id)
+    evidence = release.target.evidence
+    recent = replay.read_rows(evidence.rows, release.target.features, "recent")
+    approved = replay.read_approved(evidence.evaluation)
+    unfaithful = _unfaithful(ports, release, approved)
+    if unfaithful:
+        return _conclude(ports, release, Verdict.FAILED, (unfaithful,))
+    while True:
+        release = ports.releases.update(
+            dataclasses.replace(release, state=ReleaseState.RUNNING, looks=release.looks + 1),
+            "weight",
+            weight_percent=release.split().weight_percent,
+            step=release.step + 1,
+        )
+        ports.serving.apply(release.target.service, release.split())
+        analysis, sources = _look(ports, release, recent, approved, patience_s)
+        release = _record(ports, release, analysis, sources)
+        on_progress(_line(release, analysis))
+        if analysis.verdict is not Verdict.SUCCESSFUL:
+            return _conclude(ports, release, analysis.verdict, analysis.reasons)
+        if release.production is None or release.step + 1 == len(release.plan.weights_percent):
+            return _conclude(ports, release, Verdict.SUCCESSFUL, analysis.reasons)
+        release = dataclasses.replace(release, step=release.step + 1)
+
+
+def _open(ports: Releasing, release_id: str) -> Release:
+    release = ports.releases.get(release_id)
+    if not release.state.is_open or release.intent:
+        raise PreconditionMissing(
+            f"release {release_id} is {release.intent or release.state}",
+            where=f"InferenceService {release.target.service}",
+            fix=f"platform-ctl release show {release.target.service}",
+        )
+    return release
+
+
+def _conclude(
+    ports: Releasing, release: Release, verdict: Verdict, reasons: Sequence[str]
+) -> Analysed:
+    if verdict is Verdict.INCONCLUSIVE:
+        held = dataclasses.replace(release, state=ReleaseState.HELD, reason=reasons[0])
+        release = ports.releases.update(held, "held", reasons=list(reasons))
+    elif verdict is Verdict.FAILED:
+        failed = dataclasses.replace(release, reason=reasons[0])
+        release = ports.releases.update(failed, "failed", reasons=list(reasons))
+    log = tuple({"at": e.at, "kind": e.kind, **e.detail} for e in ports.releases.events(release.id))
+    return Analysed(release, verdict, tuple(reasons), log)
+
+
+def _record(
+    ports: Releasing, release: Release, analysis: Analysis, sources: dict[str, int]
+) -> Release:
+    return ports.releases.update(
+        release,
+        "analysed",
+        look=analysis.look,
+        weight_percent=release.split().weight_percent,
+        verdict=analysis.verdict,
+        reasons=list(analysis.reasons),
+        figures=analysis.figures,
+        level=analysis.level,
+        requests=sources,
+    )
+
+
+def _line(release: Release, analysis: Analysis) -> str:
+    weight = f"{release.split().weight_percent} %" if release.production else "first release"
+    return f"{weight}: {analysis.verdict}: {'; '.join(analysis.reasons)}"
+
+
+# ---- is what is served what was approved? ------------------------------------------
+
+
+def _unfaithful(ports: Releasing, release: Release, approved: replay.Approved) -> str:
+    """Why the canary's answers to the golden rows are not the approved ones; empty if they are."""
+    golden = replay.read_rows(release.target.evidence.rows, release.target.features, "golden")
+    kept = [i for i, k in enumerate(golden.keys) if k in approved.predictions]
+    if not kept:
+        return ""
+    golden = replay.HeldOut(
+        tuple(golden.keys[i] for i in kept),
+        golden.features[kept],
+        golden.labels[kept],
+        golden.scales[kept],
+    )
+    caller = replay.Caller(ports.serving.get(release.target.service).url, release.target.service)
+    try:
+        served, served_by = replay.ask_all(caller, golden, revision="canary")
+    except ServiceUnavailable as exc:
+        if release.production is not None:
+            raise
+        return exc.what  # nobody else could answer: it is the candidate that does not
+    finally:
+        caller.close()
+    if served_by != release.target.candidate.name:
+        return "the canary does not answer the golden rows; production had to"
+    expected = np.array([approved.predictions[k] for k in golden.keys])
+    return fidelity(served, expected, golden.keys)
+
+
+# ---- one look ----------------------------------------------------------------------
+
+
+def _look(
+    ports: Releasing,
+    release: Release,
+    recent: replay.HeldOut,
+    approved: replay.Approved,
+    patience_s: float,
+) -> tuple[Analysis, dict[str, int]]:
+    """Judge all that was seen since the release started, topped up by replayed rows."""
+    started = _started_at(ports, release)
+    deadline = time.monotonic() + (0.0 if recent.keys else patience_s)
+    while True:
+        seen = ports.serving.observations(release.target.service, since=started)
+        if time.monotonic() >= deadline or max(_short(release, seen).values()) <= 0:
+            break
+        time.sleep(_POLL_S)
+    asked = _top_up(ports, release, recent, seen)
+    seen = _seen_after(ports, release, started, len(seen) + asked)
+    sample = _sample(release, seen, recent, approved)
+    sources = {s: sum(o.source == s for o in seen) for s in ("traffic", "replay")}
+    return judge(sample, release.plan, release.looks), sources
+
+
+def _started_at(ports: Releasing, release: Release) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(ports.releases.events(release.id)[0].at).timestamp()
+
+
+def _short(release: Release, seen: Sequence[Observation]) -> dict[str, int]:
+    """Role -> requests it still needs. Each weight is judged on requests of its own."""
+    wanted = release.plan.min_requests * release.looks
+    arms = {"canary": release.target.candidate.name}
+    if release.production is not None:
+        arms["production"] = release.production.name
+    return {role: wanted - sum(o.revision == name for o in seen) for role, name in arms.items()}
+
+
+def _top_up(
+    ports: Releasing, release: Release, recent: replay.HeldOut, seen: Sequence[Observation]
+) -> int:
+    """Replay rows until each revision has had the plan's minimum at this weight; how many."""
+    short = _short(release, seen)
+    candidate = release.target.candidate.name
+    caller = replay.Caller(ports.serving.get(release.target.service).url, release.target.service)
+    asked = unanswered = 0
+    try:
+        for i, (key, features) in enumerate(replay.in_turn(recent, max(short.values()))):
+            for role in (role for role, missing in short.items() if i < missing):
+                asked += 1
+                answered = _ask(caller, features, key, role, release) == candidate
+                if role == "canary":
+                    unanswered = 0 if answered else unanswered + 1
+            if unanswered >= _GIVE_UP_AFTER:
+                break
+    finally:
+        caller.close()
+    return asked
+
+
+def _ask(
+    caller: replay.Caller, features: list[float], key: str, role: str, release: Release
+) -> str:
+    """Who answered. A first release's candidate may fail: nobody stands in for it."""
+    try:
+        return caller.ask([features], key=f"replay:{key}", revision=role)[1]
+    except ServiceUnavailable:
+        if release.production is not None:
+            raise
+        return ""
+
+
+def _seen_after(
+    ports: Releasing, release: Release, since: float, expected: int
+) -> Sequence[Observation]:
+    """The request log is written in batches: wait for the last of them."""
+    deadline = time.monotonic() + _LOG_DELAY_S
+    while True:
+        seen = ports.serving.observations(release.target.service, since=since)
+        if len(seen) >= expected or time.monotonic() > deadline:
+            return seen
+        time.sleep(_POLL_S)
+
+
+def _sample(
+    release: Release,
+    seen: Sequence[Observation],
+    recent: replay.HeldOut,
+    approved: replay.Approved,
+) -> Sample:
+    candidate = release.target.candidate.name
+    canary = [o for o in seen if o.revision == candidate]
+    production = release.production and _arm(
+        [o for o in seen if o.revision == release.production.name]
+    )
+    shared = approved.predictions.keys() & approved.champion.keys()
+    held = disagreement(
+        np.array([approved.predictions[k] for k in shared]),
+        np.array([approved.champion[k] for k in shared]),
+    )
+    return Sample(_arm(canary), production, _pairs(canary, recent), held)
+
+
+def _arm(seen: Sequence[Observation]) -> Arm:
+    answered = [o.latency_ms for o in seen if o.status == 200 and not o.failure]
+    errors = sum(bool(o.failure) or o.status >= 500 for o in seen)
+    return Arm(len(seen), errors, np.array(answered))
+
+
+def _pairs(canary: Sequence[Observation], recent: replay.HeldOut) -> Pairs:
+    """One pair for each distinct row: the same question twice is no new evidence."""
+    index = {f"replay:{k}": i for i, k in enumerate(recent.keys)}
+    rows: dict[str, tuple[float, float, float, float]] = {}
+    for o in canary:
+        if not o.shadow or len(o.shadow) != len(o.predictions):
+            continue
+        at = index.get(o.key) if o.source == "replay" else None
+        label, scale = (recent.labels[at], recent.scales[at]) if at is not None else (np.nan, 1.0)
+        asked = o.key if at is not None else json.dumps(o.request, sort_keys=True)
+        for i, (ours, theirs) in enumerate(zip(o.predictions, o.shadow, strict=True)):
+            rows[f"{asked}#{i}"] = (ours, theirs, label, scale)
+    columns = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 4)
+    return Pairs(*columns.T)

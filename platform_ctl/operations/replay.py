@@ -1,0 +1,141 @@
+"""Held-out rows, asked of a service through its front door and marked as replayed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from platform_ctl.domain.serving import (
+    KEY_HEADER,
+    REPLAY_HEADER,
+    REVISION_HEADER,
+    SERVED_BY_HEADER,
+)
+from platform_ctl.errors import ServiceUnavailable
+
+_TIMEOUT_S = 30.0
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Feature rows with what came true. Entry i of each belongs to row i."""
+
+    keys: tuple[str, ...] = ()
+    """``repo@week``."""
+    features: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0))
+    scales: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+def read_rows(path: str, features: Sequence[str], split: str) -> HeldOut:
+    """One split of the rows that ``extract`` wrote; empty when there is no such file."""
+    if not path or not Path(path).is_file():
+        return HeldOut()
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, filters=[("split", "=", split)])
+    columns = [table[name].to_numpy().astype(np.float64) for name in features]
+    return HeldOut(
+        _row_keys(table),
+        np.stack(columns, axis=1) if len(table) else np.empty((0, len(features))),
+        table["label"].to_numpy().astype(np.float64),
+        table["scale"].to_numpy().astype(np.float64),
+    )
+
+
+@dataclass(frozen=True)
+class Approved:
+    """What the evaluation that was approved says: row key -> prediction of candidate, champion."""
+
+    predictions: dict[str, float] = field(default_factory=dict)
+    champion: dict[str, float] = field(default_factory=dict)
+
+
+def read_approved(evaluation: str) -> Approved:
+    """Predictions from ``errors.parquet``; empty when there is no evaluation."""
+    path = Path(evaluation, "errors.parquet")
+    if not evaluation or not path.is_file():
+        return Approved()
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    keys = _row_keys(table)
+    champion = {}
+    if "champion_prediction" in table.column_names:
+        values = table["champion_prediction"].to_pylist()
+        champion = {k: v for k, v in zip(keys, values, strict=True) if v is not None}
+    return Approved(dict(zip(keys, table["prediction"].to_pylist(), strict=True)), champion)
+
+
+def _row_keys(table) -> tuple[str, ...]:
+    weeks = table["event_timestamp"].to_pylist()
+    return tuple(
+        f"{repo}@{week:%Y-%m-%d}"
+        for repo, week in zip(table["repo"].to_pylist(), weeks, strict=True)
+    )
+
+
+class Caller:
+    """One kept-alive connection to a service. Loopback or not: the url says."""
+
+    def __init__(self, url: str, service: str) -> None:
+        self._url = url
+        self._path = f"/v1/models/{service}:predict"
+        self._connection = http.client.HTTPConnection(
+            url.removeprefix("http://"), timeout=_TIMEOUT_S
+        )
+
+    def ask(self, instances: list, *, key: str, revision: str) -> tuple[list[float], str]:
+        """(predictions, who answered). Raises ServiceUnavailable unless the answer is 200."""
+        headers = {
+            "content-type": "application/json",
+            KEY_HEADER: key,
+            REPLAY_HEADER: "1",
+            REVISION_HEADER: revision,
+        }
+        try:
+            self._connection.request(
+                "POST", self._path, json.dumps({"instances": instances}), headers
+            )
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as exc:
+            self._connection.close()
+            raise self._unavailable(str(exc) or type(exc).__name__) from exc
+        if response.status != 200:
+            raise self._unavailable(f"status {response.status}: {body[:200].decode()}")
+        return json.loads(body)["predictions"], response.getheader(SERVED_BY_HEADER) or ""
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _unavailable(self, why: str) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"the service does not answer a replayed request: {why}",
+            where=self._url + self._path,
+            fix="platform-ctl service list",
+        )
+
+
+def ask_all(caller: Caller, rows: HeldOut, *, revision: str) -> tuple[np.ndarray, str]:
+    """Predictions for every row, a batch at a time, and who gave the last of them."""
+    answers: list[float] = []
+    served_by = ""
+    for start in range(0, len(rows.keys), _BATCH):
+        batch = rows.features[start : start + _BATCH].tolist()
+        predictions, served_by = caller.ask(batch, key=f"batch-{start}", revision=revision)
+        answers += predictions
+    return np.array(answers), served_by
+
+
+def in_turn(rows: HeldOut, count: int) -> Iterator[tuple[str, list[float]]]:
+    """``count`` (key, features) pairs, round and round the rows."""
+    for i in range(count if rows.keys else 0):
+        at = i % len(rows.keys)
+        yield rows.keys[at], rows.features[at].tolist()

@@ -1,0 +1,210 @@
+"""Traffic and aliases move together, whatever interrupts them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import pytest
+
+from platform_ctl.adapters.common.releases import SqliteReleases
+from platform_ctl.adapters.common.state import connect
+from platform_ctl.domain.recipe import CanaryPlan
+from platform_ctl.domain.release import ReleaseState, Target
+from platform_ctl.domain.serving import Observation, ServiceState
+from platform_ctl.domain.verdict import Verdict
+from platform_ctl.errors import HomeBusy, PreconditionMissing, UnknownName, UsageError
+from platform_ctl.operations.analyse_release import run_analysis
+from platform_ctl.operations.release import (
+    Releasing,
+    promote_release,
+    revision_of,
+    rollback_release,
+    settle,
+    start_release,
+    undo_release,
+)
+from tests.support.releases import FakeRegistry, FakeServing, Fuse, Killed
+
+PLAN = CanaryPlan(weights_percent=(10, 50, 100), min_requests=20)
+NAME = "weekly"
+
+
+class World:
+    """A home with three versions, of which ``production`` is served."""
+
+    def __init__(self, folder: Path, production: str = "") -> None:
+        self.fuse = Fuse()
+        aliases = {"staging": "2"} | ({"production": production} if production else {})
+        dirs = {v: Path(f"/models/{v}") for v in ("1", "2", "3")}
+        self.registry = FakeRegistry(NAME, dirs, aliases, self.fuse)
+        self.serving = FakeServing(self.fuse)
+        self.releases = SqliteReleases(connect(folder / "platform.db"))
+        self.ports = Releasing(self.releases, self.serving, self.registry)
+
+    def target(self, version: str) -> Target:
+        found = self.registry.models()[0].version(version)
+        return Target(NAME, NAME, revision_of(self.registry, found), ("a", "b"))
+
+    def start(self, version: str = "2"):
+        return start_release(
+            self.ports, self.target(version), PLAN, approval_id="approval", actor="me"
+        )
+
+    @property
+    def served(self) -> str:
+        spec = self.serving.specs[NAME]
+        return spec.production.model_version if spec.production else ""
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """(what traffic gets, what the registry calls production)."""
+        return self.served, self.registry.alias.get("production", "")
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path, production="1")
+
+
+def test_start_serves_the_first_weight_and_may_be_repeated(world):
+    release = world.start()
+    spec = world.serving.specs[NAME]
+    assert (spec.production.model_version, spec.canary.model_version) == ("1", "2")
+    assert spec.weight_percent == 10
+    assert world.start() == release
+    with pytest.raises(PreconditionMissing, match="version 2 is under way"):
+        world.start("3")
+
+
+def test_promote_moves_both_and_keeps_the_way_back(world):
+    release = promote_release(world.ports, world.start().id, actor="me")
+    assert release.state is ReleaseState.PROMOTED
+    assert world.sides == ("2", "2")
+    assert world.registry.alias == {"production": "2", "previous": "1"}
+    assert promote_release(world.ports, release.id, actor="me") == release
+    with pytest.raises(PreconditionMissing):
+        rollback_release(world.ports, release.id, actor="me", reason="late")
+    assert world.start() == release  # deployed already: nothing new
+
+
+def test_one_command_back_from_production(world):
+    promote_release(world.ports, world.start().id, actor="me")
+    undone = undo_release(world.ports, NAME, actor="me", reason="wrong on Mondays")
+    assert undone.returns and undone.state is ReleaseState.PROMOTED
+    assert world.sides == ("1", "1")
+    assert "previous" not in world.registry.alias
+    with pytest.raises(PreconditionMissing, match="previous"):
+        undo_release(world.ports, NAME, actor="me", reason="again")
+
+
+def test_undo_of_an_open_release_aborts_it(world):
+    world.start()
+    assert (
+        undo_release(world.ports, NAME, actor="me", reason="no").state is ReleaseState.ROLLED_BACK
+    )
+    assert world.sides == ("1", "1")
+    assert world.serving.specs[NAME].canary is None
+
+
+def test_a_first_release_that_fails_leaves_nothing_served(tmp_path):
+    world = World(tmp_path)
+    release = world.start()
+    assert world.serving.specs[NAME].production is None
+    rollback_release(world.ports, release.id, actor="me", reason="bad")
+    assert world.serving.get(NAME).state is ServiceState.STOPPED
+    assert "production" not in world.registry.alias
+
+
+@pytest.mark.parametrize("verb", ["promote", "roll back", "undo"])
+@pytest.mark.parametrize("kill_before", range(1, 5))
+def test_killed_between_any_two_actions_the_next_look_repairs(world, tmp_path, verb, kill_before):
+    release = world.start()
+    if verb == "undo":
+        promote_release(world.ports, release.id, actor="me")
+    world.fuse.count, world.fuse.kill_before = 0, kill_before
+    try:
+        if verb == "promote":
+            promote_release(world.ports, release.id, actor="me")
+        elif verb == "roll back":
+            rollback_release(world.ports, release.id, actor="me", reason="bad")
+        else:
+            undo_release(world.ports, NAME, actor="me", reason="bad")
+    except Killed:
+        pass
+    world.fuse.kill_before = 0
+    after = dataclasses.replace(
+        world.ports, releases=SqliteReleases(connect(tmp_path / "platform.db"))
+    )
+    settled = settle(after, NAME)
+    assert not settled.intent and not settled.state.is_open
+    expected = "2" if verb == "promote" else "1"
+    assert world.sides == (expected, expected)
+
+
+def test_concurrent_changes_are_noticed(world):
+    release = world.start()
+    world.releases.update(dataclasses.replace(release, step=1), "weight")
+    with pytest.raises(HomeBusy):
+        world.releases.update(dataclasses.replace(release, step=2), "weight")
+
+
+def test_events_tell_the_story(world):
+    release = world.start()
+    promote_release(world.ports, release.id, actor="me")
+    assert [e.kind for e in world.releases.events(release.id)] == [
+        "started",
+        "will promote",
+        "promoted",
+    ]
+
+
+def test_bad_plans_and_unknown_names(world):
+    with pytest.raises(UsageError, match="go up"):
+        plan = CanaryPlan(weights_percent=(50, 10))
+        start_release(world.ports, world.target("2"), plan, approval_id="a", actor="me")
+    with pytest.raises(UnknownName):
+        undo_release(world.ports, "nothing", actor="me", reason="")
+
+
+# ---- analysis on real traffic, no replay ----------------------------------------
+
+
+def traffic(world, revision, count, **fields):
+    shadow = {"shadow": [5.0]} if revision == "canary" else {}
+    spec = world.serving.specs[NAME]
+    name = (spec.canary if revision == "canary" else spec.production).name
+    at = time.time() + 1
+    given = {"status": 200, "latency_ms": 1.0, "predictions": [5.0], **shadow, **fields}
+    world.serving.seen += [
+        Observation(at=at, id=str(i), revision=name, request={"instances": [[i]]}, **given)
+        for i in range(count)
+    ]
+
+
+def test_without_traffic_and_rows_a_release_is_held_and_can_be_continued(world):
+    release = world.start()
+    held = run_analysis(world.ports, release.id)
+    assert held.verdict is Verdict.INCONCLUSIVE
+    assert held.release.state is ReleaseState.HELD
+    assert "0 of the 20" in held.reasons[0]
+    assert world.serving.specs[NAME].weight_percent == 10
+    traffic(world, "canary", 100)
+    traffic(world, "production", 100)
+    done = run_analysis(world.ports, release.id)
+    assert done.verdict is Verdict.SUCCESSFUL
+    assert world.serving.specs[NAME].weight_percent == 100
+    weights = [e["weight_percent"] for e in done.log if e["kind"] == "analysed"]
+    assert weights == [10, 10, 50, 100]
+    assert done.log[-1]["requests"] == {"traffic": 200, "replay": 0}
+
+
+def test_a_canary_that_answers_errors_fails_at_the_first_weight(world):
+    release = world.start()
+    traffic(world, "canary", 30, status=0, failure="timeout: 2 s", predictions=[])
+    traffic(world, "production", 100)
+    done = run_analysis(world.ports, release.id)
+    assert done.verdict is Verdict.FAILED
+    assert "30 of 30 canary requests failed" in done.reasons[0]
+    assert world.serving.specs[NAME].weight_percent == 10
