@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.common.pipelines import Pipelines
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
     from platform_ctl.domain.ir import Pipeline
+    from platform_ctl.ports.approvals import Approvals
     from platform_ctl.ports.cache import Cache
     from platform_ctl.ports.registry import Registry
     from platform_ctl.ports.serving import Serving
@@ -162,6 +163,20 @@ def registry(settings: Settings) -> Registry:
         AliasHistory(layout.database),
         layout.locks / "registry.lock",
     )
+
+
+def approvals(settings: Settings) -> Approvals:
+    """Approval requests, in the home."""
+    from platform_ctl.adapters.common.approvals import SqliteApprovals
+
+    return SqliteApprovals(settings.layout.database)
+
+
+def local_user() -> str:
+    """The account this process runs as."""
+    from platform_ctl.adapters.common import identity
+
+    return identity.local_user()
 
 
 def mlflow_uri(settings: Settings) -> str:

@@ -1,0 +1,45 @@
+"""The append-only, hash-chained record of alias moves, in the home's database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from platform_ctl.adapters.common.state import connect, transaction
+from platform_ctl.domain.models import NO_HASH, AliasMove
+
+_COLUMNS = "seq, model, alias, from_version, to_version, at, actor, reason, previous_hash, hash"
+
+
+class AliasHistory:
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def all(self) -> list[AliasMove]:
+        """Oldest first."""
+        db = connect(self._database)
+        try:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM alias_history ORDER BY seq")
+            return [AliasMove(*row) for row in rows]
+        finally:
+            db.close()
+
+    def append(self, moves: Sequence[AliasMove]) -> None:
+        """Number, chain and write ``moves`` in one transaction, whatever their seq and hashes."""
+        db = connect(self._database)
+        try:
+            with transaction(db):
+                last = db.execute(
+                    "SELECT seq, hash FROM alias_history ORDER BY seq DESC LIMIT 1"
+                ).fetchone()
+                seq, previous = tuple(last) if last else (0, NO_HASH)
+                for move in moves:
+                    seq += 1
+                    sealed = replace(move, seq=seq, previous_hash=previous)
+                    previous = sealed.sealed_hash()
+                    values = (*(getattr(sealed, c) for c in _COLUMNS.split(", ")[:-1]), previous)
+                    marks = ", ".join("?" * len(values))
+                    db.execute(f"INSERT INTO alias_history ({_COLUMNS}) VALUES ({marks})", values)
+        finally:
+            db.close()

@@ -1,0 +1,90 @@
+"""A candidate as an MLflow pyfunc that runs without this repository, and without pickle.
+
+The recipe's predictor is one self-contained source file with ``load(dir)``. Its
+copy, under a name of its own, travels in the model's ``code`` folder beside a
+one-line loader module; two versions, or a newer checkout, never see each
+other's code.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from shutil import copyfile, copytree
+from typing import Any
+
+from platform_ctl.domain.models import INPUT_TYPE, Candidate
+from platform_ctl.errors import ConfigError
+
+PROJECT_PACKAGES = {"recipes", "pipelines", "platform_ctl"}
+WEIGHTS_DIR = "data/model"
+"""Where MLflow puts the trainer's files, inside the model directory."""
+LOADER = '''"""Loads the model with the predict code that it was registered with."""
+
+from {predictor} import load as _load_pyfunc
+
+__all__ = ["_load_pyfunc"]
+'''
+
+
+def write(candidate: Candidate, folder: Path) -> dict[str, Any]:
+    """Lay the model out in ``folder``; returns the arguments for ``mlflow.pyfunc.log_model``.
+
+    Raises ConfigError when the predictor imports from this project.
+    """
+    imports = _imports(candidate.predictor)
+    ours = sorted(imports & PROJECT_PACKAGES)
+    if ours:
+        raise ConfigError(
+            f"the predictor imports {ours[0]}, so it would not run without this repository",
+            where=str(candidate.predictor),
+            fix=f"edit {candidate.predictor}",
+        )
+    short = candidate.digest.removeprefix("sha256:")[:12]
+    predictor, loader = f"predictor_{short}", f"loader_{short}"
+    copyfile(candidate.predictor, folder / f"{predictor}.py")
+    (folder / f"{loader}.py").write_text(LOADER.format(predictor=predictor), encoding="utf-8")
+    copytree(candidate.model_dir, folder / "model")
+    return {
+        "loader_module": loader,
+        "data_path": str(folder / "model"),
+        "code_paths": [str(folder / f"{predictor}.py"), str(folder / f"{loader}.py")],
+        "pip_requirements": _requirements(imports),
+        "signature": _signature(candidate.inputs),
+        "input_example": _example(candidate.inputs),
+    }
+
+
+def _imports(source: Path) -> set[str]:
+    """Top-level packages a file imports, anywhere in it; "recipes" for a relative import."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("recipes" if node.level else (node.module or "").split(".")[0])
+    return found - set(sys.stdlib_module_names)
+
+
+def _requirements(imports: set[str]) -> list[str]:
+    """The installed distributions behind ``imports``, pinned."""
+    distributions = metadata.packages_distributions()
+    names = {distributions[name][0] for name in imports if name in distributions}
+    return [f"{name}=={metadata.version(name)}" for name in sorted(names)]
+
+
+def _signature(inputs: Sequence[str]) -> Any:
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    columns = [ColSpec(DataType[INPUT_TYPE], name) for name in inputs]
+    return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.double)]))
+
+
+def _example(inputs: Sequence[str]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({name: [1.0, 2.0] for name in inputs})

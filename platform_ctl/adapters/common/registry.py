@@ -1,0 +1,283 @@
+"""The registry on MLflow: reads straight from its SQLite store, writes through its client.
+
+MLflow is imported when something has to be written, or when the tracking URI is
+a server. Its telemetry, progress bars and migration log are switched off here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+from filelock import FileLock
+
+from platform_ctl.adapters.common import mlflow_model, mlflow_sqlite
+from platform_ctl.adapters.common.history import AliasHistory
+from platform_ctl.domain.models import (
+    DIGEST_TAG,
+    OUTSIDE,
+    AliasMove,
+    Candidate,
+    ModelVersion,
+    RegisteredModel,
+    find_version,
+)
+from platform_ctl.errors import EvidenceMismatch
+from platform_ctl.ports.registry import Part
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL_ARTIFACT = "model"
+EVALUATION_ARTIFACT = "evaluation"
+ATTACHMENTS_ARTIFACT = "evidence"
+_SWITCHES = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class MlflowRegistry:
+    """``artifacts``: where a local store keeps files; a server knows its own place."""
+
+    def __init__(
+        self, tracking_uri: str, artifacts: Path, history: AliasHistory, lock_file: Path
+    ) -> None:
+        self._uri = tracking_uri
+        self._database = mlflow_sqlite.database_of(tracking_uri)
+        self._artifacts = artifacts
+        self._history = history
+        self._lock_file = lock_file
+
+    # ---- reads ------------------------------------------------------------------
+
+    def models(self) -> Sequence[RegisteredModel]:
+        found = mlflow_sqlite.read(self._database) if self._database else None
+        return self._models_by_client() if found is None else found
+
+    def aliases(self, name: str) -> dict[str, str]:
+        return next((m.aliases for m in self.models() if m.name == name), {})
+
+    def history(self) -> Sequence[AliasMove]:
+        return self._history.all()
+
+    def local_dir(self, version: ModelVersion, part: Part = "model") -> Path:
+        if part == "evaluation":
+            folder = self._fetch(f"{self._run_artifacts(version)}/{EVALUATION_ARTIFACT}")
+        else:
+            folder = self._fetch(version.source)
+            folder = folder / mlflow_model.WEIGHTS_DIR if part == "weights" else folder
+        if not folder.is_dir():
+            raise EvidenceMismatch(
+                f"the files of {version} are gone",
+                where=str(folder),
+                fix="platform-ctl pipeline run train-deploy",
+            )
+        return folder
+
+    def _models_by_client(self) -> list[RegisteredModel]:
+        client = self._client()
+        versions: dict[str, list[ModelVersion]] = {}
+        models = client.search_registered_models(max_results=1000)
+        aliases = {m.name: m.aliases for m in models}
+        for found in client.search_model_versions(max_results=10_000):
+            named = tuple(sorted(a for a, v in aliases[found.name].items() if v == found.version))
+            versions.setdefault(found.name, []).append(
+                ModelVersion(
+                    name=found.name,
+                    version=str(found.version),
+                    created_at=mlflow_sqlite.utc(found.creation_timestamp),
+                    aliases=named,
+                    tags=found.tags,
+                    mlflow_run_id=found.run_id or "",
+                    source=client.get_model_version_download_uri(found.name, found.version),
+                )
+            )
+        newest_first = {
+            name: tuple(sorted(vs, key=lambda v: -int(v.version))) for name, vs in versions.items()
+        }
+        return [RegisteredModel(name, newest_first.get(name, ())) for name in sorted(aliases)]
+
+    def _run_artifacts(self, version: ModelVersion) -> str:
+        found = (
+            mlflow_sqlite.artifact_dir(self._database, version.mlflow_run_id)
+            if self._database
+            else ""
+        )
+        return found or self._client().get_run(version.mlflow_run_id).info.artifact_uri
+
+    def _fetch(self, uri: str) -> Path:
+        """Local files stay where they are; anything else is downloaded once."""
+        parsed = urlparse(uri)
+        if parsed.scheme in ("", "file"):
+            return Path(unquote(parsed.path))
+        self._client()
+        import mlflow.artifacts
+
+        target = self._artifacts.parent / "downloads" / parsed.path.strip("/").replace("/", "-")
+        if not target.exists():
+            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target))
+        return target
+
+    # ---- writes -----------------------------------------------------------------
+
+    def register(self, candidate: Candidate) -> ModelVersion:
+        found = self._find(candidate)
+        if found:
+            return found
+        with self._locked():
+            found = self._find(candidate)
+            if found:
+                return found
+            client = self._client()
+            run_id = self._run(client, candidate)
+            model_id = self._logged_model(client, run_id) or self._log(client, run_id, candidate)
+            number = self._create_version(client, candidate, run_id, model_id)
+        return find_version(self.models(), f"{candidate.name}/{number}")
+
+    def move_aliases(
+        self, name: str, targets: Mapping[str, str], *, actor: str, reason: str
+    ) -> None:
+        with self._locked():
+            models = self.models()
+            for version in filter(None, targets.values()):
+                find_version(models, f"{name}/{version}")
+            current = next((m.aliases for m in models if m.name == name), {})
+            wanted = {a: v for a, v in targets.items() if current.get(a, "") != v}
+            self._record(name, targets, current, actor=actor, reason=reason)
+            if not wanted:
+                return
+            client = self._client()
+            for alias, version in wanted.items():
+                if version:
+                    client.set_registered_model_alias(name, alias, version)
+                else:
+                    client.delete_registered_model_alias(name, alias)
+
+    def _record(
+        self,
+        name: str,
+        targets: Mapping[str, str],
+        current: Mapping[str, str],
+        *,
+        actor: str,
+        reason: str,
+    ) -> None:
+        """History first, then the registry: an interrupted move is repeated, never forgotten."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        last = {m.alias: m for m in self._history.all() if m.model == name}
+        moves = []
+        for alias, version in targets.items():
+            here, move = current.get(alias, ""), last.get(alias)
+            recorded = move.to_version if move else ""
+            if move and recorded == version and here == move.from_version:
+                continue
+            if recorded != here:
+                note = "found moved outside the platform"
+                moves.append(AliasMove(0, name, alias, recorded, here, now, OUTSIDE, note, ""))
+            if here != version:
+                moves.append(AliasMove(0, name, alias, here, version, now, actor, reason, ""))
+        if moves:
+            self._history.append(moves)
+
+    def _find(self, candidate: Candidate) -> ModelVersion | None:
+        model = next((m for m in self.models() if m.name == candidate.name), None)
+        found = model.by_digest(candidate.digest) if model else None
+        if found and (self._fetch(found.source) / "MLmodel").is_file():
+            return found
+        return None
+
+    def _run(self, client: MlflowClient, candidate: Candidate) -> str:
+        """The one MLflow run of this digest."""
+        experiment = self._experiment(client, candidate.experiment)
+        runs = client.search_runs(
+            [experiment], f"tags.{DIGEST_TAG} = '{candidate.digest}'", max_results=1
+        )
+        if runs:
+            return runs[0].info.run_id
+        short = candidate.digest.removeprefix("sha256:")[:8]
+        tags = {DIGEST_TAG: candidate.digest, **candidate.tags}
+        return client.create_run(
+            experiment, tags=tags, run_name=f"{candidate.name}-{short}"
+        ).info.run_id
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found:
+            return found.experiment_id
+        place = (self._artifacts / name).as_uri() if self._database else None
+        return client.create_experiment(name, artifact_location=place)
+
+    def _logged_model(self, client: MlflowClient, run_id: str) -> str:
+        """The model that an interrupted registration had finished logging, or ""."""
+        run = client.get_run(run_id)
+        for found in client.search_logged_models(
+            [run.info.experiment_id], filter_string=f"source_run_id = '{run_id}'"
+        ):
+            ready = found.status.value == "READY"
+            if ready and (self._fetch(found.artifact_location) / "MLmodel").is_file():
+                return found.model_id
+        return ""
+
+    def _log(self, client: MlflowClient, run_id: str, candidate: Candidate) -> str:
+        """Log model, evaluation and figures into the run; returns the logged model's id."""
+        import mlflow
+        import mlflow.pyfunc
+
+        with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(run_id=run_id):
+            arguments = mlflow_model.write(candidate, Path(scratch))
+            mlflow.log_params(dict(candidate.parameters))
+            mlflow.log_metrics(dict(candidate.metrics))
+            client.log_artifacts(run_id, str(candidate.evaluation_dir), EVALUATION_ARTIFACT)
+            for name, path in candidate.attachments.items():
+                client.log_artifact(run_id, str(path), f"{ATTACHMENTS_ARTIFACT}/{name}")
+            info = mlflow.pyfunc.log_model(name=MODEL_ARTIFACT, **arguments)
+        return info.model_id
+
+    def _create_version(
+        self, client: MlflowClient, candidate: Candidate, run_id: str, model_id: str
+    ) -> str:
+        if all(m.name != candidate.name for m in self.models()):
+            client.create_registered_model(candidate.name)
+        tags = {DIGEST_TAG: candidate.digest, **candidate.tags}
+        return client.create_model_version(
+            candidate.name, f"models:/{model_id}", run_id=run_id, tags=tags, model_id=model_id
+        ).version
+
+    # ---- MLflow -----------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._lock_file):
+            yield
+
+    def _client(self) -> MlflowClient:
+        """A client; the fluent API of this process points at the same store."""
+        if self._database:
+            self._database.parent.mkdir(parents=True, exist_ok=True)
+        mlflow = _import_mlflow()
+        mlflow.set_tracking_uri(self._uri)
+        mlflow.set_registry_uri(self._uri)
+        return mlflow.MlflowClient(self._uri, self._uri)
+
+
+def _import_mlflow() -> Any:
+    for name, value in _SWITCHES.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import mlflow
+
+    return mlflow

@@ -1,0 +1,92 @@
+"""A human's answer, bound to exactly what was shown.
+
+A request names the digests of everything the answer depends on. When one of
+them changes, the answer is void: it was given to something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+
+NO_CHAMPION = ""
+SELF = "self"
+"""The champion, seen by the version that has become it."""
+
+
+class ApprovalState(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    """Nobody answered in time, which means no."""
+    VOID = "void"
+    """What was asked about is not what there is now."""
+
+
+class Answer(StrEnum):
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an answer is about: digests, a snapshot id, and the champion as ``version digest``."""
+
+    model: str
+    evaluation: str
+    data_snapshot: str
+    canary_plan: str
+    champion: str
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()}"
+
+    def changes(self, now: Subject) -> list[str]:
+        """Sentences on what differs; a version that became the champion has not changed."""
+        found = []
+        for field in fields(self):
+            asked, is_now = getattr(self, field.name), getattr(now, field.name)
+            if asked == is_now or (field.name == "champion" and is_now == SELF):
+                continue
+            name = field.name.replace("_", " ")
+            found.append(f"the {name} was {asked or 'none'} and is {is_now or 'none'}")
+        return found
+
+
+@dataclass(frozen=True)
+class Vote:
+    approver: str
+    answer: Answer
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True)
+class ApprovalRequest:
+    """Times are UTC, ISO 8601. ``reason`` is the deciding one, or why it is void."""
+
+    id: str
+    model: str
+    version: str
+    recipe: str
+    subject: Subject
+    state: ApprovalState
+    requested_by: str
+    requested_at: str
+    expires_at: str
+    approvals_needed: int = 1
+    votes: tuple[Vote, ...] = ()
+    decided_at: str = ""
+    reason: str = ""
+
+    @property
+    def reference(self) -> str:
+        return f"{self.model}/{self.version}"
+
+    def decided_by(self) -> str:
+        """Whoever answered; "" when nobody did."""
+        return ", ".join(v.approver for v in self.votes)

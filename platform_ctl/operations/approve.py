@@ -1,0 +1,158 @@
+"""Decide an approval request: who may, about what, and exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from platform_ctl.domain.approvals import Answer, ApprovalRequest, ApprovalState, Vote
+from platform_ctl.domain.models import find_version
+from platform_ctl.domain.recipe import Recipe
+from platform_ctl.domain.runs import Run, RunRequest
+from platform_ctl.errors import ApprovalMissing, NotAnApprover, PlatformError, UsageError
+from platform_ctl.operations.approval_subject import current_subject
+from platform_ctl.ports.approvals import Approvals
+from platform_ctl.ports.orchestrator import Orchestrator
+from platform_ctl.ports.registry import Registry
+from platform_ctl.settings import ApprovalSettings
+
+SELF_APPROVAL_NOTE = (
+    "approved by the person who asked: allowed by approval.self_approval, "
+    "which only makes sense on a laptop"
+)
+ANYONE_NOTE = "approval.approvers is empty: whoever uses this machine may approve"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``new`` is false when the request had this answer already."""
+
+    request: ApprovalRequest
+    new: bool
+    notes: tuple[str, ...] = ()
+
+
+def decide(
+    registry: Registry,
+    approvals: Approvals,
+    recipes: Mapping[str, Recipe],
+    *,
+    request_id: str,
+    answer: Answer,
+    approver: str,
+    reason: str,
+    settings: ApprovalSettings,
+) -> Decision:
+    """Record ``approver``'s answer.
+
+    Approving what is approved already changes nothing. Raises UsageError
+    without a reason, NotAnApprover, AlreadyDecided, UnknownName, and
+    ApprovalMissing when what was asked about has changed (the request is void then).
+    """
+    if not reason.strip():
+        raise UsageError(
+            "a decision needs a reason",
+            where=f"approval {request_id}",
+            fix=f"platform-ctl approval {answer} {request_id} --reason 'why'",
+        )
+    request = approvals.get(request_id)
+    notes = check_approver(request, answer, approver, settings)
+    if request.state is ApprovalState.APPROVED and answer is Answer.APPROVE:
+        verify(registry, approvals, recipes, request.id)
+        return Decision(request, new=False)
+    if request.state is ApprovalState.PENDING and answer is Answer.APPROVE:
+        void_if_changed(registry, approvals, recipes, request)
+    vote = Vote(
+        approver, answer, reason.strip(), datetime.now(UTC).isoformat(timespec="milliseconds")
+    )
+    return Decision(approvals.vote(request.id, vote), new=True, notes=notes)
+
+
+def check_approver(
+    request: ApprovalRequest, answer: Answer, approver: str, settings: ApprovalSettings
+) -> tuple[str, ...]:
+    """Notes on what the settings allowed; raises NotAnApprover. Anybody may reject their own."""
+    own = approver == request.requested_by
+    if settings.approvers and approver not in settings.approvers:
+        if own and answer is Answer.REJECT:
+            return ()
+        raise NotAnApprover(
+            f"{approver} is not one of the approvers: {', '.join(settings.approvers)}",
+            where="setting approval.approvers",
+            fix=f"ask one of them to run: platform-ctl approval show {request.id}",
+        )
+    if answer is Answer.REJECT:
+        return ()
+    if own and not settings.self_approval:
+        raise NotAnApprover(
+            f"{approver} asked for this approval and may not give it",
+            where="setting approval.self_approval",
+            fix=f"ask another approver to run: platform-ctl approval show {request.id}",
+        )
+    notes = [SELF_APPROVAL_NOTE] if own else []
+    return tuple(notes if settings.approvers else [*notes, ANYONE_NOTE])
+
+
+def verify(
+    registry: Registry, approvals: Approvals, recipes: Mapping[str, Recipe], request_id: str
+) -> ApprovalRequest:
+    """The request, if it is approved and everything it binds is unchanged.
+
+    Raises ApprovalMissing otherwise; a change voids the approval for good.
+    """
+    request = approvals.get(request_id)
+    if request.state is not ApprovalState.APPROVED:
+        raise ApprovalMissing(
+            f"request {request.id} is {request.state}, not approved"
+            + (f": {request.reason}" if request.reason else ""),
+            where=f"{request.reference}, approval {request.id}",
+            fix=f"platform-ctl approval show {request.id}",
+        )
+    void_if_changed(registry, approvals, recipes, request)
+    return request
+
+
+def void_if_changed(
+    registry: Registry,
+    approvals: Approvals,
+    recipes: Mapping[str, Recipe],
+    request: ApprovalRequest,
+) -> None:
+    """Void the request and raise ApprovalMissing when its subject is not what it was."""
+    changes = subject_changes(registry, recipes, request)
+    if not changes:
+        return
+    voided = approvals.void(request.id, "; ".join(changes))
+    raise ApprovalMissing(
+        f"request {request.id} is void: {voided.reason}",
+        where=f"{request.reference}, approval {request.id}",
+        fix=f"platform-ctl approval request {request.reference}",
+    )
+
+
+def subject_changes(
+    registry: Registry, recipes: Mapping[str, Recipe], request: ApprovalRequest
+) -> list[str]:
+    """Sentences on what differs from what was asked about."""
+    recipe = recipes.get(request.recipe)
+    if recipe is None:
+        return [f"the recipe {request.recipe} is gone"]
+    try:
+        version = find_version(registry.models(), request.reference)
+        return request.subject.changes(current_subject(registry, recipe, version))
+    except PlatformError as exc:
+        return [exc.what]
+
+
+def start_promotion(orchestrator: Orchestrator, pipeline: Path, request: ApprovalRequest) -> Run:
+    """The ``promote`` run of an approved request; the same one however often it is asked for."""
+    return orchestrator.submit(
+        RunRequest(
+            pipeline=pipeline,
+            parameters={"approval_id": request.id},
+            name=f"promote {request.reference}",
+            idempotency_key=f"promote-{request.id}",
+        )
+    )

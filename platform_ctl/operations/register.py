@@ -1,0 +1,136 @@
+"""Register a model that passed the gate, with its provenance, and call it Staging."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from platform_ctl.domain.gate import GateDecision
+from platform_ctl.domain.models import (
+    EVALUATION_TAG,
+    INPUT_TYPE,
+    PRODUCTION,
+    RECIPE_TAG,
+    STAGING,
+    VERDICT_TAG,
+    Candidate,
+    ModelVersion,
+    content_digest,
+    model_digest,
+)
+from platform_ctl.domain.recipe import Recipe, resolve
+from platform_ctl.domain.verdict import Verdict
+from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed
+from platform_ctl.ports.registry import Registry
+
+PLATFORM = "platform-ctl"
+EVALUATION_FILE = "evaluation.json"
+
+
+def register_model(
+    registry: Registry,
+    *,
+    recipe: Recipe,
+    model_dir: Path,
+    evaluation_dir: Path,
+    decision: GateDecision,
+    provenance: Mapping[str, str],
+    parameters: Mapping[str, str] | None = None,
+    attachments: Mapping[str, Path] | None = None,
+    actor: str = PLATFORM,
+) -> ModelVersion:
+    """Register ``model_dir``; idempotent by digest, and ``staging`` points at it afterwards.
+
+    A version that is in production already keeps its alias and is not staged
+    again. ``provenance`` becomes tags (``run_id``, ``code_digest``,
+    ``data_snapshot``, ``feature_service``, ``environment``, …). Raises
+    GateNotPassed, EvidenceMismatch when the evaluation is of another model, and
+    ConfigError for a predictor that cannot travel with the model.
+    """
+    if decision.verdict is not Verdict.SUCCESSFUL:
+        raise GateNotPassed(
+            f"the gate's verdict is {decision.verdict}: {'; '.join(decision.reasons)}",
+            where=str(model_dir),
+            fix="platform-ctl run show latest",
+        )
+    candidate = _candidate(recipe, Path(model_dir), Path(evaluation_dir))
+    tags = {**candidate.tags, **provenance, VERDICT_TAG: str(decision.verdict)}
+    candidate = replace(
+        candidate, tags=tags, parameters=parameters or {}, attachments=attachments or {}
+    )
+    version = registry.register(candidate)
+    if registry.aliases(version.name).get(PRODUCTION) != version.version:
+        reason = f"passed the gate: {decision.reasons[0]}" if decision.reasons else "passed"
+        registry.move_aliases(version.name, {STAGING: version.version}, actor=actor, reason=reason)
+    return version
+
+
+def _candidate(recipe: Recipe, model_dir: Path, evaluation_dir: Path) -> Candidate:
+    predictor = resolve(recipe.predictor).load(model_dir)
+    evaluation = json.loads((evaluation_dir / EVALUATION_FILE).read_text(encoding="utf-8"))
+    if evaluation.get("model_digest") != predictor.digest:
+        raise EvidenceMismatch(
+            f"the evaluation is of {evaluation.get('model_digest')}, the model is "
+            f"{predictor.digest}",
+            where=str(evaluation_dir),
+            fix="platform-ctl pipeline run train-deploy --no-cache",
+        )
+    source = predictor_source(recipe)
+    inputs = tuple(predictor.features)
+    return Candidate(
+        name=recipe.model_name,
+        experiment=recipe.name,
+        model_dir=model_dir,
+        evaluation_dir=evaluation_dir,
+        predictor=source,
+        inputs=inputs,
+        digest=model_digest(model_dir, source, [(name, INPUT_TYPE) for name in inputs]),
+        tags={
+            RECIPE_TAG: recipe.name,
+            EVALUATION_TAG: evaluation_digest(evaluation_dir),
+            "weights_digest": predictor.digest,
+            "golden_digest": str(evaluation.get("golden_digest", "")),
+        },
+        metrics=_figures(evaluation),
+    )
+
+
+def predictor_source(recipe: Recipe) -> Path:
+    """The file of the recipe's predictor. Raises ConfigError."""
+    spec = importlib.util.find_spec(recipe.predictor)
+    if not spec or not spec.origin:
+        raise ConfigError(
+            f"recipe {recipe.name} names the predictor {recipe.predictor}, which is no module",
+            where=f"recipe {recipe.name}",
+            fix="platform-ctl pipeline compile --check",
+        )
+    return Path(spec.origin)
+
+
+def evaluation_digest(evaluation_dir: Path) -> str:
+    """``sha256:…`` over every file of an evaluation."""
+    files = {
+        p.relative_to(evaluation_dir).as_posix(): p
+        for p in evaluation_dir.rglob("*")
+        if p.is_file()
+    }
+    return content_digest(files)
+
+
+def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The evaluation's headline figures as MLflow metrics."""
+    groups = {
+        "golden": evaluation.get("metrics"),
+        **{f"golden_{name}": m for name, m in (evaluation.get("baselines") or {}).items()},
+        "golden_champion": evaluation.get("champion"),
+    }
+    return {
+        f"{group}_{name}": float(value)
+        for group, metrics in groups.items()
+        for name, value in (metrics or {}).items()
+        if isinstance(value, int | float)
+    }

@@ -1,0 +1,69 @@
+"""Ask a human whether a registered version may go to production."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from platform_ctl.domain.approvals import SELF, ApprovalRequest, ApprovalState, Subject
+from platform_ctl.domain.models import ModelVersion
+from platform_ctl.domain.recipe import Recipe
+from platform_ctl.operations.approval_subject import current_subject
+from platform_ctl.ports.approvals import Approvals
+from platform_ctl.ports.registry import Registry
+from platform_ctl.settings import ApprovalSettings
+
+
+def request(
+    registry: Registry,
+    approvals: Approvals,
+    *,
+    recipe: Recipe,
+    version: ModelVersion,
+    requested_by: str,
+    settings: ApprovalSettings,
+    again: bool = False,
+) -> ApprovalRequest:
+    """A request about this version as it is now.
+
+    The same subject gives the same request, whatever became of it; ``again``
+    opens a new one when the last was rejected or has expired. A pending request
+    about something that changed since is voided. Raises EvidenceMismatch when
+    the version's files are gone.
+    """
+    subject = current_subject(registry, recipe, version)
+    earlier = [
+        r for r in approvals.list() if (r.model, r.version) == (version.name, version.version)
+    ]
+    for stale in earlier:
+        changes = stale.subject.changes(subject)
+        if stale.state is ApprovalState.PENDING and changes:
+            approvals.void(stale.id, "; ".join(changes))
+    same = next((r for r in earlier if _answers(r, subject)), None)
+    reusable = (ApprovalState.PENDING, ApprovalState.APPROVED)
+    if same and (same.state in reusable or not again):
+        return same
+    now = datetime.now(UTC)
+    return approvals.open(
+        ApprovalRequest(
+            id=secrets.token_hex(4),
+            model=version.name,
+            version=version.version,
+            recipe=recipe.name,
+            subject=subject,
+            state=ApprovalState.PENDING,
+            requested_by=requested_by,
+            requested_at=now.isoformat(timespec="milliseconds"),
+            expires_at=(now + timedelta(hours=settings.expires_h)).isoformat(
+                timespec="milliseconds"
+            ),
+            approvals_needed=2 if settings.second_person else 1,
+        )
+    )
+
+
+def _answers(request: ApprovalRequest, subject: Subject) -> bool:
+    """Whether an earlier request was about this; in production, only its approval counts."""
+    if request.state is ApprovalState.VOID or request.subject.changes(subject):
+        return False
+    return subject.champion != SELF or request.state is ApprovalState.APPROVED

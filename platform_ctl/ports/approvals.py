@@ -1,0 +1,36 @@
+"""Approval requests and their answers; each request is decided once, whoever comes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from platform_ctl.domain.approvals import ApprovalRequest, Vote
+
+
+class Approvals(Protocol):
+    """Requests past their expiry are seen as ``expired`` from then on, by every method."""
+
+    def open(self, request: ApprovalRequest) -> ApprovalRequest:
+        """Store a pending request; a pending one about the same subject is returned instead."""
+        ...
+
+    def get(self, request_id: str) -> ApprovalRequest:
+        """By id or unique prefix, or ``latest``. Raises UnknownName."""
+        ...
+
+    def list(self) -> Sequence[ApprovalRequest]:
+        """Newest first."""
+        ...
+
+    def vote(self, request_id: str, vote: Vote) -> ApprovalRequest:
+        """Add one person's answer: a rejection decides, so does the last approval needed.
+
+        Raises AlreadyDecided unless the request is pending, or when this person
+        has answered already.
+        """
+        ...
+
+    def void(self, request_id: str, reason: str) -> ApprovalRequest:
+        """Withdraw a pending or approved request whose subject changed."""
+        ...
