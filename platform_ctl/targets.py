@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.domain.recipe import DataAccess, Recipe
-from platform_ctl.errors import Unsupported
+from platform_ctl.errors import ConfigError, Unsupported
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.common.pipelines import Pipelines
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
     from platform_ctl.domain.ir import Pipeline
+    from platform_ctl.domain.models import ModelVersion
     from platform_ctl.ports.approvals import Approvals
     from platform_ctl.ports.cache import Cache
     from platform_ctl.ports.registry import Registry
@@ -163,6 +164,19 @@ def registry(settings: Settings) -> Registry:
         AliasHistory(layout.database),
         layout.locks / "registry.lock",
     )
+
+
+def recipe_of(settings: Settings, version: ModelVersion) -> Recipe:
+    """The recipe that made a registered version. Raises ConfigError when it is gone."""
+    name = version.tags.get("recipe", "")
+    found = recipes(settings).get(name)
+    if found is None:
+        raise ConfigError(
+            f"{version} was made by recipe {name!r}, which this project does not have",
+            where=f"package {settings.recipes_package}",
+            fix=f"platform-ctl model show {version}",
+        )
+    return found
 
 
 def approvals(settings: Settings) -> Approvals:

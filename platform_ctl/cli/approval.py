@@ -1,0 +1,232 @@
+"""``platform-ctl approval``: a human's yes or no, bound to what was shown.
+
+Nothing here asks a question: an answer is a command with a reason, so that no
+default, no Enter key, no pipe and no timeout can ever mean yes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.approvals import ApprovalRequest
+    from platform_ctl.domain.runs import Run
+    from platform_ctl.settings import Settings
+
+PROMOTE = "promote"
+_POLL_S = 0.2
+
+
+@click.group(help="List, show and decide approval requests.")
+def command() -> None:
+    pass
+
+
+@command.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also what has been decided.")
+@render.output_option
+@click.pass_context
+def list_(ctx: click.Context, everything: bool, output: str) -> None:
+    """Requests that wait for an answer."""
+    from platform_ctl import targets
+    from platform_ctl.domain.approvals import ApprovalState
+
+    found = targets.approvals(load_settings(ctx)).list()
+    shown = [r for r in found if everything or r.state is ApprovalState.PENDING]
+    if output == "json":
+        render.print_json(shown)
+        return
+    rows = [
+        [r.id, r.reference, r.state, r.requested_by, r.requested_at[:19], r.expires_at[:19]]
+        for r in shown
+    ]
+    columns = ["request", "model", "state", "asked by", "asked (UTC)", "expires (UTC)"]
+    render.print_table(columns, rows, empty="nothing waits for an approval")
+
+
+@command.command()
+@click.argument("request", default="latest")
+@render.output_option
+@click.pass_context
+def show(ctx: click.Context, request: str, output: str) -> None:
+    """What REQUEST (an id, a unique prefix, or latest) is about, beside the champion."""
+    from platform_ctl import targets
+    from platform_ctl.domain.approvals import ApprovalState
+    from platform_ctl.operations.approve import subject_changes
+    from platform_ctl.operations.compare import compare
+
+    settings = load_settings(ctx)
+    registry = targets.registry(settings)
+    found = targets.approvals(settings).get(request)
+    changes = []
+    if found.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
+        changes = subject_changes(registry, targets.recipes(settings), found)
+    comparison = compare(registry, found)
+    if output == "json":
+        render.print_json({"request": found, "changes": changes, "comparison": comparison})
+        return
+    _print_request(found, changes)
+    rows = [[r.name, r.candidate, r.champion, r.baseline] for r in comparison]
+    columns = ["golden set", f"version {found.version} #", "champion #", "better naive #"]
+    render.print_table(columns, rows, empty="the evaluation is gone")
+    if found.state is ApprovalState.PENDING and not changes:
+        click.echo(f"\nyes:  platform-ctl approval approve {found.id} --reason 'why'")
+        click.echo(f"no:   platform-ctl approval reject {found.id} --reason 'why'")
+
+
+def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
+    click.echo(f"request    {request.id}  {request.state}")
+    click.echo(f"model      {request.reference}")
+    click.echo(f"asked      by {request.requested_by} at {request.requested_at}")
+    click.echo(f"expires    {request.expires_at} (no answer means no)")
+    if request.approvals_needed > 1:
+        click.echo(f"needs      {request.approvals_needed} different people")
+    for vote in request.votes:
+        click.echo(f"answer     {vote.answer} by {vote.approver} at {vote.at}: {vote.reason}")
+    if request.reason and not request.votes:
+        click.echo(f"reason     {request.reason}")
+    subject = request.subject
+    click.echo(f"binds      model {subject.model}")
+    click.echo(f"           evaluation {subject.evaluation}")
+    click.echo(f"           data snapshot {subject.data_snapshot or '-'}")
+    click.echo(f"           canary plan {subject.canary_plan}")
+    click.echo(f"           champion {subject.champion or 'none'}")
+    for change in changes:
+        click.echo(f"changed    {change}")
+
+
+@command.command()
+@click.argument("model")
+@render.output_option
+@click.pass_context
+def request(ctx: click.Context, model: str, output: str) -> None:
+    """Ask (again) for MODEL: NAME/version or NAME@alias."""
+    from platform_ctl import targets
+    from platform_ctl.domain.models import find_version
+    from platform_ctl.operations.request_approval import request as ask
+
+    settings = load_settings(ctx)
+    registry = targets.registry(settings)
+    version = find_version(registry.models(), model)
+    made = ask(
+        registry,
+        targets.approvals(settings),
+        recipe=targets.recipe_of(settings, version),
+        version=version,
+        requested_by=targets.local_user(),
+        settings=settings.approval,
+        again=True,
+    )
+    if output == "json":
+        render.print_json(made)
+        return
+    click.echo(f"request {made.id} for {made.reference} is {made.state}")
+    click.echo(f"next: platform-ctl approval show {made.id}", err=True)
+
+
+def _answer_options(function: Any) -> Any:
+    function = click.option(
+        "--reason", required=True, help="Why; kept with the decision, never empty."
+    )(function)
+    return click.argument("request")(function)
+
+
+@command.command()
+@_answer_options
+@click.option("--wait", is_flag=True, help="Follow the promotion to its end.")
+@render.output_option
+@click.pass_context
+def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: str) -> None:
+    """Say yes to REQUEST: it starts the canary, and Production if that goes well."""
+    from platform_ctl.domain.approvals import ApprovalState
+
+    settings = load_settings(ctx)
+    decided = _decide(settings, request, "approve", reason)
+    if decided.state is not ApprovalState.APPROVED:
+        click.echo(f"request {decided.id} needs another approver", err=True)
+        _print_decided(decided, None, output)
+        return
+    run = _start_promotion(settings, decided)
+    if not wait:
+        _print_decided(decided, run, output)
+        return
+    from platform_ctl.cli.pipeline import finish
+
+    click.echo(f"approved; promotion is run {run.id[:8]}", err=True)
+    finish(ctx, _follow(settings, run), output)
+
+
+@command.command()
+@_answer_options
+@render.output_option
+@click.pass_context
+def reject(ctx: click.Context, request: str, reason: str, output: str) -> None:
+    """Say no to REQUEST. It stays no; `approval request` asks again."""
+    _print_decided(_decide(load_settings(ctx), request, "reject", reason), None, output)
+
+
+def _decide(settings: Settings, request: str, answer: str, reason: str) -> ApprovalRequest:
+    from platform_ctl import targets
+    from platform_ctl.domain.approvals import Answer
+    from platform_ctl.operations.approve import decide
+
+    decision = decide(
+        targets.registry(settings),
+        targets.approvals(settings),
+        targets.recipes(settings),
+        request_id=request,
+        answer=Answer(answer),
+        approver=targets.local_user(),
+        reason=reason,
+        settings=settings.approval,
+    )
+    for note in decision.notes:
+        click.echo(f"note: {note}", err=True)
+    if not decision.new:
+        found = decision.request
+        click.echo(f"note: approved already by {found.decided_by()}", err=True)
+    return decision.request
+
+
+def _start_promotion(settings: Settings, request: ApprovalRequest) -> Run:
+    from platform_ctl import targets
+    from platform_ctl.operations.approve import start_promotion
+
+    pipeline = targets.pipelines(settings).find(PROMOTE)
+    return start_promotion(targets.orchestrator(settings), pipeline, request)
+
+
+def _follow(settings: Settings, run: Run) -> Run:
+    """Wait for a detached run, showing its tasks as they change."""
+    from platform_ctl import targets
+    from platform_ctl.cli.progress import Progress
+    from platform_ctl.domain.runs import EventKind, RunEvent
+
+    orchestrator = targets.orchestrator(settings)
+    seen: dict[str, str] = {}
+    with Progress() as progress:
+        while True:
+            found = orchestrator.get(run.id)
+            for task in found.tasks:
+                if seen.get(task.path) != task.state:
+                    seen[task.path] = task.state
+                    progress(RunEvent(EventKind.TASK, run.id, task.state, task))
+            if found.state.final:
+                return found
+            time.sleep(_POLL_S)
+
+
+def _print_decided(request: ApprovalRequest, run: Run | None, output: str) -> None:
+    if output == "json":
+        render.print_json({"request": request, "run": run.id if run else None})
+        return
+    click.echo(f"request {request.id} for {request.reference}: {request.state}")
+    if run:
+        click.echo(f"promotion is run {run.id[:8]} ({run.state})")
+        click.echo(f"next: platform-ctl run logs {run.id[:8]} -f", err=True)

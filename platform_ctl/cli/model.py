@@ -1,0 +1,161 @@
+"""``platform-ctl model``: registered models, their provenance, and what they forecast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.models import ModelVersion, RegisteredModel
+    from platform_ctl.ports.registry import Registry
+
+_NO_MODELS = "no models yet: platform-ctl pipeline run train-deploy"
+
+
+@click.group(help="List, show and use registered models.")
+def command() -> None:
+    pass
+
+
+@command.command("list")
+@render.output_option
+@click.pass_context
+def list_(ctx: click.Context, output: str) -> None:
+    """Every registered model and where its stages are."""
+    from platform_ctl import targets
+    from platform_ctl.domain.models import STAGES
+
+    registry = targets.registry(load_settings(ctx))
+    models = registry.models()
+    if output == "json":
+        render.print_json([_model_json(m) for m in models])
+        return
+    rows = [[m.name, len(m.versions), *(m.aliases.get(stage) for stage in STAGES)] for m in models]
+    columns = ["model", "versions #", *(s.capitalize() for s in STAGES)]
+    render.print_table(columns, rows, empty=_NO_MODELS)
+    for model in models:
+        _warn_of_drift(registry.history(), model)
+
+
+@command.command()
+@click.argument("model")
+@click.option("--history", is_flag=True, help="Every alias move: who, when, why, from, to.")
+@render.output_option
+@click.pass_context
+def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
+    """MODEL is NAME (all versions), NAME@alias or NAME/version (one, with its provenance)."""
+    from platform_ctl import targets
+    from platform_ctl.domain.models import find_model, find_version, parse_reference
+
+    registry = targets.registry(load_settings(ctx))
+    models = registry.models()
+    name, alias, version = parse_reference(model)
+    found = find_model(models, name)
+    if history:
+        _history(registry, found, output)
+    elif alias or version:
+        _show_version(find_version(models, model), output)
+    else:
+        _show_model(found, output)
+    _warn_of_drift(registry.history(), found)
+
+
+def _show_model(model: RegisteredModel, output: str) -> None:
+    if output == "json":
+        render.print_json(_model_json(model))
+        return
+    from platform_ctl.domain.models import SNAPSHOT_TAG
+
+    rows = [
+        [
+            v.version,
+            v.stage,
+            v.created_at[:19],
+            v.digest.removeprefix("sha256:")[:12],
+            v.tags.get(SNAPSHOT_TAG),
+            v.tags.get("run_id", "")[:8],
+        ]
+        for v in model.versions
+    ]
+    columns = ["version", "stage", "registered (UTC)", "digest", "data snapshot", "run"]
+    click.echo(model.name)
+    render.print_table(columns, rows, empty="no versions left")
+
+
+def _show_version(version: ModelVersion, output: str) -> None:
+    if output == "json":
+        render.print_json(_version_json(version))
+        return
+    click.echo(f"{version}  ({version.stage})")
+    facts = {
+        "registered": version.created_at,
+        "aliases": ", ".join(version.aliases) or "-",
+        "mlflow run": version.mlflow_run_id,
+        "source": version.source,
+        **version.tags,
+    }
+    render.print_table(["what", "value"], sorted(facts.items()))
+
+
+def _history(registry: Registry, model: RegisteredModel, output: str) -> None:
+    """The recorded moves; leaves with EvidenceMismatch when the chain is broken."""
+    from platform_ctl.domain.models import broken_link
+    from platform_ctl.errors import EvidenceMismatch
+
+    moves = registry.history()
+    mine = [m for m in moves if m.model == model.name]
+    if output == "json":
+        render.print_json(mine)
+    else:
+        rows = [
+            [m.at[:19], m.alias, m.from_version or "-", m.to_version or "-", m.actor, m.reason]
+            for m in mine
+        ]
+        columns = ["when (UTC)", "alias", "from", "to", "who", "why"]
+        render.print_table(columns, rows, empty="no alias of this model has been moved")
+    broken = broken_link(moves)
+    if broken:
+        raise EvidenceMismatch(
+            f"the history was altered: line {broken.seq} ({broken.alias} -> {broken.to_version}) "
+            "does not follow from the line before",
+            where="table alias_history of the home's platform.db",
+            fix=f"platform-ctl model show {model.name}",
+        )
+
+
+def _warn_of_drift(history: Any, model: RegisteredModel) -> None:
+    """Say so on stderr when an alias is not where the platform put it."""
+    from platform_ctl.domain.models import unrecorded_moves
+
+    for alias, recorded, found in unrecorded_moves(history, model.name, model.aliases):
+        click.echo(
+            f"warning: {model.name}@{alias} is at {found or 'nothing'}, but the platform put it at "
+            f"{recorded or 'nothing'}: it was moved outside the platform, or a move was cut short",
+            err=True,
+        )
+
+
+def _model_json(model: RegisteredModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "aliases": model.aliases,
+        "versions": [_version_json(v) for v in model.versions],
+    }
+
+
+def _version_json(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "version": version.version,
+        "stage": version.stage,
+        "aliases": version.aliases,
+        "digest": version.digest,
+        "created_at": version.created_at,
+        "mlflow_run_id": version.mlflow_run_id,
+        "source": version.source,
+        "tags": dict(version.tags),
+    }

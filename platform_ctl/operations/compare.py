@@ -1,0 +1,44 @@
+"""What an approver needs to see: the candidate beside the champion and the naive forecasts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.domain.models import find_version
+from platform_ctl.errors import EvidenceMismatch, NoSuchModel
+from platform_ctl.operations.register import EVALUATION_FILE
+from platform_ctl.ports.registry import Registry
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One figure on the golden set; None where there is none."""
+
+    name: str
+    candidate: float | None
+    champion: float | None
+    baseline: float | None
+
+
+def compare(registry: Registry, request: ApprovalRequest) -> list[ComparisonRow]:
+    """Headline figures, then the MASE of each slice; empty when the evaluation is gone."""
+    try:
+        version = find_version(registry.models(), request.reference)
+        folder = registry.local_dir(version, "evaluation")
+    except (NoSuchModel, EvidenceMismatch):
+        return []
+    return list(_rows(json.loads((folder / EVALUATION_FILE).read_text(encoding="utf-8"))))
+
+
+def _rows(evaluation: Mapping[str, Any]) -> Iterator[ComparisonRow]:
+    mine, champion = evaluation["metrics"], evaluation.get("champion") or {}
+    better = min(evaluation["baselines"].values(), key=lambda metrics: metrics["mase"])
+    for name in ("mase", "mae", "rmse"):
+        yield ComparisonRow(name, mine.get(name), champion.get(name), better.get(name))
+    for name, figures in evaluation.get("slices", {}).items():
+        label = f"mase, {name} ({figures['rows']} rows)"
+        yield ComparisonRow(label, figures.get("mase"), None, figures.get("baseline_mase"))
