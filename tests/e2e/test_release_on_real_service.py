@@ -1,0 +1,183 @@
+"""Releases on real processes: a good canary is promoted, every kind of bad one is rolled back."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from platform_ctl.adapters.common.releases import SqliteReleases
+from platform_ctl.adapters.common.state import connect
+from platform_ctl.domain.recipe import CanaryPlan
+from platform_ctl.domain.release import Evidence, ReleaseState, Target
+from platform_ctl.domain.verdict import Verdict
+from platform_ctl.operations.analyse_release import run_analysis
+from platform_ctl.operations.release import (
+    Releasing,
+    promote_release,
+    revision_of,
+    rollback_release,
+    start_release,
+    undo_release,
+)
+from tests.support import serving
+from tests.support.releases import FakeRegistry, Fuse
+
+pytestmark = pytest.mark.e2e
+
+PLAN = CanaryPlan(weights_percent=(20, 100), min_requests=100)
+MODELS = {
+    "1": {},
+    "2": {"factor": 1.02},
+    "3": {"factor": 3.0},  # answers 200, and wrong
+    "4": {"sleep_s": 0.03},
+    "5": {"crash": True},
+    "6": {"sleep_s": 30.0},
+    "7": {},  # the same model again
+}
+
+
+def write_rows(path, rng):
+    """Rows as ``extract`` writes them: features a and b, of which the label is a noisy sum."""
+    splits = ["golden"] * 120 + ["recent"] * 150
+    n = len(splits)
+    a, b = rng.lognormal(1, 1, n), rng.lognormal(1, 1, n)
+    monday = datetime(2024, 1, 1, tzinfo=UTC)
+    columns = {
+        "repo": [f"repo-{i % 30}" for i in range(n)],
+        "event_timestamp": [monday + timedelta(weeks=i // 30) for i in range(n)],
+        "split": splits,
+        "label": (a + 2 * b) * np.exp(rng.normal(0, 0.3, n)),
+        "scale": np.ones(n),
+        "a": a.astype(np.float32),
+        "b": b.astype(np.float32),
+    }
+    pq.write_table(pa.table(columns), path)
+    return columns
+
+
+def write_evaluation(folder, columns, factor):
+    folder.mkdir(parents=True)
+    golden = [i for i, s in enumerate(columns["split"]) if s == "golden"]
+    total = (columns["a"] + 2 * columns["b"])[golden].astype(float)
+    errors = {
+        "repo": [columns["repo"][i] for i in golden],
+        "event_timestamp": [columns["event_timestamp"][i] for i in golden],
+        "prediction": total * factor,
+        "champion_prediction": total,
+    }
+    pq.write_table(pa.table(errors), folder / "errors.parquet")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("release")
+
+
+@pytest.fixture(scope="module")
+def columns(home):
+    return write_rows(home / "rows.parquet", np.random.default_rng(7))
+
+
+@pytest.fixture(scope="module")
+def models(home):
+    return {v: serving.save_model(home / "models" / v, **c) for v, c in MODELS.items()}
+
+
+@pytest.fixture(scope="module")
+def ports(home, models):
+    local = serving.local_serving(home)
+    registry = FakeRegistry("stub", models, {}, Fuse())
+    yield Releasing(SqliteReleases(connect(home / "platform.db")), local, registry)
+    for service in local.list():
+        local.stop(service.name)
+
+
+def begin(ports, home, columns, version):
+    evaluation = home / "evaluations" / version
+    if not evaluation.exists():
+        write_evaluation(evaluation, columns, MODELS[version].get("factor", 1.0))
+    found = ports.registry.models()[0].version(version)
+    target = Target(
+        "stub",
+        "stub",
+        revision_of(ports.registry, found),
+        ("a", "b"),
+        evidence=Evidence(str(home / "rows.parquet"), str(evaluation)),
+    )
+    return start_release(ports, target, PLAN, approval_id="approval", actor="test")
+
+
+@pytest.fixture
+def production(ports, home, columns):
+    """Version 1 in production, promoted as a first release."""
+    release = ports.releases.latest("stub")
+    if release is None:
+        release = begin(ports, home, columns, "1")
+        assert run_analysis(ports, release.id).verdict is Verdict.SUCCESSFUL
+        promote_release(ports, release.id, actor="test")
+    elif ports.registry.alias["production"] != "1":
+        undo_release(ports, "stub", actor="test", reason="next test")
+    assert ports.serving.get("stub").spec.production.model_version == "1"
+
+
+def test_a_first_release_that_answers_differently_than_approved_fails(ports, home, columns):
+    release = begin(ports, home, columns, "1")
+    write_evaluation(home / "evaluations" / "wrong", columns, 1.5)
+    evidence = Evidence(str(home / "rows.parquet"), str(home / "evaluations" / "wrong"))
+    target = dataclasses.replace(release.target, evidence=evidence)
+    release = ports.releases.update(dataclasses.replace(release, target=target), "weight")
+    analysed = run_analysis(ports, release.id)
+    assert analysed.verdict is Verdict.FAILED
+    assert "120 of 120 golden rows" in analysed.reasons[0]
+    rollback_release(ports, release.id, actor="test", reason=analysed.reasons[0])
+    assert ports.registry.alias == {}
+    # The next tests start from nothing.
+    release = begin(ports, home, columns, "1")
+    assert run_analysis(ports, release.id).verdict is Verdict.SUCCESSFUL
+    promote_release(ports, release.id, actor="test")
+
+
+@pytest.mark.parametrize("version", ["2", "7"])
+def test_a_good_model_is_promoted_under_load(ports, home, columns, production, version):
+    with serving.steady_load(ports.serving.get("stub").url, seconds=60, rate=80) as report:
+        release = begin(ports, home, columns, version)
+        lines = []
+        analysed = run_analysis(ports, release.id, on_progress=lines.append)
+        assert analysed.verdict is Verdict.SUCCESSFUL, analysed.reasons
+        promoted = promote_release(ports, release.id, actor="test")
+    assert report["failures"] == []
+    assert promoted.state is ReleaseState.PROMOTED and len(lines) == 2
+    assert ports.registry.alias == {"production": version, "previous": "1"}
+    looks = [e for e in analysed.log if e["kind"] == "analysed"]
+    assert looks[-1]["figures"]["labelled_rows"] >= 100
+    assert looks[-1]["requests"]["replay"] > 0 and looks[-1]["requests"]["traffic"] > 0
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("3", "true error"),
+        ("4", "latency"),
+        ("5", "golden rows"),
+        ("6", "golden rows"),
+    ],
+    ids=["wrong", "slow", "crashing", "hanging"],
+)
+def test_a_bad_model_is_rolled_back_and_no_caller_notices(
+    ports, home, columns, production, version, reason
+):
+    with serving.steady_load(ports.serving.get("stub").url, seconds=60, rate=40) as report:
+        release = begin(ports, home, columns, version)
+        analysed = run_analysis(ports, release.id)
+        assert analysed.verdict is Verdict.FAILED
+        assert reason in analysed.reasons[0]
+        rollback_release(ports, release.id, actor="test", reason=analysed.reasons[0])
+    assert report["failures"] == []
+    assert ports.registry.alias["production"] == "1"
+    spec = ports.serving.get("stub").spec
+    assert (spec.production.model_version, spec.canary) == ("1", None)
