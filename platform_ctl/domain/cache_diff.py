@@ -36,6 +36,8 @@ def diff(old: CacheKeyInputs, new: CacheKeyInputs) -> tuple[FieldChange, ...]:
     changes: list[FieldChange] = []
     if old.cache_key or new.cache_key:
         _add(changes, "cache_key", old.cache_key, new.cache_key)
+        _add_mapping(changes, "outputs", _outputs(old), _outputs(new))
+        return tuple(changes)
     _add_mapping(changes, "external", old.external, new.external)
     _add_mapping(changes, "parameters", old.parameters, new.parameters)
     _add_artifacts(changes, old, new)
@@ -115,6 +117,8 @@ def _source_change(old: str, new: str) -> FieldChange:
 def _shortened(old: Any, new: Any) -> tuple[str, str]:
     """Both values, cut around the place where they first differ when they are long."""
     a, b = _plain(old), _plain(new)
+    if a == b:  # 1 and "1"
+        a, b = exact_json(old), exact_json(new)
     if len(a) <= SHORT and len(b) <= SHORT:
         return a, b
     start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), 0)

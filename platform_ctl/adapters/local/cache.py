@@ -47,8 +47,6 @@ from platform_ctl.errors import DiskFull
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 NEAREST_OF = 20
 """Earlier entries of the component that a miss is compared with, newest first."""
-ABANDONED_S = 24 * 3600.0
-"""Age of a staging folder that no living process still fills."""
 
 
 class StepCache:
@@ -180,15 +178,20 @@ class StepCache:
         now = datetime.now(UTC)
         with transaction(self._db):
             before = rows.stored_bytes(self._db)
-            dropped = rows.drop_unused_since(self._db, now - older_than) if older_than else 0
-            rows.drop_unreferenced(self._db, self._objects.remove)
+            dropped = (
+                rows.drop_unused_since(self._db, now - older_than) if older_than is not None else 0
+            )
+            rows.drop_unreferenced(self._db, self._objects.retire)
             if max_size_bytes is not None:
                 while rows.stored_bytes(self._db) > max_size_bytes and rows.drop_oldest(self._db):
                     dropped += 1
-                    rows.drop_unreferenced(self._db, self._objects.remove)
+                    rows.drop_unreferenced(self._db, self._objects.retire)
             after = rows.stored_bytes(self._db)
             kept = len(rows.live_entries(self._db))
-        self._objects.sweep(older_than_s=ABANDONED_S, now=time.time())
+            if older_than is not None:
+                rows.drop_memos_before(self._db, now - older_than)
+        kept_s = None if older_than is None else older_than.total_seconds()
+        self._objects.sweep(now=time.time(), quarantine_s=kept_s)
         return PruneReport(dropped, before - after, kept, after)
 
     # ---- inside -----------------------------------------------------------

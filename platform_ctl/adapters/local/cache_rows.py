@@ -154,8 +154,8 @@ def drop_oldest(db: sqlite3.Connection) -> bool:
     )
 
 
-def drop_unreferenced(db: sqlite3.Connection, remove: Callable[[str], None]) -> None:
-    """Objects no entry holds and keys that nothing explains; ``remove(digest)`` deletes bytes."""
+def drop_unreferenced(db: sqlite3.Connection, retire: Callable[[str], None]) -> None:
+    """Objects no entry holds and keys that nothing explains; ``retire(digest)`` takes the bytes."""
     lost = [
         row[0]
         for row in db.execute(
@@ -164,12 +164,17 @@ def drop_unreferenced(db: sqlite3.Connection, remove: Callable[[str], None]) -> 
         )
     ]
     for digest in lost:
-        remove(digest)
+        retire(digest)
     db.executemany("DELETE FROM cache_objects WHERE digest = ?", [(d,) for d in lost])
     db.execute(
         "DELETE FROM cache_keys WHERE digest NOT IN (SELECT key FROM cache_entries)"
         " AND digest NOT IN (SELECT key FROM cache_decisions WHERE key IS NOT NULL)"
     )
+
+
+def drop_memos_before(db: sqlite3.Connection, instant: datetime) -> None:
+    """Remembered code facts from before ``instant``: they are worked out again when needed."""
+    db.execute("DELETE FROM code_memo WHERE remembered_at < ?", (int(instant.timestamp()),))
 
 
 def put_decision(db: sqlite3.Connection, decision: Decision) -> None:

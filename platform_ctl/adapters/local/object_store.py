@@ -2,11 +2,12 @@
 
 ``objects/ab/<digest>/data`` is a file or a directory. An object appears by one
 rename, so there are no half objects; what is taken out goes to ``quarantine/``
-or is renamed to ``staging/`` and deleted there.
+or is renamed to ``retired/`` and deleted there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -15,6 +16,8 @@ from pathlib import Path
 
 _CANNOT_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EACCES}
 """Other file system, too many links (65,000 on ext4), or a file system without links."""
+_ABANDONED_S = 24 * 3600.0
+"""Age of a staging folder that no living process still fills."""
 
 
 class ObjectStore:
@@ -61,26 +64,29 @@ class ObjectStore:
             self._home(digest).rename(kept)
         except FileNotFoundError:
             return ""
+        os.utime(kept)  # its age is that of the finding
         return str(kept)
 
-    def remove(self, digest: str) -> None:
-        """Delete an object: out of sight by one rename first."""
-        grave = self._staging()
+    def retire(self, digest: str) -> None:
+        """Take an object out of sight; ``sweep`` deletes it."""
+        grave = self.root / "retired" / uuid.uuid4().hex
         grave.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self._home(digest).rename(grave)
-        except FileNotFoundError:
-            return
-        self.discard(grave)
 
-    def sweep(self, *, older_than_s: float, now: float) -> None:
-        """Delete what killed processes left in the staging area."""
-        staging = self.root / "staging"
-        if not staging.is_dir():
-            return
-        for folder in staging.iterdir():
-            if now - folder.stat().st_mtime > older_than_s:
-                self.discard(folder)
+    def sweep(self, *, now: float, quarantine_s: float | None) -> None:
+        """Delete what was retired, what killed processes left half staged, and what was
+        quarantined longer ago than ``quarantine_s``."""
+        self._sweep("retired", now, 0.0)
+        self._sweep("staging", now, _ABANDONED_S)
+        if quarantine_s is not None:
+            self._sweep("quarantine", now, quarantine_s)
+
+    def _sweep(self, folder: str, now: float, older_than_s: float) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for found in (self.root / folder).iterdir():
+                if now - found.stat().st_mtime >= older_than_s:
+                    self.discard(found)
 
     def _home(self, digest: str) -> Path:
         return self.root / "objects" / digest[:2] / digest
