@@ -21,7 +21,7 @@ for database in .platform/platform.db .platform/*/platform.db; do
   [ -f "$database" ] || continue
   PLATFORM_HOME=$(cd "$(dirname "$database")" && pwd)
   export PLATFORM_HOME
-  "$bin/platform-ctl" run list -o json | select_from id PENDING,RUNNING |
+  "$bin/platform-ctl" run list --limit 1000 -o json | select_from id PENDING,RUNNING |
     while read -r run; do "$bin/platform-ctl" run cancel "$run"; done
   "$bin/platform-ctl" service list -o json | select_from name running,degraded |
     while read -r service; do "$bin/platform-ctl" service stop "$service"; done

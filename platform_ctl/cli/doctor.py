@@ -7,8 +7,6 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
-RECENT_RUNS = 1000
-
 
 @click.command(help="Check what is installed, the home, ports, disk and leftovers.")
 @render.output_option
@@ -19,15 +17,14 @@ def command(ctx: click.Context, output: str) -> None:
     from platform_ctl.operations import doctor
 
     settings = load_settings(ctx)
-    have, newest = targets.schema_versions(settings)
-    readable = settings.target == "local" and have is not None and have <= newest
-    records = doctor.Records(
-        schema=have,
-        newest_schema=newest,
-        runs=targets.orchestrator(settings).list(RECENT_RUNS) if readable else (),
-        services=targets.serving(settings).list() if readable else (),
+    schema = doctor.Schema(*targets.schema_versions(settings))
+    local = settings.target == "local" and schema.readable
+    checks = doctor.diagnose(
+        settings,
+        schema,
+        targets.orchestrator(settings) if local else None,
+        targets.serving(settings) if local else None,
     )
-    checks = doctor.diagnose(settings, records)
     if output == "json":
         render.print_json(checks)
     else:

@@ -11,6 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+ORPHANED = "orphaned: the process of the run died"
+"""Error of a run that did not end by itself: killed, or the machine went down."""
+
 
 class RunState(StrEnum):
     """KFP's run states."""

@@ -1,6 +1,6 @@
 """What stands in the way of a run on this machine, each with the command that removes it.
 
-Reads only: nothing is created, imported or contacted, so that it answers in
+Looks only: nothing heavy is imported and nothing is made, so that it answers in
 well under a second and is safe while runs are going on.
 """
 
@@ -20,12 +20,16 @@ from pathlib import Path
 
 import psutil
 
-from platform_ctl.domain.runs import Run, RunState
+from platform_ctl.domain.runs import ORPHANED, Run
 from platform_ctl.domain.serving import InferenceService, ServiceState
+from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.ports.orchestrator import Orchestrator
+from platform_ctl.ports.serving import Serving
 from platform_ctl.settings import HomeLayout, Settings
 
 OLDEST_PYTHON = (3, 11)
 DISTRIBUTION = "platform-ctl"
+RECENT_RUNS = 100
 DISK_LOW_BYTES = 5 * 10**9
 """A cold run with its models, logs and Ray's spill needs about this much."""
 DISK_FULL_BYTES = 10**9
@@ -49,31 +53,51 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Records:
-    """What the home says about itself. ``schema`` is None when there is no home yet."""
+class Schema:
+    """Of the home's database (None: there is no home yet), and the newest this version knows."""
 
-    schema: int | None
-    newest_schema: int
-    runs: Sequence[Run] = ()
-    services: Sequence[InferenceService] = ()
+    have: int | None
+    newest: int
+
+    @property
+    def readable(self) -> bool:
+        return self.have is not None and self.have <= self.newest
 
 
-def diagnose(settings: Settings, records: Records) -> list[Check]:
-    """Every check, in the order a person would fix them."""
+def diagnose(
+    settings: Settings, schema: Schema, orchestrator: Orchestrator | None, serving: Serving | None
+) -> list[Check]:
+    """Every check, in the order a person would fix them.
+
+    Without ports (no home yet, or one that cannot be read) runs and services
+    are not asked for.
+    """
     layout = settings.layout
+    runs = orchestrator.list(RECENT_RUNS) if orchestrator else ()
+    services, unreachable = _services(serving)
     return [
         check_python(sys.version_info[:3]),
         *check_packages(Path(settings.project_root) / "constraints.txt"),
         check_program("git"),
         check_disk(shutil.disk_usage(_nearest_existing(layout.root)).free),
         check_home(layout.root),
-        check_schema(layout, records),
-        *check_secrets(layout.secrets),
-        check_port(settings, records.services),
-        *check_runs(records.runs),
-        *check_services(records.services),
-        *check_processes(layout.root, records),
+        check_schema(layout, schema),
+        *check_secrets([*layout.secrets.rglob("*"), *layout.runs.glob("*/ray/token")]),
+        check_port(settings, services),
+        check_runs(runs),
+        *check_services(services),
+        *unreachable,
+        *check_processes(layout.root, runs, services),
     ]
+
+
+def _services(serving: Serving | None) -> tuple[Sequence[InferenceService], list[Check]]:
+    if serving is None:
+        return (), []
+    try:
+        return serving.list(), []
+    except ServiceUnavailable as exc:
+        return (), [Check("services", Health.FAIL, exc.what, exc.fix)]
 
 
 def check_python(version: tuple[int, int, int]) -> Check:
@@ -174,8 +198,8 @@ def check_home(root: Path) -> Check:
     return Check("home", Health.OK, str(root))
 
 
-def check_schema(layout: HomeLayout, records: Records) -> Check:
-    have, newest = records.schema, records.newest_schema
+def check_schema(layout: HomeLayout, schema: Schema) -> Check:
+    have, newest = schema.have, schema.newest
     if have is None:
         return Check("schema", Health.OK, "no home yet; the first command that writes makes it")
     if have > newest:
@@ -186,15 +210,14 @@ def check_schema(layout: HomeLayout, records: Records) -> Check:
     return Check("schema", Health.OK, str(have))
 
 
-def check_secrets(folder: Path) -> Iterator[Check]:
-    """Files that others can read. A folder closed to others protects what is in it too."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []
-    open_files = [p for p in files if stat.S_IMODE(p.stat().st_mode) & 0o077]
-    for path in open_files:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        yield Check("secrets", Health.FAIL, f"{path} has mode {mode:04o}", f"chmod 600 {path}")
-    if not open_files:
-        yield Check("secrets", Health.OK, f"{len(files)} files, readable by their owner only")
+def check_secrets(paths: Iterable[Path]) -> Iterator[Check]:
+    """Files that others can read."""
+    modes = {p: stat.S_IMODE(p.stat().st_mode) for p in sorted(paths) if p.is_file()}
+    for path, mode in modes.items():
+        if mode & 0o077:
+            yield Check("secrets", Health.FAIL, f"{path} has mode {mode:04o}", f"chmod 600 {path}")
+    if not any(mode & 0o077 for mode in modes.values()):
+        yield Check("secrets", Health.OK, f"{len(modes)} files, readable by their owner only")
 
 
 def check_port(settings: Settings, services: Sequence[InferenceService]) -> Check:
@@ -221,65 +244,58 @@ def _nearest_existing(path: Path) -> Path:
 # ---- leftovers --------------------------------------------------------------
 
 
-def check_runs(runs: Sequence[Run]) -> Iterator[Check]:
-    """Records that say RUNNING while nobody runs them: killed, or the machine went down."""
-    dead = [r for r in runs if r.state == RunState.RUNNING and not _alive(r.pid)]
-    for run in dead:
-        detail = f"{run.id} ({run.pipeline}) says RUNNING, its process is gone"
-        yield Check("runs", Health.WARN, detail, f"platform-ctl run resume {run.id}")
-    if not dead:
-        yield Check("runs", Health.OK, f"{len(runs)} records, none without its process")
+def check_runs(runs: Sequence[Run]) -> Check:
+    """The newest run: one that was killed waits to be resumed. Older ones are history."""
+    going = sum(not r.state.final for r in runs)
+    if runs and runs[0].error == ORPHANED:
+        detail = f"{runs[0].name} was killed before its end"
+        return Check("runs", Health.WARN, detail, f"platform-ctl run resume {runs[0].id}")
+    return Check("runs", Health.OK, f"{len(runs)} on record, {going} going on")
 
 
 def check_services(services: Sequence[InferenceService]) -> Iterator[Check]:
-    """Supervisors that are gone, and services that answer with a revision down."""
-    bad = 0
+    """Services that answer with a revision down."""
     for service in services:
         if service.state == ServiceState.DEGRADED:
-            detail, fix = "a revision is down", f"platform-ctl service logs {service.name}"
-        elif service.state == ServiceState.RUNNING and not _alive(service.pid):
-            detail, fix = "its supervisor is gone", f"platform-ctl service start {service.name}"
-        else:
-            continue
-        bad += 1
-        yield Check("services", Health.WARN, f"{service.name}: {detail}", fix)
-    if not bad:
-        yield Check("services", Health.OK, f"{len(services)} InferenceServices, none degraded")
+            fix = f"platform-ctl service logs {service.name}"
+            yield Check("services", Health.WARN, f"{service.name}: a revision is down", fix)
+    running = sum(s.state == ServiceState.RUNNING for s in services)
+    if all(s.state != ServiceState.DEGRADED for s in services):
+        yield Check("services", Health.OK, f"{len(services)} on record, {running} running")
 
 
-def check_processes(home: Path, records: Records) -> Iterator[Check]:
-    """Processes of this home that nothing on record accounts for."""
-    wanted = {r.pid for r in records.runs if r.state == RunState.RUNNING}
-    wanted |= {s.pid for s in records.services}
-    strays = 0
-    for process in _processes_of(home):
-        if _accounted_for(process, wanted):
-            continue
-        strays += 1
-        detail = f"{process.name()} (pid {process.pid}) belongs to no live run or service"
+def check_processes(
+    home: Path, runs: Sequence[Run], services: Sequence[InferenceService]
+) -> Iterator[Check]:
+    """Processes of this home that no live run and no service accounts for."""
+    wanted = {r.pid for r in runs if not r.state.final} | {s.pid for s in services}
+    strays = [p for p in _processes_of(home) if not _accounted_for(p, wanted - {None})]
+    for process in strays:
+        detail = f"pid {process.pid} belongs to no live run or service"
         yield Check("processes", Health.WARN, detail, f"kill {process.pid}")
     if not strays:
         yield Check("processes", Health.OK, "no leftovers of this home")
 
 
 def _processes_of(home: Path) -> Iterator[psutil.Process]:
-    """Steps, Ray daemons and supervisors that were started for ``home``.
+    """Steps, Ray's daemons and supervisors that were started for ``home``.
 
-    They carry the home and either the run or this package in what they were
-    started with; a shell that merely exports PLATFORM_HOME does not.
+    Steps and Ray carry the run in their environment, the long-lived processes
+    of our adapters the home in their command line. A shell that merely exports
+    PLATFORM_HOME is none of them.
     """
     for process in psutil.process_iter():
         try:
-            env = process.environ()
-            if env.get("PLATFORM_HOME") != str(home):
-                continue
-            if "PLATFORM_RUN_ID" in env or "platform_ctl.adapters" in " ".join(process.cmdline()):
-                yield process
+            env, words = process.environ(), process.cmdline()
         except psutil.Error:
             continue
+        of_run = "PLATFORM_RUN_ID" in env and env.get("PLATFORM_HOME") == str(home)
+        of_adapter = any(w.startswith("platform_ctl.adapters") for w in words)
+        if of_run or (of_adapter and any(w.startswith(f"{home}/") for w in words)):
+            yield process
 
 
-def _accounted_for(process: psutil.Process, wanted: set[int | None]) -> bool:
+def _accounted_for(process: psutil.Process, wanted: set[int]) -> bool:
     """A live run or service owns it: by its own pid, an ancestor's, or the run it names."""
     try:
         owner = process.environ().get("PLATFORM_RUN_PID", "")

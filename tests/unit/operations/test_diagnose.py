@@ -12,18 +12,28 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.domain.runs import Run, RunState
+from platform_ctl.domain.runs import ORPHANED, Run, RunState
 from platform_ctl.domain.serving import InferenceService, ServiceSpec, ServiceState
+from platform_ctl.errors import ServiceUnavailable
 from platform_ctl.operations import doctor
-from platform_ctl.operations.doctor import Health, Records
+from platform_ctl.operations.doctor import Health, Schema
 from platform_ctl.settings import HomeLayout, ServingSettings, Settings
 
 NO_PID = 2**22 + 1
 """Above the largest pid a Linux kernel gives out."""
 
 
-def run(pid: int | None, state: RunState = RunState.RUNNING) -> Run:
-    return Run(id="5e0c", name="n", pipeline="p", state=state, created_at="", directory="", pid=pid)
+def run(pid: int | None, state: RunState = RunState.RUNNING, error: str = "") -> Run:
+    return Run(
+        id="5e0c",
+        name="weekly",
+        pipeline="train-deploy",
+        state=state,
+        created_at="",
+        directory="",
+        pid=pid,
+        error=error,
+    )
 
 
 def service(state: ServiceState, pid: int | None, url: str = "") -> InferenceService:
@@ -93,18 +103,17 @@ def test_a_home_that_cannot_be_written_fails(tmp_path: Path) -> None:
     ("have", "health"), [(None, Health.OK), (3, Health.OK), (9, Health.OK), (10, Health.FAIL)]
 )
 def test_schema(tmp_path: Path, have: int | None, health: Health) -> None:
-    records = Records(schema=have, newest_schema=9)
-    assert doctor.check_schema(HomeLayout(tmp_path), records).health == health
+    assert doctor.check_schema(HomeLayout(tmp_path), Schema(have, 9)).health == health
 
 
 def test_a_secret_that_others_can_read_fails_until_its_fix_is_typed(tmp_path: Path) -> None:
     secret = tmp_path / "author-key"
     secret.write_text("k")
     secret.chmod(0o644)
-    (found,) = doctor.check_secrets(tmp_path)
+    (found,) = doctor.check_secrets(tmp_path.iterdir())
     assert found.health == Health.FAIL
     subprocess.run(found.fix.split(), check=True)
-    (repaired,) = doctor.check_secrets(tmp_path)
+    (repaired,) = doctor.check_secrets(tmp_path.iterdir())
     assert repaired.health == Health.OK
 
 
@@ -121,20 +130,33 @@ def test_the_configured_port() -> None:
     assert doctor.check_port(Settings(), ()).health == Health.OK
 
 
-def test_a_record_without_its_process_is_a_leftover() -> None:
-    (dead,) = doctor.check_runs([run(NO_PID), run(os.getpid())])
-    assert dead.fix == "platform-ctl run resume 5e0c"
-    (fine,) = doctor.check_runs([run(os.getpid()), run(None, RunState.SUCCEEDED)])
-    assert fine.health == Health.OK
+def test_a_run_that_was_killed_waits_to_be_resumed() -> None:
+    killed, going = run(None, RunState.FAILED, ORPHANED), run(os.getpid())
+    assert doctor.check_runs([killed, going]).fix == "platform-ctl run resume 5e0c"
+    assert doctor.check_runs([going, killed]).health == Health.OK
+    assert doctor.check_runs([]).health == Health.OK
 
 
-def test_a_service_without_its_supervisor_is_a_leftover() -> None:
-    (gone,) = doctor.check_services([service(ServiceState.RUNNING, NO_PID)])
-    assert gone.fix == "platform-ctl service start commits"
-    (degraded,) = doctor.check_services([service(ServiceState.DEGRADED, os.getpid())])
+def test_a_degraded_service_is_named() -> None:
+    stopped = service(ServiceState.STOPPED, None)
+    (degraded,) = doctor.check_services([service(ServiceState.DEGRADED, os.getpid()), stopped])
     assert degraded.fix == "platform-ctl service logs commits"
-    (fine,) = doctor.check_services([service(ServiceState.STOPPED, None)])
+    (fine,) = doctor.check_services([stopped])
     assert fine.health == Health.OK
+
+
+class SilentServing:
+    """Serving whose supervisor does not answer."""
+
+    def list(self) -> list[InferenceService]:
+        raise ServiceUnavailable("commits does not answer", fix="platform-ctl service stop commits")
+
+
+def test_a_service_that_does_not_answer_fails_its_check_and_no_other(tmp_path: Path) -> None:
+    checks = doctor.diagnose(Settings(home=str(tmp_path)), Schema(1, 1), None, SilentServing())
+    failed = [c for c in checks if c.detail == "commits does not answer"]
+    assert [c.health for c in failed] == [Health.FAIL]
+    assert {"python", "disk", "processes"} <= {c.name for c in checks}
 
 
 @pytest.fixture
@@ -155,14 +177,13 @@ def stray(tmp_path: Path) -> Iterator[int]:
 
 
 def test_a_stray_process_of_this_home_is_named(tmp_path: Path, stray: int) -> None:
-    (found,) = doctor.check_processes(tmp_path, Records(schema=1, newest_schema=1))
+    (found,) = doctor.check_processes(tmp_path, (), ())
     assert found.health == Health.WARN
     assert found.fix == f"kill {stray}"
 
 
 def test_a_process_of_a_live_run_or_another_home_is_not(tmp_path: Path, stray: int) -> None:
-    live = Records(schema=1, newest_schema=1, runs=[run(stray)])
-    (found,) = doctor.check_processes(tmp_path, live)
-    assert found.health == Health.OK
-    (found,) = doctor.check_processes(tmp_path / "other", Records(schema=1, newest_schema=1))
-    assert found.health == Health.OK
+    (of_run,) = doctor.check_processes(tmp_path, [run(stray)], ())
+    (of_service,) = doctor.check_processes(tmp_path, (), [service(ServiceState.RUNNING, stray)])
+    (elsewhere,) = doctor.check_processes(tmp_path / "other", (), ())
+    assert {of_run.health, of_service.health, elsewhere.health} == {Health.OK}

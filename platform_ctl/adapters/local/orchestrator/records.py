@@ -13,6 +13,7 @@ import msgspec
 from platform_ctl.adapters.common import process
 from platform_ctl.adapters.common.state import transaction
 from platform_ctl.domain.runs import (
+    ORPHANED,
     Outputs,
     Run,
     RunRequest,
@@ -23,8 +24,6 @@ from platform_ctl.domain.runs import (
     Usage,
 )
 from platform_ctl.errors import UnknownName
-
-ORPHANED = "orphaned: the process of the run died"
 
 
 def now() -> str:
