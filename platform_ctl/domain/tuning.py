@@ -342,4 +342,5 @@ class ExperimentStatus(Katib):
         return {a.name: a.value for a in best.parameter_assignments}
 
     def to_json(self) -> dict[str, Any]:
-        return msgspec.to_builtins(self)
+        """Plain JSON values: lists, strings, and times as Kubernetes writes them."""
+        return msgspec.json.decode(msgspec.json.encode(self))

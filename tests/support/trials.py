@@ -57,3 +57,13 @@ def burner(params: dict[str, str], *, report: Report) -> dict[str, float]:
         burn(x / 20)
         report({"loss": x})
     return {"loss": x}
+
+
+def paced(params: dict[str, str], *, report: Report) -> dict[str, float]:
+    """Ten reports of x; a large x takes its time after the fourth."""
+    x = float(params["x"])
+    for step in range(10):
+        report({"loss": x})
+        if x > 9 and step >= 3:
+            time.sleep(0.2)
+    return {"loss": x}

@@ -97,7 +97,7 @@ class JobExecutor:
         running.cpu_s = self.cpu_s(name)
         _signal_group(running.process.pid, signal.SIGTERM)
         select.select([running.lifeline], [], [], TERM_GRACE_S)
-        self._reap(name)
+        self._reap(name, grace_s=0.0)
 
     def readings(self, name: str) -> Sequence[Reading]:
         return self._followers[name].read(to_end=name not in self._running)
@@ -128,12 +128,12 @@ class JobExecutor:
         what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return Outcome(name, False, "BackoffLimitExceeded", f"the command ended with {what}")
 
-    def _reap(self, name: str) -> int:
+    def _reap(self, name: str, grace_s: float = TERM_GRACE_S) -> int:
         """Take the exit code and the kernel's CPU figure, and end what is left of the group."""
         running = self._running.pop(name)
         process = running.process
         group = process.pid
-        if not _waitable(group, TERM_GRACE_S):
+        if not _waitable(group, grace_s):
             _signal_group(group, signal.SIGKILL)
         _, status, usage = os.wait4(group, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

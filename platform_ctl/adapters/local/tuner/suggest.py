@@ -29,7 +29,8 @@ class Suggestions:
     """What to try next. ``ask`` and ``tell`` go by trial number."""
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # Below ERROR it reports every study, and at every GP fit that greenlet would be faster.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         algorithm = experiment.spec.algorithm.algorithm_name
         self._seed = seed
         self._axes = [axis(p, algorithm) for p in experiment.spec.parameters]
@@ -116,11 +117,14 @@ def _sampler(experiment: Experiment) -> SamplerFor:
 
 
 def _tpe(settings: Mapping[str, str], parallel: int) -> SamplerFor:
-    """Katib's tpe is hyperopt's: independent axes, gamma * sqrt(n) good trials, at most 25."""
+    """Katib's tpe is hyperopt's: axes apart, gamma * sqrt(n) good trials (at most 25).
+
+    Random draws only for the first batch, as Katib asks hyperopt.
+    """
     gamma = float(settings.get("gamma", 0.25))
     arguments = {
         "multivariate": False,
-        "n_startup_trials": N_STARTUP_TRIALS,
+        "n_startup_trials": parallel,
         "n_ei_candidates": int(settings.get("n_EI_candidates", 24)),
         "gamma": lambda n: min(math.ceil(gamma * math.sqrt(n)), 25),
         "constant_liar": parallel > 1,
@@ -130,14 +134,11 @@ def _tpe(settings: Mapping[str, str], parallel: int) -> SamplerFor:
     return lambda seed: _quiet_tpe(seed=seed, **arguments)
 
 
-N_STARTUP_TRIALS = 10
-
-
 def _multivariate_tpe(settings: Mapping[str, str], parallel: int) -> SamplerFor:
     return lambda seed: _quiet_tpe(
         seed=seed,
         multivariate=True,
-        n_startup_trials=int(settings.get("n_startup_trials", N_STARTUP_TRIALS)),
+        n_startup_trials=int(settings.get("n_startup_trials", 10)),
         n_ei_candidates=int(settings.get("n_ei_candidates", 24)),
         constant_liar=True,
     )
