@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
     from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.models import ModelVersion
+    from platform_ctl.operations.release import Releasing
     from platform_ctl.ports.approvals import Approvals
     from platform_ctl.ports.cache import Cache
     from platform_ctl.ports.registry import Registry
@@ -150,6 +151,14 @@ def serving(settings: Settings) -> Serving:
         data=data_access(settings),
         limits=Limits(ready_timeout_s=settings.serving.ready_timeout_s),
     )
+
+
+def releasing(settings: Settings) -> Releasing:
+    """The ports of every release verb."""
+    from platform_ctl.adapters.common.releases import SqliteReleases
+    from platform_ctl.operations.release import Releasing
+
+    return Releasing(SqliteReleases(state(settings)), serving(settings), registry(settings))
 
 
 def registry(settings: Settings) -> Registry:

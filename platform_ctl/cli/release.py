@@ -1,0 +1,145 @@
+"""platform-ctl release: canaries on their way to Production, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.release import Release, ReleaseEvent
+    from platform_ctl.operations.analyse_release import Analysed
+    from platform_ctl.operations.release import Releasing
+
+
+@click.group(help="Show, continue, abort or roll back a canary.")
+def command() -> None:
+    pass
+
+
+@command.command()
+@click.argument("name")
+@render.output_option
+@click.pass_context
+def show(ctx: click.Context, name: str, output: str) -> None:
+    """Print the newest release of InferenceService NAME and what happened to it."""
+    from platform_ctl.operations.release import settled
+
+    ports = _ports(ctx)
+    release = settled(ports, name)
+    events = list(ports.releases.events(release.id))
+    if output == "json":
+        render.print_json({"release": release, "events": events})
+        return
+    print_release(release)
+    rows = [(e.at[:19], e.kind, _in_short(e)) for e in events]
+    render.print_table(["at", "what", "detail"], rows)
+
+
+@command.command("continue")
+@click.argument("name")
+@render.output_option
+@click.pass_context
+def continue_(ctx: click.Context, name: str, output: str) -> int:
+    """Look again, and go on stepping up: promoted, rolled back, or held once more."""
+    from platform_ctl import targets
+    from platform_ctl.operations.deploy import carry_out
+    from platform_ctl.operations.release import settled
+
+    ports = _ports(ctx)
+    release = settled(ports, name)
+    actor = targets.local_user()
+    done = carry_out(ports, release.id, actor=actor, on_progress=say)
+    return print_outcome(done, output)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--reason", default="aborted by hand", show_default=True, help="Kept in the record.")
+@render.output_option
+@click.pass_context
+def abort(ctx: click.Context, name: str, reason: str, output: str) -> None:
+    """End an open release; production stays as it is."""
+    from platform_ctl import targets
+    from platform_ctl.operations.release import rollback_release, settled
+
+    ports = _ports(ctx)
+    release = settled(ports, name)
+    _print(rollback_release(ports, release.id, actor=targets.local_user(), reason=reason), output)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--reason", default="rolled back by hand", show_default=True, help="Kept in history.")
+@render.output_option
+@click.pass_context
+def rollback(ctx: click.Context, name: str, reason: str, output: str) -> None:
+    """Go back: end an open release, or return from a promoted one to the version before."""
+    from platform_ctl import targets
+    from platform_ctl.operations.release import undo_release
+
+    _print(undo_release(_ports(ctx), name, actor=targets.local_user(), reason=reason), output)
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr."""
+    click.echo(line, err=True)
+
+
+def print_outcome(done: Analysed, output: str) -> int:
+    """The result of an analysis; 1 unless the candidate is in production now."""
+    from platform_ctl.domain.verdict import Verdict
+
+    if output == "json":
+        render.print_json(
+            {"verdict": done.verdict, "reasons": done.reasons, "release": done.release}
+        )
+    else:
+        print_release(done.release)
+        if done.verdict is Verdict.INCONCLUSIVE:
+            name = done.release.target.service
+            click.echo(
+                f"next: platform-ctl release continue {name}, or release abort {name}", err=True
+            )
+    return 0 if done.verdict is Verdict.SUCCESSFUL else 1
+
+
+def print_release(release: Release) -> None:
+    rows = [
+        ("release", release.id),
+        ("service", release.target.service),
+        ("version", f"{release.target.model}/{release.version}"),
+        ("before", release.production.model_version if release.production else "nothing"),
+        ("state", release.state),
+    ]
+    if release.state.is_open:
+        rows.append(("weight", f"{release.split().weight_percent} %"))
+    if release.reason:
+        rows.append(("reason", release.reason))
+    for label, value in rows:
+        click.echo(f"{label:<9}{value}")
+
+
+def _print(release: Release, output: str) -> None:
+    if output == "json":
+        render.print_json(release)
+    else:
+        print_release(release)
+
+
+def _in_short(event: ReleaseEvent) -> str:
+    detail = event.detail
+    if event.kind == "analysed":
+        asked = ", ".join(f"{n} {source}" for source, n in detail["requests"].items())
+        reasons = "; ".join(detail["reasons"])
+        return f"{detail['weight_percent']} %: {detail['verdict']}: {reasons} ({asked})"
+    return ", ".join(f"{key} {value}" for key, value in detail.items())
+
+
+def _ports(ctx: click.Context) -> Releasing:
+    from platform_ctl import targets
+
+    return targets.releasing(load_settings(ctx))

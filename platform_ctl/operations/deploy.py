@@ -1,0 +1,100 @@
+"""Release a registered version: what to serve where, may it, and the whole way to the end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
+from platform_ctl.domain.models import PRODUCTION, ModelVersion
+from platform_ctl.domain.recipe import CanaryPlan, Recipe
+from platform_ctl.domain.release import Evidence, Target
+from platform_ctl.domain.verdict import Verdict
+from platform_ctl.errors import ApprovalMissing, EvidenceMismatch, UsageError
+from platform_ctl.operations import approve
+from platform_ctl.operations.analyse_release import Analysed, Progress, run_analysis
+from platform_ctl.operations.release import (
+    Releasing,
+    promote_release,
+    revision_of,
+    rollback_release,
+)
+from platform_ctl.operations.replay import ROWS_FILE
+from platform_ctl.ports.approvals import Approvals
+from platform_ctl.ports.registry import Registry
+
+
+def release_target(registry: Registry, recipe: Recipe, version: ModelVersion) -> Target:
+    """What serving ``version`` takes. Raises EvidenceMismatch when its model files are gone."""
+    evaluation = _evaluation_dir(registry, version)
+    return Target(
+        service=recipe.inference_service,
+        model=version.name,
+        candidate=revision_of(registry, version),
+        features=tuple(recipe.features),
+        entity=recipe.entity,
+        online_features=recipe.online_features,
+        evidence=Evidence(str(evaluation / ROWS_FILE), str(evaluation)),
+    )
+
+
+def _evaluation_dir(registry: Registry, version: ModelVersion) -> Path:
+    try:
+        return registry.local_dir(version, "evaluation")
+    except EvidenceMismatch:
+        if registry.aliases(version.name).get(PRODUCTION) == version.version:
+            return Path()  # it serves already: nothing is judged any more
+        raise
+
+
+def require_approval(
+    registry: Registry,
+    approvals: Approvals,
+    recipes: Mapping[str, Recipe],
+    version: ModelVersion,
+) -> ApprovalRequest:
+    """The standing approval of a version, verified. Raises ApprovalMissing."""
+    asked = [r for r in approvals.list() if r.reference == str(version)]
+    given = next((r for r in asked if r.state is ApprovalState.APPROVED), None)
+    if given is None:
+        said = f"its last request is {asked[0].state}" if asked else "nobody was asked"
+        raise ApprovalMissing(
+            f"{version} may not go to production: {said}",
+            where="approvals",
+            fix="platform-ctl approval list"
+            if asked
+            else f"platform-ctl approval request {version}",
+        )
+    return approve.verify(registry, approvals, recipes, given.id)
+
+
+def starting_at(plan: CanaryPlan, percent: int) -> CanaryPlan:
+    """The plan with a smaller first step. Raises UsageError for more than was approved."""
+    first = plan.weights_percent[0]
+    if not 0 < percent <= first:
+        raise UsageError(
+            f"the approved canary plan starts at {first} percent; {percent} is not within it",
+            where="--canary",
+            fix=f"mlship deploy NAME --canary {first}",
+        )
+    later = tuple(w for w in plan.weights_percent if w > percent)
+    return dataclasses.replace(plan, weights_percent=(percent, *later))
+
+
+def carry_out(
+    ports: Releasing,
+    release_id: str,
+    *,
+    actor: str,
+    on_progress: Progress = lambda line: None,
+) -> Analysed:
+    """Analyse an open release to its end: promoted, rolled back, or held when inconclusive."""
+    analysed = run_analysis(ports, release_id, on_progress=on_progress)
+    release = analysed.release
+    if analysed.verdict is Verdict.SUCCESSFUL:
+        release = promote_release(ports, release_id, actor=actor)
+    elif analysed.verdict is Verdict.FAILED:
+        reason = analysed.reasons[0]
+        release = rollback_release(ports, release_id, actor=actor, reason=reason)
+    return dataclasses.replace(analysed, release=release)
