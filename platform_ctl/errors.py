@@ -175,6 +175,8 @@ class TooLittleHistory(PreconditionMissing):
 
 
 class MissingGoldenSet(PreconditionMissing):
+    """The home has no golden set yet, or not the one that was asked for."""
+
     id = "err-no-golden-set"
 
 

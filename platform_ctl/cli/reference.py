@@ -8,7 +8,6 @@ from the headings of the pages they list. The same tree gives the same bytes;
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,12 +16,13 @@ import click
 import msgspec
 
 from platform_ctl import errors, settings
+from platform_ctl.cli import mlship
 from platform_ctl.cli.app import LazyGroup, cli
 from platform_ctl.errors import PlatformError
 
 HELP_WIDTH = 88
-PROGRAMS = {"platform-ctl": cli, "mlship": "platform_ctl.cli.mlship"}
-"""Console script -> its click command, or the module that holds it as ``command``."""
+PROGRAMS: dict[str, click.Command] = {"platform-ctl": cli, "mlship": mlship.cli}
+"""Console script -> its root command."""
 
 HEADER = "<!-- Written by `make docs`. Change the source, not this page. -->\n"
 
@@ -63,14 +63,6 @@ def pages(root: Path) -> dict[Path, str]:
 # ---- commands -------------------------------------------------------------
 
 
-def programs() -> dict[str, click.Command]:
-    """Console script -> its root command."""
-    return {
-        name: importlib.import_module(source).command if isinstance(source, str) else source
-        for name, source in PROGRAMS.items()
-    }
-
-
 def walk(
     name: str, command: click.Command, parent: click.Context | None = None
 ) -> Iterator[tuple[click.Context, click.Command]]:
@@ -99,7 +91,7 @@ def cli_page() -> str:
     lines = [HEADER, "# Commands\n"]
     lines.append("Every command that prints data takes `-o json`. Results go to standard output,")
     lines.append("everything else to standard error.\n")
-    for name, root in programs().items():
+    for name, root in PROGRAMS.items():
         for context, command in walk(name, root):
             depth = 2 if isinstance(command, LazyGroup) or context.parent is None else 3
             lines.append(f"{'#' * depth} {context.command_path}\n")
@@ -274,7 +266,7 @@ def _commands_in(page: Path) -> list[str]:
 
 def command_path(words: Sequence[str]) -> str:
     """The part of a command line that names a command: ``platform-ctl run show``."""
-    command, path = programs()[words[0]], [words[0]]
+    command, path = PROGRAMS[words[0]], [words[0]]
     for word in words[1:]:
         child = _child(command, click.Context(command), word)
         if child is None:

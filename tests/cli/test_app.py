@@ -22,7 +22,7 @@ PROGRAM = Path(sys.executable).with_name("platform-ctl")
 def every_command() -> list[tuple[str, click.Command]]:
     return [
         (context.command_path, command)
-        for name, root in reference.programs().items()
+        for name, root in reference.PROGRAMS.items()
         for context, command in reference.walk(name, root)
     ]
 

@@ -13,6 +13,7 @@ import pytest
 from tests.support.pages import (
     GENERATED,
     ROOT,
+    VALUE,
     calls,
     check_call,
     command_lines,
@@ -80,13 +81,11 @@ def fixes() -> Iterator[tuple[str, str]]:
 
 
 def _text(node: ast.expr) -> str:
-    """A string literal, with VALUE for what an f-string fills in; '' for anything else."""
+    """A string literal, with ``VALUE`` for what an f-string fills in; '' for anything else."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        return "".join(
-            str(v.value) if isinstance(v, ast.Constant) else "VALUE" for v in node.values
-        )
+        return "".join(str(v.value) if isinstance(v, ast.Constant) else VALUE for v in node.values)
     return ""
 
 

@@ -15,6 +15,8 @@ from platform_ctl.cli import reference
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = "<!-- Written by"
 SHELLS = {"sh", "bash", "console"}
+VALUE = "VALUE"
+"""Stands for what a message fills in when it is made, be it a command's name."""
 _FENCE = re.compile(r"^\s*```(\w*)\s*$")
 _PLACEHOLDER = re.compile(r"^[A-Z][A-Z0-9_]*$|[{}…]")
 
@@ -83,7 +85,7 @@ def check_call(text: str) -> None:
     in capitals, or with braces, stands for any value.
     """
     words = shlex.split(text)
-    context = _context(reference.programs()[words[0]], words[0])
+    context = _context(reference.PROGRAMS[words[0]], words[0])
     rest = words[1:]
     while True:
         command = context.command
@@ -99,6 +101,8 @@ def check_call(text: str) -> None:
             if command.invoke_without_command:
                 return
             raise click.UsageError(f"{context.command_path} needs a command", context)
+        if rest[0] == VALUE:
+            return
         child = command.get_command(context, rest[0])
         if child is None:
             raise click.UsageError(f"no command {rest[0]!r} in {context.command_path}", context)
