@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from platform_ctl.domain.cache_key import CacheKeyInputs, component_source, exac
 
 SHORT = 60
 """Longest value shown."""
+_DIGEST = re.compile(r"[0-9a-f]{32,64}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,6 @@ def diff(old: CacheKeyInputs, new: CacheKeyInputs) -> tuple[FieldChange, ...]:
         _add(changes, "cache_key", old.cache_key, new.cache_key)
         _add_mapping(changes, "outputs", _outputs(old), _outputs(new))
         return tuple(changes)
-    _add_mapping(changes, "external", old.external, new.external)
     _add_mapping(changes, "parameters", old.parameters, new.parameters)
     _add_artifacts(changes, old, new)
     _add_command(changes, old, new)
@@ -119,6 +120,8 @@ def _shortened(old: Any, new: Any) -> tuple[str, str]:
     a, b = _plain(old), _plain(new)
     if a == b:  # 1 and "1"
         a, b = exact_json(old), exact_json(new)
+    if _DIGEST.fullmatch(a) and _DIGEST.fullmatch(b) and a[:12] != b[:12]:
+        return a[:12], b[:12]
     if len(a) <= SHORT and len(b) <= SHORT:
         return a, b
     start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), 0)

@@ -6,8 +6,8 @@ so that both targets agree on what counts; the name of an input artifact is
 its MLMD id there and the digest of its bytes here. *Our part* adds what the
 driver does not see: exact parameter values (Go holds 2**53 + 1 and 2**53 for
 one number), type and metadata of input artifacts, environment variables, the
-first-party code that the component imports, third-party versions, and the
-identity of outside data.
+first-party code that the component imports, and third-party versions. Outside
+data is declared by an input that identifies it (an Iceberg snapshot id).
 
 Not in the key: task and display name, step order, ``comp-x-2`` suffixes, run
 id, any path of this machine.
@@ -78,8 +78,6 @@ class CacheKeyInputs:
     """Name -> ParameterTypeEnum (``STRING``, ``NUMBER_INTEGER``, …)."""
     pvc_names: tuple[str, ...] = ()
     code: CodeDigest = field(default_factory=CodeDigest)
-    external: Mapping[str, str] = field(default_factory=dict)
-    """Outside data that the step declares: name -> identity (an Iceberg snapshot id)."""
     cache_key: str = ""
     """``set_caching_options(cache_key=…)``: replaces everything else, as on the cluster."""
 
@@ -107,7 +105,6 @@ class CacheKey:
                 "artifacts": {n: [_artifact(a) for a in v] for n, v in i.artifacts.items()},
                 "env": i.env,
                 "code": _code(i.code),
-                "external": i.external,
             }
         return hashlib.sha256(gojson.encode(own)).hexdigest()
 

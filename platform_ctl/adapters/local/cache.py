@@ -76,7 +76,9 @@ class StepCache:
                     run_id=run_id,
                     task=task,
                     decision="HIT" if isinstance(found, Hit) else "MISS",
-                    reason=found.reason if isinstance(found, Miss) else "same key",
+                    reason=found.reason
+                    if isinstance(found, Miss)
+                    else f"same key as run {found.run_id[:8]}",
                     decided_at=datetime.now(UTC),
                     key=key.digest,
                     fingerprint=key.fingerprint,

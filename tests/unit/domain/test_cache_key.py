@@ -62,7 +62,6 @@ STEP = CacheKeyInputs(
     output_artifacts={"model": OutputArtifactSpec(type={"schemaTitle": "system.Model"})},
     output_parameters={"summary": "STRING"},
     code=CodeDigest(modules={"recipes.x.train": "11"}, packages={"torch": "2.13"}),
-    external={"commits": "snapshot-7"},
 )
 
 
@@ -101,7 +100,7 @@ def test_claims_count_once_and_in_any_order():
 
 
 def test_fingerprint_ignores_what_the_driver_does_not_see():
-    unseen = replace(STEP, env={}, code=CodeDigest(), external={})
+    unseen = replace(STEP, env={}, code=CodeDigest())
     assert compute(unseen).fingerprint == compute(STEP).fingerprint
     assert compute(unseen).digest != compute(STEP).digest
 
@@ -136,7 +135,6 @@ CHANGES = {
     "code.packages.torch": {
         "code": CodeDigest(modules={"recipes.x.train": "11"}, packages={"torch": "2.14"})
     },
-    "external.commits": {"external": {"commits": "snapshot-8"}},
     "pvc_names": {"pvc_names": ("data",)},
     "cache_key": {"cache_key": "mine"},
 }

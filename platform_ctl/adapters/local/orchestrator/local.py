@@ -20,12 +20,15 @@ from pathlib import Path
 from types import FrameType
 
 from platform_ctl.adapters.common import ir_file
+from platform_ctl.adapters.local.cache import StepCache
+from platform_ctl.adapters.local.code_digest import CodeDigester
 from platform_ctl.adapters.local.orchestrator import requirements
 from platform_ctl.adapters.local.orchestrator.engine import Engine
 from platform_ctl.adapters.local.orchestrator.execution import Execution
 from platform_ctl.adapters.local.orchestrator.graph import RunFacts
 from platform_ctl.adapters.local.orchestrator.records import Records, now
 from platform_ctl.adapters.local.orchestrator.steps import Steps
+from platform_ctl.adapters.local.step_reuse import CachedSteps
 from platform_ctl.domain import parameters, support
 from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import EventKind, Run, RunEvent, RunRequest, RunState, Task
@@ -218,6 +221,7 @@ class LocalOrchestrator:
                     record,
                     max_parallel=self._max_parallel(),
                     wakeup=signals.selector,
+                    reuse=self._reuse(pipeline, run, on_event),
                     finished=finished,
                 )
                 engine = Engine(pipeline, facts, execution, record)
@@ -233,6 +237,16 @@ class LocalOrchestrator:
             self._hooks.at_end(directory)
         on_event(RunEvent(EventKind.RUN, run.id, state))
         return self._records.get(run.id)
+
+    def _reuse(self, pipeline: Pipeline, run: Run, on_event: OnEvent) -> CachedSteps:
+        return CachedSteps(
+            StepCache(self._settings.layout.cache, self._db),
+            CodeDigester(Path(self._settings.project_root), self._db),
+            pipeline,
+            run.id,
+            use_cache=run.use_cache,
+            warn=lambda text: on_event(RunEvent(EventKind.NOTE, run.id, text=text)),
+        )
 
     def _environment(self, run: Run) -> Mapping[str, str]:
         return {
