@@ -14,7 +14,7 @@ from itertools import pairwise
 from platform_ctl.domain.tuning import META_KEYS, Experiment, Objective, Parameter
 from platform_ctl.domain.tuning_grid import grid_size
 from platform_ctl.domain.tuning_template import meta_key, placeholders
-from platform_ctl.errors import BadExperiment, UnsupportedAlgorithm
+from platform_ctl.errors import BadExperiment, UnsupportedAlgorithm, UnsupportedTrial
 
 ALGORITHMS = (
     "tpe",
@@ -27,6 +27,18 @@ ALGORITHMS = (
 )
 REFUSED = ("hyperband", "enas", "darts", "pbt")
 """Katib's other algorithms: they need its trial chaining or its own training images."""
+
+KINDS_WITH_CONDITIONS = (
+    "Job",
+    "TrainJob",
+    "TFJob",
+    "PyTorchJob",
+    "MPIJob",
+    "XGBoostJob",
+    "PaddleJob",
+    "JAXJob",
+)
+"""Trials for which Katib knows by itself what success and failure look like."""
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _TWO_GROUPS = re.compile(r".*\(.*\).*\(.*\).*", re.DOTALL)
@@ -61,7 +73,7 @@ SETTINGS: dict[str, dict[str, tuple[str, Callable[[str], bool]]]] = {
     },
     "cmaes": {
         "sigma": ("a number above 0", lambda v: float(v) > 0),
-        "restart_strategy": _one_of("none", "None"),
+        "restart_strategy": _one_of("none", "None", "ipop", "bipop"),
         **_SEED,
     },
     "medianstop": {"min_trials_required": _whole(1), "start_step": _whole(1)},
@@ -87,6 +99,7 @@ def check(experiment: Experiment, *, where: str = "") -> None:
         raise BadExperiment(
             "; ".join(findings), where=where or "the Experiment", fix=f"edit {where or 'the file'}"
         )
+    _check_what_needs_a_cluster(experiment, where)
 
 
 def _check_algorithm_names(experiment: Experiment, where: str) -> None:
@@ -105,6 +118,22 @@ def _check_algorithm_names(experiment: Experiment, where: str) -> None:
                 fix=f"use one of: {', '.join(known)}"
                 + ("; or run it with --target kubernetes" if given in REFUSED else ""),
             )
+
+
+def _check_what_needs_a_cluster(experiment: Experiment, where: str) -> None:
+    """Good Katib that a machine without Kubernetes cannot do."""
+    kind = experiment.spec.metrics_collector_spec.collector.kind
+    missing = []
+    if kind not in ("StdOut", "File"):
+        missing.append(f"collect metrics with {kind}, only with StdOut and File")
+    if experiment.spec.trial_template.config_map is not None:
+        missing.append("read a trial template from a configMap; use trialSpec")
+    if missing:
+        raise UnsupportedTrial(
+            "the local target cannot " + ", nor ".join(missing),
+            where=where or experiment.name,
+            fix="platform-ctl --target kubernetes experiment run FILE",
+        )
 
 
 def _metadata(experiment: Experiment) -> Iterator[str]:
@@ -256,17 +285,16 @@ def _template(experiment: Experiment) -> Iterator[str]:
     if (template.trial_spec is None) == (template.config_map is None):
         yield "spec.trialTemplate: give one of trialSpec and configMap"
         return
-    if template.config_map is not None:
-        yield "spec.trialTemplate.configMap: there is no cluster to read it from; use trialSpec"
+    trial_spec = template.trial_spec
+    if trial_spec is None:
         return
-    trial_spec = template.trial_spec or {}
     metadata = trial_spec.get("metadata") or {}
     if metadata.get("name") or metadata.get("namespace"):
         yield "spec.trialTemplate.trialSpec.metadata: name and namespace must be left out"
     if not trial_spec.get("apiVersion") or not trial_spec.get("kind"):
         yield "spec.trialTemplate.trialSpec: apiVersion and kind must be given"
-    is_job = trial_spec.get("kind") == "Job"
-    if not is_job and not (template.success_condition and template.failure_condition):
+    has_defaults = trial_spec.get("kind") in KINDS_WITH_CONDITIONS
+    if not has_defaults and not (template.success_condition and template.failure_condition):
         yield "spec.trialTemplate: successCondition and failureCondition must be given"
     yield from _trial_parameters(experiment)
 
@@ -305,8 +333,6 @@ def _trial_parameters(experiment: Experiment) -> Iterator[str]:
 def _collector(experiment: Experiment) -> Iterator[str]:
     spec = experiment.spec.metrics_collector_spec
     path = "spec.metricsCollectorSpec"
-    if spec.collector.kind not in ("StdOut", "File"):
-        yield f"{path}.collector.kind: only StdOut and File here, not {spec.collector.kind}"
     if spec.collector.kind == "File":
         if spec.file.kind != "File" or not spec.file.path.startswith("/"):
             yield f"{path}.source.fileSystemPath: an absolute path of kind File"

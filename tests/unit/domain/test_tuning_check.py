@@ -12,7 +12,7 @@ from kubeflow_katib_api import models
 
 from platform_ctl.domain.tuning import Experiment, parse
 from platform_ctl.domain.tuning_check import REFUSED, check
-from platform_ctl.errors import BadExperiment, UnsupportedAlgorithm
+from platform_ctl.errors import BadExperiment, UnsupportedAlgorithm, UnsupportedTrial
 from tests.support.experiments import choice, document, double, whole
 
 RECIPE = Path(__file__).parents[3] / "recipes/train_deploy/experiment.yaml"
@@ -108,7 +108,6 @@ WRONG = [
         [{"name": "x", "reference": "${trialSpec.Colour}"}],
         "a trial has no",
     ),
-    ("spec.metricsCollectorSpec", {"collector": {"kind": "Push"}}, "collector.kind"),
     (
         "spec.metricsCollectorSpec",
         {"collector": {"kind": "StdOut"}, "source": {"filter": {"metricsFormat": ["("]}}},
@@ -130,6 +129,20 @@ WRONG = [
 @pytest.mark.parametrize(("path", "value", "named"), WRONG, ids=[f"{p}={v}" for p, v, _ in WRONG])
 def test_a_wrong_field_is_named(path: str, value: Any, named: str) -> None:
     assert named in refused(edited(path, value))
+
+
+@pytest.mark.parametrize("kind", ["Push", "TensorFlowEvent", "PrometheusMetric", "Custom"])
+def test_collectors_that_need_a_cluster_are_unsupported(kind: str) -> None:
+    with pytest.raises(UnsupportedTrial, match=kind):
+        check(parse(document(X, metricsCollectorSpec={"collector": {"kind": kind}})))
+
+
+def test_templates_in_a_config_map_are_unsupported() -> None:
+    doc = document(X)
+    del doc["spec"]["trialTemplate"]["trialSpec"]
+    doc["spec"]["trialTemplate"]["configMap"] = {"configMapName": "c"}
+    with pytest.raises(UnsupportedTrial, match="configMap"):
+        check(parse(doc))
 
 
 def test_every_finding_is_reported_at_once() -> None:

@@ -38,9 +38,13 @@ class _Running:
 
 
 class JobExecutor:
+    """Raises UnsupportedTrial or BadExperiment at once for what job_command refuses."""
+
     def __init__(
         self, experiment: Experiment, *, cwd: Path, environment: Mapping[str, str]
     ) -> None:
+        probe = {p.name: "0" for p in experiment.spec.parameters}
+        job_command(experiment, experiment.name, probe)  # refused here, before any trial
         self._experiment = experiment
         self._cwd = cwd
         self._environment = environment

@@ -19,7 +19,7 @@ from optuna.trial import TrialState as State
 from platform_ctl.adapters.local.tuner.space import Axis, axis
 from platform_ctl.domain.tuning import Experiment
 from platform_ctl.domain.tuning_grid import grid_points
-from platform_ctl.errors import MissingExtra
+from platform_ctl.errors import MissingExtra, UnsupportedAlgorithm
 
 SamplerFor = Callable[[int], BaseSampler]
 """Seed of one draw -> sampler."""
@@ -165,6 +165,12 @@ def _cmaes(settings: Mapping[str, str], parallel: int) -> SamplerFor:
             "algorithm cmaes needs the package cmaes",
             where="spec.algorithm",
             fix="pip install cmaes",
+        )
+    if settings.get("restart_strategy", "none").lower() != "none":
+        raise UnsupportedAlgorithm(
+            f"the local cmaes has no restart_strategy {settings['restart_strategy']}",
+            where="spec.algorithm.algorithmSettings",
+            fix="use restart_strategy none",
         )
     sigma = float(settings["sigma"]) if "sigma" in settings else None
     return lambda seed: optuna.samplers.CmaEsSampler(seed=seed, sigma0=sigma, n_startup_trials=0)
