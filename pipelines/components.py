@@ -76,7 +76,7 @@ def evaluate(
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def gate(evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]) -> NamedTuple(
-    "Gated", [("verdict", str), ("reasons", list), ("summary", str)]
+    "Gated", [("verdict", str), ("reasons", list)]
 ):
     """Decide: successful, failed or inconclusive."""
     from pipelines.steps import gate

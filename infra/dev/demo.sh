@@ -17,6 +17,6 @@ run platform-ctl pipeline run train-deploy
 run platform-ctl approval list
 # Nothing approves by itself: this line is the human's decision.
 run platform-ctl approval approve latest --reason "demo: beats both naive baselines" --wait
-run platform-ctl model predict next-week-commits
-run platform-ctl release show next-week-commits
+run platform-ctl model predict weekly-commits
+run platform-ctl release show weekly-commits
 run platform-ctl service list

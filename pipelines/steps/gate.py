@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from kfp import dsl
 
 
-def run(evaluation: dsl.Artifact, decision: dsl.Artifact) -> tuple[str, list[str], str]:
-    """-> verdict, reasons, one line. ``decision.path`` holds the figures as JSON."""
+def run(evaluation: dsl.Artifact, decision: dsl.Artifact) -> tuple[str, list[str]]:
+    """-> verdict, reasons. ``decision.path`` holds the figures as JSON."""
     figures, errors = evaluate.read(evaluation.path)
     decided = gate.decide(figures, errors, RECIPE.gate)
     text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)
     Path(decision.path).write_text(text, encoding="utf-8")
-    return str(decided.verdict), list(decided.reasons), f"{decided.verdict}: {decided.reasons[0]}"
+    return str(decided.verdict), list(decided.reasons)

@@ -24,6 +24,8 @@ from recipes.train_deploy import leaks, predict, rows
 SCHEMA = 1
 EVALUATION_FILE = "evaluation.json"
 ERRORS_FILE = "errors.parquet"
+ROWS_FILE = "rows.parquet"
+"""Golden and recent rows: what a canary is asked, and judged on."""
 BASELINES = {"last_week": "naive_last_week", "mean_4w": "naive_mean_4w"}
 SMALL_COMMITS_PER_WEEK = 3.0
 """Slice ``small``: fewer commits a week than this, on average over its training rows."""
@@ -36,7 +38,7 @@ CONFIDENCE = 0.95
 def evaluate(
     model_dir: str, rows_path: str, out_dir: str, champion_dir: str | None = None
 ) -> dict[str, Any]:
-    """Write evaluation.json and errors.parquet to ``out_dir``; return the former.
+    """Write evaluation.json, errors.parquet and rows.parquet to ``out_dir``; return the first.
 
     Figures of a model that forecasts something that is not a finite number are
     null and ``finite`` is false. Raises TooLittleHistory without golden rows,
@@ -64,6 +66,7 @@ def evaluate(
     if champion_dir is not None:
         evaluation["champion"]["model_digest"] = predict.model_digest(champion_dir)
     _write(Path(out_dir), evaluation, golden, forecasts, slices)
+    rows.copy_splits(rows_path, Path(out_dir) / ROWS_FILE, rows.GOLDEN, rows.RECENT)
     return evaluation
 
 
@@ -113,7 +116,7 @@ def _figures(
         best = min((of(name, mask)["mase"] for name in BASELINES), default=None)
         return {"rows": int(mask.sum()), **figures, "baseline_mase": best}
 
-    weeks = golden.event_timestamp[live]
+    weeks = golden.week_start[live]
     scaled = {name: e[live] / golden.scale[live] for name, e in errors.items()}
     return {
         "rows": int(live.sum()),

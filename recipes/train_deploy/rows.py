@@ -25,10 +25,12 @@ class Rows:
 
     repo: np.ndarray
     event_timestamp: np.ndarray
-    """datetime64[us], UTC: the Monday 00:00 at which the row is asked."""
+    """datetime64[us], UTC: when the row is asked; nothing later is in its features."""
+    week_start: np.ndarray
+    """datetime64[us], UTC: the Monday 00:00 at which the week to forecast begins."""
     split: np.ndarray
     label: np.ndarray
-    """Commits in the seven days from event_timestamp on."""
+    """Commits in the seven days from week_start on."""
     naive_last_week: np.ndarray
     naive_mean_4w: np.ndarray
     scale: np.ndarray
@@ -53,6 +55,7 @@ class Rows:
 _COLUMNS = (
     "repo",
     "event_timestamp",
+    "week_start",
     "split",
     "label",
     "naive_last_week",
@@ -91,3 +94,8 @@ def _numpy(column: pa.ChunkedArray) -> np.ndarray:
         column = column.cast(pa.timestamp("us"))
     values = column.to_numpy()
     return values.astype(str) if values.dtype == object else values
+
+
+def copy_splits(rows_path: str | Path, out_path: str | Path, *splits: str) -> None:
+    """The rows of some splits in a file of their own, schema and metadata unchanged."""
+    pq.write_table(pq.read_table(rows_path, filters=[("split", "in", splits)]), out_path)

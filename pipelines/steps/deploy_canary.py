@@ -1,0 +1,26 @@
+"""The new revision at the plan's first weight."""
+
+from __future__ import annotations
+
+from platform_ctl import targets
+from platform_ctl.domain.models import find_version
+from platform_ctl.operations.release import start_release
+from platform_ctl.operations.release_target import target_of
+
+
+def run(approval_id: str, model: str, version: str) -> tuple[str, str]:
+    """-> release id, one line."""
+    settings = targets.current_settings()
+    registry = targets.registry(settings)
+    registered = find_version(registry.models(), f"{model}/{version}")
+    recipe = targets.recipe_of(settings, registered)
+    release = start_release(
+        targets.releasing(settings),
+        target_of(registry, recipe, registered),
+        recipe.canary,
+        approval_id=approval_id,
+        actor=f"approval {approval_id}",
+    )
+    weights = " → ".join(f"{w} %" for w in recipe.canary.weights_percent)
+    line = "first release" if release.production is None else f"canary, {weights}"
+    return release.id, f"{registered} as {release.target.service}: {line}"

@@ -1,0 +1,18 @@
+"""Traffic and alias together to Production."""
+
+from __future__ import annotations
+
+from platform_ctl import targets
+from platform_ctl.operations.release import promote_release
+
+
+def run(release_id: str) -> tuple[str, str]:
+    """-> one line, and what to look at next."""
+    settings = targets.current_settings()
+    release = promote_release(targets.releasing(settings), release_id, actor="promote")
+    service = targets.serving(settings).get(release.target.service)
+    reference = f"{release.target.model}/{release.version}"
+    return (
+        f"{reference} is in Production at {service.url}",
+        f"platform-ctl model predict {release.target.model}@production",
+    )
