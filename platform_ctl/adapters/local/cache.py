@@ -67,28 +67,9 @@ class StepCache:
             found: Hit | Miss = self._miss(key, entry)
         else:
             found = self._serve(key, entry, places)
-        source = found if isinstance(found, Hit) else found.nearest
         with transaction(self._db):
             rows.put_key(self._db, key)
-            rows.put_decision(
-                self._db,
-                Decision(
-                    run_id=run_id,
-                    task=task,
-                    decision="HIT" if isinstance(found, Hit) else "MISS",
-                    reason=found.reason
-                    if isinstance(found, Miss)
-                    else f"same key as run {found.run_id[:8]}",
-                    decided_at=datetime.now(UTC),
-                    key=key.digest,
-                    fingerprint=key.fingerprint,
-                    source_run_id=source.run_id if source else "",
-                    source_task=source.task if source else "",
-                    changes=found.nearest.changes
-                    if isinstance(found, Miss) and found.nearest
-                    else (),
-                ),
-            )
+            rows.put_decision(self._db, _decision(key, found, run_id, task))
             if isinstance(found, Hit):
                 rows.count_hit(self._db, key.digest)
         return found
@@ -191,7 +172,7 @@ class StepCache:
             after = rows.stored_bytes(self._db)
             kept = len(rows.live_entries(self._db))
             if older_than is not None:
-                rows.drop_memos_before(self._db, now - older_than)
+                rows.drop_records_before(self._db, now - older_than)
         kept_s = None if older_than is None else older_than.total_seconds()
         self._objects.sweep(now=time.time(), quarantine_s=kept_s)
         return PruneReport(dropped, before - after, kept, after)
@@ -313,6 +294,23 @@ class StepCache:
                 if a.digest in staged
             ]
             rows.put_entry(self._db, entry, held)
+
+
+def _decision(key: CacheKey, found: Hit | Miss, run_id: str, task: str) -> Decision:
+    source = found if isinstance(found, Hit) else found.nearest
+    is_hit = isinstance(found, Hit)
+    return Decision(
+        run_id=run_id,
+        task=task,
+        decision="HIT" if is_hit else "MISS",
+        reason=f"same key as run {found.run_id[:8]}" if is_hit else found.reason,
+        decided_at=datetime.now(UTC),
+        key=key.digest,
+        fingerprint=key.fingerprint,
+        source_run_id=source.run_id if source else "",
+        source_task=source.task if source else "",
+        changes=source.changes if isinstance(source, Nearest) else (),
+    )
 
 
 def _measure(artifact: Artifact) -> Measured | None:

@@ -172,8 +172,9 @@ def drop_unreferenced(db: sqlite3.Connection, retire: Callable[[str], None]) -> 
     )
 
 
-def drop_memos_before(db: sqlite3.Connection, instant: datetime) -> None:
-    """Remembered code facts from before ``instant``: they are worked out again when needed."""
+def drop_records_before(db: sqlite3.Connection, instant: datetime) -> None:
+    """Decisions from before ``instant``, and remembered code facts, which come back when needed."""
+    db.execute("DELETE FROM cache_decisions WHERE decided_at < ?", (_time(instant),))
     db.execute("DELETE FROM code_memo WHERE remembered_at < ?", (int(instant.timestamp()),))
 
 
