@@ -199,6 +199,11 @@ def _task_findings(pipeline: Pipeline, name: str, task: TaskSpec) -> Iterator[Fi
 
 
 def _pipeline_findings(pipeline: Pipeline) -> Iterator[Finding]:
+    for name, artifact in pipeline.root.input_definitions.artifacts.items():
+        if not artifact.is_optional:
+            yield Finding(
+                "refused", "pipeline", f"the input artifact {name!r} of the whole pipeline"
+            )
     kubernetes = pipeline.platforms.get("kubernetes", {})
     for key in kubernetes.get("pipelineConfig", {}):
         if key.startswith("resourceTtl"):

@@ -178,7 +178,7 @@ class Engine:
             return
         failed = next(filter(None, map(_failed, task.children)), "")
         state = TaskState.FAILED if failed else TaskState.SUCCEEDED
-        self._finish(task, state, graph.loop_outputs(self._pipeline, task), failed)
+        self._finish(task, state, graph.loop_outputs(task), failed)
 
 
 def _not_triggered(task: TaskInstance, upstream: Sequence[TaskInstance]) -> str:

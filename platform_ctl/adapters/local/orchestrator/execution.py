@@ -12,6 +12,7 @@ import heapq
 import itertools
 import json
 import selectors
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from pathlib import Path
 from platform_ctl.adapters.local.orchestrator import importer
 from platform_ctl.adapters.local.orchestrator.graph import RunFacts, TaskInstance
 from platform_ctl.adapters.local.orchestrator.records import now
-from platform_ctl.adapters.local.orchestrator.reuse import NoReuse, Reuse
+from platform_ctl.adapters.local.orchestrator.reuse import Reuse
 from platform_ctl.adapters.local.orchestrator.steps import Exited, StepCommand, Steps
 from platform_ctl.adapters.local.orchestrator.task_files import TaskFiles
 from platform_ctl.domain.ir import Container, Pipeline
@@ -72,15 +73,15 @@ class Execution:
         *,
         max_parallel: int,
         wakeup: selectors.BaseSelector,
-        reuse: Reuse | None = None,
-        finished: Mapping[str, Task] | None = None,
+        reuse: Reuse,
+        finished: Mapping[str, Task],
     ) -> None:
         self._pipeline, self._facts, self._steps, self._env = pipeline, facts, steps, env
         self._on_change = on_change
         self._max_parallel = max_parallel
         self._selector = wakeup
-        self._reuse = reuse or NoReuse()
-        self._finished = dict(finished or {})
+        self._reuse = reuse
+        self._finished = finished
         self._queue: collections.deque[Attempt] = collections.deque()
         self._running: dict[str, Attempt] = {}
         self._retries: list[tuple[float, int, Attempt]] = []
@@ -108,6 +109,7 @@ class Execution:
             return Outcome(earlier.state, None, earlier.outputs)
         if self._pipeline.executor_of(task.component).importer:
             return self._import(task, record, files)
+        shutil.rmtree(files.folder, ignore_errors=True)
         cached = self._reuse.lookup(task, inputs, files)
         if cached.outputs is not None:
             done = replace(
@@ -151,7 +153,7 @@ class Execution:
             raise StepFailed("not a lightweight Python component")
         attempt.number += 1
         attempt.killed = ""
-        attempt.files.prepare(task.component, attempt.inputs, first=attempt.number == 1)
+        attempt.files.prepare(task.component, attempt.inputs)
         source = self._root / "components" / task.component.executor_label
         source = source / "ephemeral_component.py"
         if not source.exists():

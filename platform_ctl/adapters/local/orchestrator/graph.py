@@ -86,9 +86,14 @@ class RunFacts:
 
     run_id: str
     name: str
+    pipeline: str
     created_at: str
     root: str
     workspace: str
+
+    @property
+    def resource_name(self) -> str:
+        return f"{self.pipeline}-{self.run_id}"
 
 
 def bind(task: TaskInstance, facts: RunFacts) -> Outputs:
@@ -132,8 +137,8 @@ def final_status(producer: TaskInstance, facts: RunFacts) -> dict[str, Any]:
     error = {} if good else {"code": 9, "message": producer.error}
     return {
         "state": "SUCCEEDED" if good else str(producer.state),
-        "pipelineJobResourceName": facts.name,
-        "pipelineTaskName": producer.spec.task_info.name or producer.name,
+        "pipelineJobResourceName": facts.resource_name,
+        "pipelineTaskName": producer.name,
         "error": error,
     }
 
@@ -256,33 +261,19 @@ def dag_outputs(dag: DagInstance) -> Outputs:
     return Outputs(parameters, artifacts)
 
 
-def loop_outputs(pipeline: Pipeline, task: TaskInstance) -> Outputs:
-    """``dsl.Collected``: flat lists in the order of the items, also over nested loops."""
+def loop_outputs(task: TaskInstance) -> Outputs:
+    """``dsl.Collected``, in the order of the items: over nested loops a list of lists for
+    parameters (``List[List[int]]``) and one flat list for artifacts, as the SDK types them."""
     parameters: dict[str, list[Any]] = {}
     artifacts: dict[str, Artifacts] = {}
     definitions = task.component.dag.outputs if task.component.dag else None
     for name in definitions.parameters if definitions else ():
         parameters[name] = []
-        nested = _is_collected(pipeline, task.component, name)
         for child in task.children:
             produced = dag_outputs(child).parameters
             if name in produced:
-                parameters[name] += produced[name] if nested else [produced[name]]
+                parameters[name].append(produced[name])
     for name in definitions.artifacts if definitions else ():
         made = [dag_outputs(child).artifacts.get(name, ()) for child in task.children]
         artifacts[name] = tuple(artifact for some in made for artifact in some)
     return Outputs(parameters, artifacts)
-
-
-def _is_collected(pipeline: Pipeline, component: Component, output: str) -> bool:
-    """Whether a DAG's parameter output is itself the collection of a loop inside it."""
-    if component.dag is None or output not in component.dag.outputs.parameters:
-        return False
-    for selector in component.dag.outputs.parameters[output].selectors:
-        producer = component.dag.tasks[selector.producer_subtask]
-        if producer.parameter_iterator or producer.artifact_iterator:
-            return True
-        inner = pipeline.component_of(producer)
-        if _is_collected(pipeline, inner, selector.output_parameter_key):
-            return True
-    return False

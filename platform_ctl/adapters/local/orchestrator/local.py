@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import shutil
@@ -45,6 +46,7 @@ from platform_ctl.settings import Settings
 MIN_PARALLEL = 4
 """Tasks at a time on a small machine: many of them wait rather than compute."""
 _CANCEL_TIMEOUT_S = 5.0
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
 OnEvent = Callable[[RunEvent], None]
 
@@ -193,6 +195,7 @@ class LocalOrchestrator:
         facts = RunFacts(
             run_id=run.id,
             name=run.name,
+            pipeline=run.pipeline,
             created_at=run.created_at,
             root=str(directory),
             workspace=str(directory / "workspace"),
@@ -301,11 +304,21 @@ def _disk_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.OperationalError) as exc:
+        if not _is_full_or_readonly(exc):
+            raise
         raise DiskFull(
             f"the run's records or files cannot be written: {exc}",
             where=str(directory),
             fix="df -h",
         ) from exc
+
+
+def _is_full_or_readonly(exc: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(exc, OSError):
+        return exc.errno in _NO_ROOM
+    return exc.sqlite_errorname.startswith(
+        ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
+    )
 
 
 def _read(path: Path) -> bytes:

@@ -44,7 +44,7 @@ def _value(word: str, task: TaskInstance, facts: RunFacts, values: Mapping[str, 
         return as_text(values.get(parameter[1]))
     known = {
         "pipeline_job_name": facts.name,
-        "pipeline_job_resource_name": f"{facts.name}-{facts.run_id}",
+        "pipeline_job_resource_name": facts.resource_name,
         "pipeline_job_uuid": facts.run_id,
         "pipeline_task_name": task.spec.task_info.name or task.name,
         "pipeline_task_uuid": f"{facts.run_id}/{task.path}",

@@ -1,4 +1,4 @@
-"""What the engine asks of the step cache."""
+"""What the engine asks of the step cache; implemented by ``adapters.local.step_reuse``."""
 
 from __future__ import annotations
 
@@ -19,18 +19,12 @@ class Reused:
 
 
 class Reuse(Protocol):
-    def lookup(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused: ...
+    """One run's view of the cache."""
+
+    def lookup(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused:
+        """On a hit the artifacts are in the task's own folder."""
+        ...
 
     def store(self, task: TaskInstance, inputs: Outputs, outputs: Outputs, usage: Usage) -> Outputs:
         """The outputs with digests filled in; kept for later when the task may be cached."""
         ...
-
-
-class NoReuse:
-    """Nothing is looked up and nothing is kept."""
-
-    def lookup(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused:
-        return Reused(None, "caching is off")
-
-    def store(self, task: TaskInstance, inputs: Outputs, outputs: Outputs, usage: Usage) -> Outputs:
-        return outputs

@@ -42,10 +42,8 @@ class TaskFiles:
     def parameter(self, name: str) -> Path:
         return self.folder / "parameters" / name
 
-    def prepare(self, component: Component, inputs: Outputs, *, first: bool) -> None:
-        """An empty folder with the executor's input. A retry keeps the log of earlier attempts."""
-        if first:
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def prepare(self, component: Component, inputs: Outputs) -> None:
+        """The executor's input and no outputs. The log of earlier attempts stays."""
         for leftover in ("outputs", "parameters"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         self.output.unlink(missing_ok=True)
