@@ -192,13 +192,14 @@ def ingest_sample(
         names = [repo_name(name, seed) for name in NAMES]
         missing = [repo for repo in names if repo not in present]
         progress("making the sample", 0, 0)
-        rows = _rows(generate(seed), missing, now_s, pseudonymiser(data.pseudonym_key_file))
+        commits = generate(seed)
+        rows = _rows(commits, missing, now_s, pseudonymiser(data.pseudonym_key_file))
         observed = {
             repo: Observation(head=f"seed {seed}", at=now_s, until=ends_s, last=last)
             for repo, last in _last_commits(rows).items()
         }
         snapshot_id = tables.append(table, rows, observed) if observed else None
-    counts = Counter(rows["repo"].to_pylist())
+    counts = Counter(commits["repo"].to_pylist())
     return IngestReport(
         tables.COMMITS,
         snapshot_id,
@@ -207,8 +208,8 @@ def ingest_sample(
             RepoIngest(
                 repo=repo,
                 path=f"sample, seed {seed}",
-                new_commits=counts[repo],
-                known_commits=0,
+                new_commits=counts[repo] if repo in missing else 0,
+                known_commits=0 if repo in missing else counts[repo],
                 backfill=repo in missing,
                 left_out_before_1970=0,
                 left_out_future=0,

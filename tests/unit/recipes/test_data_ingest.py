@@ -1,0 +1,292 @@
+"""Ingest on real, tiny git repositories."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import filelock
+import pytest
+
+from platform_ctl.errors import (
+    DiskFull,
+    HomeBusy,
+    MissingProgram,
+    MissingTable,
+    NotARepository,
+    ShallowClone,
+    UsageError,
+)
+from recipes.train_deploy import tables
+from recipes.train_deploy.git_history import inspect, normalise_url
+from recipes.train_deploy.ingest import ingest_git
+from tests.support.histories import (
+    DAY_S,
+    MONDAY_S,
+    NOW,
+    WEEK_S,
+    Commit,
+    add_commits,
+    data_access,
+    git,
+    make_repo,
+    read_table,
+    snapshots,
+    weekly_commits,
+)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return data_access(tmp_path / "home")
+
+
+def test_first_ingest_is_a_backfill_and_names_nobody(data, tmp_path):
+    clone = make_repo(tmp_path / "app", weekly_commits(3), origin="git@github.com:o/app.git")
+    report = ingest_git(data, [clone], NOW)
+    rows = read_table(data)
+    assert report.new_commits == rows.num_rows == 6
+    assert set(rows["repo"].to_pylist()) == {"github.com/o/app"}
+    assert rows["available_at"].to_pylist() == rows["committed_at"].to_pylist()
+    assert set(rows["backfill"].to_pylist()) == {True}
+    assert all("@" not in a and len(a) == 32 for a in rows["author"].to_pylist())
+    assert len(set(rows["author"].to_pylist())) == 2
+    assert stat.S_IMODE(data.pseudonym_key_file.stat().st_mode) == 0o600
+    assert rows["files_changed"].to_pylist() == [1] * 6
+    assert sum(rows["insertions"].to_pylist()) == 18
+
+
+def test_ingesting_twice_changes_nothing(data, tmp_path):
+    clone = make_repo(tmp_path / "app", weekly_commits(3))
+    first = ingest_git(data, [clone], NOW)
+    again = ingest_git(data, [clone], NOW + timedelta(days=1))
+    assert first.snapshot_id is not None
+    assert again.snapshot_id is None
+    assert again.new_commits == 0
+    assert snapshots(data) == 1
+
+
+def test_later_commits_are_available_when_they_were_ingested(data, tmp_path):
+    clone = make_repo(tmp_path / "app", weekly_commits(3))
+    ingest_git(data, [clone], NOW)
+    add_commits(clone, [Commit(MONDAY_S + 4 * WEEK_S)])
+    later = NOW + timedelta(days=1)
+    report = ingest_git(data, [clone], later)
+    rows = [r for r in read_table(data).to_pylist() if not r["backfill"]]
+    assert report.new_commits == len(rows) == 1
+    assert rows[0]["available_at"] == later
+    assert snapshots(data) == 2
+
+
+def test_overlapping_clones_of_one_repository_never_duplicate(data, tmp_path):
+    one = make_repo(tmp_path / "one", weekly_commits(3), origin="https://u:p@example.org/o/app.git")
+    git(tmp_path, "clone", "--quiet", str(one), "two")
+    git(tmp_path / "two", "remote", "set-url", "origin", "ssh://git@example.org/o/app")
+    add_commits(one, [Commit(MONDAY_S + 5 * WEEK_S)])
+    report = ingest_git(data, [tmp_path / "two", one, one], NOW)
+    hashes = read_table(data)["hash"].to_pylist()
+    assert len(hashes) == len(set(hashes)) == 7
+    assert [r.repo for r in report.repos] == ["example.org/o/app"]
+    assert report.repos[0].known_commits == 6
+
+
+def test_one_bad_path_and_nothing_is_written(data, tmp_path):
+    good = make_repo(tmp_path / "good", weekly_commits(2))
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(NotARepository):
+        ingest_git(data, [good, tmp_path / "plain"], NOW)
+    with pytest.raises(NotARepository, match="does not exist"):
+        ingest_git(data, [good, tmp_path / "nowhere"], NOW)
+    with pytest.raises(MissingTable):
+        read_table(data)
+    with pytest.raises(UsageError):
+        ingest_git(data, [], NOW)
+
+
+def test_folder_inside_a_repository_is_not_one(data, tmp_path):
+    clone = make_repo(tmp_path / "app", weekly_commits(1))
+    (clone / "src").mkdir()
+    with pytest.raises(NotARepository, match="inside the repository") as caught:
+        ingest_git(data, [clone / "src"], NOW)
+    assert str(clone) in caught.value.fix
+
+
+def test_shallow_clone_is_refused_with_the_command_that_helps(data, tmp_path):
+    full = make_repo(tmp_path / "full", weekly_commits(3))
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{full}", "shallow")
+    with pytest.raises(ShallowClone) as caught:
+        ingest_git(data, [tmp_path / "shallow"], NOW)
+    assert caught.value.fix.endswith("fetch --unshallow")
+
+
+def test_bare_and_empty_repositories(data, tmp_path):
+    bare = make_repo(tmp_path / "bare.git", weekly_commits(2), bare=True)
+    empty = make_repo(tmp_path / "empty", [])
+    report = {r.repo: r for r in ingest_git(data, [bare, empty], NOW).repos}
+    assert report["bare"].new_commits == 4
+    assert report["empty"].new_commits == 0
+    assert "no commit at HEAD" in report["empty"].notes[0]
+    add_commits(empty, weekly_commits(1))
+    later = ingest_git(data, [empty], NOW)
+    assert later.repos[0].backfill, "an empty repository was not ingested yet"
+
+
+def test_missing_git(data, tmp_path, monkeypatch):
+    clone = make_repo(tmp_path / "app", weekly_commits(1))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingProgram):
+        ingest_git(data, [clone], NOW)
+
+
+def test_odd_dates_are_left_out_and_counted_and_future_ones_come_later(data, tmp_path):
+    now_s = int(NOW.timestamp())
+    clone = make_repo(
+        tmp_path / "app",
+        [Commit(0), Commit(MONDAY_S), Commit(now_s + DAY_S), Commit(MONDAY_S + DAY_S)],
+    )
+    report = ingest_git(data, [clone], NOW)
+    assert (report.new_commits, report.repos[0].left_out_future) == (2, 1)
+    assert report.repos[0].left_out_before_1970 == 1
+    assert report.repos[0].observed_until <= NOW
+    later = NOW + timedelta(days=2)
+    assert ingest_git(data, [clone], later).new_commits == 1
+    assert ingest_git(data, [clone], later).snapshot_id is None
+
+
+def test_odd_encodings_and_empty_mails(data, tmp_path):
+    mails = [b"\xe9milie@ex\xffample.org", b"", "ünï@example.org".encode()]
+    clone = make_repo(
+        tmp_path / "app",
+        [Commit(MONDAY_S + i, mail, b"caf\xe9 \xff") for i, mail in enumerate(mails)],
+    )
+    assert ingest_git(data, [clone], NOW).new_commits == 3
+    assert len(set(read_table(data)["author"].to_pylist())) == 3
+
+
+def test_merges_cost_nothing(data, tmp_path):
+    clone = make_repo(tmp_path / "app", weekly_commits(2))
+    git(clone, "reset", "--hard", "--quiet")
+    git(clone, "checkout", "--quiet", "-b", "side", "HEAD~2")
+    (clone / "big.txt").write_text("line\n" * 500)
+    git(clone, "add", "-A")
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    git(clone, *who, "commit", "--quiet", "-m", "big")
+    git(clone, *who, "merge", "--quiet", "-m", "merge", "main")
+    ingest_git(data, [clone], NOW)
+    rows = read_table(data).sort_by([("files_changed", "ascending")]).to_pylist()
+    assert rows[0]["files_changed"] == rows[0]["insertions"] == 0
+    assert max(r["insertions"] for r in rows) == 500
+
+
+def test_rewritten_history_is_said(data, tmp_path):
+    clone = make_repo(tmp_path / "app", weekly_commits(3), origin="https://example.org/app")
+    ingest_git(data, [clone], NOW)
+    add_commits(clone, [Commit(MONDAY_S + 9 * WEEK_S, message=b"anew")], restart=True)
+    report = ingest_git(data, [clone], NOW)
+    assert report.new_commits == 1
+    assert "data remove example.org/app" in report.repos[0].notes[0]
+    assert read_table(data).num_rows == 7
+
+
+def test_strangers_of_one_name_are_refused(data, tmp_path):
+    one = make_repo(tmp_path / "a" / "app", weekly_commits(2))
+    other = make_repo(tmp_path / "b" / "app", [Commit(MONDAY_S, message=b"else")])
+    with pytest.raises(NotARepository, match="no commit in common"):
+        ingest_git(data, [one, other], NOW)
+    ingest_git(data, [one], NOW)
+    with pytest.raises(NotARepository, match="no commit in common"):
+        ingest_git(data, [other], NOW)
+    assert read_table(data).num_rows == 4
+
+
+def test_clone_without_file_contents_has_no_line_counts(data, tmp_path):
+    full = make_repo(tmp_path / "full", weekly_commits(3))
+    git(full, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "--quiet", "--bare", "--filter=blob:none", f"file://{full}", "part.git")
+    report = ingest_git(data, [tmp_path / "part.git"], NOW)
+    assert report.new_commits == 6
+    assert "no line counts" in report.repos[0].notes[0]
+    rows = read_table(data)
+    assert set(rows["files_changed"].to_pylist()) == {1}
+    assert set(rows["insertions"].to_pylist()) == {0}
+
+
+def test_a_clones_configuration_runs_nothing(data, tmp_path, monkeypatch):
+    clone = make_repo(tmp_path / "app", weekly_commits(2))
+    trap = tmp_path / "trap"
+    script = tmp_path / "trap.sh"
+    script.write_text(f"#!/bin/sh\ntouch {trap}\ncat\n")
+    script.chmod(0o755)
+    for key in ("core.pager", "core.fsmonitor", "diff.external", "diff.x.textconv", "gpg.program"):
+        git(clone, "config", key, str(script))
+    git(clone, "config", "diff.x.command", str(script))
+    git(clone, "config", "log.showSignature", "true")
+    (clone / ".git" / "info" / "attributes").write_text("* diff=x\n")
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(script))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    assert ingest_git(data, [clone], NOW).new_commits == 4
+    assert not trap.exists()
+
+
+def test_two_ingests_at_once_wait_for_each_other(data, tmp_path, monkeypatch):
+    clone = make_repo(tmp_path / "app", weekly_commits(1))
+    monkeypatch.setattr(tables, "LOCK_TIMEOUT_S", 0.1)
+    data.lock_dir.mkdir(parents=True)
+    with filelock.FileLock(data.lock_dir / "data.lock"), pytest.raises(HomeBusy):
+        ingest_git(data, [clone], NOW)
+    assert ingest_git(data, [clone], NOW).new_commits == 2
+
+
+def test_full_disk_is_told_apart():
+    with pytest.raises(DiskFull), tables.disk_errors():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(PermissionError), tables.disk_errors():
+        raise PermissionError(errno.EACCES, "denied")
+
+
+def test_a_clone_vouches_only_up_to_its_last_fetch(tmp_path):
+    now_s = int(NOW.timestamp())
+    bare = make_repo(tmp_path / "mirror.git", [Commit(MONDAY_S)], bare=True)
+    assert inspect(bare, now_s).observed_until == MONDAY_S, "newest commit of any ref"
+    fetched = MONDAY_S + 40 * DAY_S
+    (bare / "FETCH_HEAD").write_text("")
+    os.utime(bare / "FETCH_HEAD", (fetched, fetched))
+    assert inspect(bare, now_s).observed_until == fetched
+    os.utime(bare / "FETCH_HEAD", (now_s + 99, now_s + 99))
+    assert inspect(bare, now_s).observed_until == now_s
+
+
+def test_local_work_is_no_look_at_the_origin(tmp_path):
+    clone = make_repo(tmp_path / "app", [Commit(MONDAY_S)], origin="https://example.org/app")
+    entry = "0" * 40 + " " + "1" * 40 + " x <x@example.org> {} +0000\tfetch\n"
+    local = clone / ".git" / "logs" / "HEAD"
+    remote = clone / ".git" / "logs" / "refs" / "remotes" / "origin" / "main"
+    remote.parent.mkdir(parents=True)
+    local.write_text(entry.format(MONDAY_S + 30 * DAY_S))
+    remote.write_text(entry.format(MONDAY_S + 10 * DAY_S))
+    assert inspect(clone, int(NOW.timestamp())).observed_until == MONDAY_S + 10 * DAY_S
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/Owner/app.git",
+        "https://user:token@github.com/Owner/app/",
+        "git@github.com:Owner/app.git",
+        "ssh://git@GitHub.com:22/Owner/app.git",
+        "git://github.com/Owner//app",
+    ],
+)
+def test_one_key_for_every_spelling_of_an_origin(url):
+    assert normalise_url(url) == "github.com/Owner/app"
+
+
+def test_other_origins():
+    assert normalise_url("ssh://git@host:2222/app.git") == "host:2222/app"
+    assert normalise_url("/srv/git/app.git") == "srv/git/app"
+    assert normalise_url("file:///srv/git/app.git") == "srv/git/app"
+    assert "token" not in normalise_url("https://host/app?private_token=token")
+    assert Path(normalise_url("host:~/app.git")).name == "app"

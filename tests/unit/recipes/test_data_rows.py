@@ -1,0 +1,287 @@
+"""From a home to training rows: splits, golden set, online store, auditor, removal."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from platform_ctl.errors import (
+    GoldenSetStale,
+    GoldenSetTampered,
+    MissingGoldenSet,
+    MissingTable,
+    TooLittleHistory,
+    UnknownName,
+)
+from recipes.train_deploy import data as recipe_data
+from recipes.train_deploy import sample, tables
+from recipes.train_deploy.features import FEATURE_NAMES
+from recipes.train_deploy.features.online import online_features
+from recipes.train_deploy.features.rows import extract_rows, latest_rows
+from tests.support.histories import DAY_S, MONDAY_S, NOW, WEEK_S, data_access, write_commits
+
+_WEEKS = 80
+
+
+def _history(late: bool = False) -> list[tuple[str, str, int, int]]:
+    """Two repositories; with ``late``, every fifth commit of one became available a month after."""
+    commits = []
+    for repo, rate in (("busy", 5), ("calm", 2)):
+        for week in range(_WEEKS):
+            for n in range(rate + week % 3):
+                at = MONDAY_S + week * WEEK_S + n * DAY_S % WEEK_S + 7200
+                delay = 30 * DAY_S if late and repo == "busy" and n == 4 else 0
+                commits.append((repo, f"author{n}", at, at + delay))
+    return commits
+
+
+def _extract(data, path):
+    pinned = recipe_data.resolve(data, NOW)
+    summary = extract_rows(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, path)
+    return pinned, summary, pq.read_table(path)
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory):
+    """(data, resolved, summary, rows, path) of a home with the sample."""
+    home = tmp_path_factory.mktemp("sampled")
+    data = data_access(home)
+    recipe_data.ingest_sample(data, now=NOW)
+    return (data, *_extract(data, home / "rows.parquet"), home / "rows.parquet")
+
+
+@pytest.fixture
+def small(tmp_path):
+    data = data_access(tmp_path / "home")
+    write_commits(data, _history(), until=MONDAY_S + _WEEKS * WEEK_S)
+    return data
+
+
+def test_columns_and_splits(sampled):
+    _, pinned, summary, rows, _ = sampled
+    assert rows.column_names[:10] == [
+        "repo", "event_timestamp", "week_start", "split", "label", "naive_last_week",
+        "naive_mean_4w", "scale", "dormant", "history_weeks",
+    ]  # fmt: skip
+    assert tuple(rows.column_names[10:]) == FEATURE_NAMES
+    assert rows.schema.field("event_timestamp").type == pa.timestamp("us", "UTC")
+    assert {rows.schema.field(n).type for n in FEATURE_NAMES} == {pa.float32()}
+    assert rows.to_pandas().isna().sum().sum() == 0
+    weeks = {
+        s: rows.filter(pc.equal(rows["split"], s))["week_start"].unique().to_pylist()
+        for s in ("train", "validation", "golden", "recent")
+    }
+    assert [len(weeks[s]) for s in ("validation", "golden", "recent")] == [8, 12, 4]
+    assert max(weeks["train"]) < min(weeks["validation"])
+    assert max(weeks["validation"]) + timedelta(weeks=1) <= min(weeks["golden"])
+    assert max(weeks["recent"]) + timedelta(weeks=1) == sample.ENDS_AT
+    assert pinned.as_of == sample.ENDS_AT.isoformat()
+    assert pc.min(rows["scale"]).as_py() > 0
+    assert summary["rows"] == rows.num_rows
+
+
+def test_dormant_weeks_are_judged_apart_and_not_trained_on(sampled):
+    rows = sampled[3]
+    dormant = rows.filter(rows["dormant"])["split"].unique().to_pylist()
+    assert set(dormant) == {"golden", "recent"}
+
+
+def test_naive_forecasts_are_the_features(sampled):
+    frame = sampled[3].to_pandas()
+    assert (frame.naive_last_week == frame.commits_1w).all()
+    assert (frame.naive_mean_4w == frame.commits_4w / 4).all()
+
+
+def test_the_same_request_gives_the_same_features_online(sampled):
+    data = sampled[0]
+    newest = latest_rows(data)
+    served = online_features(data, [*newest["repo"].to_pylist(), "unknown"])
+    assert len(served) == newest.num_rows == len(sample.NAMES)
+    for row in newest.to_pylist():
+        assert served[row["repo"]] == {name: row[name] for name in FEATURE_NAMES}
+
+
+def test_historical_features_are_those_of_the_feature_table(sampled):
+    data, _, _, rows, _ = sampled
+    stored = tables.load(data, tables.FEATURES).scan().to_arrow().drop_columns(["created"])
+    keys = ["repo", "event_timestamp"]
+    both = rows.to_pandas().merge(stored.to_pandas(), on=keys, suffixes=("", "_stored"))
+    assert len(both) == rows.num_rows
+    assert all((both[n] == both[f"{n}_stored"]).all() for n in FEATURE_NAMES)
+
+
+def test_a_second_extraction_rebuilds_nothing_and_gives_the_same_bytes(sampled, tmp_path):
+    data, pinned, _, _, path = sampled
+    again = tmp_path / "again.parquet"
+    summary = extract_rows(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, again)
+    assert summary["features_rebuilt"] is False
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_sample_is_deterministic():
+    one, two = sample.generate(3), sample.generate(3)
+    assert one.equals(two)
+    assert not one.equals(sample.generate(4))
+    assert 60_000 <= sample.generate(sample.DEFAULT_SEED).num_rows <= 100_000
+
+
+def test_the_sample_is_ingested_once(sampled):
+    data = sampled[0]
+    again = recipe_data.ingest_sample(data, now=NOW)
+    assert again.snapshot_id is None
+    assert again.new_commits == 0
+
+
+def test_no_naive_forecast_is_optimal_on_the_sample(sampled):
+    """A blend with the median already beats both: there is something to learn."""
+    frame = sampled[3].to_pandas()
+    live = frame[~frame.dormant]
+    mase = {
+        "last": ((live.label - live.naive_last_week).abs() / live.scale).mean(),
+        "mean": ((live.label - live.naive_mean_4w).abs() / live.scale).mean(),
+        "blend": (
+            (live.label - (live.naive_last_week + live.median_8w + live.naive_mean_4w) / 3).abs()
+            / live.scale
+        ).mean(),
+    }
+    assert mase["blend"] < 0.97 * min(mase["last"], mase["mean"])
+
+
+def test_the_auditor_finds_nothing_in_honest_rows(sampled):
+    data, _, _, _, path = sampled
+    report = recipe_data.audit(data, path, 60)
+    assert report.ok, report.mismatches[:3]
+    assert report.rows_checked == 60
+
+
+def test_late_commits_do_not_leak(tmp_path):
+    data = data_access(tmp_path / "home")
+    write_commits(data, _history(late=True), until=MONDAY_S + _WEEKS * WEEK_S)
+    report = recipe_data.audit(data, None, 10_000)
+    assert report.ok, report.mismatches[:3]
+
+
+def test_the_auditor_catches_planted_late_commits(small, tmp_path):
+    """Rows that counted late commits as if they had been there at once."""
+    _, _, rows = _extract(small, tmp_path / "rows.parquet")
+    leaky = tmp_path / "leaky.parquet"
+    pq.write_table(rows.replace_schema_metadata(None), leaky)
+    truth = data_access(tmp_path / "truth")
+    write_commits(truth, _history(late=True), until=MONDAY_S + _WEEKS * WEEK_S)
+    report = recipe_data.audit(truth, leaky, 20)
+    assert not report.ok
+    assert {m.repo for m in report.mismatches} == {"busy"}
+    assert "became available only after" in report.mismatches[0].reason
+
+
+def test_the_auditor_catches_a_row_that_saw_its_own_week(small, tmp_path):
+    path = tmp_path / "rows.parquet"
+    _, _, rows = _extract(small, path)
+    future = pc.add(rows["commits_1w"], rows["label"].cast(pa.float32()))
+    index = rows.schema.get_field_index("commits_1w")
+    pq.write_table(rows.set_column(index, rows.schema.field(index), future), path)
+    report = recipe_data.audit(small, path, 20)
+    assert {m.column for m in report.mismatches} == {"commits_1w"}
+    assert len(report.mismatches) == 20
+
+
+def test_a_tampered_golden_set_is_refused(small, tmp_path):
+    pinned = recipe_data.resolve(small, NOW)
+    file = Path(recipe_data.golden_show(small).file)
+    content = json.loads(file.read_text())
+    content["rows"][0][3] += 1
+    file.write_text(json.dumps(content))
+    with pytest.raises(GoldenSetTampered):
+        recipe_data.resolve(small, NOW)
+    with pytest.raises(GoldenSetTampered):
+        extract_rows(
+            small, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, tmp_path / "rows"
+        )
+    file.unlink()
+    with pytest.raises(MissingGoldenSet):
+        recipe_data.resolve(small, NOW)
+
+
+def test_golden_weeks_stay_and_recent_ones_grow(small, tmp_path):
+    before, _, _ = _extract(small, tmp_path / "before.parquet")
+    longer = [(r, a, c + 10 * WEEK_S, k + 10 * WEEK_S) for r, a, c, k in _history()[-30:]]
+    hashed = [(r, a, c + i, k + i) for i, (r, a, c, k) in enumerate(longer)]
+    write_commits(small, hashed, until=MONDAY_S + (_WEEKS + 10) * WEEK_S)
+    after, summary, rows = _extract(small, tmp_path / "after.parquet")
+    assert after.golden_digest == before.golden_digest
+    assert after.snapshot_id != before.snapshot_id
+    assert summary["splits"]["golden"] == 24
+    recent = rows.filter(pc.equal(rows["split"], "recent"))
+    assert (
+        pc.min(recent["week_start"]).as_py()
+        > pc.max(rows.filter(pc.equal(rows["split"], "golden"))["week_start"]).as_py()
+    )
+
+
+def test_refreshing_the_golden_set_is_recorded(small):
+    first = recipe_data.resolve(small, NOW)
+    at = MONDAY_S + (_WEEKS + 3) * WEEK_S
+    write_commits(
+        small,
+        [(repo, "ada", at, at) for repo in ("busy", "calm")],
+        until=MONDAY_S + (_WEEKS + 4) * WEEK_S,
+    )
+    renewed = recipe_data.golden_refresh(small, "a new quarter", NOW)
+    assert renewed.digest != first.golden_digest
+    assert [e["reason"] for e in renewed.history] == ["first run", "a new quarter"]
+    assert recipe_data.resolve(small, NOW).golden_digest == renewed.digest
+
+
+def test_the_golden_set_is_the_same_in_every_home(small, tmp_path):
+    other = data_access(tmp_path / "other")
+    write_commits(other, _history(), until=MONDAY_S + _WEEKS * WEEK_S)
+    assert recipe_data.resolve(small, NOW).golden_digest == (
+        recipe_data.resolve(other, NOW).golden_digest
+    )
+
+
+def test_too_little_history(tmp_path):
+    data = data_access(tmp_path / "home")
+    with pytest.raises(MissingTable):
+        recipe_data.resolve(data)
+    commits = [c for c in _history() if c[2] < MONDAY_S + 40 * WEEK_S]
+    write_commits(data, commits, until=MONDAY_S + 40 * WEEK_S)
+    with pytest.raises(TooLittleHistory, match="train weeks"):
+        recipe_data.resolve(data)
+    assert recipe_data.golden_show(data) is None
+
+
+def test_one_stale_clone_does_not_hold_back_the_others(tmp_path):
+    data = data_access(tmp_path / "home")
+    newest = MONDAY_S + _WEEKS * WEEK_S
+    live = [(f"r{n}", *c[1:]) for n in range(2) for c in _history() if c[0] == "calm"]
+    write_commits(data, live, until=newest)
+    old = [c for c in _history() if c[0] == "busy" and c[2] < newest - 20 * WEEK_S]
+    write_commits(data, old, until=newest - 20 * WEEK_S)
+    summary = recipe_data.show(data)
+    assert {r.repo: r.state for r in summary.repos} == {"busy": "stale", "r0": "live", "r1": "live"}
+    _, _, rows = _extract(data, tmp_path / "rows.parquet")
+    busy = rows.filter(pc.equal(rows["repo"], "busy"))
+    assert pc.max(busy["week_start"]).as_py().timestamp() == newest - 21 * WEEK_S
+
+
+def test_removing_a_repository(small, tmp_path):
+    pinned, _, _ = _extract(small, tmp_path / "rows.parquet")
+    with pytest.raises(UnknownName, match="did you mean 'busy'"):
+        recipe_data.remove(small, "bussy")
+    removed = recipe_data.remove(small, "busy")
+    assert removed == sum(c[0] == "busy" for c in _history())
+    assert [r.repo for r in recipe_data.show(small).repos] == ["calm"]
+    now = recipe_data.resolve(small, NOW)
+    with pytest.raises(GoldenSetStale, match="busy"):
+        extract_rows(small, now.snapshot_id, now.as_of, now.golden_digest, tmp_path / "r.parquet")
+    recipe_data.golden_refresh(small, "busy is gone", NOW)
+    _extract(small, tmp_path / "rows.parquet")
+    assert set(online_features(small, ["busy", "calm"])) == {"calm"}
+    assert pinned.golden_digest != recipe_data.golden_show(small).digest
