@@ -184,10 +184,10 @@ def check_program(name: str) -> Check:
 def check_disk(free_bytes: int) -> Check:
     detail = f"{free_bytes / 1e9:.1f} GB free"
     if free_bytes < DISK_FULL_BYTES:
-        return Check("disk", Health.FAIL, detail, "platform-ctl run prune")
+        return Check("disk", Health.FAIL, detail, "platform-ctl run prune --older-than 1d")
     if free_bytes < DISK_LOW_BYTES:
         wanted = f"{detail}; a cold run wants {DISK_LOW_BYTES / 1e9:.0f} GB"
-        return Check("disk", Health.WARN, wanted, "platform-ctl run prune")
+        return Check("disk", Health.WARN, wanted, "platform-ctl run prune --older-than 1d")
     return Check("disk", Health.OK, detail)
 
 
