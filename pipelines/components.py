@@ -134,7 +134,7 @@ def deploy_canary(approval_id: str, model: str, version: str) -> NamedTuple(
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def analyse(release_id: str, log: dsl.Output[dsl.Artifact]) -> NamedTuple(
-    "Analysed", [("verdict", str), ("reasons", list), ("summary", str)]
+    "Analysed", [("verdict", str), ("reasons", list)]
 ):
     """Step the weight up, judging at each step."""
     from pipelines.steps import analyse
