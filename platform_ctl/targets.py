@@ -231,7 +231,7 @@ def ledger(settings: Settings) -> Ledger:
 def _require_local(settings: Settings, capability: str) -> None:
     if settings.target != "local":
         raise Unsupported(
-            f"the {settings.target} target has no {capability} yet",
+            f"the {settings.target} target has no {capability} yet (see docs/architecture.md)",
             where=f"target {settings.target}",
-            fix=f"platform-ctl --target local … or see docs/architecture.md ({capability})",
+            fix="export PLATFORM_CTL_TARGET=local",
         )
