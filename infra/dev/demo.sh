@@ -17,6 +17,28 @@ run platform-ctl pipeline run train-deploy
 run platform-ctl approval list
 # Nothing approves by itself: this line is the human's decision.
 run platform-ctl approval approve latest --reason "demo: beats both naive baselines" --wait
-run platform-ctl model predict weekly-commits
+run platform-ctl model predict weekly-commits@production
 run platform-ctl release show weekly-commits
 run platform-ctl service list
+
+read -r url repo < <(platform-ctl model predict weekly-commits@production -o json | python -c '
+import json, subprocess, sys
+forecasts = json.load(sys.stdin)
+listed = subprocess.check_output(["platform-ctl", "service", "list", "-o", "json"])
+print(json.loads(listed)[0]["url"], forecasts[0]["repo"])')
+body="{\"instances\": [{\"repo\": \"$repo\"}]}"
+say "curl -s $url/v1/models/weekly-commits:predict -d '$body'"
+if command -v curl >/dev/null; then
+  curl -s "$url/v1/models/weekly-commits:predict" -d "$body" && echo
+fi
+
+cat <<EOF
+
+The model is served at $url until you stop it. Where to look next (in this shell):
+  export PLATFORM_HOME=$PLATFORM_HOME PATH=$PWD/.venv/bin:\$PATH
+  platform-ctl run show latest                      what the last run did, and what it cost
+  platform-ctl cache explain latest                 why each step was or was not repeated
+  platform-ctl pipeline run train-deploy            again: nothing changed, so nothing is repeated
+  platform-ctl model show weekly-commits --history  who moved which alias, when and why
+  platform-ctl service stop weekly-commits          or make clean, which stops and removes everything
+EOF
