@@ -136,9 +136,8 @@ class _Golden:
         if np.isfinite(_floats(errors["champion_prediction"])).any():
             columns["champion"] = "champion_prediction"
         scaled = {n: np.abs(_floats(errors[c][alive]) - label) / scale for n, c in columns.items()}
-        return cls(
-            scaled, errors["repo"][alive], errors["event_timestamp"][alive], errors["slice"][alive]
-        )
+        weeks = _weeks(errors["event_timestamp"][alive])
+        return cls(scaled, errors["repo"][alive], weeks, errors["slice"][alive])
 
     def mase(self, name: str, rows: np.ndarray | slice = slice(None)) -> float:
         return float(self.scaled[name][rows].mean())
@@ -180,7 +179,7 @@ def _broken(evaluation: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> 
 
 def _too_small(errors: Mapping[str, np.ndarray], thresholds: GateThresholds) -> Iterator[_Finding]:
     alive = errors["slice"] != DORMANT
-    rows, weeks = int(alive.sum()), len(np.unique(errors["event_timestamp"][alive]))
+    rows, weeks = int(alive.sum()), len(np.unique(_weeks(errors["event_timestamp"][alive])))
     figures = {"rows": rows, "weeks": weeks}
     if rows < thresholds.min_rows:
         yield _Finding(
@@ -364,6 +363,12 @@ def _what_settles(estimate: Estimate, room: float) -> str:
 
 def _figure(value: float | None) -> str:
     return "nothing" if value is None else f"{value:.4g}"
+
+
+def _weeks(timestamps: np.ndarray) -> np.ndarray:
+    """The number of the week, Monday to Sunday, of each datetime64."""
+    days = timestamps.astype("datetime64[D]").astype(np.int64)
+    return (days + 3) // 7
 
 
 def _floats(values: np.ndarray) -> np.ndarray:

@@ -25,10 +25,17 @@ from platform_ctl.ports.registry import Registry
 def current_subject(registry: Registry, recipe: Recipe, version: ModelVersion) -> Subject:
     """Digests of the files themselves, not of what their tags say.
 
-    Raises EvidenceMismatch when files of the version are gone.
+    Raises EvidenceMismatch when files of the version are gone or were altered.
     """
+    model = stored_digest(registry.local_dir(version), registry.local_dir(version, "weights"))
+    if model != version.digest:
+        raise EvidenceMismatch(
+            f"the files of {version} are not the ones that were registered",
+            where=str(registry.local_dir(version)),
+            fix=f"platform-ctl model verify {version}",
+        )
     return Subject(
-        model=stored_digest(registry.local_dir(version), registry.local_dir(version, "weights")),
+        model=model,
         evaluation=evaluation_digest(registry.local_dir(version, "evaluation")),
         data_snapshot=version.tags.get(SNAPSHOT_TAG, ""),
         canary_plan=canary_digest(recipe.canary),

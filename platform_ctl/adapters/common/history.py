@@ -12,7 +12,12 @@ from platform_ctl.domain.models import NO_HASH, AliasMove
 _COLUMNS = "seq, model, alias, from_version, to_version, at, actor, reason, previous_hash, hash"
 
 
+_IN_PROGRESS = "alias_moves_in_progress"
+
+
 class AliasHistory:
+    """Moves are written before they are made, and marked as made afterwards."""
+
     def __init__(self, database: Path) -> None:
         self._database = database
 
@@ -25,11 +30,29 @@ class AliasHistory:
         finally:
             db.close()
 
+    def interrupted(self) -> bool:
+        """Whether the last ``append`` was not followed by ``completed``."""
+        db = connect(self._database)
+        try:
+            row = db.execute("SELECT 1 FROM home WHERE key = ?", (_IN_PROGRESS,)).fetchone()
+            return row is not None
+        finally:
+            db.close()
+
+    def completed(self) -> None:
+        """The moves of the last ``append`` have been made."""
+        db = connect(self._database)
+        try:
+            db.execute("DELETE FROM home WHERE key = ?", (_IN_PROGRESS,))
+        finally:
+            db.close()
+
     def append(self, moves: Sequence[AliasMove]) -> None:
         """Number, chain and write ``moves`` in one transaction, whatever their seq and hashes."""
         db = connect(self._database)
         try:
             with transaction(db):
+                db.execute("INSERT OR REPLACE INTO home VALUES (?, ?)", (_IN_PROGRESS, "yes"))
                 last = db.execute(
                     "SELECT seq, hash FROM alias_history ORDER BY seq DESC LIMIT 1"
                 ).fetchone()

@@ -29,6 +29,7 @@ from platform_ctl.domain.models import (
     ModelVersion,
     RegisteredModel,
     find_version,
+    recorded_aliases,
 )
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.ports.registry import Part
@@ -155,14 +156,17 @@ class MlflowRegistry:
             current = next((m.aliases for m in models if m.name == name), {})
             wanted = {a: v for a, v in targets.items() if current.get(a, "") != v}
             self._record(name, targets, current, actor=actor, reason=reason)
-            if not wanted:
-                return
-            client = self._client()
-            for alias, version in wanted.items():
-                if version:
-                    client.set_registered_model_alias(name, alias, version)
-                else:
-                    client.delete_registered_model_alias(name, alias)
+            if wanted:
+                self._point(name, wanted)
+            self._history.completed()
+
+    def _point(self, name: str, aliases: Mapping[str, str]) -> None:
+        client = self._client()
+        for alias, version in aliases.items():
+            if version:
+                client.set_registered_model_alias(name, alias, version)
+            else:
+                client.delete_registered_model_alias(name, alias)
 
     def _record(
         self,
@@ -175,12 +179,12 @@ class MlflowRegistry:
     ) -> None:
         """History first, then the registry: an interrupted move is repeated, never forgotten."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        last = {m.alias: m for m in self._history.all() if m.model == name}
+        recorded_at = recorded_aliases(self._history.all(), name)
+        interrupted = self._history.interrupted()
         moves = []
         for alias, version in targets.items():
-            here, move = current.get(alias, ""), last.get(alias)
-            recorded = move.to_version if move else ""
-            if move and recorded == version and here == move.from_version:
+            here, recorded = current.get(alias, ""), recorded_at.get(alias, "")
+            if interrupted and recorded == version:
                 continue
             if recorded != here:
                 note = "found moved outside the platform"
@@ -279,5 +283,6 @@ def _import_mlflow() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import mlflow
-
+    # Environments made by uv hold no pip, which MLflow finds worth a warning.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     return mlflow

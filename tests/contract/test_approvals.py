@@ -1,0 +1,187 @@
+"""What every Approvals store does, and the operations that decide through it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from platform_ctl.adapters.common.approvals import SqliteApprovals
+from platform_ctl.domain.approvals import (
+    SELF,
+    Answer,
+    ApprovalRequest,
+    ApprovalState,
+    Subject,
+    Vote,
+)
+from platform_ctl.errors import AlreadyDecided, UnknownName
+
+SUBJECT = Subject("sha256:m", "sha256:e", "4711", "sha256:c", "3 sha256:old")
+
+
+def moment(hours: float) -> str:
+    return (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="milliseconds")
+
+
+def a_request(request_id: str = "aaaa1111", **changes) -> ApprovalRequest:
+    made = ApprovalRequest(
+        id=request_id,
+        model="weekly-commits",
+        version="4",
+        recipe="train_deploy",
+        subject=SUBJECT,
+        state=ApprovalState.PENDING,
+        requested_by="ann",
+        requested_at=moment(0),
+        expires_at=moment(72),
+    )
+    return replace(made, **changes)
+
+
+def yes(approver: str = "bob") -> Vote:
+    return Vote(approver, Answer.APPROVE, "looks right", moment(0))
+
+
+def no(approver: str = "bob") -> Vote:
+    return Vote(approver, Answer.REJECT, "not now", moment(0))
+
+
+@pytest.fixture
+def approvals(tmp_path) -> SqliteApprovals:
+    return SqliteApprovals(tmp_path / "platform.db")
+
+
+def test_what_is_opened_is_found(approvals):
+    made = a_request()
+    assert approvals.open(made) == made
+    assert approvals.get("aaaa1111") == approvals.get("aa") == approvals.get("latest") == made
+    assert list(approvals.list()) == [made]
+
+
+def test_the_same_subject_is_one_pending_request(approvals):
+    first = approvals.open(a_request())
+    assert approvals.open(a_request("bbbb2222")) == first
+    other = replace(SUBJECT, canary_plan="sha256:other")
+    assert approvals.open(a_request("cccc3333", subject=other)).id == "cccc3333"
+
+
+@pytest.mark.parametrize("word", ["zz", "", "aaaa11112"])
+def test_an_unknown_request_is_named(approvals, word):
+    approvals.open(a_request())
+    with pytest.raises(UnknownName):
+        approvals.get(word)
+
+
+def test_an_ambiguous_prefix_is_refused(approvals):
+    approvals.open(a_request())
+    approvals.open(a_request("aaaa2222", version="5"))
+    with pytest.raises(UnknownName, match="2 requests begin with 'aaaa'"):
+        approvals.get("aaaa")
+
+
+def test_yes_and_no_are_kept_with_who_when_and_why(approvals):
+    approvals.open(a_request())
+    approved = approvals.vote("aaaa1111", yes())
+    assert approved.state is ApprovalState.APPROVED
+    assert (approved.decided_by(), approved.reason) == ("bob", "looks right")
+    approvals.open(a_request("bbbb2222", version="5"))
+    assert approvals.vote("bbbb2222", no()).state is ApprovalState.REJECTED
+
+
+@pytest.mark.parametrize("second", [yes("carl"), no("carl"), yes("bob")])
+def test_a_decision_is_final(approvals, second):
+    approvals.open(a_request())
+    approvals.vote("aaaa1111", yes())
+    with pytest.raises(AlreadyDecided, match="approved by bob"):
+        approvals.vote("aaaa1111", second)
+    assert len(approvals.get("aaaa1111").votes) == 1
+
+
+def test_nobody_answering_in_time_means_no(approvals):
+    approvals.open(a_request(expires_at=moment(-0.001)))
+    assert approvals.get("aaaa1111").state is ApprovalState.EXPIRED
+    with pytest.raises(AlreadyDecided, match="expired"):
+        approvals.vote("aaaa1111", yes())
+    assert approvals.open(a_request("bbbb2222")).id == "bbbb2222"
+
+
+def test_two_people_are_two_people(approvals):
+    approvals.open(a_request(approvals_needed=2))
+    assert approvals.vote("aaaa1111", yes()).state is ApprovalState.PENDING
+    with pytest.raises(AlreadyDecided, match="needs a second person"):
+        approvals.vote("aaaa1111", yes())
+    assert approvals.vote("aaaa1111", yes("carl")).state is ApprovalState.APPROVED
+
+
+def test_one_no_is_enough_when_two_are_needed(approvals):
+    approvals.open(a_request(approvals_needed=2))
+    approvals.vote("aaaa1111", yes())
+    assert approvals.vote("aaaa1111", no("carl")).state is ApprovalState.REJECTED
+
+
+def test_void_withdraws_an_approval_and_leaves_a_rejection(approvals):
+    approvals.open(a_request())
+    approvals.vote("aaaa1111", yes())
+    assert approvals.void("aaaa1111", "the model changed").state is ApprovalState.VOID
+    approvals.open(a_request("bbbb2222", version="5"))
+    approvals.vote("bbbb2222", no())
+    assert approvals.void("bbbb2222", "the model changed").state is ApprovalState.REJECTED
+
+
+def test_of_many_threads_one_decides(approvals):
+    approvals.open(a_request())
+
+    def answer(i: int) -> str:
+        try:
+            vote = yes(f"p{i}") if i % 2 else no(f"p{i}")
+            return approvals.vote("aaaa1111", vote).state
+        except AlreadyDecided:
+            return "late"
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = Counter(pool.map(answer, range(24)))
+    assert outcomes["late"] == 23
+    assert len(approvals.get("aaaa1111").votes) == 1
+
+
+def _vote_in_a_process(database: Path, who: str) -> bool:
+    try:
+        SqliteApprovals(database).vote("aaaa1111", yes(who))
+    except AlreadyDecided:
+        return False
+    return True
+
+
+def test_of_many_processes_one_decides(approvals, tmp_path):
+    approvals.open(a_request())
+    words = [(tmp_path / "platform.db", f"p{i}") for i in range(6)]
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert sum(pool.starmap(_vote_in_a_process, words)) == 1
+
+
+def test_an_unknown_state_cannot_be_stored(approvals, tmp_path):
+    approvals.open(a_request())
+    with (
+        sqlite3.connect(tmp_path / "platform.db") as db,
+        pytest.raises(sqlite3.IntegrityError),
+    ):
+        db.execute("UPDATE approvals SET state = 'sure'")
+
+
+def test_every_bound_thing_is_noticed_when_it_changes():
+    for name in ("model", "evaluation", "data_snapshot", "canary_plan", "champion"):
+        changed = replace(SUBJECT, **{name: "other"})
+        assert len(SUBJECT.changes(changed)) == 1
+        assert changed.digest != SUBJECT.digest
+    assert SUBJECT.changes(SUBJECT) == []
+
+
+def test_becoming_the_champion_does_not_void_ones_own_approval():
+    assert SUBJECT.changes(replace(SUBJECT, champion=SELF)) == []

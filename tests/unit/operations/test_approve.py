@@ -1,0 +1,230 @@
+"""Who may decide, about what, and when an answer stops counting. The registry is the real one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from platform_ctl import targets
+from platform_ctl.domain.approvals import Answer, ApprovalState
+from platform_ctl.domain.models import PRODUCTION
+from platform_ctl.domain.recipe import CanaryPlan
+from platform_ctl.errors import AlreadyDecided, ApprovalMissing, NotAnApprover, UsageError
+from platform_ctl.operations.approve import decide, start_promotion, verify
+from platform_ctl.operations.compare import compare
+from platform_ctl.operations.register import register_model
+from platform_ctl.operations.request_approval import request
+from platform_ctl.settings import ApprovalSettings, Settings
+from recipes.train_deploy.recipe import RECIPE
+from tests.support.candidates import PASSED, write_candidate
+
+NAME = RECIPE.model_name
+RECIPES = {RECIPE.name: RECIPE}
+LAPTOP = ApprovalSettings()
+TEAM = ApprovalSettings(approvers=["bob", "carl"], self_approval=False)
+
+
+class World:
+    """A registry with versions 1 and 2, and approvals in a database of each test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(home=str(folder / "home"))
+        self.registry = targets.registry(self.settings)
+        for seed in (1, 2):
+            model_dir, evaluation_dir = write_candidate(folder / f"candidate-{seed}", seed=seed)
+            register_model(
+                self.registry,
+                recipe=RECIPE,
+                model_dir=model_dir,
+                evaluation_dir=evaluation_dir,
+                decision=PASSED,
+                provenance={"data_snapshot": "4711"},
+            )
+
+    def version(self, number: str):
+        return next(v for v in self.registry.models()[0].versions if v.version == number)
+
+    def point_production_at(self, number: str) -> None:
+        self.registry.move_aliases(NAME, {PRODUCTION: number}, actor="ann", reason="test")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def approvals(world, tmp_path):
+    world.point_production_at("")
+    return targets.approvals(Settings(home=str(tmp_path)))
+
+
+@pytest.fixture
+def ask(world, approvals):
+    def ask(number="1", settings=LAPTOP, recipe=RECIPE, **more):
+        return request(
+            world.registry,
+            approvals,
+            recipe=recipe,
+            version=world.version(number),
+            requested_by="ann",
+            settings=settings,
+            **more,
+        )
+
+    return ask
+
+
+@pytest.fixture
+def answer(world, approvals):
+    def answer(request_id, who="bob", what=Answer.APPROVE, settings=LAPTOP, **more):
+        return decide(
+            world.registry,
+            approvals,
+            more.pop("recipes", RECIPES),
+            request_id=request_id,
+            answer=what,
+            approver=who,
+            settings=settings,
+            **{"reason": "looks right", **more},
+        )
+
+    return answer
+
+
+def test_asking_twice_is_asking_once(ask):
+    assert ask() == ask()
+    assert len(ask().id) == 8
+
+
+def test_the_answer_is_recorded_and_verified(ask, answer, world, approvals):
+    made = ask()
+    decision = answer(made.id)
+    assert decision.new and decision.request.state is ApprovalState.APPROVED
+    assert verify(world.registry, approvals, RECIPES, made.id).id == made.id
+    assert ask().id == made.id
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "\n"])
+def test_a_reason_is_required(ask, answer, approvals, reason):
+    made = ask()
+    with pytest.raises(UsageError, match="needs a reason"):
+        answer(made.id, reason=reason)
+    assert approvals.get(made.id).state is ApprovalState.PENDING
+
+
+def test_only_approvers_approve(ask, answer):
+    made = ask(settings=TEAM)
+    with pytest.raises(NotAnApprover, match="eve is not one of the approvers: bob, carl"):
+        answer(made.id, who="eve", settings=TEAM)
+    assert answer(made.id, who="carl", settings=TEAM).notes == ()
+
+
+def test_no_self_approval_unless_the_settings_allow_it_and_then_it_says_so(ask, answer):
+    made = ask()
+    strict = ApprovalSettings(approvers=["ann"], self_approval=False)
+    with pytest.raises(NotAnApprover, match="may not give it"):
+        answer(made.id, who="ann", settings=strict)
+    notes = answer(made.id, who="ann").notes
+    assert "approval.self_approval" in notes[0]
+    assert "whoever uses this machine" in notes[1]
+
+
+def test_whoever_asked_may_withdraw(ask, answer):
+    decision = answer(ask().id, who="ann", what=Answer.REJECT, settings=TEAM)
+    assert decision.request.state is ApprovalState.REJECTED
+
+
+def test_a_second_person_is_somebody_else(ask, answer):
+    two = ApprovalSettings(second_person=True)
+    made = ask(settings=two)
+    assert answer(made.id, who="bob", settings=two).request.state is ApprovalState.PENDING
+    with pytest.raises(AlreadyDecided):
+        answer(made.id, who="bob", settings=two)
+    assert answer(made.id, who="carl", settings=two).request.state is ApprovalState.APPROVED
+
+
+def test_approving_again_is_harmless_and_rejecting_afterwards_is_too_late(ask, answer):
+    made = ask()
+    answer(made.id)
+    assert answer(made.id, who="carl").new is False
+    with pytest.raises(AlreadyDecided):
+        answer(made.id, who="carl", what=Answer.REJECT)
+
+
+def test_a_changed_champion_voids_the_request(ask, answer, world, approvals):
+    made = ask()
+    world.point_production_at("2")
+    with pytest.raises(ApprovalMissing, match="the champion was none and is 2 sha256:"):
+        answer(made.id)
+    assert approvals.get(made.id).state is ApprovalState.VOID
+    assert ask().id != made.id
+
+
+def test_a_changed_canary_plan_voids_an_approval_at_promote(ask, answer, world, approvals):
+    made = ask()
+    answer(made.id)
+    hasty = {RECIPE.name: replace(RECIPE, canary=CanaryPlan(weights_percent=(100,)))}
+    with pytest.raises(ApprovalMissing, match="canary plan"):
+        verify(world.registry, approvals, hasty, made.id)
+    with pytest.raises(ApprovalMissing, match="is void, not approved"):
+        verify(world.registry, approvals, RECIPES, made.id)
+
+
+@pytest.mark.parametrize("part", ["weights/model.safetensors", "evaluation/evaluation.json"])
+def test_a_flipped_byte_voids_the_request(ask, answer, world, part):
+    made = ask()
+    folder, name = part.split("/")
+    file = world.registry.local_dir(world.version("1"), folder) / name
+    content = file.read_bytes()
+    file.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    try:
+        with pytest.raises(ApprovalMissing, match="is void"):
+            answer(made.id)
+    finally:
+        file.write_bytes(content)
+
+
+def test_becoming_the_champion_keeps_the_approval(ask, answer, world, approvals):
+    made = ask()
+    answer(made.id)
+    world.point_production_at("1")
+    assert verify(world.registry, approvals, RECIPES, made.id).state is ApprovalState.APPROVED
+    assert ask().id == made.id
+
+
+def test_a_rejected_model_is_not_asked_for_again_unless_somebody_wants_to(ask, answer):
+    made = ask()
+    answer(made.id, what=Answer.REJECT)
+    assert ask().state is ApprovalState.REJECTED
+    again = ask(again=True)
+    assert again.id != made.id and again.state is ApprovalState.PENDING
+
+
+def test_what_is_pending_or_rejected_is_not_verified(ask, world, approvals):
+    with pytest.raises(ApprovalMissing, match="is pending, not approved"):
+        verify(world.registry, approvals, RECIPES, ask().id)
+
+
+def test_an_approver_sees_the_candidate_beside_the_baseline(ask, world):
+    rows = compare(world.registry, ask())
+    assert rows[0].name == "mase"
+    assert rows[0].candidate > 0 and rows[0].baseline > 0 and rows[0].champion is None
+    assert any("slice" in r.name or "mase," in r.name for r in rows)
+
+
+def test_a_promotion_is_one_run_however_often_it_is_started(ask):
+    class Submitted:
+        def __init__(self):
+            self.requests = []
+
+        def submit(self, request):
+            self.requests.append(request)
+            return request.idempotency_key
+
+    orchestrator, made = Submitted(), ask()
+    keys = {start_promotion(orchestrator, Path("promote.yaml"), made) for _ in range(2)}
+    assert keys == {f"promote-{made.id}"}
+    assert orchestrator.requests[0].parameters == {"approval_id": made.id}
