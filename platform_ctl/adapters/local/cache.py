@@ -45,7 +45,7 @@ from platform_ctl.domain.step_cache import (
 from platform_ctl.errors import DiskFull
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
-NEAREST_OF = 20
+NEAREST_OF = 10
 """Earlier entries of the component that a miss is compared with, newest first."""
 
 

@@ -28,8 +28,13 @@ def folders() -> list[str]:
 def _distributions(module: str) -> list[str]:
     if _version(module) != "absent":
         return [module]
-    # Names differ (yaml, PyYAML): reads every distribution's list of files, so only then.
-    return sorted(set(_by_module().get(module, [module])))
+    # Names differ (yaml, PyYAML). Most say so in a small file; else every list of files is read.
+    declared = [
+        d.name
+        for d in metadata.distributions()
+        if module in (d.read_text("top_level.txt") or "").split()
+    ]
+    return sorted(set(declared or _by_module().get(module, [module])))
 
 
 @functools.cache
