@@ -55,9 +55,10 @@ def _join(data: DataAccess, chosen: pa.Table, repo_weeks: pa.Table) -> pa.Table:
 
     from recipes.train_deploy.features import store as feast_store
 
-    store = feast_store.open_store(data)
+    history, store = feast_store.open_history(data), feast_store.open_store(data)
+    feast_store.apply(history, data)
     feast_store.apply(store, data)
-    joined = feast_store.historical(store, chosen.to_pandas())
+    joined = feast_store.historical(history, chosen.to_pandas())
     span = pc.min_max(repo_weeks["event_timestamp"]).as_py()
     second = timedelta(seconds=1)
     feast_store.materialize(store, span["min"] - second, span["max"] + second)

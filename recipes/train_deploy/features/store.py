@@ -19,6 +19,7 @@ import yaml
 from platform_ctl.domain.recipe import DataAccess
 from recipes.train_deploy import tables
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, FEATURE_SERVICE, FEATURES
+from recipes.train_deploy.weeks import WEEK
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -54,22 +55,35 @@ def import_feast() -> ModuleType:
 
 def open_store(data: DataAccess) -> FeatureStore:
     """The feature store of this home; writes its ``feature_store.yaml`` when it differs."""
-    feast = import_feast()
-    data.feast_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    config = yaml.safe_dump(_config(data.feast_dir), sort_keys=True)
+    config = yaml.safe_dump(_config(data.feast_dir, PROJECT), sort_keys=True)
     path = data.feast_dir / "feature_store.yaml"
+    data.feast_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists() or path.read_text(encoding="utf-8") != config:
         draft = path.with_suffix(".draft")
         draft.write_text(config, encoding="utf-8")
         draft.replace(path)
-    return feast.FeatureStore(repo_path=str(data.feast_dir))
+    return import_feast().FeatureStore(repo_path=str(data.feast_dir))
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def open_history(data: DataAccess) -> FeatureStore:
+    """The same definitions for historical retrieval, where a row is good for a week.
+
+    Feast joins each entity row with every earlier feature row of its key before
+    it keeps the newest one, which is quadratic in the length of the history;
+    an expiry bounds that. The online store must not have one: it serves a
+    repository's newest row however old it is.
+    """
+    feast = import_feast()
+    data.feast_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config = _config(data.feast_dir, f"{PROJECT}_history")
+    return feast.FeatureStore(config=feast.RepoConfig(**config, repo_path=data.feast_dir))
+
+
+def _config(folder: Path, project: str) -> dict[str, Any]:
     return {
-        "project": PROJECT,
+        "project": project,
         "provider": "local",
-        "registry": {"registry_type": "file", "path": str(folder / "registry.db")},
+        "registry": {"registry_type": "file", "path": str(folder / f"{project}.db")},
         "offline_store": {"type": "duckdb"},
         "online_store": {"type": "sqlite", "path": str(folder / "online.db")},
         "entity_key_serialization_version": 3,
@@ -77,7 +91,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def apply(store: FeatureStore, data: DataAccess) -> None:
-    """Register entity, source, view and service; does nothing to what is registered already."""
+    """Register entity, source, view and service; changes nothing that is registered already."""
     feast = import_feast()
     from feast.infra.data_sources.contrib.iceberg_catalog import IcebergSource
     from feast.types import Float32
@@ -98,13 +112,14 @@ def apply(store: FeatureStore, data: DataAccess) -> None:
     entity = feast.Entity(
         name=ENTITY, join_keys=[ENTITY], value_type=feast.ValueType.STRING, description="repository"
     )
+    serving = store.project == PROJECT
     view = feast.FeatureView(
         name=VIEW,
         entities=[entity],
-        ttl=timedelta(0),
+        ttl=timedelta(0) if serving else WEEK,
         schema=[feast.Field(name=f.name, dtype=Float32, description=f.doc) for f in FEATURES],
         source=source,
-        online=True,
+        online=serving,
     )
     service = feast.FeatureService(name=FEATURE_SERVICE, features=[view])
     store.apply([entity, source, view, service])
