@@ -15,10 +15,10 @@ LABEL_SPAN = np.timedelta64(7, "D")
 def check(data: rows.Rows, spec: Mapping[str, Any]) -> dict[str, Any]:
     """{"ok", "findings", "golden_rows", "training_rows"}; each finding is one sentence.
 
-    - no (repo, event_timestamp) is both golden and training or validation
+    - no (repo, week) is both golden and training or validation
     - no training label's week reaches into the golden weeks
     - no golden row's features stand, under another date, in the training rows
-    - the model's own record says that it was trained on no later row
+    - the model's own record says that it was trained on no later week
     """
     golden, seen = data.of(rows.GOLDEN), data.of(rows.TRAIN, rows.VALIDATION)
     findings = [
@@ -41,12 +41,12 @@ def _same_keys(golden: rows.Rows, seen: rows.Rows) -> list[str]:
 
 
 def _keys(part: rows.Rows) -> list[tuple[str, str]]:
-    weeks = part.event_timestamp.astype("datetime64[D]").astype(str)
+    weeks = part.week_start.astype("datetime64[D]").astype(str)
     return list(zip(part.repo.tolist(), weeks.tolist(), strict=True))
 
 
 def _overlapping_weeks(golden: rows.Rows, seen: rows.Rows) -> list[str]:
-    late = seen.event_timestamp + LABEL_SPAN > golden.event_timestamp.min()
+    late = seen.week_start + LABEL_SPAN > golden.week_start.min()
     return [f"{late.sum()} training labels reach into the golden weeks"] if late.any() else []
 
 
@@ -62,7 +62,7 @@ def _same_features(golden: rows.Rows, seen: rows.Rows) -> list[str]:
 
 
 def _trained_later(golden: rows.Rows, spec: Mapping[str, Any]) -> list[str]:
-    newest = np.datetime64(spec["training"]["newest_row"])
-    if newest + LABEL_SPAN > golden.event_timestamp.min():
-        return [f"the model was trained on rows up to {newest}"]
+    newest = np.datetime64(spec["training"]["newest_week"])
+    if newest + LABEL_SPAN > golden.week_start.min():
+        return [f"the model was trained on the week of {newest}"]
     return []

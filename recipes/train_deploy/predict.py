@@ -103,9 +103,9 @@ def _as_vector(name: str, values: Any) -> np.ndarray:
     return vector
 
 
-def symlog(x: np.ndarray) -> np.ndarray:
-    """sign(x) * log(1 + |x|): log scale for counts, and negative trends stay defined."""
-    return np.sign(x) * np.log1p(np.abs(x))
+def scale(x: np.ndarray, is_log: np.ndarray) -> np.ndarray:
+    """(n, f) raw features; log(1 + x) where ``is_log`` (f,) says that they are counts."""
+    return np.where(is_log, np.log1p(np.maximum(x, 0)), x)
 
 
 def forward(
@@ -113,18 +113,18 @@ def forward(
 ) -> np.ndarray:
     """(n, f) raw features -> (n,) commits. Mirrors ``model.CommitsNet.forward``.
 
-    Each of m members blends the window means in log space with weights that
-    depend on the row, adds a bounded correction, and the members are averaged.
+    Each of m members blends past levels in log space with weights that depend
+    on the row, adds a bounded correction, and the members are averaged.
     """
-    logs = symlog(x)
     mean, std = (np.asarray(spec["normalisation"][k], np.float32) for k in ("mean", "std"))
-    z = np.clip((logs - mean) / std, -spec["clip"], spec["clip"])
+    is_log = np.isin(spec["features"], spec["log_features"])
+    z = np.clip((scale(x, is_log) - mean) / std, -spec["clip"], spec["clip"])
     hidden = np.maximum(np.einsum("nf,mfh->mnh", z, weights["w1"]) + weights["b1"][:, None], 0)
     hidden = np.maximum(hidden @ weights["w2"] + weights["b2"][:, None], 0)
     head = hidden @ weights["w3"] + weights["b3"][:, None]
-    windows = [spec["features"].index(name) for name in spec["windows"]]
-    weeks = np.asarray(list(spec["windows"].values()), np.float32)
-    levels = np.log1p(np.maximum(x[:, windows], 0) / weeks)
+    index = [spec["features"].index(name) for name in spec["levels"]]
+    weeks = np.asarray(list(spec["levels"].values()), np.float32)
+    levels = np.log1p(np.maximum(x[:, index], 0) / weeks)
     blend = _softmax(head[..., :-1])
     forecast = (blend * levels).sum(-1) + spec["max_correction"] * np.tanh(head[..., -1])
     return np.expm1(np.clip(forecast, 0, MAX_LOG_FORECAST)).mean(0).astype(np.float64)

@@ -37,4 +37,6 @@ RECIPE = Recipe(
         min_rows=60,
     ),
     canary=CanaryPlan(weights_percent=(10, 25, 50, 100), min_requests=200),
+    entity="repo",
+    online_features="recipes.train_deploy.features.online:online_features",
 )

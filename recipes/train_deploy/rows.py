@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 TRAIN, VALIDATION, GOLDEN, RECENT = "train", "validation", "golden", "recent"
-GOLDEN_DIGEST_KEY = b"golden_digest"
+GOLDEN_DIGEST_KEY = b"golden"
 """Metadata key of the parquet file."""
 
 

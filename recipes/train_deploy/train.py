@@ -26,7 +26,7 @@ import torch
 
 from platform_ctl.errors import BadParameter, TooLittleHistory
 from recipes.train_deploy import model, rows
-from recipes.train_deploy.features import FEATURE_NAMES
+from recipes.train_deploy.features import FEATURE_NAMES, LOG_FEATURES
 
 MIN_TRAIN_ROWS = 64
 WEIGHT_DECAY = 1e-2
@@ -252,9 +252,9 @@ class _Split:
 
 
 def _spec(data: _Split, hp: Hyperparameters) -> dict[str, Any]:
-    newest = str(data.train.event_timestamp.max())
-    training = {**asdict(hp), "rows": len(data.train), "newest_row": newest}
-    return model.make_spec(FEATURE_NAMES, data.train.features, training)
+    newest = str(data.train.week_start.max())
+    training = {**asdict(hp), "rows": len(data.train), "newest_week": newest}
+    return model.make_spec(FEATURE_NAMES, LOG_FEATURES, data.train.features, training)
 
 
 def main(argv: list[str] | None = None) -> int:

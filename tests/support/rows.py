@@ -32,7 +32,7 @@ def write_rows(
         _repository(f"org/repo-{i}", features, weeks, rng, dies=i == repos - 1)
         for i in range(repos)
     ]
-    table = pa.concat_tables(tables).replace_schema_metadata({"golden_digest": GOLDEN_DIGEST})
+    table = pa.concat_tables(tables).replace_schema_metadata({"golden": GOLDEN_DIGEST})
     pq.write_table(table, path)
     return path
 
@@ -53,11 +53,11 @@ def _repository(
     label = counts[asked].astype(float)
     naive_error = np.abs(last - label)[split == "train"].mean()
     start = np.datetime64("2021-01-04", "us")
+    mondays = start + np.arange(weeks) * np.timedelta64(7, "D")
     columns = {
         "repo": pa.array([name] * weeks),
-        "event_timestamp": pa.array(
-            start + np.arange(weeks) * np.timedelta64(7, "D"), pa.timestamp("us", "UTC")
-        ),
+        "event_timestamp": pa.array(mondays, pa.timestamp("us", "UTC")),
+        "week_start": pa.array(mondays, pa.timestamp("us", "UTC")),
         "split": pa.array(split, pa.string()),
         "label": pa.array(label),
         "naive_last_week": pa.array(last),
