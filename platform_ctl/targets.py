@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platform_ctl.domain.recipe import DataAccess, Recipe
 from platform_ctl.errors import ConfigError, Unsupported
@@ -173,6 +173,13 @@ def registry(settings: Settings) -> Registry:
         AliasHistory(layout.database),
         layout.locks / "registry.lock",
     )
+
+
+def load_model(mlflow_dir: Path) -> Any:
+    """The predictor of a registered model, with the code it was registered with."""
+    from platform_ctl.adapters.common import mlflow_model
+
+    return mlflow_model.load(mlflow_dir)
 
 
 def recipe_of(settings: Settings, version: ModelVersion) -> Recipe:

@@ -64,6 +64,65 @@ def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
     _warn_of_drift(registry.history(), found)
 
 
+@command.command()
+@click.argument("model")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
+@click.pass_context
+def predict(ctx: click.Context, model: str, output: str) -> None:
+    """Next week's forecast of MODEL (NAME, NAME@alias or NAME/version), for everything there is.
+
+    NAME alone means production, else staging, else the newest version.
+    """
+    from platform_ctl import targets
+    from platform_ctl.domain.models import find_version
+    from platform_ctl.operations.forecast import forecast
+
+    settings = load_settings(ctx)
+    registry = targets.registry(settings)
+    version = find_version(registry.models(), model)
+    recipe = targets.recipe_of(settings, version)
+    data = targets.data_access(settings)
+    records = forecast(registry, recipe, version, data, targets.load_model)
+    if output == "json":
+        render.print_json({"model": str(version), "title": recipe.title, "predictions": records})
+    elif output == "csv":
+        _print_csv(records)
+    else:
+        click.echo(f"{recipe.title}: {version} ({version.stage})", err=True)
+        columns = list(records[0]) if records else []
+        rows = [[_cell(value) for value in r.values()] for r in records]
+        numbers = {c for c in columns if records and isinstance(records[0][c], int | float)}
+        render.print_table([f"{c} #" if c in numbers else c for c in columns], rows, empty="-")
+
+
+def _print_csv(records: list[dict[str, Any]]) -> None:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(records[0]) if records else [])
+    writer.writeheader()
+    writer.writerows({k: _iso(v) for k, v in r.items()} for r in records)
+    click.echo(text.getvalue(), nl=False)
+
+
+def _iso(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _cell(value: Any) -> Any:
+    """Dates without a clock, numbers with one decimal: forecasts promise no more."""
+    if hasattr(value, "strftime"):
+        return value.strftime("%Y-%m-%d")
+    return f"{value:.1f}" if isinstance(value, float) else value
+
+
 def _show_model(model: RegisteredModel, output: str) -> None:
     if output == "json":
         render.print_json(_model_json(model))

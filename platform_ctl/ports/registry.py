@@ -8,8 +8,9 @@ from typing import Literal, Protocol
 
 from platform_ctl.domain.models import AliasMove, Candidate, ModelVersion, RegisteredModel
 
-Part = Literal["model", "weights", "evaluation"]
-"""``model``: the MLflow model directory. ``weights``: what the trainer wrote. ``evaluation``."""
+Part = Literal["model", "weights", "evaluation", "evidence"]
+"""``model``: the MLflow model directory. ``weights``: what the trainer wrote. ``evaluation``.
+``evidence``: the candidate's attachments."""
 
 
 class Registry(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platform_ctl.domain.datasets import (
     AuditReport,
@@ -22,12 +23,16 @@ from recipes.train_deploy.sample import ingest_sample
 from recipes.train_deploy.tables import Observation
 from recipes.train_deploy.weeks import DORMANT_WEEKS, WEEK, WEEK_S, from_epoch
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = [
     "audit",
     "golden_refresh",
     "golden_show",
     "ingest_git",
     "ingest_sample",
+    "latest_rows",
     "remove",
     "resolve",
     "show",
@@ -52,6 +57,13 @@ def resolve(data: DataAccess, now: datetime | None = None) -> Resolved:
                 data, commits, now or datetime.now(UTC), "first run"
             )
     return Resolved(str(commits.snapshot_id), newest.isoformat(), digest)
+
+
+def latest_rows(data: DataAccess) -> pa.Table:
+    """Each repository's newest feature row: what next week's forecast is made from."""
+    from recipes.train_deploy.features.rows import latest_rows as newest
+
+    return newest(data)
 
 
 def show(data: DataAccess) -> DataSummary:

@@ -9,6 +9,7 @@ other's code.
 from __future__ import annotations
 
 import ast
+import importlib
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -56,6 +57,18 @@ def write(candidate: Candidate, folder: Path) -> dict[str, Any]:
         "signature": _signature(candidate.inputs),
         "input_example": _example(candidate.inputs),
     }
+
+
+def load(mlflow_dir: Path) -> Any:
+    """The predictor of a model that ``write`` laid out, as MLflow would load it, without MLflow.
+
+    Its module names are its own, so that any number of versions fit in one process.
+    """
+    code = str(mlflow_dir / "code")
+    loader = next((mlflow_dir / "code").glob("loader_*.py")).stem
+    if code not in sys.path:
+        sys.path.append(code)
+    return importlib.import_module(loader)._load_pyfunc(str(mlflow_dir / WEIGHTS_DIR))
 
 
 def _imports(source: Path) -> set[str]:

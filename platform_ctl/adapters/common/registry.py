@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
@@ -73,8 +74,8 @@ class MlflowRegistry:
         return self._history.all()
 
     def local_dir(self, version: ModelVersion, part: Part = "model") -> Path:
-        if part == "evaluation":
-            folder = self._fetch(f"{self._run_artifacts(version)}/{EVALUATION_ARTIFACT}")
+        if part in (EVALUATION_ARTIFACT, ATTACHMENTS_ARTIFACT):
+            folder = self._fetch(f"{self._run_artifacts(version)}/{part}")
         else:
             folder = self._fetch(version.source)
             folder = folder / mlflow_model.WEIGHTS_DIR if part == "weights" else folder
@@ -243,8 +244,11 @@ class MlflowRegistry:
             mlflow.log_params(dict(candidate.parameters))
             mlflow.log_metrics(dict(candidate.metrics))
             client.log_artifacts(run_id, str(candidate.evaluation_dir), EVALUATION_ARTIFACT)
+            evidence = Path(scratch) / ATTACHMENTS_ARTIFACT
+            evidence.mkdir()
             for name, path in candidate.attachments.items():
-                client.log_artifact(run_id, str(path), f"{ATTACHMENTS_ARTIFACT}/{name}")
+                copyfile(path, evidence / name)
+            client.log_artifacts(run_id, str(evidence), ATTACHMENTS_ARTIFACT)
             info = mlflow.pyfunc.log_model(name=MODEL_ARTIFACT, **arguments)
         return info.model_id
 
