@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,11 +33,19 @@ def release_target(registry: Registry, recipe: Recipe, version: ModelVersion) ->
         service=recipe.inference_service,
         model=version.name,
         candidate=revision_of(registry, version),
-        features=tuple(recipe.features),
+        features=signature_columns(registry.local_dir(version)),
         entity=recipe.entity,
         online_features=recipe.online_features,
         evidence=Evidence(str(evaluation / ROWS_FILE), str(evaluation)),
     )
+
+
+def signature_columns(model_dir: Path) -> tuple[str, ...]:
+    """The features a model takes, in order: its own signature, not what the recipe has become."""
+    import yaml
+
+    described = yaml.safe_load((model_dir / "MLmodel").read_text(encoding="utf-8"))
+    return tuple(column["name"] for column in json.loads(described["signature"]["inputs"]))
 
 
 def _evaluation_dir(registry: Registry, version: ModelVersion) -> Path:

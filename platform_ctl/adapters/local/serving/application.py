@@ -34,6 +34,8 @@ from kserve.protocol.rest.server import metrics_handler
 from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 
+from platform_ctl.errors import PlatformError
+
 # KServe 0.21 answers through FastAPI's ORJSONResponse, which FastAPI has deprecated.
 warnings.filterwarnings("ignore", category=FastAPIDeprecationWarning)
 
@@ -46,6 +48,7 @@ _STATUS: dict[type[Exception], int] = {
     ServerNotLive: 503,
     NotImplementedError: 501,
     UnsupportedProtocol: 501,
+    PlatformError: 503,
 }
 
 

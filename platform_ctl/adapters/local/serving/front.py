@@ -203,6 +203,7 @@ class Front:
         self._failures = 0
         elapsed_ms = float(dict(answer.headers)[HOP_HEADER])
         kept = [h for h in answer.headers if h[0] not in _DROPPED]
+        kept.append((b"content-length", str(len(answer.body)).encode()))
         await self._reply(send, Answer(answer.status, kept, answer.body), canary.revision)
         self._later(self._compare(canary, scope, headers, body, answer, elapsed_ms))
         return True

@@ -15,6 +15,7 @@ import json
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ import numpy as np
 import yaml
 from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InferenceError, InvalidInput
+
+from platform_ctl.domain.recipe import DataAccess, resolve
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -251,10 +254,24 @@ def _finite(rows: Any) -> np.ndarray:
     return array
 
 
-def entity_lookup(function: Callable[..., Any], data: Any) -> Lookup:
-    """Make the recipe's blocking feature lookup awaitable without holding the event loop."""
+class EntityLookup:
+    """The recipe's blocking feature lookup, one at a time beside the event loop.
 
-    async def lookup(entities: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
-        return await asyncio.to_thread(function, data, list(dict.fromkeys(entities)))
+    Feast takes a second to import: ``warm`` has that over before the first
+    caller asks, without delaying the revision's start.
+    """
 
-    return lookup
+    def __init__(self, reference: str, data: DataAccess) -> None:
+        self._reference = reference
+        self._data = data
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="features")
+
+    def warm(self) -> None:
+        self._executor.submit(self._find, [])
+
+    async def __call__(self, entities: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
+        wanted = list(dict.fromkeys(entities))
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._find, wanted)
+
+    def _find(self, entities: list[str]) -> Mapping[str, Mapping[str, float]]:
+        return resolve(self._reference)(self._data, entities)

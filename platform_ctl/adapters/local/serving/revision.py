@@ -139,15 +139,14 @@ def _read_launch(control: socket.socket) -> channel.Launch:
 def _build_front(launch: channel.Launch) -> Front:
     from platform_ctl.adapters.local.serving.application import build_application
     from platform_ctl.adapters.local.serving.model import (
+        EntityLookup,
         RevisionModel,
-        entity_lookup,
         load_predictor,
     )
-    from platform_ctl.domain.recipe import resolve
 
-    lookup = None
-    if launch.online_features:
-        lookup = entity_lookup(lambda *a: resolve(launch.online_features)(*a), launch.data)
+    lookup = EntityLookup(launch.online_features, launch.data) if launch.online_features else None
+    if lookup is not None:
+        lookup.warm()
     model = RevisionModel(
         launch.service,
         load_predictor(Path(launch.revision.model_dir)),
