@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
+from platform_ctl.operations.find_search import FOLDER
 from recipes.train_deploy import recipe, train
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def run(
     tuner = targets.tuner(settings)
     budget = recipe.RECIPE.budget
     experiment = tuner.load(Path(recipe.__file__).with_name(recipe.RECIPE.experiment_file))
-    workdir = Path(os.environ.get("PLATFORM_RUN_DIR", Path(search.path).parent)) / "search"
+    workdir = Path(os.environ.get("PLATFORM_RUN_DIR", Path(search.path).parent)) / FOLDER
     with targets.training(settings).connect():
         status = tuner.run(
             experiment,
