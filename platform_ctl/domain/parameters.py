@@ -55,7 +55,7 @@ def parse(pipeline: Pipeline, text: Mapping[str, str]) -> dict[str, Any]:
 
 def typed(name: str, value: Any, spec: InputParameter) -> Any:
     """``value`` as the declared type, without guessing. Raises BadParameter."""
-    if value is None and spec.optional:
+    if value is None and spec.is_optional and spec.default_value is UNSET:
         return None
     converted = convert(value, spec.parameter_type)
     if converted is UNSET:

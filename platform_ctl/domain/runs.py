@@ -129,6 +129,8 @@ class Run:
     error: str = ""
     pid: int | None = None
     verdicts: tuple[TaskVerdict, ...] = ()
+    outputs: Outputs = field(default_factory=Outputs)
+    """Of the pipeline itself."""
     tasks: tuple[Task, ...] = ()
     """Filled by ``get``; ``list`` leaves it empty."""
 

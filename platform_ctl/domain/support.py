@@ -16,8 +16,6 @@ from platform_ctl.domain.ir import Component, Container, Importer, Pipeline, Tas
 
 _RUNS_EXECUTOR = re.compile(r"ephemeral_component\.py.*kfp\.dsl\.executor_main", re.DOTALL)
 
-REMOTE_SCHEMES = ("s3", "gs", "minio", "http", "https", "file", "memory")
-
 _HARMLESS_PLATFORM = {
     "imagePullPolicy": "the image pull policy",
     "imagePullSecret": "the image pull secret",
@@ -98,17 +96,24 @@ def _pip_requirements(script: str) -> Iterator[str]:
                 yield word
 
 
-def findings(pipeline: Pipeline, satisfied: Callable[[str], str]) -> list[Finding]:
-    """Everything ignored or refused, in the order of the file.
+@dataclass(frozen=True)
+class Environment:
+    """What this machine has, as questions."""
 
-    ``satisfied`` says why a pip requirement need not be installed ("" if it must).
-    """
+    satisfied: Callable[[str], str]
+    """Why a pip requirement need not be installed; "" when it must be."""
+    unreadable: Callable[[str], str]
+    """Why artifacts at an address cannot be read here; "" when they can."""
+
+
+def findings(pipeline: Pipeline, environment: Environment) -> list[Finding]:
+    """Everything ignored or refused, in the order of the file."""
     found: list[Finding] = []
     used = _used_components(pipeline)
     for name in used:
         component = pipeline.components[name]
         if component.executor_label:
-            found += _executor_findings(pipeline, name, component, satisfied)
+            found += _executor_findings(pipeline, name, component, environment)
     for component_name in ["root", *used]:
         component = (
             pipeline.root if component_name == "root" else pipeline.components[component_name]
@@ -133,16 +138,16 @@ def _used_components(pipeline: Pipeline) -> list[str]:
 
 
 def _executor_findings(
-    pipeline: Pipeline, name: str, component: Component, satisfied: Callable[[str], str]
+    pipeline: Pipeline, name: str, component: Component, environment: Environment
 ) -> Iterator[Finding]:
     executor = pipeline.executor_of(component)
     if executor.importer:
-        yield from _importer_findings(name, executor.importer)
+        yield from _importer_findings(name, executor.importer, environment)
         return
     if executor.container is None:
         yield Finding("refused", name, "an executor that is neither a container nor an importer")
         return
-    yield from _container_findings(name, executor.container, satisfied)
+    yield from _container_findings(name, executor.container, environment)
     for key in pipeline.kubernetes(component.executor_label):
         if key in _HONOURED_PLATFORM:
             continue
@@ -153,7 +158,7 @@ def _executor_findings(
 
 
 def _container_findings(
-    name: str, container: Container, satisfied: Callable[[str], str]
+    name: str, container: Container, environment: Environment
 ) -> Iterator[Finding]:
     thin = thin_component(container)
     if thin is None:
@@ -161,7 +166,7 @@ def _container_findings(
         yield Finding("refused", name, f"a container component ({image}): it needs a cluster")
         return
     for requirement in thin.requirements:
-        reason = satisfied(requirement)
+        reason = environment.satisfied(requirement)
         if reason:
             yield Finding("ignored", name, f"pip install {requirement!r}: {reason}")
         else:
@@ -176,12 +181,13 @@ def _container_findings(
         yield Finding("refused", name, "a container lifecycle hook")
 
 
-def _importer_findings(name: str, importer: Importer) -> Iterator[Finding]:
+def _importer_findings(
+    name: str, importer: Importer, environment: Environment
+) -> Iterator[Finding]:
     uri = importer.artifact_uri.constant
-    if isinstance(uri, str):
-        scheme = uri.partition("://")[0] if "://" in uri else ""
-        if scheme and scheme not in REMOTE_SCHEMES:
-            yield Finding("refused", name, f"an artifact with the scheme {scheme}://")
+    problem = environment.unreadable(uri) if isinstance(uri, str) else ""
+    if problem:
+        yield Finding("refused", name, problem)
     if importer.reimport:
         yield Finding("ignored", name, "reimport: an importer always looks again")
     if importer.download_to_workspace:

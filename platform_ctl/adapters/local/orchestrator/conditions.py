@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from platform_ctl.errors import StepFailed
+from platform_ctl.domain.ir import Pipeline
+from platform_ctl.errors import BadPipelineFile, StepFailed
 
 
 def condition(expression: str, parameters: Mapping[str, Any]) -> bool:
@@ -26,6 +27,22 @@ def condition(expression: str, parameters: Mapping[str, Any]) -> bool:
     if not isinstance(answer, bool):
         raise StepFailed(f"the condition is not a boolean but {answer!r:.80}", where=expression)
     return answer
+
+
+def check(pipeline: Pipeline) -> None:
+    """Raise BadPipelineFile for a condition or selector that is not CEL."""
+    for component in (pipeline.root, *pipeline.components.values()):
+        for name, task in (component.dag.tasks if component.dag else {}).items():
+            selectors = (b.parameter_expression_selector for b in task.inputs.parameters.values())
+            for expression in filter(None, (task.trigger_policy.condition, *selectors)):
+                try:
+                    _program(expression)
+                except (ValueError, RuntimeError) as exc:
+                    raise BadPipelineFile(
+                        f"the condition of {name} is not CEL: {expression}",
+                        where=name,
+                        fix="platform-ctl pipeline compile",
+                    ) from exc
 
 
 def select(expression: str, value: Any) -> Any:

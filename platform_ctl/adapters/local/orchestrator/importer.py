@@ -11,7 +11,6 @@ from platform_ctl.adapters.local.orchestrator.placeholders import fill
 from platform_ctl.adapters.local.orchestrator.task_files import TaskFiles
 from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import Artifact, Outputs
-from platform_ctl.domain.support import REMOTE_SCHEMES
 from platform_ctl.errors import StepFailed
 
 
@@ -48,17 +47,32 @@ def _local(uri: str, destination: Path) -> Path:
         if not path.exists():
             raise StepFailed(f"there is nothing at {uri}")
         return path.absolute()
-    if parts.scheme not in REMOTE_SCHEMES:
-        raise StepFailed(f"an importer cannot read {parts.scheme}:// addresses")
+    problem = unreadable(uri)
+    if problem:
+        raise StepFailed(problem)
     return _download(uri.replace("minio://", "s3://", 1), destination)
 
 
-def _download(uri: str, destination: Path) -> Path:
+def unreadable(uri: str) -> str:
+    """Why no artifact at the address can be read on this machine; "" when it may be."""
+    scheme = uri.partition("://")[0].replace("minio", "s3") if "://" in uri else "file"
+    if scheme == "file":
+        return ""
     try:
         import fsspec
-        from fsspec.utils import get_protocol
-    except ImportError as exc:
-        raise StepFailed("reading remote addresses needs the package fsspec") from exc
+    except ImportError:
+        return f"an importer of {scheme}:// addresses: the package fsspec is not installed"
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except (ImportError, ValueError) as exc:
+        return f"an importer of {scheme}:// addresses: {exc}"
+    return ""
+
+
+def _download(uri: str, destination: Path) -> Path:
+    import fsspec
+    from fsspec.utils import get_protocol
+
     shutil.rmtree(destination.parent, ignore_errors=True)
     destination.parent.mkdir(parents=True)
     try:

@@ -23,7 +23,7 @@ from types import FrameType
 from platform_ctl.adapters.common import ir_file
 from platform_ctl.adapters.local.cache import StepCache
 from platform_ctl.adapters.local.code_digest import CodeDigester
-from platform_ctl.adapters.local.orchestrator import requirements
+from platform_ctl.adapters.local.orchestrator import conditions, importer, requirements
 from platform_ctl.adapters.local.orchestrator.engine import Engine
 from platform_ctl.adapters.local.orchestrator.execution import Execution
 from platform_ctl.adapters.local.orchestrator.graph import RunFacts
@@ -32,7 +32,15 @@ from platform_ctl.adapters.local.orchestrator.steps import Steps
 from platform_ctl.adapters.local.step_reuse import CachedSteps
 from platform_ctl.domain import parameters, support
 from platform_ctl.domain.ir import Pipeline
-from platform_ctl.domain.runs import EventKind, Run, RunEvent, RunRequest, RunState, Task
+from platform_ctl.domain.runs import (
+    EventKind,
+    Outputs,
+    Run,
+    RunEvent,
+    RunRequest,
+    RunState,
+    Task,
+)
 from platform_ctl.errors import (
     DiskFull,
     HomeBusy,
@@ -130,7 +138,9 @@ class LocalOrchestrator:
 
     def explain(self, pipeline: Pipeline) -> list[support.Finding]:
         """What of the pipeline is ignored or refused here."""
-        return support.findings(pipeline, requirements.satisfied)
+        return support.findings(
+            pipeline, support.Environment(requirements.satisfied, importer.unreadable)
+        )
 
     def refuse_unsupported(self, pipeline: Pipeline, where: str) -> None:
         """Raise UnsupportedInPipeline naming everything this target does not run."""
@@ -155,6 +165,7 @@ class LocalOrchestrator:
         data = _read(request.pipeline)
         pipeline = ir_file.parse(data, request.pipeline)
         self.refuse_unsupported(pipeline, str(request.pipeline))
+        conditions.check(pipeline)
         values = parameters.resolve(pipeline, request.parameters)
         run_id = str(uuid.uuid4())
         directory = self._settings.layout.runs / run_id
@@ -236,7 +247,13 @@ class LocalOrchestrator:
         finally:
             steps.close()
             with contextlib.suppress(sqlite3.OperationalError):
-                self._records.end(run.id, state, error, engine.verdicts if engine else [])
+                self._records.end(
+                    run.id,
+                    state,
+                    error,
+                    engine.verdicts if engine else [],
+                    engine.outputs if engine else Outputs(),
+                )
             self._hooks.at_end(directory)
         on_event(RunEvent(EventKind.RUN, run.id, state))
         return self._records.get(run.id)

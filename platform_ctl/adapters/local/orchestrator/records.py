@@ -75,11 +75,17 @@ class Records:
         )
 
     def end(
-        self, run_id: str, state: RunState, error: str, verdicts: Sequence[TaskVerdict]
+        self,
+        run_id: str,
+        state: RunState,
+        error: str,
+        verdicts: Sequence[TaskVerdict],
+        outputs: Outputs,
     ) -> None:
         self._db.execute(
-            "UPDATE runs SET state=?, error=?, ended_at=?, verdicts=?, pid=NULL WHERE id=?",
-            (state, error, now(), to_json(list(verdicts)), run_id),
+            "UPDATE runs SET state=?, error=?, ended_at=?, verdicts=?, outputs=?, pid=NULL"
+            " WHERE id=?",
+            (state, error, now(), to_json(list(verdicts)), to_json(outputs), run_id),
         )
 
     def save_task(self, run_id: str, task: Task) -> None:
@@ -189,6 +195,7 @@ def _run(row: sqlite3.Row) -> Run:
         error=row["error"],
         pid=row["pid"],
         verdicts=tuple(msgspec.json.decode(row["verdicts"], type=list[TaskVerdict])),
+        outputs=msgspec.json.decode(row["outputs"], type=Outputs),
     )
 
 

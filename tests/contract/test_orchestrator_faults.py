@@ -1,0 +1,224 @@
+"""Real faults: killed processes, hostile steps, full disks, two orchestrators, malicious IR."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from platform_ctl.domain.runs import Run, RunState
+from platform_ctl.errors import BadPipelineFile, DiskFull
+from tests.support.orchestration import ROOT, Lab, answer, states
+
+
+def start(lab: Lab, name: str, *words: str) -> subprocess.Popen[bytes]:
+    """The command line, as a user starts it."""
+    command = [
+        sys.executable, "-c", "from platform_ctl.cli.app import main; main()",
+        "pipeline", "run", str(lab.ir / f"{name}.yaml"), *words,
+    ]  # fmt: skip
+    env = {**os.environ, "PLATFORM_HOME": str(lab.home)}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def wait_for_run(lab: Lab, tasks: int = 1, timeout_s: float = 20) -> Run:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        runs = lab.orchestrator.list(1)
+        if runs and len(lab.orchestrator.get(runs[0].id).tasks) >= tasks:
+            return lab.orchestrator.get(runs[0].id)
+        time.sleep(0.02)
+    raise AssertionError("the run did not start")
+
+
+def processes_of(run: Run) -> list[psutil.Process]:
+    """Everything that carries the run's id in its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("PLATFORM_RUN_ID") == run.id:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def assert_no_orphans(run: Run) -> None:
+    deadline = time.monotonic() + 5
+    while processes_of(run) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_of(run) == []
+
+
+def test_kill_9_of_the_orchestrator_then_resume(lab: Lab) -> None:
+    """At random instants; every resumed run ends as an undisturbed one, nothing twice."""
+    for attempt in range(4):
+        process = start(lab, "slow-loop", "--no-cache")
+        wait_for_run(lab)
+        time.sleep(random.Random(attempt).uniform(0, 0.6))
+        process.kill()
+        process.wait()
+        run = lab.orchestrator.get("latest")
+        if run.state is RunState.SUCCEEDED:
+            continue
+        assert run.state is RunState.FAILED
+        assert "orphaned" in run.error
+        assert_no_orphans(run)
+        done = {t.path for t in run.tasks if t.state.good}
+        lab.events.clear()
+        resumed = lab.orchestrator.resume(run.id, lab.events.append)
+        assert (resumed.state, answer(resumed)) == (RunState.SUCCEEDED, 15)
+        again = {e.task.path for e in lab.events if e.task is not None}
+        assert not done & again
+        assert len({t.path for t in resumed.tasks}) == len(resumed.tasks) == 6
+
+
+def test_kill_9_of_a_step_is_a_failure_that_resume_repairs(lab: Lab) -> None:
+    process = start(lab, "slow-loop", "--no-cache")
+    run = wait_for_run(lab)
+    time.sleep(0.2)
+    server = psutil.Process(process.pid).children()[0]
+    server.children()[0].kill()
+    process.communicate()
+    assert process.returncode == 5
+    failed = lab.orchestrator.get(run.id)
+    assert any("SIGKILL" in t.error for t in failed.tasks)
+    assert answer(lab.orchestrator.resume(run.id, lab.events.append)) == 15
+
+
+def test_kill_9_of_the_step_server_fails_its_steps_and_leaves_nothing(lab: Lab) -> None:
+    process = start(lab, "four-naps", "-p", "seconds=20")
+    run = wait_for_run(lab, tasks=4)
+    time.sleep(0.3)
+    server = psutil.Process(process.pid).children()[0]
+    server.kill()
+    process.communicate(timeout=10)
+    assert process.returncode == 5
+    assert_no_orphans(run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_run_within_two_seconds(lab: Lab, number: int) -> None:
+    process = start(lab, "four-naps", "-p", "seconds=30")
+    run = wait_for_run(lab, tasks=4)
+    begun = time.monotonic()
+    process.send_signal(number)
+    process.communicate(timeout=5)
+    assert time.monotonic() - begun < 2
+    assert process.returncode == 130
+    ended = lab.orchestrator.get(run.id)
+    assert ended.state is RunState.CANCELED
+    assert set(states(ended).values()) == {"CANCELED"}
+    assert_no_orphans(run)
+
+
+def test_cancel_from_another_process(lab: Lab) -> None:
+    process = start(lab, "four-naps", "-p", "seconds=30")
+    run = wait_for_run(lab, tasks=4)
+    assert lab.orchestrator.cancel(run.id).state is RunState.CANCELED
+    process.communicate(timeout=5)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("nan", "no place in JSON"),
+        ("surrogate", "not Unicode"),
+        ("signal", "SIGSEGV"),
+        ("exit", "exit code 3"),
+        ("unwritten", "no value"),
+    ],
+)
+def test_a_step_that_misbehaves_fails_by_name(lab: Lab, how: str, says: str) -> None:
+    run = lab.run("hostile", how=how)
+    assert run.state is RunState.FAILED
+    assert says in run.error
+
+
+def test_binary_and_much_output_go_to_the_log(lab: Lab) -> None:
+    run = lab.run("hostile", how="noise")
+    assert run.state is RunState.SUCCEEDED, run.error
+    log = Path(run.directory) / run.tasks[0].log
+    assert log.stat().st_size > 50_000_000
+
+
+def test_a_daemon_left_by_a_step_is_killed_and_does_not_hold_the_run(lab: Lab) -> None:
+    begun = time.monotonic()
+    run = lab.run("hostile", how="daemon")
+    assert run.state is RunState.SUCCEEDED, run.error
+    assert time.monotonic() - begun < 10
+    assert_no_orphans(run)
+
+
+def test_a_step_that_hangs_is_ended_by_its_timeout(lab: Lab, tmp_path: Path) -> None:
+    text = (lab.ir / "hostile.yaml").read_text()
+    executors = "{exec-misbehave: {activeDeadlineSeconds: 1}}"
+    platform = f"platforms: {{kubernetes: {{deploymentSpec: {{executors: {executors}}}}}}}"
+    (tmp_path / "timed.yaml").write_text(f"{text}\n---\n{platform}\n")
+    run = Lab(tmp_path, lab.home).run("timed", how="hang")
+    assert run.state is RunState.FAILED
+    assert "timed out after 1 s" in run.error
+    assert_no_orphans(run)
+
+
+def test_two_orchestrators_on_one_home(lab: Lab) -> None:
+    both = [start(lab, "loop-dynamic"), start(lab, "loop-dynamic")]
+    for process in both:
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output.decode()
+    runs = lab.orchestrator.list(5)
+    assert [r.state for r in runs] == [RunState.SUCCEEDED] * 2
+    assert [answer(r) for r in runs] == [10, 10]
+
+
+def test_no_room_on_the_disk_is_an_error_with_a_fix(lab: Lab) -> None:
+    """RLIMIT_FSIZE stands in for a full disk: writes beyond it fail with EFBIG."""
+    run = lab.run("hostile", how="full")
+    assert run.state is RunState.FAILED
+    assert "File too large" in run.error
+
+
+def test_a_home_that_cannot_be_written(lab: Lab) -> None:
+    lab.home.mkdir()
+    (lab.home / "runs").write_text("in the way")
+    with pytest.raises((DiskFull, FileExistsError, NotADirectoryError)):
+        lab.run("plain")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("      add:\n", "      ../../evil:\n"),
+        ("name: plain", "name: ../evil"),
+        ("schemaVersion: 2.1.0", "schemaVersion: 2.1.0\nsurprise: 1"),
+        ("schemaVersion: 2.1.0", "schemaVersion: !!python/object/apply:os.system ['true']"),
+        ("sdkVersion:", "sdkVersion: &a [x, x]\nextra: [*a, *a]\nsdk:"),
+    ],
+)
+def test_malicious_ir_is_refused(lab: Lab, tmp_path: Path, old: str, new: str) -> None:
+    text = (lab.ir / "plain.yaml").read_text()
+    assert old in text
+    (tmp_path / "evil.yaml").write_text(text.replace(old, new))
+    with pytest.raises(BadPipelineFile):
+        Lab(tmp_path, lab.home).run("evil")
+    assert lab.orchestrator.list(1) == []
+
+
+def test_an_alias_bomb_is_refused_quickly(lab: Lab, tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    (tmp_path / "bomb.yaml").write_text("\n".join(["pipelineInfo: {name: bomb}", *lines]))
+    begun = time.monotonic()
+    with pytest.raises(BadPipelineFile):
+        Lab(tmp_path, lab.home).run("bomb")
+    assert time.monotonic() - begun < 5
