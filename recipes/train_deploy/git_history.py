@@ -104,7 +104,7 @@ def inspect(path: Path, now_s: int) -> Clone:
     repo = normalise_url(url) if url else ""
     return Clone(
         path=path,
-        repo=repo or _folder_name(common_dir),
+        repo=printable(repo or _folder_name(common_dir)),
         has_origin=bool(repo),
         head=head or None,
         observed_until=min(
@@ -137,6 +137,11 @@ def normalise_url(url: str) -> str:
         host, path = "", url
     path = re.sub(r"/+", "/", path).strip("/").removesuffix(".git").strip("/")
     return f"{host}/{path}".strip("/")
+
+
+def printable(text: str | Path) -> str:
+    """A path or URL as text that every file and terminal takes, whatever its bytes were."""
+    return os.fsencode(text).decode("utf-8", errors="replace")
 
 
 def has_commit(clone: Clone, commit: str) -> bool:

@@ -119,9 +119,10 @@ def _read_repo(
         counts["past"] += read.past
         counts["future"] += read.future
         if not read.lines:
-            notes.append(f"{clone.path} lacks file contents: its commits have no line counts")
+            where = git_history.printable(clone.path)
+            notes.append(f"{where} lacks file contents: its commits have no line counts")
         if clone.head is None:
-            notes.append(f"{clone.path} has no commit at HEAD")
+            notes.append(f"{git_history.printable(clone.path)} has no commit at HEAD")
         parts.append(fresh)
     if rewritten and any(c.head for c in clones):
         notes.append(
@@ -137,7 +138,7 @@ def _read_repo(
     observation = _observation(clones, rows, before, counts["future"], now_s)
     report = RepoIngest(
         repo=clones[0].repo,
-        path=", ".join(str(c.path) for c in clones),
+        path=", ".join(git_history.printable(c.path) for c in clones),
         new_commits=rows.num_rows,
         known_commits=counts["known"],
         backfill=before is None,

@@ -19,7 +19,6 @@ import yaml
 from platform_ctl.domain.recipe import DataAccess
 from recipes.train_deploy import tables
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, FEATURE_SERVICE, FEATURES
-from recipes.train_deploy.weeks import WEEK
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 PROJECT = "abukix"
 VIEW = "repo_weekly"
 ENTITY = "repo"
+GOOD_FOR = timedelta(days=6)
+"""Historical retrieval: short of the next week's row, so that one row matches, not two; in
+whole days, because Feast's reader takes no interval of mixed units."""
 
 
 def import_feast() -> ModuleType:
@@ -66,7 +68,7 @@ def open_store(data: DataAccess) -> FeatureStore:
 
 
 def open_history(data: DataAccess) -> FeatureStore:
-    """The same definitions for historical retrieval, where a row is good for a week.
+    """The same definitions for historical retrieval, where a row is good for six days.
 
     Feast joins each entity row with every earlier feature row of its key before
     it keeps the newest one, which is quadratic in the length of the history;
@@ -116,7 +118,7 @@ def apply(store: FeatureStore, data: DataAccess) -> None:
     view = feast.FeatureView(
         name=VIEW,
         entities=[entity],
-        ttl=timedelta(0) if serving else WEEK,
+        ttl=timedelta(0) if serving else GOOD_FOR,
         schema=[feast.Field(name=f.name, dtype=Float32, description=f.doc) for f in FEATURES],
         source=source,
         online=serving,

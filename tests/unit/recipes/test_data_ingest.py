@@ -166,6 +166,13 @@ def test_odd_encodings_and_empty_mails(data, tmp_path):
     assert len(set(read_table(data)["author"].to_pylist())) == 3
 
 
+def test_folder_names_that_are_no_utf8(data, tmp_path):
+    clone = make_repo(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")), weekly_commits(1))
+    report = ingest_git(data, [clone], NOW)
+    assert report.repos[0].repo == "caf\ufffd"
+    report.repos[0].path.encode("utf-8")
+
+
 def test_merges_cost_nothing(data, tmp_path):
     clone = make_repo(tmp_path / "app", weekly_commits(2))
     git(clone, "reset", "--hard", "--quiet")
