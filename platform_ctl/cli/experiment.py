@@ -183,6 +183,7 @@ def _print_search(record: SearchRecord) -> None:
         click.echo(
             f"best: {best.best_trial_name} {metric}={scores[best.best_trial_name]:.6g} {chosen}"
         )
+    click.echo(f"files: {record.workdir}")
 
 
 def _short(value: str) -> str:

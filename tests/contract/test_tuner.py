@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,11 +131,10 @@ def test_a_dying_trial_takes_no_other_with_it(killable: Ways) -> None:
 
 @pytest.mark.parametrize("how", ["hang", "busy"])
 def test_a_stuck_trial_ends_at_its_deadline(killable: Ways, how: str) -> None:
-    begin = time.monotonic()
     job = {"activeDeadlineSeconds": 1}
     _, (trial,) = killable.run("misbehave", choice("how", how), trials=1, job=job)
     assert (trial.state, trial.reason) == ("Failed", "DeadlineExceeded")
-    assert time.monotonic() - begin < 5
+    assert trial.wall_s < 60  # it would have gone on for ten minutes
 
 
 def test_the_budget_stops_trials_in_flight(killable: Ways) -> None:
@@ -146,7 +144,7 @@ def test_the_budget_stops_trials_in_flight(killable: Ways) -> None:
         trials=2,
         parallel=2,
         algorithm="grid",
-        budget=Budget(wall_s=2.0),
+        budget=Budget(wall_s=4.0),
     )
     assert status.outcome.reason == "ExperimentBudgetReached"
     assert {t.parameters["how"]: t.state.value for t in found} == {
