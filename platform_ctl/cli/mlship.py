@@ -44,6 +44,7 @@ def deploy(ctx: click.Context, reference: str, canary: int | None, output: str) 
     from platform_ctl.domain.models import PRODUCTION, STAGING, find_version
     from platform_ctl.operations import deploy as operation
     from platform_ctl.operations.release import start_release
+    from platform_ctl.operations.release_target import target_of
 
     settings = load_settings(ctx)
     ports = targets.releasing(settings)
@@ -58,7 +59,7 @@ def deploy(ctx: click.Context, reference: str, canary: int | None, output: str) 
         approval_id = operation.require_approval(ports.registry, approvals, known, version).id
     plan = recipe.canary if canary is None else operation.starting_at(recipe.canary, canary)
     actor = targets.local_user()
-    target = operation.release_target(ports.registry, recipe, version)
+    target = target_of(ports.registry, recipe, version)
     release = start_release(ports, target, plan, approval_id=approval_id, actor=actor)
     if release.state.is_open and canary is None:
         done = operation.carry_out(ports, release.id, actor=actor, on_progress=say)

@@ -1,60 +1,24 @@
-"""Release a registered version: what to serve where, may it, and the whole way to the end."""
+"""Release a registered version: may it, and the whole way to the end."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
-from platform_ctl.domain.models import PRODUCTION, ModelVersion
+from platform_ctl.domain.models import ModelVersion
 from platform_ctl.domain.recipe import CanaryPlan, Recipe
-from platform_ctl.domain.release import Evidence, Target
 from platform_ctl.domain.verdict import Verdict
-from platform_ctl.errors import ApprovalMissing, EvidenceMismatch, UsageError
+from platform_ctl.errors import ApprovalMissing, UsageError
 from platform_ctl.operations import approve
 from platform_ctl.operations.analyse_release import Analysed, Progress, run_analysis
 from platform_ctl.operations.release import (
     Releasing,
     promote_release,
-    revision_of,
     rollback_release,
 )
-from platform_ctl.operations.replay import ROWS_FILE
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.registry import Registry
-
-
-def release_target(registry: Registry, recipe: Recipe, version: ModelVersion) -> Target:
-    """What serving ``version`` takes. Raises EvidenceMismatch when its model files are gone."""
-    evaluation = _evaluation_dir(registry, version)
-    return Target(
-        service=recipe.inference_service,
-        model=version.name,
-        candidate=revision_of(registry, version),
-        features=signature_columns(registry.local_dir(version)),
-        entity=recipe.entity,
-        online_features=recipe.online_features,
-        evidence=Evidence(str(evaluation / ROWS_FILE), str(evaluation)),
-    )
-
-
-def signature_columns(model_dir: Path) -> tuple[str, ...]:
-    """The features a model takes, in order: its own signature, not what the recipe has become."""
-    import yaml
-
-    described = yaml.safe_load((model_dir / "MLmodel").read_text(encoding="utf-8"))
-    return tuple(column["name"] for column in json.loads(described["signature"]["inputs"]))
-
-
-def _evaluation_dir(registry: Registry, version: ModelVersion) -> Path:
-    try:
-        return registry.local_dir(version, "evaluation")
-    except EvidenceMismatch:
-        if registry.aliases(version.name).get(PRODUCTION) == version.version:
-            return Path()  # it serves already: nothing is judged any more
-        raise
 
 
 def require_approval(

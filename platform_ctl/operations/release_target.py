@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from platform_ctl.domain.models import ModelVersion
+import json
+from pathlib import Path
+
+from platform_ctl.domain.models import PRODUCTION, ModelVersion
 from platform_ctl.domain.recipe import Recipe
 from platform_ctl.domain.release import Evidence, Target
+from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.operations.release import revision_of
 from platform_ctl.ports.registry import Registry
 
@@ -18,13 +22,30 @@ def target_of(registry: Registry, recipe: Recipe, version: ModelVersion) -> Targ
     The evidence is what was registered with the version, not what a run left
     behind: the approval binds its digest. Raises EvidenceMismatch when it is gone.
     """
-    evaluation = registry.local_dir(version, "evaluation")
     return Target(
         service=recipe.inference_service,
         model=version.name,
         candidate=revision_of(registry, version),
-        features=recipe.features,
+        features=_signature_columns(registry.local_dir(version)),
         entity=recipe.entity,
         online_features=recipe.online_features,
-        evidence=Evidence(rows=str(evaluation / ROWS_FILE), evaluation=str(evaluation)),
+        evidence=_evidence(registry, version),
     )
+
+
+def _signature_columns(model_dir: Path) -> tuple[str, ...]:
+    """The features a model takes, in order: its own signature, not what the recipe has become."""
+    import yaml
+
+    described = yaml.safe_load((model_dir / "MLmodel").read_text(encoding="utf-8"))
+    return tuple(column["name"] for column in json.loads(described["signature"]["inputs"]))
+
+
+def _evidence(registry: Registry, version: ModelVersion) -> Evidence:
+    try:
+        evaluation = registry.local_dir(version, "evaluation")
+    except EvidenceMismatch:
+        if registry.aliases(version.name).get(PRODUCTION) == version.version:
+            return Evidence()  # it is in production: nothing is judged any more
+        raise
+    return Evidence(rows=str(evaluation / ROWS_FILE), evaluation=str(evaluation))

@@ -18,8 +18,6 @@ from platform_ctl.domain.serving import (
 )
 from platform_ctl.errors import ServiceUnavailable
 
-ROWS_FILE = "rows.parquet"
-"""Beside ``errors.parquet``: the rows a release is judged on are part of what is approved."""
 _TIMEOUT_S = 30.0
 _BATCH = 500
 
@@ -33,14 +31,6 @@ class HeldOut:
     features: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     labels: np.ndarray = field(default_factory=lambda: np.empty(0))
     scales: np.ndarray = field(default_factory=lambda: np.empty(0))
-
-
-def keep_rows(rows_path: str, evaluation_dir: str) -> None:
-    """Copy the splits that a release needs from the rows that ``extract`` wrote."""
-    import pyarrow.parquet as pq
-
-    kept = pq.read_table(rows_path, filters=[("split", "in", ["golden", "recent"])])
-    pq.write_table(kept, Path(evaluation_dir, ROWS_FILE))
 
 
 def read_rows(path: str, features: Sequence[str], split: str) -> HeldOut:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -186,6 +187,18 @@ def test_without_production_only_probes_are_answered(local, good):
     local.apply("fresh", ServiceSpec(good))
     assert serving.post(fresh.url, path, BODY)[0] == 200
     local.stop("fresh")
+
+
+def test_a_deleted_home_ends_its_supervisor(tmp_path, good):
+    elsewhere = serving.local_serving(tmp_path / "gone")
+    status = elsewhere.apply("stub", ServiceSpec(good))
+    shutil.rmtree(tmp_path / "gone")
+    pids = [status.pid, *(r.pid for r in status.revisions)]
+    eventually(lambda: not any(_alive(p) for p in pids), seconds=20)
+
+
+def _alive(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_unknown_names_are_unknown(local):

@@ -12,7 +12,7 @@ import pytest
 from platform_ctl import settings as cascade
 from platform_ctl import targets
 from platform_ctl.domain.approvals import Answer
-from platform_ctl.operations import approve, replay, request_approval
+from platform_ctl.operations import approve, request_approval
 from platform_ctl.operations.register import register_model
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate
@@ -48,7 +48,6 @@ def registered(settings, tmp_path_factory):
     found = []
     for seed in (0, 1):
         model, evaluation = write_candidate(folder / str(seed), seed=seed)
-        replay.keep_rows(str(folder / "rows.parquet"), str(evaluation))
         found.append(
             register_model(
                 targets.registry(settings),

@@ -35,6 +35,7 @@ from platform_ctl.domain.serving import ServiceSpec, check_spec
 from platform_ctl.errors import HomeBusy, PlatformError, PortInUse
 
 _BACKLOG = 512
+_HOME_CHECK_S = 2.0
 log = logging.getLogger("platform_ctl.supervisor")
 
 
@@ -63,13 +64,21 @@ class Supervisor:
                 await self._fleet.apply(spec)
             self._record()
             announce(None)
-            await self._stop.wait()
+            await self._until_stopped()
         finally:
             async with self._turn:
                 server.close()
                 await self._fleet.close()
             self._control.unlink(missing_ok=True)
             self._files.running.unlink(missing_ok=True)
+
+    async def _until_stopped(self) -> None:
+        """Until told to stop, or until the home was deleted under us."""
+        while not self._stop.is_set() and self._files.root.is_dir():
+            try:
+                await asyncio.wait_for(self._stop.wait(), _HOME_CHECK_S)
+            except TimeoutError:
+                continue
 
     def _record(self) -> None:
         me = ProcessId.of(os.getpid())
