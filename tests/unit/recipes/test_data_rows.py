@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +25,18 @@ from recipes.train_deploy import sample, tables
 from recipes.train_deploy.features import FEATURE_NAMES
 from recipes.train_deploy.features.online import online_features
 from recipes.train_deploy.features.rows import extract_rows, latest_rows
-from tests.support.histories import DAY_S, MONDAY_S, NOW, WEEK_S, data_access, write_commits
+from recipes.train_deploy.weeks import from_epoch
+from tests.support.histories import (
+    DAY_S,
+    MONDAY_S,
+    NOW,
+    WEEK_S,
+    add_commits,
+    data_access,
+    make_repo,
+    weekly_commits,
+    write_commits,
+)
 
 _WEEKS = 80
 
@@ -285,3 +297,25 @@ def test_removing_a_repository(small, tmp_path):
     _extract(small, tmp_path / "rows.parquet")
     assert set(online_features(small, ["busy", "calm"])) == {"calm"}
     assert pinned.golden_digest != recipe_data.golden_show(small).digest
+
+
+def test_weeks_ingested_live_are_rows_at_their_ingest(tmp_path):
+    """A backfill, then an ingest each Monday at 05:00: nothing leaks and no week looks empty."""
+    data = data_access(tmp_path / "home")
+    clone = make_repo(tmp_path / "live.git", weekly_commits(70, per_week=3), bare=True)
+    for week in range(70, 76):
+        monday_5h = MONDAY_S + week * WEEK_S + 5 * 3600
+        (clone / "FETCH_HEAD").write_text("")
+        os.utime(clone / "FETCH_HEAD", (monday_5h, monday_5h))
+        recipe_data.ingest_git(data, [clone], from_epoch(monday_5h))
+        add_commits(clone, weekly_commits(1, per_week=3, start=MONDAY_S + week * WEEK_S))
+    _, _, rows = _extract(data, tmp_path / "rows.parquet")
+    live = [r for r in rows.to_pylist() if r["event_timestamp"] != r["week_start"]]
+    assert [r["event_timestamp"] - r["week_start"] for r in live] == [timedelta(hours=5)] * 4
+    assert {r["commits_1w"] for r in live} == {3}
+    assert {r["label"] for r in live} == {3}
+    report = recipe_data.audit(data, tmp_path / "rows.parquet", 1000)
+    assert report.ok, report.mismatches[:3]
+    newest = latest_rows(data).to_pylist()[0]
+    assert newest["week_start"].timestamp() == MONDAY_S + 75 * WEEK_S
+    assert online_features(data, ["live"])["live"]["commits_1w"] == newest["commits_1w"] == 3
