@@ -36,7 +36,7 @@ def answer(path: Path) -> dict:
     try:
         outputs = components.load_component_from_file(str(path))().outputs
         return {"outputs": dict(outputs)}
-    except Exception as exc:
+    except (RuntimeError, ValueError) as exc:
         return {"error": f"{type(exc).__name__}: {exc}"}
 
 

@@ -1,7 +1,8 @@
+# ruff: noqa: UP006, UP035, UP045, SIM115  (annotations that kfp can read)
 """Small pipelines, one for each thing the IR can say. Needs kfp; compile with ``build``."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from kfp import dsl
 
@@ -37,22 +38,22 @@ def size(data: dsl.Input[dsl.Dataset]) -> int:
 
 
 @component
-def sizes(data: dsl.Input[list[dsl.Dataset]]) -> list[int]:
+def sizes(data: dsl.Input[List[dsl.Dataset]]) -> List[int]:
     return [len(open(d.path).read()) for d in data]
 
 
 @component
-def total(numbers: list[int]) -> int:
+def total(numbers: List[int]) -> int:
     return int(sum(numbers))
 
 
 @component
-def flat_total(numbers: list[list[int]]) -> int:
+def flat_total(numbers: List[List[int]]) -> int:
     return int(sum(sum(inner) for inner in numbers))
 
 
 @component
-def numbers(n: int) -> list[int]:
+def numbers(n: int) -> List[int]:
     return list(range(n))
 
 
@@ -64,7 +65,7 @@ def types(i: int, f: float, s: str, b: bool, d: dict, v: list) -> str:
 
 
 @component
-def optional(x: str | None = None, y: str = "default") -> str:
+def optional(x: Optional[str] = None, y: str = "default") -> str:
     return f"{x}-{y}"
 
 
@@ -160,7 +161,7 @@ def branches(x: int = 5) -> str:
 
 
 @dsl.pipeline
-def loop_static() -> list[int]:
+def loop_static() -> List[int]:
     with dsl.ParallelFor([1, 2, 3], parallelism=2) as item:
         each = add(a=item, b=1)
     return dsl.Collected(each.output)
@@ -181,14 +182,14 @@ def loop_nested() -> int:
 
 
 @dsl.pipeline
-def loop_dicts() -> list[str]:
+def loop_dicts() -> List[str]:
     with dsl.ParallelFor([{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]) as item:
         each = say(text=item.b)
     return dsl.Collected(each.output)
 
 
 @dsl.pipeline
-def loop_artifacts() -> list[int]:
+def loop_artifacts() -> List[int]:
     with dsl.ParallelFor([1, 2, 3]) as item:
         each = make(n=item)
     return sizes(data=dsl.Collected(each.outputs["out"])).output
@@ -240,12 +241,12 @@ def oneof_artifact(x: int = 1) -> int:
 
 
 @dsl.pipeline
-def none_default(x: str | None = None) -> str:
+def none_default(x: Optional[str] = None) -> str:
     return optional(x=x).output
 
 
 @dsl.pipeline
-def exact_ints(d: dict[str, Any] = {"a": 1}) -> str:  # noqa: B006  (a default of the IR)
+def exact_ints(d: Dict[str, Any] = {"a": 1}) -> str:  # noqa: B006
     return types(i=1, f=1.5, s="s", b=False, d=d, v=[1, 2]).output
 
 
