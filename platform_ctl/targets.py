@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from platform_ctl.operations.release import Releasing
     from platform_ctl.ports.approvals import Approvals
     from platform_ctl.ports.cache import Cache
+    from platform_ctl.ports.notifier import Notifier
     from platform_ctl.ports.registry import Registry
     from platform_ctl.ports.serving import Serving
     from platform_ctl.ports.training import Training
@@ -200,6 +201,20 @@ def approvals(settings: Settings) -> Approvals:
     from platform_ctl.adapters.common.approvals import SqliteApprovals
 
     return SqliteApprovals(settings.layout.database)
+
+
+def notifier(settings: Settings) -> Notifier:
+    """ntfy and a webhook, where they are set, behind the home's outbox."""
+    from platform_ctl.adapters.common import notify
+    from platform_ctl.adapters.common.secrets import read_secret
+
+    asked, layout = settings.notify, settings.layout
+    channels = {}
+    if asked.ntfy_url:
+        channels["ntfy"] = notify.ntfy(asked.ntfy_url, read_secret(asked.ntfy_token, os.environ))
+    if asked.webhook_url:
+        channels["webhook"] = notify.webhook(read_secret(asked.webhook_url, os.environ))
+    return notify.OutboxNotifier(layout.database, layout.locks / "notify.lock", channels)
 
 
 def local_user() -> str:

@@ -37,7 +37,11 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
     from platform_ctl import targets
     from platform_ctl.domain.approvals import ApprovalState
 
-    found = targets.approvals(load_settings(ctx)).list()
+    settings = load_settings(ctx)
+    found = targets.approvals(settings).list()
+    undelivered = targets.notifier(settings).deliver()
+    if undelivered:
+        click.echo(f"note: {undelivered} notifications wait for their endpoint", err=True)
     shown = [r for r in found if everything or r.state is ApprovalState.PENDING]
     if output == "json":
         render.print_json(shown)
@@ -122,6 +126,7 @@ def request(ctx: click.Context, model: str, output: str) -> None:
         requested_by=targets.local_user(),
         settings=settings.approval,
         again=True,
+        notifier=targets.notifier(settings),
     )
     if output == "json":
         render.print_json(made)
@@ -173,7 +178,8 @@ def reject(ctx: click.Context, request: str, reason: str, output: str) -> None:
 
 def _decide(settings: Settings, request: str, answer: str, reason: str) -> ApprovalRequest:
     from platform_ctl import targets
-    from platform_ctl.domain.approvals import Answer
+    from platform_ctl.domain.approvals import Answer, ApprovalState
+    from platform_ctl.operations import announce
     from platform_ctl.operations.approve import decide
 
     decision = decide(
@@ -186,6 +192,8 @@ def _decide(settings: Settings, request: str, answer: str, reason: str) -> Appro
         reason=reason,
         settings=settings.approval,
     )
+    if decision.new and decision.request.state is not ApprovalState.PENDING:
+        targets.notifier(settings).send(announce.answered(decision.request))
     for note in decision.notes:
         click.echo(f"note: {note}", err=True)
     if not decision.new:

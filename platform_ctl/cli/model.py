@@ -69,9 +69,10 @@ def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
+    type=click.Choice(["text", "json", "csv"]),
+    default="text",
     show_default=True,
+    help="json or csv for machines.",
 )
 @click.pass_context
 def predict(ctx: click.Context, model: str, output: str) -> None:

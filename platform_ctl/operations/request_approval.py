@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 from platform_ctl.domain.approvals import SELF, ApprovalRequest, ApprovalState, Subject
 from platform_ctl.domain.models import ModelVersion
 from platform_ctl.domain.recipe import Recipe
+from platform_ctl.operations import announce
 from platform_ctl.operations.approval_subject import current_subject
+from platform_ctl.operations.compare import compare
 from platform_ctl.ports.approvals import Approvals
+from platform_ctl.ports.notifier import Notifier
 from platform_ctl.ports.registry import Registry
 from platform_ctl.settings import ApprovalSettings
 
@@ -23,12 +26,14 @@ def request(
     requested_by: str,
     settings: ApprovalSettings,
     again: bool = False,
+    notifier: Notifier | None = None,
 ) -> ApprovalRequest:
     """A request about this version as it is now.
 
     The same subject gives the same request, whatever became of it; ``again``
     opens a new one when the last was rejected or has expired. A pending request
-    about something that changed since is voided. Raises EvidenceMismatch when
+    about something that changed since is voided. ``notifier`` tells people of a new
+    one. Raises EvidenceMismatch when
     the version's files are gone.
     """
     subject = current_subject(registry, recipe, version)
@@ -44,7 +49,7 @@ def request(
     if same and (same.state in reusable or not again):
         return same
     now = datetime.now(UTC)
-    return approvals.open(
+    made = approvals.open(
         ApprovalRequest(
             id=secrets.token_hex(4),
             model=version.name,
@@ -60,6 +65,9 @@ def request(
             approvals_needed=2 if settings.second_person else 1,
         )
     )
+    if notifier:
+        notifier.send(announce.waiting(made, compare(registry, made)))
+    return made
 
 
 def _answers(request: ApprovalRequest, subject: Subject) -> bool:

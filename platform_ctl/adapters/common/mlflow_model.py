@@ -84,9 +84,15 @@ def _imports(source: Path) -> set[str]:
 
 def _requirements(imports: set[str]) -> list[str]:
     """The installed distributions behind ``imports``, pinned."""
-    distributions = metadata.packages_distributions()
-    names = {distributions[name][0] for name in imports if name in distributions}
-    return [f"{name}=={metadata.version(name)}" for name in sorted(names)]
+    return sorted(f"{name}=={metadata.version(name)}" for name in map(_distribution, imports))
+
+
+def _distribution(package: str) -> str:
+    """Usually the same name; the table of all packages takes half a second to build."""
+    try:
+        return metadata.distribution(package).name
+    except metadata.PackageNotFoundError:
+        return metadata.packages_distributions()[package][0]
 
 
 def _signature(inputs: Sequence[str]) -> Any:

@@ -1,0 +1,133 @@
+"""ntfy and Slack-compatible webhooks, behind an outbox in the home's database.
+
+Each call tries each waiting message once; whatever does not arrive waits for
+the next call of any command that delivers. A message may arrive twice when a
+process dies between sending and noting it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from platform_ctl.adapters.common.state import connect, transaction
+from platform_ctl.ports.notifier import Message
+
+TIMEOUT_S = 1.0
+"""For one endpoint to take one message."""
+BUDGET_S = 3.0
+"""For everything one command delivers."""
+
+Send = Callable[[str, str], None]
+
+
+class OutboxNotifier:
+    """``channels``: name -> function(title, body) that raises OSError when it cannot deliver."""
+
+    def __init__(self, database: Path, lock_file: Path, channels: Mapping[str, Send]) -> None:
+        self._database = database
+        self._lock_file = lock_file
+        self._channels = channels
+
+    def send(self, message: Message) -> None:
+        if not self._channels:
+            return
+        db = connect(self._database)
+        try:
+            with transaction(db):
+                for channel in self._channels:
+                    db.execute(
+                        "INSERT OR IGNORE INTO notifications (channel, key, title, body, "
+                        "created_at) VALUES (?, ?, ?, ?, ?)",
+                        (channel, message.key, message.title, message.body, _now()),
+                    )
+        finally:
+            db.close()
+        self.deliver()
+
+    def deliver(self) -> int:
+        """One process delivers at a time; another returns at once."""
+        if not self._channels:
+            return 0
+        self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+        db = connect(self._database)
+        try:
+            with FileLock(self._lock_file, timeout=0):
+                self._deliver(db)
+        except Timeout:
+            pass
+        finally:
+            waiting = _waiting(db)
+            db.close()
+        return len(waiting)
+
+    def _deliver(self, db: sqlite3.Connection) -> None:
+        """In order; a channel that fails once is left alone, and so is the rest of the budget."""
+        deadline = time.monotonic() + BUDGET_S
+        down: set[str] = set()
+        for row in _waiting(db):
+            send = self._channels.get(row["channel"])
+            if send is None or row["channel"] in down or time.monotonic() > deadline:
+                continue
+            try:
+                send(row["title"], row["body"])
+            except OSError as exc:
+                down.add(row["channel"])
+                db.execute(
+                    "UPDATE notifications SET attempts = attempts + 1, last_error = ? WHERE id = ?",
+                    (str(exc), row["id"]),
+                )
+            else:
+                db.execute(
+                    "UPDATE notifications SET attempts = attempts + 1, delivered_at = ?, "
+                    "last_error = '' WHERE id = ?",
+                    (_now(), row["id"]),
+                )
+
+
+def ntfy(url: str, token: str = "") -> Send:
+    """A topic of an ntfy server; ``token`` is the value itself."""
+
+    def send(title: str, body: str) -> None:
+        headers = {"Title": title.encode("ascii", "replace").decode()}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        _post(url, body.encode(), headers)
+
+    return send
+
+
+def webhook(url: str) -> Send:
+    """Slack's incoming webhooks, and whatever understands them (Mattermost, Discord's /slack)."""
+
+    def send(title: str, body: str) -> None:
+        payload = json.dumps({"text": f"*{title}*\n{body}"}).encode()
+        _post(url, payload, {"Content-Type": "application/json"})
+
+    return send
+
+
+def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
+    """Raises OSError (URLError and HTTPError are) for anything but success."""
+    request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        if response.status >= 300:
+            raise urllib.error.HTTPError(
+                url, response.status, response.reason, response.headers, None
+            )
+
+
+def _waiting(db: sqlite3.Connection) -> list[sqlite3.Row]:
+    return db.execute("SELECT * FROM notifications WHERE delivered_at = '' ORDER BY id").fetchall()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

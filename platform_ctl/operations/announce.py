@@ -1,0 +1,43 @@
+"""What people are told about approvals: all that is needed to decide, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.operations.compare import ComparisonRow
+from platform_ctl.ports.notifier import Message
+
+
+def waiting(request: ApprovalRequest, comparison: Sequence[ComparisonRow]) -> Message:
+    """A request that waits for an answer."""
+    lines = [_figures(row) for row in comparison]
+    return Message(
+        key=f"approval-{request.id}-pending",
+        title=f"{request.reference} waits for approval",
+        body="\n".join(
+            [
+                f"Asked by {request.requested_by}; no answer by {request.expires_at} means no.",
+                *lines,
+                f"platform-ctl approval show {request.id}",
+                f"platform-ctl approval approve {request.id} --reason '...'",
+                f"platform-ctl approval reject {request.id} --reason '...'",
+            ]
+        ),
+    )
+
+
+def answered(request: ApprovalRequest) -> Message:
+    """A request that has its answer."""
+    return Message(
+        key=f"approval-{request.id}-{request.state}",
+        title=f"{request.reference} is {request.state}",
+        body=f"By {request.decided_by() or 'nobody'}: {request.reason}",
+    )
+
+
+def _figures(row: ComparisonRow) -> str:
+    others = [("champion", row.champion), ("better naive forecast", row.baseline)]
+    compared = ", ".join(f"{name} {value:.3f}" for name, value in others if value is not None)
+    mine = "-" if row.candidate is None else f"{row.candidate:.3f}"
+    return f"{row.name}: {mine} ({compared})"

@@ -1,0 +1,26 @@
+"""Telling people something they may want to act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Message:
+    """``key`` names the event: the same key is sent once to each channel."""
+
+    key: str
+    title: str
+    body: str
+
+
+class Notifier(Protocol):
+    def send(self, message: Message) -> None:
+        """Keep the message and try to deliver everything kept. Never raises for an endpoint
+        that is down, and never takes more than a few seconds: a later call delivers."""
+        ...
+
+    def deliver(self) -> int:
+        """Try to deliver what is kept; the number of messages that still wait."""
+        ...
