@@ -102,6 +102,32 @@ def predict(ctx: click.Context, model: str, output: str) -> None:
         render.print_table([f"{c} #" if c in numbers else c for c in columns], rows, empty="-")
 
 
+@command.command()
+@click.argument("model")
+@render.output_option
+@click.pass_context
+def verify(ctx: click.Context, model: str, output: str) -> None:
+    """Check the files of MODEL (NAME/version or NAME@alias) and its evidence pack, offline."""
+    from platform_ctl import targets
+    from platform_ctl.domain.models import find_version
+    from platform_ctl.operations.evidence import verify_pack
+
+    settings = load_settings(ctx)
+    registry = targets.registry(settings)
+    version = find_version(registry.models(), model)
+    checked, problems = verify_pack(registry, version, targets.evidence_dir(settings))
+    if output == "json":
+        render.print_json({"model": str(version), "checked": checked, "problems": problems})
+    else:
+        for sentence in checked:
+            click.echo(f"checked  {sentence}")
+        for sentence in problems:
+            click.echo(f"WRONG    {sentence}")
+        click.echo(f"{version}: {'not as it was' if problems else 'as it was registered'}")
+    if problems:
+        ctx.exit(1)
+
+
 def _print_csv(records: list[dict[str, Any]]) -> None:
     import csv
     import io

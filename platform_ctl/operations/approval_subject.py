@@ -32,7 +32,7 @@ def current_subject(registry: Registry, recipe: Recipe, version: ModelVersion) -
         raise EvidenceMismatch(
             f"the files of {version} are not the ones that were registered",
             where=str(registry.local_dir(version)),
-            fix=f"platform-ctl model verify {version}",
+            fix=f"platform-ctl model show {version}",
         )
     return Subject(
         model=model,

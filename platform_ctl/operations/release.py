@@ -212,7 +212,7 @@ def _already_there(
 def _under_way(release: Release) -> PreconditionMissing:
     name = release.target.service
     return PreconditionMissing(
-        f"a release of version {release.version} is under way ({release.state})",
+        f"version {release.version} is being released ({release.state}): continue or abort it",
         where=f"InferenceService {name}",
-        fix=f"platform-ctl release continue {name}, or platform-ctl release abort {name}",
+        fix=f"platform-ctl release continue {name}",
     )

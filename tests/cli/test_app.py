@@ -74,7 +74,7 @@ def test_every_command_explains_itself(path: str, command: click.Command) -> Non
     for option in options:
         if "-o" in option.opts:
             assert isinstance(option.type, click.Choice)
-            assert list(option.type.choices) == ["text", "json"]
+            assert list(option.type.choices)[:2] == ["text", "json"]
 
 
 def test_help_and_version_come_without_heavy_imports() -> None:

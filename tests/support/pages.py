@@ -78,11 +78,12 @@ def calls(shell: str) -> Iterator[str]:
         words = []
 
 
-def check_call(text: str) -> None:
+def check_call(text: str, *, complete: bool = True) -> None:
     """Raise click.UsageError unless the call parses: commands, options, arguments, choices.
 
     Values are not used: paths need not exist, names need not be known. A word
-    in capitals, or with braces, stands for any value.
+    in capitals, or with braces, stands for any value. A call that is only
+    spoken of need not be ``complete``.
     """
     words = shlex.split(text)
     context = _context(reference.PROGRAMS[words[0]], words[0])
@@ -94,11 +95,11 @@ def check_call(text: str) -> None:
         if any(values.get(name) is True for name in eager):
             return  # --help, --version: what follows is not looked at
         for parameter in command.get_params(context):
-            _check_value(parameter, values.get(parameter.name), context)
+            _check_value(parameter, values.get(parameter.name), context, complete)
         if not isinstance(command, click.Group):
             break
         if not rest:
-            if command.invoke_without_command:
+            if command.invoke_without_command or not complete:
                 return
             raise click.UsageError(f"{context.command_path} needs a command", context)
         if rest[0] == VALUE:
@@ -118,9 +119,11 @@ def _context(
     return click.Context(command, info_name=name, parent=parent, **command.context_settings)
 
 
-def _check_value(parameter: click.Parameter, value: object, context: click.Context) -> None:
+def _check_value(
+    parameter: click.Parameter, value: object, context: click.Context, complete: bool
+) -> None:
     given = [v for v in (value if isinstance(value, list | tuple) else [value]) if _is_text(v)]
-    if parameter.required and not given and value is not True:
+    if complete and parameter.required and not given and value is not True:
         raise click.MissingParameter(ctx=context, param=parameter)
     if isinstance(parameter.type, click.Choice | click.types.IntParamType):
         for text in given:
