@@ -7,6 +7,7 @@ only for the capability it uses.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,21 @@ def notifier(settings: Settings) -> Notifier:
     if asked.webhook_url:
         channels["webhook"] = notify.webhook(read_secret(asked.webhook_url, os.environ))
     return notify.OutboxNotifier(layout.database, layout.locks / "notify.lock", channels)
+
+
+def evidence_dir(settings: Settings) -> Path:
+    """Where the evidence packs of this home are."""
+    return settings.layout.root / "evidence"
+
+
+def write_evidence(
+    settings: Settings, version: ModelVersion, records: Mapping[str, Any] | None = None
+) -> Path:
+    """(Re)write the evidence pack of a version; ``records`` adds the canary's log."""
+    from platform_ctl.operations.evidence import write_pack
+
+    ports = registry(settings), approvals(settings)
+    return write_pack(*ports, version, evidence_dir(settings), records=records)
 
 
 def local_user() -> str:

@@ -1,0 +1,152 @@
+"""Write and check the evidence pack of a model version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from platform_ctl.domain import evidence
+from platform_ctl.domain.approvals import ApprovalState
+from platform_ctl.domain.models import EVALUATION_TAG, ModelVersion, content_digest
+from platform_ctl.errors import EvidenceMismatch
+from platform_ctl.operations.approval_subject import stored_digest
+from platform_ctl.operations.register import evaluation_digest
+from platform_ctl.ports.approvals import Approvals
+from platform_ctl.ports.registry import Registry
+
+EVALUATION = "evaluation/"
+PARTS = {"model": "model/", "evaluation": EVALUATION, "evidence": ""}
+"""Part of the registry -> its folder in the pack."""
+REQUIRED = ("model", "evaluation")
+
+
+def pack_file(folder: Path, version: ModelVersion) -> Path:
+    """Where the pack of a version lies under ``folder``."""
+    return folder / f"{version.name}-{version.version}.tar"
+
+
+def write_pack(
+    registry: Registry,
+    approvals: Approvals,
+    version: ModelVersion,
+    folder: Path,
+    *,
+    records: Mapping[str, Any] | None = None,
+) -> Path:
+    """Pack everything that is known about ``version``; writing it again replaces it at once.
+
+    Holds the model with its code, the evaluation with slices, the attachments
+    of its registration (IR, search, gate, environment lock), the version with
+    its tags, its approval, and ``records`` (name -> JSON-able value: the canary
+    log). Raises EvidenceMismatch when files are gone or altered.
+    """
+    problems = registered_problems(registry, version)
+    if problems:
+        raise EvidenceMismatch(
+            "; ".join(problems), where=str(version), fix=f"platform-ctl model verify {version}"
+        )
+    files = dict(_registered_files(registry, version))
+    described = {
+        "name": version.name,
+        "version": version.version,
+        "created_at": version.created_at,
+        "tags": dict(version.tags),
+    }
+    told = {"version.json": described, "approval.json": _approval(approvals, version)}
+    for name, value in {**told, **(records or {})}.items():
+        if value is not None:
+            files[name] = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1)
+    content = evidence.pack(files)
+    target = pack_file(folder, version)
+    folder.mkdir(parents=True, exist_ok=True)
+    line = evidence.checksum_line(content, target.name)
+    _replace(Path(f"{target}.sha256"), line.encode())
+    _replace(target, content)
+    return target
+
+
+def verify_pack(
+    registry: Registry, version: ModelVersion, folder: Path
+) -> tuple[list[str], list[str]]:
+    """(what was checked, what is wrong), each a sentence; needs neither network nor MLflow."""
+    checked = [f"the registered files of {version}, against their digests"]
+    problems = registered_problems(registry, version)
+    target = pack_file(folder, version)
+    if not target.is_file():
+        if version.stage == "Production":
+            problems.append(f"there is no evidence pack at {target}")
+        return checked, problems
+    content = target.read_bytes()
+    sidecar = Path(f"{target}.sha256")
+    checksum = sidecar.read_text(encoding="utf-8") if sidecar.is_file() else ""
+    found = evidence.check(content, checksum)
+    checked.append(f"the evidence pack {target.name}, file by file")
+    if found:
+        return checked, [*problems, *(f"{target.name}: {sentence}" for sentence in found)]
+    files = evidence.unpack(content)
+    checked.append(f"the {len(files)} files of the pack, against the registry")
+    return checked, [*problems, *_against_registry(files, version)]
+
+
+def registered_problems(registry: Registry, version: ModelVersion) -> list[str]:
+    """What of the version's files is not what its tags say."""
+    try:
+        model = stored_digest(registry.local_dir(version), registry.local_dir(version, "weights"))
+        evaluated = evaluation_digest(registry.local_dir(version, "evaluation"))
+    except EvidenceMismatch as exc:
+        return [exc.what]
+    found = []
+    if model != version.digest:
+        found.append(f"weights, signature or predict code of {version} were altered")
+    if evaluated != version.tags.get(EVALUATION_TAG):
+        found.append(f"the evaluation of {version} was altered")
+    return found
+
+
+def _against_registry(files: Mapping[str, bytes], version: ModelVersion) -> Iterator[str]:
+    described = msgspec.json.decode(files["version.json"])
+    if described["tags"] != dict(version.tags):
+        changed = sorted(
+            k
+            for k in {*described["tags"], *version.tags}
+            if described["tags"].get(k) != version.tags.get(k)
+        )
+        yield f"tags changed in the registry since the pack was written: {', '.join(changed)}"
+    packed = {
+        name.removeprefix(EVALUATION): content
+        for name, content in files.items()
+        if name.startswith(EVALUATION)
+    }
+    if content_digest(packed) != version.tags.get(EVALUATION_TAG):
+        yield "the packed evaluation is not the one that was registered"
+
+
+def _registered_files(registry: Registry, version: ModelVersion) -> Iterator[tuple[str, bytes]]:
+    for part, prefix in PARTS.items():
+        try:
+            folder = registry.local_dir(version, part)
+        except EvidenceMismatch:
+            if part in REQUIRED:
+                raise
+            continue
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield f"{prefix}{path.relative_to(folder).as_posix()}", path.read_bytes()
+
+
+def _approval(approvals: Approvals, version: ModelVersion) -> Any:
+    """The newest approved request of the version, or None."""
+    requests: Sequence[Any] = approvals.list()
+    mine = (r for r in requests if (r.model, r.version) == (version.name, version.version))
+    return next((r for r in mine if r.state is ApprovalState.APPROVED), None)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """All of it, or nothing."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    scratch.write_bytes(content)
+    os.replace(scratch, path)
