@@ -81,7 +81,7 @@ class Journal:
             ) from exc
 
     def publish(self, status: ExperimentStatus) -> None:
-        """Replace ``status.json``, for readers that follow a running search."""
+        """Write ``status.json``, Katib's status of a search that has ended."""
         path = self._workdir / STATUS
         temporary = path.with_suffix(".tmp")
         temporary.write_bytes(msgspec.json.format(_encode(status), indent=2))

@@ -20,7 +20,13 @@ from platform_ctl.domain.recipe import Budget
 from platform_ctl.domain.tuning import Experiment, ExperimentStatus, Trial, parse
 from platform_ctl.domain.tuning_check import check
 from platform_ctl.domain.tuning_metrics import objective_value
-from platform_ctl.domain.tuning_progress import End, begun, is_restartable, with_condition
+from platform_ctl.domain.tuning_progress import (
+    End,
+    begun,
+    is_restartable,
+    summarise,
+    with_condition,
+)
 from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
 from platform_ctl.ports.tuner import SearchRecord, TrialFunction
 
@@ -107,7 +113,11 @@ class LocalTuner:
             raise UnknownName(
                 "there is no search here", where=str(workdir), fix="platform-ctl run list"
             )
-        return SearchRecord(story.experiment, story.status, story.in_order, story.seed, workdir)
+        status = story.status
+        if status.outcome is None:  # it runs, or was killed: the journal has its trials only
+            now = datetime.now(UTC)
+            status = summarise(story.experiment, story.in_order, before=status, now=now)
+        return SearchRecord(story.experiment, status, story.in_order, story.seed, workdir)
 
     def _executor(self, experiment: Experiment, trial: TrialFunction | None) -> Executor:
         if trial is None:

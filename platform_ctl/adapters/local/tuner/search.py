@@ -292,7 +292,6 @@ class Search:
     def _record(self, trial: Trial) -> None:
         self._story.trials[trial.name] = trial
         self._journal.write(TrialLine(trial))
-        self._journal.publish(self._status())
         self._on_trial(trial)
 
 

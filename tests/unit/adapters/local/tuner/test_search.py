@@ -206,6 +206,19 @@ def _run_in(tuner: LocalTuner, search: Experiment, workdir: Path, **options: Any
     return workdir
 
 
+def test_a_running_search_can_be_read(tuner: LocalTuner) -> None:
+    seen: list[ExperimentStatus] = []
+
+    def look(trial: Trial) -> None:
+        seen.append(tuner.read(tuner.project_root / "work").status)
+
+    run(tuner, experiment(X, trials=3), on_trial=look)
+    counts = [(s.trials, s.trials_running, s.trials_succeeded) for s in seen]
+    assert counts == [(1, 1, 0), (1, 0, 1), (2, 1, 1), (2, 0, 2), (3, 1, 2), (3, 0, 3)]
+    assert seen[0].outcome is None
+    assert seen[1].best_parameters()
+
+
 def test_reading_where_nothing_is(tuner: LocalTuner) -> None:
     with pytest.raises(UnknownName):
         tuner.read(tuner.project_root)
