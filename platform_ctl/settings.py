@@ -77,7 +77,7 @@ class Settings(Section):
     iceberg_catalog: dict[str, str] = {}
     """pyiceberg catalog properties; empty: a SQLite catalog in the home."""
     max_parallel_tasks: int = 0
-    """0: one for each core."""
+    """0: one for each core, at least four."""
     money_per_cpu_hour: float = 0.05
     """Price of a CPU hour in the ledger, in your currency."""
     approval: ApprovalSettings = ApprovalSettings()

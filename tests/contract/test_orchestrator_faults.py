@@ -14,14 +14,16 @@ import psutil
 import pytest
 
 from platform_ctl.domain.runs import Run, RunState
-from platform_ctl.errors import BadPipelineFile, DiskFull
+from platform_ctl.errors import BadPipelineFile
 from tests.support.orchestration import ROOT, Lab, answer, states
 
 
-def start(lab: Lab, name: str, *words: str) -> subprocess.Popen[bytes]:
-    """The command line, as a user starts it."""
+def start(lab: Lab, name: str, *words: str, limit_bytes: int = 0) -> subprocess.Popen[bytes]:
+    """The command line, as a user starts it; no file may grow beyond the limit."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes},) * 2); "
+    program = "from platform_ctl.cli.app import main; main()"
     command = [
-        sys.executable, "-c", "from platform_ctl.cli.app import main; main()",
+        sys.executable, "-c", limit + program if limit_bytes else program,
         "pipeline", "run", str(lab.ir / f"{name}.yaml"), *words,
     ]  # fmt: skip
     env = {**os.environ, "PLATFORM_HOME": str(lab.home)}
@@ -188,11 +190,15 @@ def test_no_room_on_the_disk_is_an_error_with_a_fix(lab: Lab) -> None:
     assert "File too large" in run.error
 
 
-def test_a_home_that_cannot_be_written(lab: Lab) -> None:
-    lab.home.mkdir()
-    (lab.home / "runs").write_text("in the way")
-    with pytest.raises((DiskFull, FileExistsError, NotADirectoryError)):
-        lab.run("plain")
+def test_no_room_for_the_records_is_four_lines_and_leaves_a_readable_home(lab: Lab) -> None:
+    lab.run("plain")
+    process = start(lab, "slow-loop", "--no-cache", limit_bytes=100_000)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode in (4, 5), output.decode()
+    assert b"Traceback" not in output
+    assert b"fix:" in output
+    assert len(lab.orchestrator.list(5)) in (1, 2)
+    assert lab.run("plain").state is RunState.SUCCEEDED
 
 
 @pytest.mark.parametrize(

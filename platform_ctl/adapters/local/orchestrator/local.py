@@ -108,11 +108,7 @@ class LocalOrchestrator:
                 fix=f"platform-ctl run show {run.id[:8]}",
             )
         if self._records.owner(run.id):
-            raise HomeBusy(
-                "the run is still running",
-                where=run.id,
-                fix=f"platform-ctl run cancel {run.id[:8]}",
-            )
+            raise _still_running(run)
         pipeline = ir_file.read(Path(run.directory) / "pipeline.yaml")
         self.refuse_unsupported(pipeline, run.pipeline)
         return self._execute(pipeline, run, on_event)
@@ -199,7 +195,7 @@ class LocalOrchestrator:
                 stderr=out,
                 start_new_session=True,
             )
-        self._records.own(run.id, process.pid, RunState.PENDING)
+        self._records.own(run, process.pid, RunState.PENDING)
 
     def _execute(self, pipeline: Pipeline, run: Run, on_event: OnEvent) -> Run:
         directory = Path(run.directory)
@@ -212,7 +208,8 @@ class LocalOrchestrator:
             workspace=str(directory / "workspace"),
         )
         finished = self._records.finished(run.id)
-        self._records.own(run.id, os.getpid(), RunState.RUNNING)
+        if not self._records.own(run, os.getpid(), RunState.RUNNING):
+            raise _still_running(run)
         on_event(RunEvent(EventKind.RUN, run.id, RunState.RUNNING))
 
         def record(task: Task) -> None:
@@ -313,6 +310,12 @@ class _Signals:
 
     def received(self) -> bool:
         return self._count > 0
+
+
+def _still_running(run: Run) -> HomeBusy:
+    return HomeBusy(
+        "the run is still running", where=run.id, fix=f"platform-ctl run cancel {run.id[:8]}"
+    )
 
 
 @contextlib.contextmanager

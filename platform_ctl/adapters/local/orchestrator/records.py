@@ -66,13 +66,24 @@ class Records:
         ).fetchone()
         return _run(row) if row else None
 
-    def own(self, run_id: str, pid: int, state: RunState) -> None:
-        """``pid`` is from now on the process of the run."""
-        self._db.execute(
+    def own(self, run: Run, pid: int, state: RunState) -> bool:
+        """``pid`` is from now on the process of the run; False when another one was quicker."""
+        changed = self._db.execute(
             "UPDATE runs SET state=?, pid=?, pid_started=?, error='', ended_at=NULL,"
-            " started_at=COALESCE(started_at, ?) WHERE id=?",
-            (state, pid, process.started(pid), now(), run_id),
+            " started_at=COALESCE(started_at, ?) WHERE id=? AND (pid IS ? OR pid = ?)"
+            " AND (? <> 'PENDING' OR state = 'PENDING')",
+            (
+                state,
+                pid,
+                process.started(pid),
+                now() if state is RunState.RUNNING else None,
+                run.id,
+                run.pid,
+                pid,
+                state,
+            ),
         )
+        return changed.rowcount == 1
 
     def end(
         self,
