@@ -84,12 +84,18 @@ def run_trial(
     and may raise to stop the trial. Returns the last epoch's figures. Raises
     BadParameter, TooLittleHistory, and ValueError for rows that cannot be used.
     """
+    _, history = train_here(Hyperparameters.parse(params), rows_path, report)
+    return {name: history[-1][name] for name in ("val_mase", "val_mae", "train_loss")}
+
+
+def train_here(
+    hp: Hyperparameters, rows_path: str | Path, report: Report | None = None
+) -> tuple[model.CommitsNet, list[dict[str, float]]]:
+    """Train in this process and thread: the network and the figures of each epoch."""
     torch.set_num_threads(1)
-    hp = Hyperparameters.parse(params)
     data = _Split.read(rows_path)
     net = model.build(_spec(data, hp), hp.seed)
-    history = optimise(net, net, data, hp, report=report)
-    return {name: history[-1][name] for name in ("val_mase", "val_mae", "train_loss")}
+    return net, optimise(net, net, data, hp, report=report)
 
 
 def fit(
@@ -229,14 +235,14 @@ class _Split:
     validation: rows.Rows
 
     @classmethod
-    def read(cls, rows_path: str) -> _Split:
+    def read(cls, rows_path: str | Path) -> _Split:
         data = rows.read(rows_path, FEATURE_NAMES)
         train, validation = data.of(rows.TRAIN), data.of(rows.VALIDATION)
         for name, part, least in (("train", train, MIN_TRAIN_ROWS), ("validation", validation, 1)):
             if len(part) < least:
                 raise TooLittleHistory(
                     f"{len(part)} {name} rows are too few (at least {least})",
-                    where=rows_path,
+                    where=str(rows_path),
                     fix="platform-ctl data ingest --git PATH …",
                 )
         return cls(train, validation)

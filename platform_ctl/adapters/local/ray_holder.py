@@ -3,7 +3,8 @@
 Arguments: the folder to publish the address in, the folder for Ray's files,
 the pid of the run's orchestrator and its creation time (a pid alone may be
 recycled). Ends Ray when the orchestrator is gone, kill -9 included, or on
-SIGTERM. Should this process be killed, Ray's daemons follow by themselves.
+SIGTERM. Should this process itself be killed, Ray's daemons follow, and ``training``
+clears up after them.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class LocalTraining:
         process = holder.process()
         if process is not None:
             _end(process)
-        shutil.rmtree(holder.temp_dir, ignore_errors=True)
+        _end_orphans(holder)
         for name in (HOLDER_FILE, ADDRESS_FILE, TOKEN_FILE):
             (folder / name).unlink(missing_ok=True)
 
@@ -108,6 +108,8 @@ class LocalTraining:
             holder = read_holder(folder)
             process = holder.process() if holder else None
             if process is None:
+                if holder is not None:
+                    _end_orphans(holder)
                 process = self._start(folder)
             return _wait_for_address(folder, process)
 
@@ -147,6 +149,22 @@ def _end(process: psutil.Process) -> None:
         process.kill()
     except psutil.NoSuchProcess:
         pass  # it ended by itself in between
+
+
+def _end_orphans(holder: Holder) -> None:
+    """What a killed holder leaves: Ray's agents wait for a raylet that is gone, and files.
+
+    They are of the holder's session, and named after Ray: a session id alone
+    could be somebody else's by now.
+    """
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(process.pid) != holder.pid:
+                continue
+            command = " ".join(process.cmdline())
+            if command.startswith("ray::") or holder.temp_dir in command:
+                process.kill()
+    shutil.rmtree(holder.temp_dir, ignore_errors=True)
 
 
 def _wait_for_address(folder: Path, process: psutil.Process) -> str:
