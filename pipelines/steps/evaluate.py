@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl import targets
 from platform_ctl.domain.models import find_version
 from recipes.train_deploy import evaluate
-from recipes.train_deploy.recipe import RECIPE
+from recipes.train_deploy.recipe import MODEL_NAME
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -24,7 +24,7 @@ def run(
     champion_dir = None
     if champion:
         registry = targets.registry(targets.current_settings())
-        version = find_version(registry.models(), f"{RECIPE.model_name}/{champion}")
+        version = find_version(registry.models(), f"{MODEL_NAME}/{champion}")
         champion_dir = str(registry.local_dir(version, "weights"))
     figures = evaluate.evaluate(model.path, rows.path, evaluation.path, champion_dir)
     for name, value in figures["metrics"].items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from platform_ctl.domain import gate
 from recipes.train_deploy import evaluate
-from recipes.train_deploy.recipe import RECIPE
+from recipes.train_deploy.recipe import GATE
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(evaluation: dsl.Artifact, decision: dsl.Artifact) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``decision.path`` holds the figures as JSON."""
     figures, errors = evaluate.read(evaluation.path)
-    decided = gate.decide(figures, errors, RECIPE.gate)
+    decided = gate.decide(figures, errors, GATE)
     text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)
     Path(decision.path).write_text(text, encoding="utf-8")
     return str(decided.verdict), list(decided.reasons)

@@ -25,9 +25,9 @@ def run(
     The search lives in the run's folder, so that a resumed run repeats no trial.
     """
     settings = targets.current_settings()
+    budget = recipe.BUDGET
     tuner = targets.tuner(settings)
-    budget = recipe.RECIPE.budget
-    experiment = tuner.load(Path(recipe.__file__).with_name(recipe.RECIPE.experiment_file))
+    experiment = tuner.load(Path(recipe.__file__).with_name(recipe.EXPERIMENT_FILE))
     workdir = Path(os.environ.get("PLATFORM_RUN_DIR", Path(search.path).parent)) / FOLDER
     with targets.training(settings).connect():
         status = tuner.run(

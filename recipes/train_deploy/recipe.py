@@ -8,35 +8,47 @@ when it is called: importing this file is cheap.
 from platform_ctl.domain.recipe import Budget, CanaryPlan, GateThresholds, Recipe
 from recipes.train_deploy.features import FEATURE_NAMES, FEATURE_SERVICE
 
+MODEL_NAME = "weekly-commits"
+EXPERIMENT_FILE = "experiment.yaml"
+
+BUDGET = Budget(trials=20, wall_s=900.0, cpu_s=1800.0)
+"""What one search may spend."""
+
+GATE = GateThresholds(
+    # 1.0 is the last-week forecast on the training weeks. Busy weeks may lift every
+    # forecast, so the ceiling is loose; the comparison with the baselines is the judge.
+    max_mase=1.5,
+    min_gain_over_baseline=0.02,
+    # Retraining the same data with another seed moves the MASE by less than this
+    # (docs/decisions/0032-model-quality.md).
+    champion_margin=0.02,
+    # No slice may be worse than its better naive forecast by more than a tenth.
+    slice_ceiling={"small": 1.10, "bursty": 1.10, "steady": 1.10},
+    min_rows=60,
+)
+"""What a model must reach to be registered."""
+
+CANARY = CanaryPlan(weights_percent=(10, 25, 50, 100), min_requests=200)
+"""How a release steps up; an approval is bound to it."""
+
 RECIPE = Recipe(
     name="train_deploy",
     title="Commits of the next seven days, for each repository",
-    model_name="weekly-commits",
-    inference_service="weekly-commits",
+    model_name=MODEL_NAME,
+    inference_service=MODEL_NAME,
     sources={
         "git": "recipes.train_deploy.data:ingest_git",
         "sample": "recipes.train_deploy.data:ingest_sample",
     },
     data="recipes.train_deploy.data",
     trial="recipes.train_deploy.train:run_trial",
-    experiment_file="experiment.yaml",
+    experiment_file=EXPERIMENT_FILE,
     predictor="recipes.train_deploy.predict",
     features=FEATURE_NAMES,
     feature_service=FEATURE_SERVICE,
-    budget=Budget(trials=20, wall_s=900.0, cpu_s=1800.0),
-    gate=GateThresholds(
-        # 1.0 is the last-week forecast on the training weeks. Busy weeks may lift every
-        # forecast, so the ceiling is loose; the comparison with the baselines is the judge.
-        max_mase=1.5,
-        min_gain_over_baseline=0.02,
-        # Retraining the same data with another seed moves the MASE by less than this
-        # (docs/decisions/0032-model-quality.md).
-        champion_margin=0.02,
-        # No slice may be worse than its better naive forecast by more than a tenth.
-        slice_ceiling={"small": 1.10, "bursty": 1.10, "steady": 1.10},
-        min_rows=60,
-    ),
-    canary=CanaryPlan(weights_percent=(10, 25, 50, 100), min_requests=200),
+    budget=BUDGET,
+    gate=GATE,
+    canary=CANARY,
     entity="repo",
     online_features="recipes.train_deploy.features.online:online_features",
 )

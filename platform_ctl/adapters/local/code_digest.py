@@ -2,8 +2,8 @@
 
 Followed from the component's source: imports of modules below the project
 root, by name. A reached module counts by its body (module-level statements,
-whose imports run whenever it is imported) and by the functions and classes
-that reached code names; what a function imports when it is called is followed
+whose imports run whenever it is imported) and by the functions, classes and
+constants that reached code names; what a function imports when it is called is followed
 only if the function is reached. A class counts whole.
 
 Also followed: a string ``"package.module"`` or ``"package.module:function"``

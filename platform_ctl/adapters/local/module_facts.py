@@ -1,8 +1,9 @@
 """What one Python file defines and refers to, found without importing it.
 
-The unit is a top-level function or class, or the module's body: every other
-top-level statement. A unit's digest is that of its syntax tree, so comments,
-blank lines, layout and docstrings do not count.
+The unit is a top-level function, class or constant (a name that the module's
+top level binds once), or the module's body: every other top-level statement. A
+unit's digest is that of its syntax tree, so comments, blank lines, layout and
+docstrings do not count.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+from collections import Counter
 
 import msgspec
 
@@ -26,7 +28,7 @@ Import = tuple[str, str]
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """A function, a class or a module's body."""
+    """A function, a class, a constant or a module's body."""
 
     digest: str
     names: tuple[str, ...] = ()
@@ -61,9 +63,12 @@ def parse(source: bytes, module: str, *, is_package: bool) -> Facts:
     package = module if is_package else module.rpartition(".")[0]
     definitions: dict[str, Unit] = {}
     statements: list[ast.stmt] = []
+    constants = _constants(tree)
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             definitions[statement.name] = _unit([statement], package, keywords=False)
+        elif statement in constants:
+            definitions[constants[statement]] = _unit([statement], package, keywords=True)
         elif not _is_type_checking(statement):
             statements.append(statement)
     stars = tuple(
@@ -72,6 +77,26 @@ def parse(source: bytes, module: str, *, is_package: bool) -> Facts:
         if isinstance(s, ast.ImportFrom) and s.names[0].name == "*"
     )
     return Facts(_unit(statements, package, keywords=True), definitions, stars)
+
+
+def _constants(tree: ast.Module) -> dict[ast.stmt, str]:
+    """``NAME = …`` statements of the top level whose name is bound nowhere else there."""
+    found: dict[ast.stmt, str] = {}
+    bound: Counter[str] = Counter()
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound[statement.name] += 1
+            continue
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)])
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr())
+            ):
+                found[statement] = name
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                bound[node.id] += 1
+    return {s: name for s, name in found.items() if bound[name] == 1 and name != "__all__"}
 
 
 def _unit(statements: list[ast.stmt], package: str, *, keywords: bool) -> Unit:

@@ -146,6 +146,8 @@ def test_what_is_reached(project, db):
         ("recipes/weekly/typing_only.py", "pass", "x = 1"),
         ("recipes/weekly/experiment.yaml", "20", "21"),
         ("recipes/weekly/queries/other.sql", "2", "3"),
+        ("recipes/weekly/__init__.py", '"""A recipe."""', "x = 1"),
+        ("recipes/weekly/recipe.py", "trial=", "trials="),
     ],
 )
 def test_edits_that_do_not_count(project, db, name, old, new):
@@ -161,8 +163,8 @@ def test_edits_that_do_not_count(project, db, name, old, new):
         ("recipes/weekly/helpers.py", "return rows", "return [rows]", "recipes.weekly.helpers"),
         ("recipes/weekly/helpers.py", "def total(", "@staticmethod\ndef total(", None),
         ("recipes/weekly/deep.py", "len(x)", "len(x) + 1", "recipes.weekly.deep"),
-        ("recipes/weekly/__init__.py", '"""A recipe."""', "x = 1", "recipes.weekly"),
-        ("recipes/weekly/recipe.py", "trial=", "trials=", "recipes.weekly.recipe"),
+        ("recipes/weekly/__init__.py", '"""A recipe."""', "x = 1\nx += 1", "recipes.weekly"),
+        ("recipes/weekly/__init__.py", '"""A recipe."""', "print()", "recipes.weekly"),
         ("recipes/weekly/queries/rows.sql", "1", "2", "recipes/weekly/queries/rows.sql"),
     ],
 )
