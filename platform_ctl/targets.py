@@ -7,20 +7,22 @@ only for the capability it uses.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.domain.recipe import DataAccess, Recipe
-from platform_ctl.errors import ConfigError, Unsupported
+from platform_ctl.errors import ConfigError, PortInUse, Unsupported
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from platform_ctl.adapters.common.approver_page import ApproverPage
     from platform_ctl.adapters.common.ledger import Ledger
     from platform_ctl.adapters.common.pipelines import Pipelines
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
+    from platform_ctl.domain.approvals import Answer
     from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.models import ModelVersion
     from platform_ctl.operations.release import Releasing
@@ -231,6 +233,29 @@ def write_evidence(
 
     ports = registry(settings), approvals(settings)
     return write_pack(*ports, version, evidence_dir(settings), records=records)
+
+
+def approver_page(
+    settings: Settings, answer: Callable[[str, Answer, str], str], port: int
+) -> ApproverPage:
+    """The page of ``approval serve``; ``answer`` does what the command does. Raises PortInUse."""
+    from platform_ctl.adapters.common.approver_page import Actions, ApproverPage, View
+    from platform_ctl.operations.approve import subject_changes
+    from platform_ctl.operations.compare import compare
+
+    def view(request_id: str) -> View:
+        request = approvals(settings).get(request_id)
+        changes = subject_changes(registry(settings), recipes(settings), request)
+        return View(request, compare(registry(settings), request), changes)
+
+    try:
+        return ApproverPage(Actions(approvals(settings).list, view, answer), port)
+    except OSError as exc:
+        raise PortInUse(
+            f"port {port} cannot be used: {exc.strerror}",
+            where="approver page",
+            fix="platform-ctl approval serve --port 0",
+        ) from exc
 
 
 def local_user() -> str:

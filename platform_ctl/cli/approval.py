@@ -7,6 +7,7 @@ default, no Enter key, no pipe and no timeout can ever mean yes.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.approvals import ApprovalRequest
+    from platform_ctl.domain.approvals import Answer, ApprovalRequest
     from platform_ctl.domain.runs import Run
     from platform_ctl.settings import Settings
 
@@ -68,9 +69,7 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     settings = load_settings(ctx)
     registry = targets.registry(settings)
     found = targets.approvals(settings).get(request)
-    changes = []
-    if found.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
-        changes = subject_changes(registry, targets.recipes(settings), found)
+    changes = subject_changes(registry, targets.recipes(settings), found)
     comparison = compare(registry, found)
     if output == "json":
         render.print_json({"request": found, "changes": changes, "comparison": comparison})
@@ -174,6 +173,35 @@ def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: s
 def reject(ctx: click.Context, request: str, reason: str, output: str) -> None:
     """Say no to REQUEST. It stays no; `approval request` asks again."""
     _print_decided(_decide(load_settings(ctx), request, "reject", reason), None, output)
+
+
+@command.command()
+@click.option("--port", default=0, show_default=True, help="0 picks a free one.")
+@click.pass_context
+def serve(ctx: click.Context, port: int) -> None:
+    """A web page for the approver at this machine. Ctrl-C ends it."""
+    from platform_ctl import targets
+
+    settings = load_settings(ctx)
+    page = targets.approver_page(settings, _answer_on_page(settings), port)
+    click.echo(page.url)
+    click.echo("answers on this page are yours: do not pass the address on", err=True)
+    with page:
+        page.serve_forever()
+
+
+def _answer_on_page(settings: Settings) -> Callable[[str, Answer, str], str]:
+    """What the page does with an answer: the same as the commands."""
+    from platform_ctl.domain.approvals import ApprovalState
+
+    def answer(request_id: str, what: Answer, reason: str) -> str:
+        decided = _decide(settings, request_id, what, reason)
+        if decided.state is not ApprovalState.APPROVED:
+            return f"{decided.reference} is {decided.state}."
+        run = _start_promotion(settings, decided)
+        return f"{decided.reference} is approved; its promotion is run {run.id[:8]}."
+
+    return answer
 
 
 def _decide(settings: Settings, request: str, answer: str, reason: str) -> ApprovalRequest:

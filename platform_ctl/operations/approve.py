@@ -135,7 +135,9 @@ def void_if_changed(
 def subject_changes(
     registry: Registry, recipes: Mapping[str, Recipe], request: ApprovalRequest
 ) -> list[str]:
-    """Sentences on what differs from what was asked about."""
+    """Sentences on what differs from what was asked about; none once the answer was no."""
+    if request.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
+        return []
     recipe = recipes.get(request.recipe)
     if recipe is None:
         return [f"the recipe {request.recipe} is gone"]

@@ -1,0 +1,133 @@
+"""``platform-ctl model`` and ``approval`` from the outside, over one real registry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from platform_ctl import targets
+from platform_ctl.cli.app import main
+from platform_ctl.operations.register import register_model
+from platform_ctl.settings import Settings
+from recipes.train_deploy.recipe import RECIPE
+from tests.support.candidates import PASSED, write_candidate
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Version 1 of weekly-commits in Staging."""
+    folder = tmp_path_factory.mktemp("cli")
+    settings = Settings(home=str(folder / "home"))
+    model_dir, evaluation_dir = write_candidate(folder / "candidate", seed=1)
+    register_model(
+        targets.registry(settings),
+        recipe=RECIPE,
+        model_dir=model_dir,
+        evaluation_dir=evaluation_dir,
+        decision=PASSED,
+        provenance={"data_snapshot": "4711"},
+    )
+    return settings.home
+
+
+@pytest.fixture
+def cli(home, monkeypatch, capsys):
+    """(exit code, stdout, stderr) of a command in that home."""
+    monkeypatch.setenv("PLATFORM_HOME", home)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def empty(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLATFORM_HOME", str(tmp_path / "none"))
+    return cli
+
+
+def test_an_empty_home_says_what_to_do(empty):
+    assert empty("model", "list")[:2] == (
+        0,
+        "no models yet: platform-ctl pipeline run train-deploy\n",
+    )
+    code, out, err = empty("model", "show", "weekly-commits")
+    assert (code, out) == (3, "") and "no model is registered yet" in err
+    assert empty("approval", "list")[1] == "nothing waits for an approval\n"
+    assert empty("approval", "show")[0] == 2
+
+
+def test_models_are_listed_with_their_stages(cli):
+    code, out, _ = cli("model", "list")
+    assert code == 0 and "weekly-commits" in out and "Staging" in out
+    listed = json.loads(cli("model", "list", "-o", "json")[1])
+    assert listed[0]["aliases"] == {"staging": "1"}
+
+
+def test_a_version_shows_its_provenance(cli):
+    for reference in ("weekly-commits/1", "weekly-commits@staging"):
+        code, out, _ = cli("model", "show", reference)
+        assert code == 0 and "4711" in out and "model_digest" in out
+
+
+def test_the_history_says_who_when_and_why(cli):
+    code, out, err = cli("model", "show", "weekly-commits", "--history")
+    assert code == 0 and err == "" and "passed the gate" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("model", "show", "weekly-comits"), 3, "did you mean 'weekly-commits'"),
+        (("model", "show", "weekly-commits/9"), 3, "has no version 9"),
+        (("model", "show", "weekly-commits@stagin"), 3, "did you mean 'staging'"),
+        (("model", "show", "a/b/c"), 2, "is not NAME, NAME@alias or NAME/version"),
+        (("model", "predict", "weekly-commits"), 3, "err-no-table"),
+        (("approval", "show", "zzzz"), 2, "there is no approval request"),
+        (("approval", "approve", "latest", "--reason", " "), 2, "needs a reason"),
+        (("approval", "request", "weekly-commits/9"), 3, "has no version 9"),
+    ],
+)
+def test_errors_are_four_lines_with_a_fix(cli, words, code, told):
+    found, out, err = cli(*words)
+    assert (found, out) == (code, "") and told in err
+    assert "fix:" in err and "Traceback" not in err
+
+
+def test_a_reason_is_not_optional(cli):
+    code, _, err = cli("approval", "approve", "latest")
+    assert code == 2 and "--reason" in err
+
+
+def test_ask_show_reject_and_ask_again(cli):
+    code, out, _ = cli("approval", "request", "weekly-commits@staging", "-o", "json")
+    asked = json.loads(out)["id"]
+    assert code == 0
+    code, out, _ = cli("approval", "show", asked)
+    assert code == 0 and f"platform-ctl approval approve {asked}" in out and "mase" in out
+    assert asked in cli("approval", "list")[1]
+    code, out, _ = cli("approval", "reject", asked, "--reason", "not today")
+    assert code == 0 and "rejected" in out
+    code, _, err = cli("approval", "approve", asked, "--reason", "but now")
+    assert code == 3 and "err-already-decided" in err
+    again = json.loads(cli("approval", "request", "weekly-commits/1", "-o", "json")[1])
+    assert again["id"] != asked and again["state"] == "pending"
+
+
+def test_verify_says_what_was_checked_and_leaves_with_one_when_something_is_wrong(cli, home):
+    assert cli("model", "verify", "weekly-commits/1")[0] == 0
+    registry = targets.registry(Settings(home=home))
+    version = registry.models()[0].versions[0]
+    file = registry.local_dir(version, "weights") / "model.json"
+    content = file.read_text()
+    file.write_text(content + " ")
+    try:
+        code, out, _ = cli("model", "verify", "weekly-commits/1")
+    finally:
+        file.write_text(content)
+    assert code == 1 and "WRONG    weights, signature or predict code" in out
