@@ -137,6 +137,17 @@ def test_a_revision_that_does_not_start_changes_nothing(local, service, good, ho
     assert ask(service.url)[0] == 200
 
 
+def test_a_canary_that_does_not_start_again_keeps_production_from_nobody(
+    local, service, good, home
+):
+    lost = serving.save_model(home / "models" / f"lost-{time.time_ns()}")
+    local.apply("stub", ServiceSpec(good, serving.revision(lost), 10))
+    local.stop("stub")
+    shutil.rmtree(lost)
+    assert local.start("stub").spec == ServiceSpec(good)
+    assert ask(service.url)[0] == 200
+
+
 def test_a_crashed_production_is_restarted(local, service):
     os.kill(service.revisions[0].pid, signal.SIGKILL)
     # Meanwhile callers wait in the listening socket's queue; they are not refused.

@@ -180,8 +180,8 @@ def _hold_lifeline(fd: int) -> None:
 def main() -> None:
     control_fd, listen_fd, lifeline_fd = map(int, sys.argv[1:4])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for library in ("httpx", "uvicorn", "feast"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     _hold_lifeline(lifeline_fd)
     control = socket.socket(fileno=control_fd)
     launch = _read_launch(control)

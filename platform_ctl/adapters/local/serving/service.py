@@ -7,12 +7,12 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 
 from platform_ctl import errors
 from platform_ctl.adapters.local.serving import records, requestlog
@@ -35,6 +35,8 @@ from platform_ctl.domain.serving import (
 
 _CONTROL_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0
+_ENDING_S = 2.0
+"""A killed process may be seen for a moment after its sockets have closed."""
 
 
 class LocalServing:
@@ -66,7 +68,7 @@ class LocalServing:
         try:
             return self._status(files, self._ask(running, {"verb": "status"}))
         except errors.ServiceUnavailable:
-            if self._running(files) is None:  # it ended while we asked
+            if _has_ended(running, _ENDING_S):  # while we asked
                 return self._stopped(files)
             raise
 
@@ -85,17 +87,15 @@ class LocalServing:
     def stop(self, name: str) -> InferenceService:
         files = self._known(name)
         running = self._running(files)
-        process = running.supervisor.process() if running else None
-        if process is not None:
+        if running is not None:
             self._ask(running, {"verb": "stop"})
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except psutil.TimeoutExpired as exc:
+            if not _has_ended(running, _STOP_TIMEOUT_S):
+                pid = running.supervisor.pid
                 raise errors.ServiceUnavailable(
                     f"the supervisor of {name} does not end",
-                    where=f"process {process.pid}",
-                    fix=f"kill -9 {process.pid} && platform-ctl service list",
-                ) from exc
+                    where=f"process {pid}",
+                    fix=f"kill -9 {pid} && platform-ctl service list",
+                )
         return self._stopped(files)
 
     def observations(self, name: str, *, since: float) -> Sequence[Observation]:
@@ -192,6 +192,16 @@ class LocalServing:
             pid=running.supervisor.pid if running else None,
             log_file=str(files.log),
         )
+
+
+def _has_ended(running: Running, within_s: float) -> bool:
+    """Whether the supervisor ends in time. A zombie that its parent has not reaped has ended."""
+    deadline = time.monotonic() + within_s
+    while running.supervisor.process() is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _unreachable(running: Running, why: str) -> errors.ServiceUnavailable:

@@ -9,6 +9,7 @@ What it serves is on disk before callers see it, so that a restart serves it aga
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import logging.handlers
@@ -32,7 +33,7 @@ from platform_ctl.adapters.local.serving.records import (
     ServiceFiles,
 )
 from platform_ctl.domain.serving import ServiceSpec, check_spec
-from platform_ctl.errors import HomeBusy, PlatformError, PortInUse
+from platform_ctl.errors import HomeBusy, PlatformError, PortInUse, ServiceUnavailable
 
 _BACKLOG = 512
 _HOME_CHECK_S = 2.0
@@ -61,7 +62,7 @@ class Supervisor:
         os.chmod(self._control, 0o600)
         try:
             if spec is not None:
-                await self._fleet.apply(spec)
+                await self._restore(spec)
             self._record()
             announce(None)
             await self._until_stopped()
@@ -71,6 +72,16 @@ class Supervisor:
                 await self._fleet.close()
             self._control.unlink(missing_ok=True)
             self._files.running.unlink(missing_ok=True)
+
+    async def _restore(self, spec: ServiceSpec) -> None:
+        """Serve what was served last; a canary that does not start keeps production from nobody."""
+        try:
+            await self._fleet.apply(spec)
+        except ServiceUnavailable as exc:
+            if spec.production is None or spec.canary is None:
+                raise
+            log.error("%s: serving production alone", exc.what)
+            await self._fleet.apply(dataclasses.replace(spec, canary=None, weight_percent=0))
 
     async def _until_stopped(self) -> None:
         """Until told to stop, or until the home was deleted under us."""
