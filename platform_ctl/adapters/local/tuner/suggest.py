@@ -94,7 +94,7 @@ def _fixed_sequence(
         from scipy.stats import qmc
 
         def point(number: int) -> dict[str, str]:
-            # Point 0 is a corner of the cube; Katib's sequence starts after it as well.
+            # Point 0 is the corner where everything is at its minimum: not worth a trial.
             sequence = qmc.Sobol(len(axes), scramble=False).fast_forward(number + 1)
             return {
                 a.name: a.at(float(q)) for a, q in zip(axes, sequence.random(1)[0], strict=True)
