@@ -37,6 +37,8 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     print_release(release)
     rows = [(e.at[:19], e.kind, _in_short(e)) for e in events]
     render.print_table(["at", "what", "detail"], rows)
+    if release.state.is_open:
+        _say_next(release)
 
 
 @command.command("continue")
@@ -100,11 +102,14 @@ def print_outcome(done: Analysed, output: str) -> int:
     else:
         print_release(done.release)
         if done.verdict is Verdict.INCONCLUSIVE:
-            name = done.release.target.service
-            click.echo(
-                f"next: platform-ctl release continue {name}, or release abort {name}", err=True
-            )
+            _say_next(done.release)
     return 0 if done.verdict is Verdict.SUCCESSFUL else 1
+
+
+def _say_next(release: Release) -> None:
+    """Both are safe while the release's own run is at work, and finish it when that has died."""
+    name = release.target.service
+    say(f"next: platform-ctl release continue {name}, or release abort {name}")
 
 
 def print_release(release: Release) -> None:
