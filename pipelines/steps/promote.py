@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from platform_ctl import targets
+from platform_ctl.domain.models import find_version
 from platform_ctl.operations.release import promote_release
 
 
 def run(release_id: str) -> tuple[str, str]:
     """-> one line, and what to look at next."""
     settings = targets.current_settings()
-    release = promote_release(targets.releasing(settings), release_id, actor="promote")
+    ports = targets.releasing(settings)
+    release = promote_release(ports, release_id, actor="promote")
     service = targets.serving(settings).get(release.target.service)
     reference = f"{release.target.model}/{release.version}"
+    version = find_version(ports.registry.models(), reference)
+    told = {"release.json": release, "canary.json": list(ports.releases.events(release_id))}
+    targets.write_evidence(settings, version, told)
     return (
         f"{reference} is in Production at {service.url}",
         f"platform-ctl model predict {release.target.model}@production",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from platform_ctl import targets
 from platform_ctl.domain.gate import GateDecision
+from platform_ctl.domain.models import find_version
 from platform_ctl.operations.register import register_model
 from recipes.train_deploy.recipe import RECIPE
 
@@ -27,8 +28,9 @@ def run(
 ) -> tuple[str, str, str]:
     """-> version, verdict of the registration, one line."""
     settings = targets.current_settings()
+    registry = targets.registry(settings)
     version = register_model(
-        targets.registry(settings),
+        registry,
         recipe=RECIPE,
         model_dir=Path(model.path),
         evaluation_dir=Path(evaluation.path),
@@ -38,7 +40,20 @@ def run(
             "data_snapshot": snapshot_id,
             "golden_digest": golden_digest,
             "feature_service": feature_service,
+            **targets.provenance(settings),
         },
-        attachments={"search.json": Path(search.path), "gate.json": Path(decision.path)},
+        attachments=_evidence(settings.project_root, search.path, decision.path),
     )
-    return version.version, "successful", f"{version} is registered as {RECIPE.model_name}@staging"
+    current = find_version(registry.models(), str(version))
+    return version.version, "successful", f"{version} is registered; its stage is {current.stage}"
+
+
+def _evidence(project_root: str, search: str, decision: str) -> dict[str, Path]:
+    """Name -> file of what goes into the evidence pack; outside a run there is no IR."""
+    files = {
+        "search.json": Path(search),
+        "gate.json": Path(decision),
+        "constraints.txt": Path(project_root) / "constraints.txt",
+        "pipeline.yaml": Path(os.environ.get("PLATFORM_RUN_DIR", "")) / "pipeline.yaml",
+    }
+    return {name: path for name, path in files.items() if path.is_file()}

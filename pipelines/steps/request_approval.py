@@ -25,6 +25,7 @@ def run(version: str, champion: str) -> tuple[str, str, str]:
         version=registered,
         requested_by=targets.local_user(),
         settings=settings.approval,
+        notifier=targets.notifier(settings),
     )
     line = f"{registered} against {champion or 'the naive baselines'}: {asked.state}"
     command = f'platform-ctl approval approve {asked.id} --reason "…" --wait'
