@@ -6,7 +6,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from platform_ctl.domain.ir import UNSET, InputParameter, ParameterType, Pipeline, plain_numbers
 from platform_ctl.errors import BadParameter
@@ -74,7 +74,7 @@ def convert(value: Any, kind: ParameterType) -> Any:
             whole = number and math.isfinite(value) and value == int(value)
             return int(value) if whole else UNSET
         case ParameterType.NUMBER_DOUBLE:
-            return value if number else UNSET
+            return value if number and math.isfinite(value) else UNSET
         case ParameterType.STRING:
             return value if isinstance(value, str) else UNSET
         case ParameterType.BOOLEAN:
@@ -94,10 +94,14 @@ def _from_text(name: str, raw: str, spec: InputParameter) -> Any:
             return raw.lower() in _TRUE
         raise _wrong(name, raw, spec)
     try:
-        value = json.loads(raw)
+        value = json.loads(raw, parse_constant=_not_json)
     except ValueError as exc:
         raise _wrong(name, raw, spec) from exc
     return typed(name, value, spec)
+
+
+def _not_json(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _wrong(name: str, value: Any, spec: InputParameter) -> BadParameter:

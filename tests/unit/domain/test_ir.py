@@ -1,0 +1,90 @@
+"""The IR as data: unknown fields, references, names, numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from platform_ctl.adapters.common import ir_file
+from platform_ctl.domain.ir import Pipeline, RetryPolicy, plain_numbers, planned_leaves
+from platform_ctl.errors import BadPipelineFile
+from tests.support import ir
+
+FILE = Path("pipeline.yaml")
+
+
+def parse(document: dict[str, Any]) -> Pipeline:
+    return ir_file.parse(yaml.safe_dump(document).encode(), FILE)
+
+
+def test_a_pipeline_is_read() -> None:
+    pipeline = parse(ir.document())
+    assert pipeline.name == "sample"
+    assert planned_leaves(pipeline) == ["first", "second"]
+
+
+def test_an_unknown_field_is_named() -> None:
+    document = ir.document()
+    document["root"]["dag"]["tasks"]["first"]["surprise"] = 1
+    with pytest.raises(BadPipelineFile, match="surprise"):
+        parse(document)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a\0b", "x" * 300])
+def test_names_that_could_leave_the_folder_are_refused(name: str) -> None:
+    document = ir.document()
+    document["root"]["dag"]["tasks"][name] = document["root"]["dag"]["tasks"].pop("second")
+    with pytest.raises(BadPipelineFile):
+        parse(document)
+
+
+def test_a_cycle_is_named() -> None:
+    document = ir.document()
+    document["root"]["dag"]["tasks"]["first"]["dependentTasks"] = ["second"]
+    with pytest.raises(BadPipelineFile, match="wait for each other"):
+        parse(document)
+
+
+def test_a_component_may_not_contain_itself() -> None:
+    document = ir.document()
+    task = {"componentRef": {"name": "comp-add"}}
+    document["components"]["comp-add"] = {"dag": {"tasks": {"again": task}}}
+    with pytest.raises(BadPipelineFile, match="contains itself"):
+        parse(document)
+
+
+def test_missing_references_are_named() -> None:
+    for broken in ("component", "producer", "executor"):
+        document = ir.document()
+        if broken == "component":
+            document["root"]["dag"]["tasks"]["first"]["componentRef"]["name"] = "comp-gone"
+        elif broken == "producer":
+            document["root"]["dag"]["tasks"]["second"]["dependentTasks"] = ["gone"]
+        else:
+            document["components"]["comp-add"]["executorLabel"] = "exec-gone"
+        with pytest.raises(BadPipelineFile, match="gone"):
+            parse(document)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "just text", "a: !!python/name:os.system ", "pipelineInfo: {name: x}\n1: 2", "\x00"],
+)
+def test_other_files_are_refused(text: str) -> None:
+    with pytest.raises(BadPipelineFile):
+        ir_file.parse(text.encode(), FILE)
+
+
+def test_whole_floats_are_ints_all_the_way_down() -> None:
+    assert msgspec.json.encode(plain_numbers({"a": [1.0, 2.5, {"b": 3.0}], "c": True})) == (
+        b'{"a":[1,2.5,{"b":3}],"c":true}'
+    )
+
+
+def test_back_off_is_bounded() -> None:
+    policy = RetryPolicy(3, "10s", 2.0, "30s")
+    assert [policy.delay_s(n) for n in (1, 2, 3)] == [10, 20, 30]
