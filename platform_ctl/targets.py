@@ -220,6 +220,13 @@ def notifier(settings: Settings) -> Notifier:
     return notify.OutboxNotifier(layout.database, layout.locks / "notify.lock", channels)
 
 
+def provenance(settings: Settings) -> dict[str, str]:
+    """Commit and environment of this project, as tags of a model."""
+    from platform_ctl.adapters.common import provenance
+
+    return provenance.provenance(Path(settings.project_root))
+
+
 def evidence_dir(settings: Settings) -> Path:
     """Where the evidence packs of this home are."""
     return settings.layout.root / "evidence"
