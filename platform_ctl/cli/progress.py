@@ -58,6 +58,10 @@ class Progress:
     def _on_task(self, task: Task) -> None:
         if task.state is TaskState.RUNNING:
             self._begun[task.path] = time.monotonic()
+        if task.state is TaskState.SKIPPED:
+            inside = [path for path in self._tasks if path.startswith(f"{task.path}.")]
+            for path in inside:
+                del self._tasks[path]
         self._tasks[task.path] = (task.state, task.usage.wall_s)
         if self._live is None:
             self._line(_line(task))
@@ -70,6 +74,7 @@ class Progress:
 
     def _table(self) -> Table:
         from rich.table import Table
+        from rich.text import Text
 
         from platform_ctl.cli.render import state_style
 
@@ -86,7 +91,7 @@ class Progress:
             if state == TaskState.RUNNING:
                 seconds = time.monotonic() - self._begun.get(path, time.monotonic())
             duration = f"{seconds:.1f} s" if seconds else ""
-            table.add_row(path, f"[{state_style(state)}]{state}[/]", duration)
+            table.add_row(Text(path), Text(state, style=state_style(state)), duration)
         return table
 
 

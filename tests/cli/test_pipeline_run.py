@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -111,6 +113,28 @@ def test_a_run_from_start_to_prune(judged: Path, tmp_path: Path) -> None:
     pruned = platform_ctl(tmp_path, "run", "prune", "--older-than", "0s", "--keep", "1")
     assert "deleted 1 runs" in pruned.stdout
     assert len(list((tmp_path / "home" / "runs").iterdir())) == 1
+
+
+def test_on_a_terminal_tasks_are_lines_that_change(judged: Path, tmp_path: Path) -> None:
+    terminal, side = pty.openpty()
+    words = ["pipeline", "run", str(judged), "-p", "x=200"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from platform_ctl.cli.app import main; main()", *words],
+        cwd=ROOT,
+        env={**os.environ, "PLATFORM_HOME": str(tmp_path / "home"), "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=side,
+    )
+    os.close(side)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while data := os.read(terminal, 4096):
+            seen += data
+    os.close(terminal)
+    assert b"SUCCEEDED: 1 executed" in process.communicate(timeout=20)[0]
+    assert process.returncode == 0
+    for state in (b"RUNNING", b"SUCCEEDED"):
+        assert state in seen
 
 
 def test_a_failed_verdict_is_exit_code_1(judged: Path, tmp_path: Path) -> None:
