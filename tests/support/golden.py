@@ -49,6 +49,10 @@ class GoldenSet:
         noise = rng.normal(0, RETRAINING_NOISE, made.shape)
         return made * np.exp(noise + rng.normal(0, RETRAINING_NOISE, (self.repos, 1)))
 
+    def mean_4w(self) -> np.ndarray:
+        """The baseline of that name, (repos, weeks)."""
+        return self._windows(4)
+
     def improved(self, prediction: np.ndarray, *, by: float, seed: int) -> np.ndarray:
         """Half the error of a random share of rows, so that the MASE falls by ``by``."""
         chosen = np.random.default_rng(seed).random(prediction.shape) < 2 * by
