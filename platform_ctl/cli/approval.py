@@ -259,10 +259,14 @@ def _follow(settings: Settings, run: Run) -> Run:
 
 
 def _print_decided(request: ApprovalRequest, run: Run | None, output: str) -> None:
+    from platform_ctl.domain.runs import RunState
+
     if output == "json":
         render.print_json({"request": request, "run": run.id if run else None})
         return
     click.echo(f"request {request.id} for {request.reference}: {request.state}")
     if run:
         click.echo(f"promotion is run {run.id[:8]} ({run.state})")
-        click.echo(f"next: platform-ctl run logs {run.id[:8]} -f", err=True)
+        ended_badly = run.state in (RunState.FAILED, RunState.CANCELED)
+        verb = "resume" if ended_badly else "logs -f"
+        click.echo(f"next: platform-ctl run {verb} {run.id[:8]}", err=True)
