@@ -325,6 +325,11 @@ class Pipeline(Message):
     def executor_of(self, component: Component) -> Executor:
         return self.deployment_spec.executors[component.executor_label]
 
+    @property
+    def kubernetes_pipeline(self) -> dict[str, Any]:
+        """The pipeline's own Kubernetes configuration: workspace, deadline, time to live."""
+        return self.platforms.get("kubernetes", {}).get("pipelineConfig", {})
+
     def kubernetes(self, executor_label: str) -> dict[str, Any]:
         """The executor's Kubernetes configuration (``kfp.kubernetes``), if any."""
         spec = self.platforms.get("kubernetes", {}).get("deploymentSpec", {})

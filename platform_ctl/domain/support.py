@@ -210,8 +210,7 @@ def _pipeline_findings(pipeline: Pipeline) -> Iterator[Finding]:
             yield Finding(
                 "refused", "pipeline", f"the input artifact {name!r} of the whole pipeline"
             )
-    kubernetes = pipeline.platforms.get("kubernetes", {})
-    for key in kubernetes.get("pipelineConfig", {}):
+    for key in pipeline.kubernetes_pipeline:
         if key.startswith("resourceTtl"):
             yield Finding("ignored", "pipeline", f"{key}: see platform-ctl run prune")
         elif key == "workspace":

@@ -173,6 +173,15 @@ def test_a_step_that_hangs_is_ended_by_its_timeout(lab: Lab, tmp_path: Path) -> 
     assert_no_orphans(run)
 
 
+def test_a_run_that_exceeds_its_deadline_is_ended(lab: Lab, tmp_path: Path) -> None:
+    text = (lab.ir / "four-naps.yaml").read_text()
+    platform = "platforms: {kubernetes: {pipelineConfig: {activeDeadlineSeconds: 1}}}"
+    (tmp_path / "late.yaml").write_text(f"{text}\n---\n{platform}\n")
+    run = Lab(tmp_path, lab.home).run("late", seconds=60)
+    assert (run.state, run.error) == (RunState.FAILED, "the run exceeded its deadline")
+    assert set(states(run).values()) == {"CANCELED"}
+
+
 def test_two_orchestrators_on_one_home(lab: Lab) -> None:
     both = [start(lab, "loop-dynamic"), start(lab, "loop-dynamic")]
     for process in both:

@@ -17,6 +17,9 @@ from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import Outputs, RunState, Task, TaskState, TaskVerdict
 from platform_ctl.errors import StepFailed
 
+_CANCELED = "the run was cancelled"
+_OVERDUE = "the run exceeded its deadline"
+
 
 class Engine:
     """Runs one pipeline to its end. ``record`` hears every change of a leaf or skipped task."""
@@ -35,7 +38,6 @@ class Engine:
         self._ready: collections.deque[TaskInstance] = collections.deque()
         self._waiting_iterations: dict[TaskInstance, collections.deque[DagInstance]] = {}
         self._root: DagInstance | None = None
-        self._canceled = False
         self.verdicts: list[TaskVerdict] = []
         self.failures: list[tuple[str, str]] = []
         self.outputs = Outputs()
@@ -45,17 +47,18 @@ class Engine:
         root = DagInstance.open(self._pipeline, self._pipeline.root, "", Outputs(parameters))
         self._root = root
         self._enter(root)
-        while root.unfinished and not self._canceled:
+        stop = ""
+        while root.unfinished and not stop:
             self._advance()
             if root.unfinished:
                 for task, outcome in self._execution.wait():
                     self._ended(task, outcome)
-                if canceled():
-                    self._canceled = True
-        if self._canceled:
-            for task, outcome in self._execution.cancel():
+                stop = _CANCELED if canceled() else _OVERDUE if self._execution.overdue else ""
+        if stop and root.unfinished:
+            for task, outcome in self._execution.cancel(stop):
                 self._record_leaf(task, outcome)
-            return RunState.CANCELED
+            self.failures.append(("", stop))
+            return RunState.CANCELED if stop == _CANCELED else RunState.FAILED
         self.outputs = graph.dag_outputs(root)
         return RunState.FAILED if _failed(root) else RunState.SUCCEEDED
 

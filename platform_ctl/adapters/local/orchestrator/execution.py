@@ -87,7 +87,14 @@ class Execution:
         self._retries: list[tuple[float, int, Attempt]] = []
         self._order = itertools.count()
         self._root = Path(facts.root)
+        limit = pipeline.kubernetes_pipeline.get("activeDeadlineSeconds")
+        self._deadline = time.monotonic() + float(limit) if limit else None
         self._watched: object | None = None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the whole run has taken longer than its ``activeDeadlineSeconds``."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     # ---- start ------------------------------------------------------------
 
@@ -237,6 +244,7 @@ class Execution:
     def _timeout(self) -> float | None:
         deadlines = [a.deadline for a in self._running.values() if a.deadline is not None]
         deadlines += [self._retries[0][0]] if self._retries else []
+        deadlines += [self._deadline] if self._deadline else []
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _enforce_deadlines(self) -> None:
@@ -304,9 +312,8 @@ class Execution:
         )
         return attempt.task, Outcome(state, record, error=error)
 
-    def cancel(self) -> list[tuple[TaskInstance, Outcome]]:
+    def cancel(self, reason: str) -> list[tuple[TaskInstance, Outcome]]:
         """End every step: politely, then for certain after the grace period."""
-        reason = "the run was cancelled"
         waiting = [*self._queue, *(attempt for _, _, attempt in self._retries)]
         self._queue.clear()
         self._retries.clear()

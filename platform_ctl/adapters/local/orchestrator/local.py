@@ -27,14 +27,13 @@ from platform_ctl.adapters.local.orchestrator import conditions, importer, requi
 from platform_ctl.adapters.local.orchestrator.engine import Engine
 from platform_ctl.adapters.local.orchestrator.execution import Execution
 from platform_ctl.adapters.local.orchestrator.graph import RunFacts
-from platform_ctl.adapters.local.orchestrator.records import Records, now
+from platform_ctl.adapters.local.orchestrator.records import Records, RunEnd, now
 from platform_ctl.adapters.local.orchestrator.steps import Steps
 from platform_ctl.adapters.local.step_reuse import CachedSteps
 from platform_ctl.domain import parameters, support
 from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import (
     EventKind,
-    Outputs,
     Run,
     RunEvent,
     RunRequest,
@@ -198,62 +197,71 @@ class LocalOrchestrator:
         self._records.own(run, process.pid, RunState.PENDING)
 
     def _execute(self, pipeline: Pipeline, run: Run, on_event: OnEvent) -> Run:
+        """Own the run, interpret it, and leave a final record however it ends."""
         directory = Path(run.directory)
-        facts = RunFacts(
-            run_id=run.id,
-            name=run.name,
-            pipeline=run.pipeline,
-            created_at=run.created_at,
-            root=str(directory),
-            workspace=str(directory / "workspace"),
-        )
         finished = self._records.finished(run.id)
         if not self._records.own(run, os.getpid(), RunState.RUNNING):
             raise _still_running(run)
         on_event(RunEvent(EventKind.RUN, run.id, RunState.RUNNING))
-
-        def record(task: Task) -> None:
-            self._records.save_task(run.id, task)
-            on_event(RunEvent(EventKind.TASK, run.id, task.state, task))
-
         steps = Steps(
             cwd=Path(self._settings.project_root),
             log=directory / "steps.log",
             env=self._environment(run),
         )
-        state, error, engine = RunState.FAILED, "", None
+        end = RunEnd(RunState.FAILED, "the run was interrupted")
         try:
             with _disk_errors(directory), _Signals() as signals:
-                execution = Execution(
-                    pipeline,
-                    facts,
-                    steps,
-                    self._environment(run),
-                    record,
-                    max_parallel=self._max_parallel(),
-                    wakeup=signals.selector,
-                    reuse=self._reuse(pipeline, run, on_event),
-                    finished=finished,
-                )
-                engine = Engine(pipeline, facts, execution, record)
-                state = engine.run(dict(run.parameters), signals.received)
-                error = engine.failures[0][1] if engine.failures else ""
+                end = self._interpret(pipeline, run, steps, finished, signals, on_event)
         except PlatformError as exc:
-            error = exc.what
+            end = RunEnd(RunState.FAILED, exc.what)
             raise
         finally:
             steps.close()
             with contextlib.suppress(sqlite3.OperationalError):
-                self._records.end(
-                    run.id,
-                    state,
-                    error,
-                    engine.verdicts if engine else [],
-                    engine.outputs if engine else Outputs(),
-                )
+                self._records.end(run.id, end)
             self._hooks.at_end(directory)
-        on_event(RunEvent(EventKind.RUN, run.id, state))
+        on_event(RunEvent(EventKind.RUN, run.id, end.state))
         return self._records.get(run.id)
+
+    def _interpret(
+        self,
+        pipeline: Pipeline,
+        run: Run,
+        steps: Steps,
+        finished: Mapping[str, Task],
+        signals: _Signals,
+        on_event: OnEvent,
+    ) -> RunEnd:
+        facts = RunFacts(
+            run_id=run.id,
+            name=run.name,
+            pipeline=run.pipeline,
+            created_at=run.created_at,
+            root=run.directory,
+            workspace=str(Path(run.directory) / "workspace"),
+        )
+        if "workspace" in pipeline.kubernetes_pipeline:
+            Path(facts.workspace).mkdir(exist_ok=True)
+
+        def record(task: Task) -> None:
+            self._records.save_task(run.id, task)
+            on_event(RunEvent(EventKind.TASK, run.id, task.state, task))
+
+        execution = Execution(
+            pipeline,
+            facts,
+            steps,
+            self._environment(run),
+            record,
+            max_parallel=self._max_parallel(),
+            wakeup=signals.selector,
+            reuse=self._reuse(pipeline, run, on_event),
+            finished=finished,
+        )
+        engine = Engine(pipeline, facts, execution, record)
+        state = engine.run(dict(run.parameters), signals.received)
+        error = engine.failures[0][1] if engine.failures else ""
+        return RunEnd(state, error, tuple(engine.verdicts), engine.outputs)
 
     def _reuse(self, pipeline: Pipeline, run: Run, on_event: OnEvent) -> CachedSteps:
         return CachedSteps(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +31,16 @@ def now() -> str:
 
 def to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended."""
+
+    state: RunState
+    error: str
+    verdicts: tuple[TaskVerdict, ...] = ()
+    outputs: Outputs = field(default_factory=Outputs)
 
 
 class Records:
@@ -85,18 +94,11 @@ class Records:
         )
         return changed.rowcount == 1
 
-    def end(
-        self,
-        run_id: str,
-        state: RunState,
-        error: str,
-        verdicts: Sequence[TaskVerdict],
-        outputs: Outputs,
-    ) -> None:
+    def end(self, run_id: str, end: RunEnd) -> None:
         self._db.execute(
             "UPDATE runs SET state=?, error=?, ended_at=?, verdicts=?, outputs=?, pid=NULL"
             " WHERE id=?",
-            (state, error, now(), to_json(list(verdicts)), to_json(outputs), run_id),
+            (end.state, end.error, now(), to_json(end.verdicts), to_json(end.outputs), run_id),
         )
 
     def save_task(self, run_id: str, task: Task) -> None:

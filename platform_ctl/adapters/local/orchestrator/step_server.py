@@ -210,6 +210,7 @@ def _load(path: str, function: str) -> Any:
         raise ImportError(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    sys.path.insert(0, os.path.dirname(path))  # as kfp does: processes it spawns can import it
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
