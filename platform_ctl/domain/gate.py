@@ -43,7 +43,7 @@ AGREEMENT = 1e-6
 
 @dataclass(frozen=True)
 class GateDecision:
-    """``reasons`` are sentences with figures, the deciding ones first."""
+    """``reasons`` are sentences with figures and without a full stop, the deciding ones first."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -162,19 +162,19 @@ def _broken(evaluation: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> 
     prediction = _floats(errors["prediction"])
     bad = int((~np.isfinite(prediction)).sum())
     if bad:
-        yield _failed("finite", f"{bad} of {len(prediction)} predictions are not finite numbers.")
+        yield _failed("finite", f"{bad} of {len(prediction)} predictions are not finite numbers")
     reference = np.concatenate([_floats(errors["label"]), _floats(errors["scale"])])
     if not np.isfinite(reference).all() or not (errors["scale"] > 0).all():
-        yield _failed("finite", "The golden rows hold labels or scales that are not finite.")
+        yield _failed("finite", "The golden rows hold labels or scales that are not finite")
     leaks = evaluation.get("leak_check") or {}
     if leaks.get("ok") is not True:
         found = leaks.get("findings") or ["the evaluation carries no leak check"]
         yield _failed(
-            "leaks", f"The golden set is not independent of training: {'; '.join(found[:3])}."
+            "leaks", f"The golden set is not independent of training: {'; '.join(found[:3])}"
         )
     spread = len(np.unique(errors["label"])) > 1
     if len(prediction) > 1 and not bad and spread and np.ptp(prediction) == 0:
-        yield _failed("constant", f"The model predicts {prediction[0]:.3g} for every row.")
+        yield _failed("constant", f"The model predicts {prediction[0]:.3g} for every row")
 
 
 def _too_small(errors: Mapping[str, np.ndarray], thresholds: GateThresholds) -> Iterator[_Finding]:
@@ -186,7 +186,7 @@ def _too_small(errors: Mapping[str, np.ndarray], thresholds: GateThresholds) -> 
             "golden_rows",
             Verdict.INCONCLUSIVE,
             f"The golden set has {rows} live rows and the gate needs {thresholds.min_rows}: "
-            "ingest more repositories and run again.",
+            "ingest more repositories and run again",
             figures,
         )
     elif weeks < MIN_WEEKS:
@@ -194,7 +194,7 @@ def _too_small(errors: Mapping[str, np.ndarray], thresholds: GateThresholds) -> 
             "golden_weeks",
             Verdict.INCONCLUSIVE,
             f"The golden set has {weeks} weeks and the gate needs {MIN_WEEKS}: "
-            "run again when more weeks have been observed.",
+            "run again when more weeks have been observed",
             figures,
         )
 
@@ -213,7 +213,7 @@ def _contradiction(evaluation: Mapping[str, Any], golden: _Golden) -> _Finding |
             return _failed(
                 "consistent",
                 f"The evaluation says that the {name} has a MASE of {_figure(claimed)}, "
-                f"its errors say {_figure(found)}.",
+                f"its errors say {_figure(found)}",
             )
     return None
 
@@ -230,12 +230,12 @@ def _absolute(golden: _Golden, thresholds: GateThresholds) -> _Finding:
         verdict,
         {
             Verdict.SUCCESSFUL: f"MASE {estimate.point:.3f} is within the "
-            f"ceiling of {thresholds.max_mase:g}.",
+            f"ceiling of {thresholds.max_mase:g}",
             Verdict.FAILED: f"MASE {estimate.point:.3f} (at least {estimate.low:.3f}) is above "
-            f"the ceiling of {thresholds.max_mase:g}.",
+            f"the ceiling of {thresholds.max_mase:g}",
             Verdict.INCONCLUSIVE: f"MASE {estimate.point:.3f} is above the ceiling of "
             f"{thresholds.max_mase:g}, but not clearly (it may be {estimate.low:.3f}): "
-            f"{_what_settles(estimate, estimate.point - thresholds.max_mase)}.",
+            f"{_what_settles(estimate, estimate.point - thresholds.max_mase)}",
         }[verdict],
         estimate.as_dict(),
     )
@@ -250,15 +250,15 @@ def _against_baseline(golden: _Golden, thresholds: GateThresholds) -> _Finding:
         f"{_gain(estimate.point)} than {name} (MASE {golden.mase('candidate'):.3f} against "
         f"{golden.mase(name):.3f}; {_range(estimate)})"
     )
-    asked = f"{thresholds.min_gain_over_baseline:.0%} better"
+    asked = f"{100 * thresholds.min_gain_over_baseline:g} % better"
     return _Finding(
         "baseline",
         verdict,
         {
-            Verdict.SUCCESSFUL: f"The model is {gain}.",
-            Verdict.FAILED: f"The model is {gain}; the gate asks for {asked}.",
+            Verdict.SUCCESSFUL: f"The model is {gain}",
+            Verdict.FAILED: f"The model is {gain}; the gate asks for {asked}",
             Verdict.INCONCLUSIVE: f"The model is {gain}, which does not show {asked}: "
-            f"{_what_settles(estimate, 1.0 - estimate.point)}.",
+            f"{_what_settles(estimate, 1.0 - estimate.point)}",
         }[verdict],
         {"baseline": name, **estimate.as_dict()},
     )
@@ -281,10 +281,10 @@ def _against_champion(golden: _Golden, thresholds: GateThresholds) -> Iterator[_
         verdict,
         {
             Verdict.SUCCESSFUL: f"The model is {compared}, so not worse by "
-            f"the margin of {margin:.0%}.",
-            Verdict.FAILED: f"The model is {compared}; the margin is {margin:.0%}.",
+            f"the margin of {100 * margin:g} %",
+            Verdict.FAILED: f"The model is {compared}; the margin is {100 * margin:g} %",
             Verdict.INCONCLUSIVE: f"The model is {compared}, which does not show that it is "
-            f"no worse: {_what_settles(estimate, reach - estimate.point)}.",
+            f"no worse: {_what_settles(estimate, reach - estimate.point)}",
         }[verdict],
         estimate.as_dict(),
     )
@@ -299,7 +299,7 @@ def _slices(golden: _Golden, thresholds: GateThresholds) -> Iterator[_Finding]:
         ceiling, best = thresholds.slice_ceiling[name], golden.best_baseline(rows)
         criterion = f"slice_{name}"
         if rows.sum() < MIN_SLICE_ROWS or golden.mase(best, rows) == 0:
-            reason = f"Slice {name} has too little to judge ({rows.sum()} rows)."
+            reason = f"Slice {name} has too little to judge ({rows.sum()} rows)"
             yield _Finding(criterion, Verdict.SUCCESSFUL, reason, {"rows": int(rows.sum())})
             continue
         estimate = golden.compare(best, confidence, rows)
@@ -309,12 +309,12 @@ def _slices(golden: _Golden, thresholds: GateThresholds) -> Iterator[_Finding]:
             criterion,
             verdict,
             {
-                Verdict.SUCCESSFUL: f"{compared} ({rows.sum()} rows).",
+                Verdict.SUCCESSFUL: f"{compared} ({rows.sum()} rows)",
                 Verdict.FAILED: f"{compared} ({_range(estimate)}); "
-                f"the floor is {ceiling - 1:.0%} worse.",
+                f"the floor is {100 * (ceiling - 1):.3g} % worse",
                 Verdict.INCONCLUSIVE: f"{compared} ({_range(estimate)}), below the floor of "
-                f"{ceiling - 1:.0%} worse but not clearly: "
-                f"{_what_settles(estimate, estimate.point - ceiling)}.",
+                f"{100 * (ceiling - 1):.3g} % worse but not clearly: "
+                f"{_what_settles(estimate, estimate.point - ceiling)}",
             }[verdict],
             {"rows": int(rows.sum()), "baseline": best, **estimate.as_dict()},
         )
@@ -341,6 +341,8 @@ def _failed(criterion: str, reason: str) -> _Finding:
 
 def _gain(point: float) -> str:
     change = 100 * abs(1 - point)
+    if change < 0.05:
+        return "no better or worse"
     return f"{change:.1f} % {'better' if point <= 1 else 'worse'}"
 
 
