@@ -93,8 +93,8 @@ def train_here(
 ) -> tuple[model.CommitsNet, list[dict[str, float]]]:
     """Train in this process and thread: the network and the figures of each epoch."""
     torch.set_num_threads(1)
-    data = _Split.read(rows_path)
-    net = model.build(_spec(data, hp), hp.seed)
+    data = Split.read(rows_path)
+    net = model.build(spec_of(data, hp), hp.seed)
     return net, optimise(net, net, data, hp, report=report)
 
 
@@ -151,8 +151,8 @@ def _train_loop_per_worker(config: Mapping[str, Any]) -> None:
     hp = Hyperparameters(**config["hp"])
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    data = _Split.read(config["rows_path"])
-    net = model.build(_spec(data, hp), hp.seed)
+    data = Split.read(config["rows_path"])
+    net = model.build(spec_of(data, hp), hp.seed)
     parallel = ray.train.torch.prepare_model(net)
     history = optimise(parallel, net, data, hp, rank=rank, world=world)
     metrics = {**history[-1], "epochs": hp.epochs, "num_workers": world, "history": history}
@@ -167,7 +167,7 @@ def _train_loop_per_worker(config: Mapping[str, Any]) -> None:
 def optimise(
     parallel: torch.nn.Module,
     net: model.CommitsNet,
-    data: _Split,
+    data: Split,
     hp: Hyperparameters,
     *,
     rank: int = 0,
@@ -228,14 +228,14 @@ def _rate(total_steps: int) -> Callable[[int], float]:
 
 
 @dataclass(frozen=True)
-class _Split:
+class Split:
     """Training and validation rows; the golden set stays on disk."""
 
     train: rows.Rows
     validation: rows.Rows
 
     @classmethod
-    def read(cls, rows_path: str | Path) -> _Split:
+    def read(cls, rows_path: str | Path) -> Split:
         data = rows.read(rows_path, FEATURE_NAMES)
         train, validation = data.of(rows.TRAIN), data.of(rows.VALIDATION)
         for name, part, least in (("train", train, MIN_TRAIN_ROWS), ("validation", validation, 1)):
@@ -257,7 +257,8 @@ class _Split:
         return tuple(torch.from_numpy(np.ascontiguousarray(c, np.float32)) for c in columns)
 
 
-def _spec(data: _Split, hp: Hyperparameters) -> dict[str, Any]:
+def spec_of(data: Split, hp: Hyperparameters) -> dict[str, Any]:
+    """The model's description, with the normalisation of the training rows."""
     newest = str(data.train.week_start.max())
     training = {**asdict(hp), "rows": len(data.train), "newest_week": newest}
     return model.make_spec(FEATURE_NAMES, LOG_FEATURES, data.train.features, training)
