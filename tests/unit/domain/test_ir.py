@@ -72,7 +72,18 @@ def test_missing_references_are_named() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "just text", "a: !!python/name:os.system ", "pipelineInfo: {name: x}\n1: 2", "\x00"],
+    [
+        "",
+        "just text",
+        "a: !!python/name:os.system ",
+        "pipelineInfo: {name: x}\n1: 2",
+        "\x00",
+        "&a [*a]",
+        "pipelineInfo: &a {name: *a}",
+        "[" * 200_000,
+        "- " * 100_000,
+    ],
+    ids=range(9),
 )
 def test_other_files_are_refused(text: str) -> None:
     with pytest.raises(BadPipelineFile):
