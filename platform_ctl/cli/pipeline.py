@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from platform_ctl import errors
 from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.runs import Run
+    from platform_ctl.domain.runs import Run, Task
 
 
 @click.group(help="List, compile and run pipelines.")
@@ -110,7 +112,6 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
     """Print a run that ended, and leave with its exit code (0, 1, 5 or 130)."""
     from platform_ctl.cli.progress import result_lines
     from platform_ctl.domain.runs import RunState, TaskState
-    from platform_ctl.errors import StepFailed
 
     if output == "json":
         render.print_json(run)
@@ -122,13 +123,27 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
     if run.state is RunState.FAILED:
         broken = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
         task = broken.path if broken else "-"
-        raise StepFailed(
+        where = f"run {run.id}, task {task}"
+        said = _said(run, broken)
+        if said:
+            raise errors.from_dict({**said, "where": f"{where}; {said['where']}".rstrip("; ")})
+        raise errors.StepFailed(
             f"{task}: {broken.error if broken else run.error}",
-            where=f"run {run.id}, task {task}",
+            where=where,
             fix=f"platform-ctl run logs {run.id[:8]}{f' {task}' if broken and broken.log else ''}",
         )
     if any(v.verdict in ("failed", "inconclusive") for v in run.verdicts):
         ctx.exit(1)
+
+
+def _said(run: Run, task: Task | None) -> dict[str, str] | None:
+    """What the step itself said of its failure, when it was an error of the platform's."""
+    from platform_ctl.domain.runs import ERROR_FILE
+
+    if task is None or not task.log:
+        return None
+    said = (Path(run.directory) / task.log).with_name(ERROR_FILE)
+    return json.loads(said.read_bytes()) if said.is_file() else None
 
 
 def _submitted(run: Run, output: str) -> None:
@@ -171,7 +186,7 @@ def _from_file(file: Path) -> dict[str, Any]:
 
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
         reason = " ".join(str(exc).split())
         raise BadParameter(f"cannot read the parameters: {reason}", where=str(file)) from exc
     if not isinstance(values, dict):
