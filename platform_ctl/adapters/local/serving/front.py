@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
 from prometheus_client import Counter, Histogram
 
@@ -78,7 +78,7 @@ class Front:
         self._seconds = SECONDS.labels(service, revision)
         self._codes: dict[int, Any] = {}
         self._canary: Canary | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._client: aiohttp.ClientSession | None = None
         self._failures = 0
         self._closed_until = 0.0
         self._background: set[asyncio.Task] = set()
@@ -211,18 +211,23 @@ class Front:
     async def _hop(
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes
     ) -> tuple[Answer | None, str]:
-        kept = [(k, v) for k, v in headers.items() if k not in _DROPPED]
+        kept = {
+            k.decode("latin-1"): v.decode("latin-1")
+            for k, v in headers.items()
+            if k not in _DROPPED
+        }
+        kept[HOP_HEADER.decode()] = "1"
         client = self._client
         try:
-            async with asyncio.timeout(self._limits.canary_timeout_s):
-                response = await client.post(
-                    scope["path"], content=body, headers=[*kept, (HOP_HEADER, b"1")]
-                )
-            raw = [(k.lower(), v) for k, v in response.headers.raw]
-            return Answer(response.status_code, raw, response.content), ""
+            async with (
+                asyncio.timeout(self._limits.canary_timeout_s),
+                client.post(f"http://canary{scope['path']}", data=body, headers=kept) as response,
+            ):
+                raw = [(k.lower(), v) for k, v in response.raw_headers]
+                return Answer(response.status, raw, await response.read()), ""
         except TimeoutError:
             return None, f"timeout: no answer in {self._limits.canary_timeout_s:g} s"
-        except httpx.HTTPError as exc:
+        except aiohttp.ClientError as exc:
             return None, f"unreachable: {type(exc).__name__}"
 
     async def _compare(
@@ -302,16 +307,16 @@ class Front:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _close_when_idle(self, client: httpx.AsyncClient) -> None:
+    async def _close_when_idle(self, client: aiohttp.ClientSession) -> None:
         """Requests that took the old route may still wait for their answer."""
         await asyncio.sleep(self._limits.canary_timeout_s + 0.5)
-        await client.aclose()
+        await client.close()
 
     async def finish(self) -> None:
         """Write what is still to be written."""
         await asyncio.gather(*(t for t in self._background if not t.done()), return_exceptions=True)
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
         self._log.close()
 
 
@@ -329,11 +334,12 @@ _DROPPED = {
 }
 
 
-def _client(canary: Canary, limits: Limits) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(uds=canary.socket, limits=httpx.Limits()),
-        base_url="http://canary",
-        timeout=limits.canary_timeout_s,
+def _client(canary: Canary, limits: Limits) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.UnixConnector(canary.socket, limit=0),
+        timeout=aiohttp.ClientTimeout(total=limits.canary_timeout_s),
+        auto_decompress=False,
+        skip_auto_headers=("user-agent", "accept", "accept-encoding"),
     )
 
 

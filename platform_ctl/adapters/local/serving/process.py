@@ -42,6 +42,7 @@ class RevisionProcess:
         self._ready = asyncio.Event()
         self._drained = asyncio.Event()
         self._tasks: list[asyncio.Task] = []
+        self._writer: asyncio.StreamWriter | None = None
 
     @property
     def id(self) -> ProcessId:
@@ -64,10 +65,17 @@ class RevisionProcess:
             env={**os.environ, **_ENVIRONMENT},
         )
         theirs.close()
+        try:
+            await self._begin(ours)
+        except asyncio.CancelledError:  # nobody waits for it any more
+            await asyncio.shield(self.kill())
+            raise
+
+    async def _begin(self, ours: socket.socket) -> None:
+        self.ended = asyncio.create_task(self._process.wait())
         self._id = ProcessId.of(self._process.pid)
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         self._writer.write(channel.encode(self.launch))
-        self.ended = asyncio.create_task(self._process.wait())
         self._tasks = [
             asyncio.create_task(self._listen(reader)),
             asyncio.create_task(self._copy_output()),
@@ -145,7 +153,8 @@ class RevisionProcess:
         for task in self._tasks:
             await asyncio.wait({task}, timeout=1.0)
             task.cancel()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         Path(self.launch.socket).unlink(missing_ok=True)
 
     def _signal(self, number: int) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import filelock
 import msgspec
+import tenacity
 
 from platform_ctl.adapters.local.serving import records
 from platform_ctl.adapters.local.serving.fleet import Fleet
@@ -137,6 +138,17 @@ def _bind(options: Options, port: int, name: str) -> socket.socket:
     return listener
 
 
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(PortInUse),
+    wait=tenacity.wait_fixed(0.1),
+    stop=tenacity.stop_after_delay(4.0),
+    reraise=True,
+)
+def _bind_again(options: Options, port: int, name: str) -> socket.socket:
+    """After a kill: a process that was just starting then holds the socket until it notices."""
+    return _bind(options, port, name)
+
+
 def _log_to(path: Path) -> None:
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=2_000_000, backupCount=2, encoding="utf-8"
@@ -159,19 +171,24 @@ def _serve(files: ServiceFiles, announce: Any) -> None:
         ) from exc
     options = records.read_json(files.options, Options)
     saved = records.read_json(files.spec, SavedSpec)
-    listener = _bind(options, saved.port if saved and saved.port else options.port, files.name)
-    # A supervisor that was killed may have left processes behind that still end themselves.
-    _end_leftovers(records.read_json(files.running, Running))
+    port = saved.port if saved and saved.port else options.port
+    left = records.read_json(files.running, Running)
+    if left is None:
+        listener = _bind(options, port, files.name)
+    else:
+        _end_leftovers(left)
+        listener = _bind_again(options, port, files.name)
     supervisor = Supervisor(files, options, listener)
     with lock, asyncio.Runner() as runner:
         runner.run(supervisor.run(saved.spec if saved else None, announce))
 
 
-def _end_leftovers(left: Running | None) -> None:
-    for child in left.children if left else []:
+def _end_leftovers(left: Running) -> None:
+    """End what a supervisor that was killed has left behind."""
+    for child in left.children:
         process = child.process()
         if process is not None:
-            log.info("ending process %d, left by a supervisor that was killed", child.pid)
+            log.info("ending process %d, left by supervisor %d", child.pid, left.supervisor.pid)
             process.kill()
             process.wait(timeout=5)
 
