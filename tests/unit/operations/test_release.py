@@ -74,7 +74,7 @@ def test_start_serves_the_first_weight_and_may_be_repeated(world):
     assert (spec.production.model_version, spec.canary.model_version) == ("1", "2")
     assert spec.weight_percent == 10
     assert world.start() == release
-    with pytest.raises(PreconditionMissing, match="version 2 is under way"):
+    with pytest.raises(PreconditionMissing, match="version 2 is being released"):
         world.start("3")
 
 
