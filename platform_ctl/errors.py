@@ -9,6 +9,7 @@ reused: a retired class stays, marked as retired. Exit codes (spec):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -41,6 +42,15 @@ class PlatformError(Exception):
             "fix": self.fix,
             "see": self.runbook,
         }
+
+
+def from_dict(record: Mapping[str, str]) -> PlatformError:
+    """The error that ``as_dict`` describes; the root class for an id that nobody knows."""
+    kinds = [PlatformError]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    found = next((kind for kind in kinds if kind.id == record["id"]), PlatformError)
+    return found(record["what"], where=record["where"], fix=record["fix"])
 
 
 def _rebuild(cls: type[PlatformError], what: str, where: str, fix: str) -> PlatformError:

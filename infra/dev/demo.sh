@@ -6,7 +6,16 @@ cd "$(dirname "$0")/../.."
 export PLATFORM_HOME=${DEMO_HOME:-.platform/demo}
 
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
-run() { say "$@"; "$@"; }
+# What is shown can be typed: arguments with spaces are in quotes.
+run() {
+  local shown="" argument
+  for argument; do
+    case $argument in *[!A-Za-z0-9_@%+=:,./~-]*) argument="\"$argument\"" ;; esac
+    shown+="${shown:+ }$argument"
+  done
+  say "$shown"
+  "$@"
+}
 
 if [ $# -gt 0 ]; then
   run platform-ctl data ingest --git "$@"
@@ -23,9 +32,9 @@ run platform-ctl service list
 
 read -r url repo < <(platform-ctl model predict weekly-commits@production -o json | python -c '
 import json, subprocess, sys
-forecasts = json.load(sys.stdin)
+forecasts = json.load(sys.stdin)["predictions"]
 listed = subprocess.check_output(["platform-ctl", "service", "list", "-o", "json"])
-print(json.loads(listed)[0]["url"], forecasts[0]["repo"])')
+print(json.loads(listed)[0]["url"], forecasts["predictions"][0]["repo"])')
 body="{\"instances\": [{\"repo\": \"$repo\"}]}"
 say "curl -s $url/v1/models/weekly-commits:predict -d '$body'"
 if command -v curl >/dev/null; then

@@ -49,6 +49,10 @@ class TaskState(StrEnum):
         return self in (TaskState.SUCCEEDED, TaskState.CACHED)
 
 
+ERROR_FILE = "error.json"
+"""Beside a task's log: ``PlatformError.as_dict`` of what ended the step, if it was one."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One runtime artifact. ``uri`` is a local path here, a bucket URI on a cluster."""

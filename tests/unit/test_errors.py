@@ -19,6 +19,12 @@ def every_class() -> list[type[PlatformError]]:
     return [c for c in found if issubclass(c, PlatformError)]
 
 
+@pytest.mark.parametrize("cls", every_class(), ids=lambda c: c.id)
+def test_an_error_survives_its_dictionary(cls: type[PlatformError]) -> None:
+    again = errors.from_dict(cls("what", where="where", fix="fix").as_dict())
+    assert (type(again), str(again), again.where, again.fix) == (cls, "what", "where", "fix")
+
+
 def test_no_two_errors_share_an_id() -> None:
     counted = Counter(c.id for c in every_class())
     assert [i for i, n in counted.items() if n > 1] == []

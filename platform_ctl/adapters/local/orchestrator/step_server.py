@@ -186,7 +186,7 @@ def _redirect(log: str) -> None:
 
 def run_step(step: dict[str, Any]) -> None:
     """Call the component's function with kfp's executor, in this process."""
-    sys.excepthook = _show_traceback
+    sys.excepthook = functools.partial(_explain, os.path.dirname(step["input"]))
     sys.argv = [step["source"]]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
@@ -219,10 +219,17 @@ def _load(path: str, function: str) -> Any:
     return getattr(module, function)
 
 
-def _show_traceback(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+def _explain(
+    folder: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """From the component's own code on: how it was called is of no interest."""
+    """The traceback from the component's own code on: how it was called is of no interest.
+
+    An error of the platform's own also leaves what it says, and its fix, as JSON.
+    """
+    errors = sys.modules.get("platform_ctl.errors")
+    if errors and isinstance(error, errors.PlatformError):
+        with open(os.path.join(folder, "error.json"), "w", encoding="utf-8") as file:
+            json.dump(error.as_dict(), file)
     inner = trace
     while inner and not inner.tb_frame.f_code.co_filename.endswith("ephemeral_component.py"):
         inner = inner.tb_next

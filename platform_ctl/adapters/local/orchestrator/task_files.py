@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from platform_ctl.domain.ir import Component, OutputArtifact, ParameterType
-from platform_ctl.domain.runs import Artifact, Outputs
+from platform_ctl.domain.runs import ERROR_FILE, Artifact, Outputs
 from platform_ctl.errors import StepFailed
 
 _TAIL_BYTES = 8192
@@ -33,6 +33,11 @@ class TaskFiles:
         return self.folder / "executor_output.json"
 
     @property
+    def error(self) -> Path:
+        """What the platform's own error said, if that is what ended the step."""
+        return self.folder / ERROR_FILE
+
+    @property
     def log(self) -> Path:
         return self.folder / "log.txt"
 
@@ -47,6 +52,7 @@ class TaskFiles:
         for leftover in ("outputs", "parameters"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         self.output.unlink(missing_ok=True)
+        self.error.unlink(missing_ok=True)
         (self.folder / "outputs").mkdir(parents=True)
         document = self.executor_input(component, inputs)
         self.input.write_text(json.dumps(document), encoding="utf-8")
@@ -123,6 +129,8 @@ class TaskFiles:
         """One line that says why a step failed: the exception, or the signal."""
         if status < 0:
             return f"killed by {signal.Signals(-status).name}"
+        if self.error.is_file():
+            return json.loads(self.error.read_bytes())["what"]
         last = self._last_line()
         return last if last else f"exit code {status}"
 
