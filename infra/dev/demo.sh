@@ -22,7 +22,19 @@ if [ $# -gt 0 ]; then
 else
   run platform-ctl data ingest --sample
 fi
-run platform-ctl pipeline run train-deploy
+run platform-ctl pipeline run train-deploy || {
+  code=$?
+  [ $code -ne 1 ] || cat <<EOF
+
+The gate said no, so no model was registered and nothing waits for an approval: the reasons are the
+lines beside gate above. Few repositories, or one with an extraordinary week, leave too little to go by;
+docs/how-to/use-your-own-repositories.md says what helps. To look closer (in this shell):
+  export PLATFORM_HOME=$PLATFORM_HOME PATH=$PWD/.venv/bin:\$PATH
+  platform-ctl run show latest
+  platform-ctl data show
+EOF
+  exit $code
+}
 run platform-ctl approval list
 # Nothing approves by itself: this line is the human's decision.
 run platform-ctl approval approve latest --reason "demo: beats both naive baselines" --wait
@@ -34,7 +46,7 @@ read -r url repo < <(platform-ctl model predict weekly-commits@production -o jso
 import json, subprocess, sys
 forecasts = json.load(sys.stdin)["predictions"]
 listed = subprocess.check_output(["platform-ctl", "service", "list", "-o", "json"])
-print(json.loads(listed)[0]["url"], forecasts["predictions"][0]["repo"])')
+print(json.loads(listed)[0]["url"], forecasts[0]["repo"])')
 body="{\"instances\": [{\"repo\": \"$repo\"}]}"
 say "curl -s $url/v1/models/weekly-commits:predict -d '$body'"
 if command -v curl >/dev/null; then
