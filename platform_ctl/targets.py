@@ -7,7 +7,7 @@ only for the capability it uses.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.common.approver_page import ApproverPage
     from platform_ctl.adapters.common.ledger import Ledger
     from platform_ctl.adapters.common.pipelines import Pipelines
+    from platform_ctl.adapters.local.lab.bench import Bench
+    from platform_ctl.adapters.local.lab.fault import Fault
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
     from platform_ctl.domain.approvals import Answer
     from platform_ctl.domain.ir import Pipeline
-    from platform_ctl.domain.models import ModelVersion
+    from platform_ctl.domain.models import ModelVersion, RegisteredModel
     from platform_ctl.operations.release import Releasing
+    from platform_ctl.operations.why import Looking
     from platform_ctl.ports.approvals import Approvals
     from platform_ctl.ports.cache import Cache
     from platform_ctl.ports.notifier import Notifier
@@ -179,6 +182,36 @@ def registry(settings: Settings) -> Registry:
     )
 
 
+def looking(settings: Settings) -> Looking:
+    """What ``run why`` and ``model why`` look at."""
+    from platform_ctl.adapters.common import iceberg_sqlite, mlflow_sqlite
+    from platform_ctl.adapters.common.releases import SqliteReleases
+    from platform_ctl.domain.diagnosis import RecordedLineage
+    from platform_ctl.operations.why import Looking
+
+    home_uri = f"sqlite:///{settings.layout.mlflow}/mlflow.db"
+
+    def other_registries(recorded: str) -> dict[str, Sequence[RegisteredModel]]:
+        others = {home_uri, recorded} - {"", mlflow_uri(settings)}
+        databases = {uri: mlflow_sqlite.database_of(uri) for uri in others}
+        return {u: mlflow_sqlite.read(path) or [] for u, path in databases.items() if path}
+
+    return Looking(
+        orchestrator=orchestrator(settings),
+        cache=step_cache(settings),
+        registry=registry(settings),
+        approvals=approvals(settings),
+        releases=SqliteReleases(state(settings)),
+        serving=serving(settings),
+        recipes=recipes(settings),
+        registry_uri=mlflow_uri(settings),
+        read_pipeline=read_pipeline,
+        table=lambda name: iceberg_sqlite.read(data_access(settings).catalog, name),
+        lineage=lambda run: RecordedLineage(""),
+        other_registries=other_registries,
+    )
+
+
 def load_model(mlflow_dir: Path) -> Any:
     """The predictor of a registered model, with the code it was registered with."""
     from platform_ctl.adapters.common import mlflow_model
@@ -296,6 +329,24 @@ def ledger(settings: Settings) -> Ledger:
     from platform_ctl.adapters.common.ledger import Ledger
 
     return Ledger(state(settings), settings.money_per_cpu_hour)
+
+
+def lab(settings: Settings, folder: Path | None = None) -> Bench:
+    """The fault lab in ``folder``, else in the home; inside a lab's own home, that lab."""
+    _require_local(settings, "fault lab")
+    from platform_ctl.adapters.local.lab.bench import MARKER, Bench
+
+    root = settings.layout.root
+    inside = root.name == "home" and (root.parent / MARKER).is_file()
+    default = root.parent if inside else root / "lab"
+    return Bench((folder or default).resolve(), settings)
+
+
+def faults() -> dict[str, Fault]:
+    """What the lab can break, by name."""
+    from platform_ctl.adapters.local.lab.fault import all_faults
+
+    return all_faults()
 
 
 def _require_local(settings: Settings, capability: str) -> None:

@@ -128,6 +128,23 @@ def verify(ctx: click.Context, model: str, output: str) -> None:
         ctx.exit(1)
 
 
+@command.command()
+@click.argument("model")
+@render.output_option
+@click.pass_context
+def why(ctx: click.Context, model: str, output: str) -> None:
+    """Why MODEL is, or is not, in production: from its newest run's data to what serves.
+
+    NAME@alias or NAME/version walks the run that made that version. Exit code 1
+    when a link is broken.
+    """
+    from platform_ctl import targets
+    from platform_ctl.cli import diagnosis
+    from platform_ctl.operations.why import why_model
+
+    diagnosis.finish(ctx, why_model(targets.looking(load_settings(ctx)), model), output)
+
+
 def _print_csv(records: list[dict[str, Any]]) -> None:
     import csv
     import io

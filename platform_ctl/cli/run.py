@@ -193,6 +193,19 @@ def prune(ctx: click.Context, older_than: str, keep: int, dry_run: bool, output:
     click.echo(f"{'would delete' if dry_run else 'deleted'} {len(old)} runs")
 
 
+@command.command()
+@click.argument("run", default="latest")
+@render.output_option
+@click.pass_context
+def why(ctx: click.Context, run: str, output: str) -> None:
+    """Walk RUN from its data to what serves; name the first broken link (exit code 1)."""
+    from platform_ctl import targets
+    from platform_ctl.cli import diagnosis
+    from platform_ctl.operations.why import why_run
+
+    diagnosis.finish(ctx, why_run(targets.looking(load_settings(ctx)), run), output)
+
+
 @command.command(hidden=True)
 @click.argument("run")
 @click.pass_context

@@ -84,6 +84,14 @@ class Recipe:
     """Field by which a served request names an entity instead of giving its features."""
     online_features: str = ""
     """Function(DataAccess, entities) -> {entity: {feature: value}}, for serving."""
+    pipeline: str = ""
+    """Name of the pipeline that trains the model."""
+    table: str = ""
+    """Iceberg table (``namespace.table``) that the pipeline's ``snapshot_id`` is a snapshot of."""
+    feature_project: str = ""
+    """Feast project of ``feature_service``."""
+    feature_views: tuple[str, ...] = ()
+    """Feast views behind ``feature_service``."""
 
 
 @dataclass(frozen=True)

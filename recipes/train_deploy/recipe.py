@@ -51,4 +51,8 @@ RECIPE = Recipe(
     canary=CANARY,
     entity="repo",
     online_features="recipes.train_deploy.features.online:online_features",
+    pipeline="train-deploy",
+    table="abukix.commits",
+    feature_project="abukix",
+    feature_views=("repo_weekly",),
 )

@@ -1,0 +1,46 @@
+"""How a diagnosis is printed; shared by ``run why`` and ``model why``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from platform_ctl.cli import render
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.diagnosis import Diagnosis, Link
+
+_COLOURS = {"ok": "green", "waiting": "yellow", "broken": "red", "not reached": "bright_black"}
+
+
+def finish(ctx: click.Context, found: Diagnosis, output: str) -> None:
+    """One line a link, then the first broken one; leaves with exit code 1 when there is one."""
+    if output == "json":
+        render.print_json({"subject": found.subject, "links": found.links, "broken": found.broken})
+    else:
+        click.echo(found.subject)
+        for link in found.links:
+            click.secho(f"  {link.state:<12}", fg=_COLOURS[str(link.state)], nl=False)
+            click.echo(f"{link.name:<13} {link.says}".rstrip())
+        _print_verdict(found)
+    if found.broken:
+        ctx.exit(1)
+
+
+def _print_verdict(found: Diagnosis) -> None:
+    told = found.broken or found.waiting
+    if told is None:
+        click.echo("\nnothing is broken")
+        return
+    heading = "first broken link" if found.broken else "nothing is broken; it waits for"
+    click.echo(f"\n{heading}: {told.name}: {told.says}")
+    _print_details(told)
+
+
+def _print_details(link: Link) -> None:
+    for sentence in link.evidence:
+        click.echo(f"{'evidence:':<10}{sentence}")
+    for label, text in (("fix:", link.fix), ("see:", link.runbook)):
+        if text:
+            click.echo(f"{label:<10}{text}")

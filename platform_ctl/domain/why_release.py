@@ -1,0 +1,207 @@
+"""The last links of the chain: a human's answer, the canary, what serves."""
+
+from __future__ import annotations
+
+from platform_ctl.domain.approvals import ApprovalState
+from platform_ctl.domain.diagnosis import Facts, Link, LinkState
+from platform_ctl.domain.models import PREVIOUS, PRODUCTION
+from platform_ctl.domain.release import Release, ReleaseState
+from platform_ctl.domain.runs import RunState, TaskState
+from platform_ctl.domain.serving import ServiceState
+
+APPROVAL_RUNBOOK = "runbooks/procedures/approve-a-model.md"
+PROMOTION_RUNBOOK = "runbooks/alerts/mlflow-registry-promotion-blocked.md"
+RELEASE_RUNBOOK = "runbooks/procedures/roll-back-a-release.md"
+SERVICE_RUNBOOK = "runbooks/errors/target.md"
+
+
+def approval(facts: Facts) -> Link:
+    """What became of the request for this run's version."""
+    if not facts.releases:
+        return Link("approval", LinkState.OK, "this pipeline asks for none")
+    if _was_in_production(facts):
+        return Link("approval", LinkState.OK, "given: the version has been in production")
+    request, ask = facts.approval, f"platform-ctl approval request {facts.version}"
+    if request is None:
+        return _broken("approval", f"nobody was asked about {facts.version}", ask, ())
+    who = f"request {request.id} of {request.requested_at[:16]}"
+    if request.state in (ApprovalState.PENDING, ApprovalState.APPROVED) and facts.changes:
+        return _broken(
+            "approval",
+            f"{request.id} is void: what it was about changed",
+            ask,
+            (who, *facts.changes),
+        )
+    match request.state:
+        case ApprovalState.PENDING:
+            return Link(
+                "approval",
+                LinkState.WAITING,
+                f"request {request.id} waits for a human",
+                (f"until {request.expires_at[:16]}",),
+                f'platform-ctl approval approve {request.id} --reason "…"',
+                APPROVAL_RUNBOOK,
+            )
+        case ApprovalState.APPROVED:
+            return Link("approval", LinkState.OK, f"{request.id} by {request.decided_by()}")
+        case ApprovalState.REJECTED:
+            said = f"{request.decided_by()} said no: {request.reason}"
+            return _broken("approval", f"request {request.id} was rejected", ask, (who, said))
+        case ApprovalState.EXPIRED:
+            told = (who, f"it expired at {request.expires_at[:16]}, which means no")
+            return _broken("approval", f"request {request.id} has expired", ask, told)
+        case ApprovalState.VOID:
+            return _broken("approval", f"request {request.id} is void", ask, (who, request.reason))
+
+
+def release(facts: Facts) -> Link:
+    """The canary of this run's version."""
+    if facts.version is None or not facts.releases:
+        return Link("release", LinkState.OK, "nothing to release")
+    newest = facts.release
+    if newest is not None and newest.returns and _left(newest) == facts.number:
+        return _broken(
+            "release",
+            f"taken back after its promotion: {newest.reason or 'no reason'}",
+            f"platform-ctl release show {newest.target.service}",
+            (f"release {newest.id[:8]} went back to version {newest.version}",),
+            RELEASE_RUNBOOK,
+        )
+    if newest is not None and newest.version == facts.number:
+        return _of_release(facts)
+    if _was_in_production(facts):
+        return Link("release", LinkState.OK, f"promoted; now {facts.aliases.get(PRODUCTION)}")
+    if facts.promotion is None:
+        request = facts.approval.id if facts.approval else ""
+        return _broken(
+            "release",
+            "approved, and never started",
+            f'platform-ctl approval approve {request} --reason "start it"',
+            (),
+            PROMOTION_RUNBOOK,
+        )
+    return _of_promotion(facts)
+
+
+def service(facts: Facts) -> Link:
+    """Whether what the alias ``production`` names is what answers."""
+    wanted = facts.aliases.get(PRODUCTION, "")
+    if not wanted or facts.recipe is None:
+        return Link("service", LinkState.NOT_REACHED, "nothing is in production yet")
+    name, found = facts.recipe.inference_service, facts.service
+    start = f"platform-ctl service start {name}"
+    if found is None:
+        return _broken(
+            "service",
+            f"there is no InferenceService {name}",
+            f"mlship deploy {facts.recipe.model_name}@{PRODUCTION}",
+            (f"version {wanted} is in production and nothing serves it",),
+            SERVICE_RUNBOOK,
+        )
+    if found.state is ServiceState.STOPPED:
+        return _broken(
+            "service",
+            f"{name} is stopped",
+            start,
+            (f"version {wanted} is in production and nothing answers at {found.url}",),
+            SERVICE_RUNBOOK,
+        )
+    serving = found.spec.production.model_version if found.spec.production else ""
+    if serving != wanted:
+        return _broken(
+            "service",
+            f"{name} serves version {serving or 'none'}, not {wanted}",
+            f"platform-ctl release show {name}",
+            (f"the alias {PRODUCTION} names {wanted}",),
+            RELEASE_RUNBOOK,
+        )
+    if found.state is ServiceState.DEGRADED:
+        ill = [r for r in found.revisions if not r.ready]
+        down = [f"{r.name}: {r.last_failure or 'not ready'}" for r in ill]
+        return _broken(
+            "service",
+            f"{name} is degraded",
+            f"platform-ctl service logs {name}",
+            tuple(down),
+            SERVICE_RUNBOOK,
+        )
+    return Link("service", LinkState.OK, f"{name} serves version {wanted} at {found.url}")
+
+
+# ---- release --------------------------------------------------------------------
+
+
+def _of_release(facts: Facts) -> Link:
+    found = facts.release
+    if found is None:
+        raise ValueError("no release")
+    name = found.target.service
+    told = tuple(
+        f"{e.at[:16]} {e.kind}: {_words(e.detail)}" for e in facts.events if e.kind in _TELLING
+    )[-3:]
+    go_on = f"platform-ctl release continue {name}"
+    match found.state:
+        case ReleaseState.PROMOTED:
+            return Link("release", LinkState.OK, f"{found.id[:8]} promoted")
+        case ReleaseState.ROLLED_BACK:
+            return _broken(
+                "release",
+                f"the canary was rolled back: {found.reason or 'no reason'}",
+                f"platform-ctl release show {name}",
+                told,
+                RELEASE_RUNBOOK,
+            )
+        case ReleaseState.HELD:
+            says = f"held at {found.weight_percent} %: {found.reason or 'inconclusive'}"
+            return Link("release", LinkState.WAITING, says, told, go_on, RELEASE_RUNBOOK)
+        case ReleaseState.RUNNING:
+            if facts.promotion is not None and facts.promotion.state.final:
+                left = f"its run {facts.promotion.id[:8]} is {facts.promotion.state}"
+                says = f"left at {found.weight_percent} %: {left}"
+                return _broken("release", says, go_on, told, RELEASE_RUNBOOK)
+            return Link("release", LinkState.WAITING, f"canary at {found.weight_percent} %")
+
+
+def _of_promotion(facts: Facts) -> Link:
+    run = facts.promotion
+    if run is None:
+        raise ValueError("no promotion")
+    if not run.state.final:
+        return Link("release", LinkState.WAITING, f"run {run.id[:8]} is {run.state}")
+    failed = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
+    what = f"{failed.path}: {failed.error}" if failed else run.error or "it released nothing"
+    fix = (
+        f"platform-ctl run show {run.id[:8]}"
+        if run.state is RunState.SUCCEEDED
+        else f"platform-ctl run resume {run.id[:8]}"
+    )
+    return _broken(
+        "release", f"the promotion {run.id[:8]} is {run.state}: {what}", fix, (), PROMOTION_RUNBOOK
+    )
+
+
+def _left(release: Release) -> str:
+    return release.production.model_version if release.production else ""
+
+
+def _was_in_production(facts: Facts) -> bool:
+    if facts.version is None:
+        return False
+    now = {facts.aliases.get(PRODUCTION), facts.aliases.get(PREVIOUS)}
+    return facts.number in now or any(
+        m.alias == PRODUCTION and m.to_version == facts.number and m.model == facts.version.name
+        for m in facts.moves
+    )
+
+
+def _broken(
+    name: str, says: str, fix: str, evidence: tuple[str, ...], runbook: str = APPROVAL_RUNBOOK
+) -> Link:
+    return Link(name, LinkState.BROKEN, says, evidence, fix, runbook)
+
+
+def _words(detail: dict) -> str:
+    return ", ".join(f"{k} {v}" for k, v in detail.items() if isinstance(v, str | int))
+
+
+_TELLING = ("analysed", "held", "will roll back", "rolled back")

@@ -1,0 +1,411 @@
+"""``run why`` and ``model why``: each injected cause is named; healthy chains are not blamed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+from urllib.parse import urlparse
+
+import msgspec
+import pytest
+
+from platform_ctl import targets
+from platform_ctl.domain.approvals import Answer, Vote
+from platform_ctl.domain.diagnosis import Diagnosis, LinkState, RecordedLineage
+from platform_ctl.domain.release import ReleaseState
+from platform_ctl.domain.runs import Run, RunState, Task, TaskState
+from platform_ctl.domain.serving import ServiceState
+from platform_ctl.errors import NoSuchModel, PreconditionMissing
+from platform_ctl.operations.why import why_model
+from platform_ctl.settings import Settings
+from recipes.train_deploy.recipe import RECIPE
+from tests.support import chain as support
+from tests.support.chain import FIRST, GROUP, NAME, PROMOTED, SECOND, Chain, ago, task
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    return support.build(tmp_path_factory.mktemp("chain") / "home")
+
+
+@pytest.fixture
+def chain(template: Chain, tmp_path: Path) -> Chain:
+    """A copy of the home; runs keep their folders in the template, which nothing writes to."""
+    home = tmp_path / "home"
+    shutil.copytree(template.home, home)
+    return Chain(home, template.snapshot)
+
+
+def assert_broken(found: Diagnosis, link: str, *words: str) -> None:
+    broken = found.broken
+    assert broken is not None, found
+    assert broken.name == link, broken
+    told = " ".join((broken.says, *broken.evidence))
+    for word in words:
+        assert word in told
+    assert broken.fix and (support.ROOT / broken.runbook).is_file()
+    after = found.links[[x.name for x in found.links].index(link) + 1 :]
+    assert {x.state for x in after} <= {LinkState.NOT_REACHED}
+
+
+def pending(chain: Chain) -> str:
+    found = targets.approvals(chain.settings).list()
+    return next(r.id for r in found if r.version == "2")
+
+
+def approve(chain: Chain) -> str:
+    request = pending(chain)
+    vote = Vote("bob", Answer.APPROVE, "looks right", ago(0))
+    targets.approvals(chain.settings).vote(request, vote)
+    return request
+
+
+def promotion(chain: Chain, state: RunState) -> Run:
+    run_id = "d" + PROMOTED[1:]
+    return chain.run(run_id, "promote", state=state, approval_id=approve(chain))
+
+
+# ---- causes ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verdict", ["failed", "inconclusive"])
+def test_gate_said_no(chain: Chain, verdict: str) -> None:
+    def no(tasks: list[Task]) -> list[Task]:
+        gate = task("gate", verdict=verdict, reasons=["The model is 9 % worse than mean_4w."])
+        return [*tasks[:5], gate, task(GROUP, TaskState.SKIPPED, "the condition is false")]
+
+    chain.retrain(no)
+    assert_broken(chain.why(), "gate", verdict, "9 % worse")
+
+
+def test_condition_false_although_the_gate_agreed(chain: Chain) -> None:
+    skipped = task(GROUP, TaskState.SKIPPED, "the condition is false")
+    chain.retrain(lambda tasks: [*tasks[:6], skipped])
+    assert_broken(chain.why(), "registration", "condition is false", "== 'successful'")
+
+
+def test_register_cached_against_a_deleted_registry(chain: Chain) -> None:
+    def cached(tasks: list[Task]) -> list[Task]:
+        return [dataclasses.replace(t, state=TaskState.CACHED, cache="result of run aaaa")
+                for t in tasks]  # fmt: skip
+
+    chain.retrain(cached)
+    (chain.home / "mlflow" / "mlflow.db").unlink()
+    assert_broken(chain.why(serving=targets.serving(chain.settings)), "cache", "register", "gone")
+
+
+def test_version_deleted_from_the_registry(chain: Chain) -> None:
+    chain.sql("DELETE FROM model_version_tags WHERE version = 2", database="mlflow/mlflow.db")
+    chain.sql("DELETE FROM registered_model_aliases WHERE version = 2", database="mlflow/mlflow.db")
+    chain.sql("DELETE FROM model_versions WHERE version = 2", database="mlflow/mlflow.db")
+    assert_broken(chain.why(), "registration", f"{NAME}/2", "deleted")
+
+
+def test_wrong_registry_uri(chain: Chain, tmp_path: Path) -> None:
+    wrong = msgspec.structs.replace(
+        chain.settings, mlflow_tracking_uri=f"sqlite:///{tmp_path}/other.db"
+    )
+    found = chain.why(**_fields(targets.looking(wrong)))
+    assert_broken(found, "registration", "wrong registry", "other.db", f"{NAME}/2")
+    assert str(chain.home) in found.broken.fix
+
+
+def _fields(looking: object) -> dict[str, object]:
+    return {f.name: getattr(looking, f.name) for f in dataclasses.fields(looking)}  # type: ignore[arg-type]
+
+
+def test_wrong_registry_uri_as_the_run_recorded_it(chain: Chain) -> None:
+    (chain.home / "mlflow" / "mlflow.db").unlink()
+    recorded = RecordedLineage(
+        ago(900), True, True, frozenset(), registry_uri="http://mlflow.lan:5000"
+    )
+    found = chain.why(lineage=lambda run: recorded)
+    assert_broken(found, "registration", "wrong registry", "http://mlflow.lan:5000")
+
+
+def test_alias_moved_by_hand(chain: Chain) -> None:
+    chain.sql("UPDATE registered_model_aliases SET version = 2 WHERE alias = 'production'",
+              database="mlflow/mlflow.db")  # fmt: skip
+    assert_broken(chain.why(), "alias", "production", "by hand")
+    assert_broken(why_model(chain.looking, NAME), "alias")
+
+
+def test_alias_history_altered(chain: Chain) -> None:
+    chain.sql("DROP TRIGGER alias_history_holds")
+    chain.sql("UPDATE alias_history SET actor = 'somebody else' WHERE seq = 1")
+    assert_broken(chain.why(), "alias", "altered", "line 1")
+
+
+def test_approval_expired(chain: Chain) -> None:
+    chain.sql("UPDATE approvals SET expires_at = ? WHERE version = '2'", ago(10))
+    assert_broken(chain.why(), "approval", "expired", "means no")
+
+
+def test_approval_rejected(chain: Chain) -> None:
+    vote = Vote("bob", Answer.REJECT, "not before the holidays", ago(0))
+    targets.approvals(chain.settings).vote(pending(chain), vote)
+    assert_broken(chain.why(), "approval", "rejected", "bob", "not before the holidays")
+
+
+def test_approval_void(chain: Chain) -> None:
+    targets.approvals(chain.settings).void(pending(chain), "the canary plan changed")
+    assert_broken(chain.why(), "approval", "void", "the canary plan changed")
+
+
+def test_approval_of_something_that_has_changed(chain: Chain) -> None:
+    from platform_ctl.domain.recipe import CanaryPlan
+
+    other = dataclasses.replace(RECIPE, canary=CanaryPlan((100,)))
+    assert_broken(chain.why(recipes={RECIPE.name: other}), "approval", "void", "canary plan")
+
+
+def test_nobody_was_asked(chain: Chain) -> None:
+    chain.sql("DELETE FROM approvals WHERE version = '2'")
+    assert_broken(chain.why(), "approval", "nobody was asked")
+
+
+def test_step_failed(chain: Chain) -> None:
+    def fails(tasks: list[Task]) -> list[Task]:
+        return [*tasks[:3], task("train", TaskState.FAILED, "RuntimeError: out of memory"),
+                task("evaluate", TaskState.SKIPPED, "train failed")]  # fmt: skip
+
+    chain.retrain(fails, state=RunState.FAILED, error="RuntimeError: out of memory")
+    assert_broken(chain.why(), "step", "train failed", "out of memory")
+    assert_broken(why_model(chain.looking, NAME), "step", "train failed")
+
+
+def test_step_skipped_upstream(chain: Chain) -> None:
+    def skips(tasks: list[Task]) -> list[Task]:
+        rest = [("train", "tune"), ("evaluate", "train"), ("gate", "evaluate"), (GROUP, "gate")]
+        return [*tasks[:2], task("tune", TaskState.SKIPPED, "the condition is false"),
+                *(task(a, TaskState.SKIPPED, f"{b} was skipped") for a, b in rest)]  # fmt: skip
+
+    chain.retrain(skips)
+    assert_broken(chain.why(), "step", "gate was skipped", "tune: the condition is false")
+
+
+def test_run_killed(chain: Chain) -> None:
+    chain.retrain(lambda tasks: tasks[:3], state=RunState.FAILED, error="orphaned: it died")
+    assert_broken(chain.why(), "step", "orphaned")
+
+
+def test_rows_of_another_snapshot(chain: Chain) -> None:
+    def mixed(tasks: list[Task]) -> list[Task]:
+        return [tasks[0], support.training("999", "2")[1], *tasks[2:]]
+
+    chain.retrain(mixed)
+    assert_broken(chain.why(), "features", "999")
+
+
+def test_snapshot_expired(chain: Chain) -> None:
+    chain.retrain(lambda tasks: support.training("123", "2"))
+    assert_broken(chain.why(), "snapshot", "123", RECIPE.table)
+
+
+def test_resolve_failed(chain: Chain) -> None:
+    failed = task("resolve", TaskState.FAILED, "TooLittleHistory: 3 weeks")
+    chain.retrain(lambda tasks: [failed], state=RunState.FAILED)
+    assert_broken(chain.why(), "snapshot", "TooLittleHistory")
+
+
+def test_nothing_was_ingested(chain: Chain) -> None:
+    (chain.home / "iceberg" / "catalog.db").unlink()
+    assert_broken(chain.why(), "data", RECIPE.table)
+
+
+def test_stale_data(chain: Chain, tmp_path: Path) -> None:
+    _age_snapshots(chain, tmp_path, days=30)
+    assert_broken(chain.why(), "data", "stale", "30 days")
+    assert_broken(why_model(chain.looking, NAME), "data", "stale")
+
+
+def _age_snapshots(chain: Chain, folder: Path, days: float) -> None:
+    """The table, had it last been written ``days`` ago."""
+    with sqlite3.connect(chain.home / "iceberg" / "catalog.db") as db:
+        (location,) = db.execute("SELECT metadata_location FROM iceberg_tables").fetchone()
+        metadata = json.loads(Path(urlparse(location).path).read_text())
+        for snapshot in metadata["snapshots"]:
+            snapshot["timestamp-ms"] -= int(days * 86_400_000)
+        changed = folder / "metadata.json"
+        changed.write_text(json.dumps(metadata))
+        db.execute("UPDATE iceberg_tables SET metadata_location = ?", (changed.as_uri(),))
+    db.close()
+
+
+def test_approved_and_never_started(chain: Chain) -> None:
+    approve(chain)
+    assert_broken(chain.why(), "release", "never started")
+
+
+def test_promotion_failed(chain: Chain) -> None:
+    run = chain.run(
+        "d" + PROMOTED[1:], "promote", state=RunState.FAILED, approval_id=approve(chain)
+    )
+    failed = task("deploy-canary", TaskState.FAILED, "PortInUse: 8080")
+    chain.record(run, [failed], "PortInUse: 8080")
+    assert_broken(chain.why(), "release", "deploy-canary", "PortInUse")
+    assert_broken(chain.why("d1111111"), "release", "deploy-canary")
+
+
+def test_canary_rolled_back(chain: Chain) -> None:
+    approve(chain)
+    chain.release("2", ReleaseState.ROLLED_BACK, reason="errors of 12 % against 1 %")
+    assert_broken(chain.why(), "release", "rolled back", "12 %")
+
+
+def test_canary_left_alone(chain: Chain) -> None:
+    run = chain.run(
+        "d" + PROMOTED[1:], "promote", state=RunState.FAILED, approval_id=approve(chain)
+    )
+    chain.record(run, [], "orphaned")
+    chain.release("2", ReleaseState.RUNNING)
+    assert_broken(chain.why(), "release", "left at 10 %", "d1111111")
+
+
+def test_taken_back_after_its_promotion(chain: Chain) -> None:
+    approve(chain)
+    chain.release("2", ReleaseState.PROMOTED)
+    registry = targets.registry(chain.settings)
+    registry.move_aliases(NAME, {"production": "2", "previous": "1", "staging": ""}, actor="x",
+                          reason="")  # fmt: skip
+    chain.release("1", ReleaseState.PROMOTED, returns=True, reason="wrong on Mondays")
+    registry.move_aliases(NAME, {"production": "1", "previous": ""}, actor="x", reason="")
+    assert_broken(chain.why(), "release", "wrong on Mondays")
+
+
+def test_service_stopped(chain: Chain) -> None:
+    looking = chain.looking
+    looking.serving.stop(RECIPE.inference_service)
+    assert_broken(chain.why(FIRST, serving=looking.serving), "service", "stopped")
+    assert_broken(why_model(looking, NAME), "service", "stopped")
+
+
+def test_service_that_never_was(chain: Chain) -> None:
+    assert_broken(chain.why(FIRST, serving=targets.serving(chain.settings)), "service")
+
+
+def test_service_of_another_version(chain: Chain) -> None:
+    looking = chain.looking
+    other = chain.release("2", ReleaseState.ROLLED_BACK).promoted()
+    looking.serving.apply(RECIPE.inference_service, other)
+    assert_broken(chain.why(FIRST, serving=looking.serving), "service", "serves version 2, not 1")
+
+
+def test_lineage_gap(chain: Chain) -> None:
+    some = RecordedLineage(ago(900), True, True, frozenset({"resolve", "extract"}))
+    assert_broken(chain.why(FIRST, lineage=lambda run: some), "lineage", "train", "gate")
+    none = RecordedLineage(ago(900))
+    assert_broken(chain.why(FIRST, lineage=lambda run: none), "lineage", "no event")
+
+
+# ---- no blame -------------------------------------------------------------------
+
+
+def assert_healthy(found: Diagnosis, waits_for: str = "") -> None:
+    assert found.broken is None, found.broken
+    assert (found.waiting.name if found.waiting else "") == waits_for
+
+
+def test_in_production(chain: Chain) -> None:
+    assert_healthy(chain.why(FIRST))
+    assert_healthy(chain.why(PROMOTED))
+    assert_healthy(why_model(chain.looking, f"{NAME}@production"))
+    assert {x.state for x in chain.why(FIRST).links} == {LinkState.OK}
+
+
+def test_waiting_for_a_human(chain: Chain) -> None:
+    assert_healthy(chain.why(), "approval")
+    assert_healthy(why_model(chain.looking, NAME), "approval")
+    assert chain.why().links[-2].state is LinkState.OK  # version 1 serves meanwhile
+
+
+def test_first_release_with_nothing_in_production(chain: Chain) -> None:
+    targets.registry(chain.settings).move_aliases(NAME, {"production": ""}, actor="x", reason="")
+    found = chain.why(serving=targets.serving(chain.settings))
+    assert found.links[-3].state is LinkState.NOT_REACHED
+    assert found.broken is None or found.broken.name == "approval"  # the champion it was shown
+
+
+def test_champion_unchanged(chain: Chain) -> None:
+    """The same data gives the same model: registering it again changes nothing."""
+    again = "e" + SECOND[1:]
+    tasks = support.training(chain.snapshot, "1")
+    chain.record(chain.run(again, age_s=10), tasks)
+    assert_healthy(chain.why(again))
+    assert_healthy(why_model(chain.looking, NAME))
+
+
+def test_superseded(chain: Chain) -> None:
+    approve(chain)
+    chain.release("2", ReleaseState.PROMOTED)
+    moves = {"production": "2", "previous": "1", "staging": ""}
+    targets.registry(chain.settings).move_aliases(NAME, moves, actor="x", reason="canary")
+    looking = chain.looking
+    served = chain.release("2", ReleaseState.PROMOTED)
+    looking.serving.apply(RECIPE.inference_service, served.promoted())
+    assert_healthy(chain.why(FIRST, serving=looking.serving))
+    assert_healthy(chain.why(SECOND, serving=looking.serving))
+
+
+def test_under_way(chain: Chain) -> None:
+    import os
+
+    chain.retrain(lambda tasks: tasks[:3], state=RunState.RUNNING)
+    running = dataclasses.replace(chain.run(SECOND, state=RunState.RUNNING), pid=os.getpid())
+    chain.record(running, support.training(chain.snapshot, "2")[:3])
+    assert_healthy(chain.why(), "step")
+
+
+def test_canary_under_way_and_held(chain: Chain) -> None:
+    import os
+
+    run = chain.run(
+        "d" + PROMOTED[1:], "promote", state=RunState.RUNNING, approval_id=approve(chain)
+    )
+    chain.record(dataclasses.replace(run, pid=os.getpid()), [])
+    assert_healthy(chain.why(), "release")
+    chain.release("2", ReleaseState.HELD, reason="too few requests")
+    assert_healthy(chain.why(), "release")
+
+
+def test_steps_from_the_cache(chain: Chain) -> None:
+    def cached(tasks: list[Task]) -> list[Task]:
+        return [dataclasses.replace(t, state=TaskState.CACHED) for t in tasks[:6]] + tasks[6:]
+
+    chain.retrain(cached)
+    assert_healthy(chain.why(), "approval")
+
+
+def test_degraded_is_said(chain: Chain) -> None:
+    looking = chain.looking
+    name = RECIPE.inference_service
+    ill = dataclasses.replace(looking.serving.get(name), state=ServiceState.DEGRADED)
+
+    class Ill:
+        def list(self):
+            return [ill]
+
+    assert_broken(chain.why(FIRST, serving=Ill()), "service", "degraded")
+
+
+# ---- asking ---------------------------------------------------------------------
+
+
+def test_unknown_names(chain: Chain, tmp_path: Path) -> None:
+    with pytest.raises(NoSuchModel):
+        why_model(chain.looking, "weekly-comits")
+    empty = Settings(home=str(tmp_path / "empty"), project_root=str(support.ROOT))
+    with pytest.raises(PreconditionMissing):
+        why_model(targets.looking(empty), NAME)
+
+
+def test_quick(chain: Chain) -> None:
+    """Two seconds are allowed for the whole command; half of one for what it does."""
+    looking = chain.looking
+    begun = time.process_time()
+    why_model(looking, NAME)
+    assert time.process_time() - begun < 0.5
