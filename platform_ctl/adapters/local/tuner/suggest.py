@@ -2,7 +2,7 @@
 
 Suggestion ``n`` depends on the seed, on ``n`` and on what has finished, and on
 nothing else: every draw gets its own generator. That is why a search that was
-killed goes on with the trials it would have had.
+killed goes on with the trials it would have had (cmaes excepted: see ``_cmaes``).
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState as State
 
 from platform_ctl.adapters.local.tuner.space import Axis, axis
 from platform_ctl.domain.tuning import Experiment
 from platform_ctl.domain.tuning_grid import grid_points
-from platform_ctl.errors import MissingExtra, UnsupportedAlgorithm
+from platform_ctl.errors import UnsupportedAlgorithm
 
-SamplerFor = Callable[[int], BaseSampler]
-"""Seed of one draw -> sampler."""
+SamplerFor = Callable[[int, Mapping[str, Any]], BaseSampler]
+"""Seed of one draw, best point recalled from elsewhere ({} when none) -> sampler."""
 
 
 class Suggestions:
@@ -39,13 +41,15 @@ class Suggestions:
         self._sampler = None if self._fixed else _sampler(experiment)
         self._study = optuna.create_study(direction=experiment.spec.objective.type)
         self._numbers: dict[int, int] = {}
+        self._best: tuple[float, Mapping[str, Any]] = (math.inf, {})
 
     def ask(self, number: int) -> dict[str, str] | None:
         """Parameters of trial ``number``; None when the algorithm has no more points."""
         if self._fixed is not None:
             return self._fixed(number)
         assert self._sampler is not None
-        self._study.sampler = self._sampler(random.Random(f"{self._seed}/{number}").getrandbits(32))
+        seed = random.Random(f"{self._seed}/{number}").getrandbits(32)
+        self._study.sampler = self._sampler(seed, self._best[1])
         drawn = self._study.ask(fixed_distributions=self._space)
         self._numbers[number] = drawn.number
         return {a.name: a.decode(drawn.params[a.name]) for a in self._axes}
@@ -66,7 +70,11 @@ class Suggestions:
             return False
         if not all(a.contains(parameters[a.name]) for a in self._axes):
             return False
-        self._add(parameters, State.FAIL if value is None else State.COMPLETE, value)
+        number = self._add(parameters, State.FAIL if value is None else State.COMPLETE, value)
+        if value is not None:
+            loss = -value if self._study.direction is StudyDirection.MAXIMIZE else value
+            point = self._study.get_trials(deepcopy=False)[number].params
+            self._best = min(self._best, (loss, point), key=lambda best: best[0])
         return True
 
     def resume(self, number: int, parameters: Mapping[str, str]) -> None:
@@ -109,7 +117,7 @@ def _sampler(experiment: Experiment) -> SamplerFor:
     build = {
         "tpe": _tpe,
         "multivariate-tpe": _multivariate_tpe,
-        "random": lambda settings, parallel: lambda seed: RandomSampler(seed=seed),
+        "random": lambda settings, parallel: lambda seed, best: RandomSampler(seed=seed),
         "bayesianoptimization": _gaussian_process,
         "cmaes": _cmaes,
     }[algorithm.algorithm_name]
@@ -131,11 +139,11 @@ def _tpe(settings: Mapping[str, str], parallel: int) -> SamplerFor:
     }
     if "prior_weight" in settings:
         arguments["prior_weight"] = float(settings["prior_weight"])
-    return lambda seed: _quiet_tpe(seed=seed, **arguments)
+    return lambda seed, best: _quiet_tpe(seed=seed, **arguments)
 
 
 def _multivariate_tpe(settings: Mapping[str, str], parallel: int) -> SamplerFor:
-    return lambda seed: _quiet_tpe(
+    return lambda seed, best: _quiet_tpe(
         seed=seed,
         multivariate=True,
         n_startup_trials=int(settings.get("n_startup_trials", 10)),
@@ -154,18 +162,12 @@ def _quiet_tpe(**arguments: object) -> TPESampler:
 def _gaussian_process(settings: Mapping[str, str], parallel: int) -> SamplerFor:
     """skopt's GP in Katib; Optuna's GP with expected improvement here."""
     startup = int(settings.get("n_initial_points", 10))
-    return lambda seed: GPSampler(seed=seed, n_startup_trials=startup)
+    return lambda seed, best: GPSampler(seed=seed, n_startup_trials=startup)
 
 
 def _cmaes(settings: Mapping[str, str], parallel: int) -> SamplerFor:
-    import importlib.util
-
-    if importlib.util.find_spec("cmaes") is None:
-        raise MissingExtra(
-            "algorithm cmaes needs the package cmaes",
-            where="spec.algorithm",
-            fix="pip install cmaes",
-        )
+    """Optuna's CMA-ES. Its own state is not in a journal: a search that goes on, or starts from
+    an earlier one, begins a new population around the best point so far."""
     if settings.get("restart_strategy", "none").lower() != "none":
         raise UnsupportedAlgorithm(
             f"the local cmaes has no restart_strategy {settings['restart_strategy']}",
@@ -173,4 +175,11 @@ def _cmaes(settings: Mapping[str, str], parallel: int) -> SamplerFor:
             fix="use restart_strategy none",
         )
     sigma = float(settings["sigma"]) if "sigma" in settings else None
-    return lambda seed: optuna.samplers.CmaEsSampler(seed=seed, sigma0=sigma, n_startup_trials=0)
+    return lambda seed, best: _quiet_cmaes(best, seed=seed, sigma0=sigma, n_startup_trials=0)
+
+
+def _quiet_cmaes(best: Mapping[str, Any], **arguments: Any) -> CmaEsSampler:
+    # Optuna announces the removal of x0 in 6.0, and that it draws categories at random.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return CmaEsSampler(x0=dict(best) or None, warn_independent_sampling=False, **arguments)

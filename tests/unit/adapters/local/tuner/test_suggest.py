@@ -53,6 +53,7 @@ def best_of(search: Experiment, function: Function, trials: int, seed: int) -> f
         ("multivariate-tpe", SPHERE, sphere, 30),
         ("multivariate-tpe", RECIPE, recipe_like, 20),
         ("multivariate-tpe", BRANIN, branin, 40),
+        ("cmaes", SPHERE, sphere, 60),
     ],
 )
 def test_tpe_beats_random(algorithm: str, space: tuple, function: Function, trials: int) -> None:
@@ -68,6 +69,21 @@ def test_tpe_beats_random(algorithm: str, space: tuple, function: Function, tria
         return (left[19] + left[20]) / 2
 
     assert regret(algorithm) <= 0.6 * regret("random")
+
+
+def test_cmaes_goes_on_around_the_best_point_it_is_told_of() -> None:
+    """And draws a categorical parameter, which it cannot model, from its list."""
+    search = experiment(*SPHERE, choice("b", "1", "2"), trials=12, algorithm="cmaes")
+    anew, told = Suggestions(search, 0), Suggestions(search, 0)
+    for x, y in (("4", "4"), ("1.1", "-2.1"), ("-5", "0")):
+        assert told.recall({"x": x, "y": y, "b": "1"}, sphere({"x": x, "y": y}))
+
+    def mean(suggestions: Suggestions) -> float:
+        points = [suggestions.ask(number) for number in range(12)]
+        assert {p["b"] for p in points} <= {"1", "2"}
+        return sum(map(sphere, points)) / len(points)
+
+    assert mean(told) < 0.5 * mean(anew)
 
 
 def test_a_gaussian_process_finds_the_bottom_of_a_smooth_bowl() -> None:
