@@ -22,7 +22,7 @@ demo: setup ## The main job, end to end: data, train, gate, register, approve, c
 	@PATH="$(CURDIR)/$(BIN):$$PATH" infra/dev/demo.sh $(GIT)
 
 test: setup ## Run the tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(PYTEST_ARGS)
 
 lint: setup ## Style, import contracts, committed pipelines and generated docs are current
 	@$(BIN)/ruff check .

@@ -1,0 +1,16 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import pytest
+
+HEAVY = ("tests/e2e/", "tests/contract/test_serving")
+"""Start services, Ray or whole runs: one at a time, so that they measure themselves."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker takes the heavy tests, in order; the others share the rest by file."""
+    for item in items:
+        heavy = item.nodeid.startswith(HEAVY)
+        group = "heavy" if heavy else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
