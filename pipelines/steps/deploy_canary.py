@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from platform_ctl import targets
 from platform_ctl.domain.models import find_version
+from platform_ctl.operations.approve import verify
 from platform_ctl.operations.release import start_release
 from platform_ctl.operations.release_target import target_of
 
 
 def run(approval_id: str, model: str, version: str) -> tuple[str, str]:
-    """-> release id, one line."""
+    """-> release id, one line. Raises ApprovalMissing.
+
+    The approval is verified here again: a resumed run does not repeat the step
+    that did, and another version may be in production by now.
+    """
     settings = targets.current_settings()
     registry = targets.registry(settings)
+    verify(registry, targets.approvals(settings), targets.recipes(settings), approval_id)
     registered = find_version(registry.models(), f"{model}/{version}")
     recipe = targets.recipe_of(settings, registered)
-    release = start_release(
-        targets.releasing(settings),
-        target_of(registry, recipe, registered),
-        recipe.canary,
-        approval_id=approval_id,
-        actor=f"approval {approval_id}",
-    )
+    target = target_of(registry, recipe, registered)
+    with targets.canary_cost(settings, target.service):
+        release = start_release(
+            targets.releasing(settings),
+            target,
+            recipe.canary,
+            approval_id=approval_id,
+            actor=f"approval {approval_id}",
+        )
     weights = " → ".join(f"{w} %" for w in recipe.canary.weights_percent)
     line = "first release" if release.production is None else f"canary, {weights}"
     return release.id, f"{registered} as {release.target.service}: {line}"
