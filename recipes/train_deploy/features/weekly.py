@@ -158,9 +158,10 @@ def compute(con: duckdb.DuckDBPyConnection, grid: pa.Table) -> Iterator[pa.Table
     """Features of each grid row, in batches.
 
     ``grid``: repo, week (number of the Monday, see ``week_number``), event_us.
-    Rows at which nothing of the repository was known are left out.
+    Rows at which nothing of the repository was known are left out. An empty grid
+    gives one empty batch, so that there always is a schema.
     """
-    for start in range(0, grid.num_rows, BATCH_ROWS):
+    for start in range(0, max(grid.num_rows, 1), BATCH_ROWS):
         con.register("batch", grid.slice(start, BATCH_ROWS))
         yield con.sql(_QUERY).to_arrow_table()
         con.unregister("batch")

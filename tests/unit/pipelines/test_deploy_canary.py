@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pipelines.steps import deploy_canary, verify_approval
@@ -17,10 +19,12 @@ from tests.support.candidates import PASSED, write_candidate
 
 
 @pytest.fixture
-def settings(tmp_path, monkeypatch) -> Settings:
-    home = tmp_path / "home"
-    monkeypatch.setenv("PLATFORM_HOME", str(home))
-    return targets.current_settings()
+def settings(tmp_path, monkeypatch) -> Iterator[Settings]:
+    monkeypatch.setenv("PLATFORM_HOME", str(tmp_path / "home"))
+    settings = targets.current_settings()
+    yield settings
+    for service in targets.serving(settings).list():
+        targets.serving(settings).stop(service.name)
 
 
 def _registered(settings: Settings, folder, seed: int):

@@ -269,6 +269,15 @@ def test_too_little_history(tmp_path):
     assert recipe_data.golden_show(data) is None
 
 
+def test_less_than_a_week_of_history_is_too_little(tmp_path):
+    data = data_access(tmp_path / "home")
+    write_commits(
+        data, [("new", "ann", MONDAY_S + DAY_S, MONDAY_S + DAY_S)], until=MONDAY_S + DAY_S
+    )
+    with pytest.raises(TooLittleHistory, match="0 of 26 train weeks"):
+        recipe_data.resolve(data)
+
+
 def test_one_stale_clone_does_not_hold_back_the_others(tmp_path):
     data = data_access(tmp_path / "home")
     newest = MONDAY_S + _WEEKS * WEEK_S
