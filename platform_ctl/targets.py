@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.domain.recipe import DataAccess, Recipe
-from platform_ctl.errors import ConfigError, PortInUse, Unsupported
+from platform_ctl.errors import (
+    ConfigError,
+    PortInUse,
+    PreconditionMissing,
+    TargetUnavailable,
+    Unsupported,
+)
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,13 +26,18 @@ if TYPE_CHECKING:
 
     from platform_ctl.adapters.common.approver_page import ApproverPage
     from platform_ctl.adapters.common.ledger import Ledger
+    from platform_ctl.adapters.common.lineage_delivery import Delivered
+    from platform_ctl.adapters.common.lineage_observer import LineageObserver
+    from platform_ctl.adapters.common.lineage_spool import Spool
     from platform_ctl.adapters.common.pipelines import Pipelines
     from platform_ctl.adapters.local.lab.bench import Bench
     from platform_ctl.adapters.local.lab.fault import Fault
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
     from platform_ctl.domain.approvals import Answer
+    from platform_ctl.domain.diagnosis import RecordedLineage
     from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.models import ModelVersion, RegisteredModel
+    from platform_ctl.domain.runs import Run
     from platform_ctl.operations.release import Releasing
     from platform_ctl.operations.why import Looking
     from platform_ctl.ports.approvals import Approvals
@@ -110,11 +121,129 @@ def orchestrator(settings: Settings) -> LocalOrchestrator:
     _require_local(settings, "orchestrator")
     from platform_ctl.adapters.local.orchestrator.local import Hooks, LocalOrchestrator
 
+    observer = lineage_observer(settings)
+
     def at_end(run_dir: Path) -> None:
         if (run_dir / "ray").is_dir():
             training(settings).stop(run_dir)
+        observer.ended(made.get(run_dir.name))
+        _start_delivery(settings)
 
-    return LocalOrchestrator(settings, state(settings), Hooks(at_end, _EXECUTE_RUN))
+    made = LocalOrchestrator(
+        settings, state(settings), Hooks(at_end, _EXECUTE_RUN, observer.observe)
+    )
+    return made
+
+
+def lineage_spool(settings: Settings) -> Spool:
+    """The home's OpenLineage events."""
+    from platform_ctl.adapters.common.lineage_spool import Spool
+
+    return Spool(settings.layout.lineage)
+
+
+def lineage_observer(settings: Settings) -> LineageObserver:
+    """Writes the lineage events of runs; recipes are imported when a task has a dataset of one."""
+    from platform_ctl import __version__
+    from platform_ctl.adapters.common import iceberg_sqlite
+    from platform_ctl.adapters.common.git_source import Sources
+    from platform_ctl.adapters.common.lineage_observer import LineageObserver
+    from platform_ctl.domain.lineage import Producer
+    from platform_ctl.domain.lineage_datasets import Naming
+
+    catalog = data_access(settings).catalog
+
+    def recipe(pipeline: str, model: str) -> Recipe | None:
+        known = recipes(settings).values()
+        return next((r for r in known if pipeline == r.pipeline or model == r.model_name), None)
+
+    naming = Naming(
+        namespace=settings.lineage.namespace,
+        models=_models_namespace(settings),
+        recipe=recipe,
+        table=lambda name: iceberg_sqlite.read(catalog, name),
+        catalog=catalog,
+    )
+    producer = Producer(
+        __version__,
+        naming,
+        settings.target,
+        registry_uri=without_secrets(mlflow_uri(settings)),
+        money_per_cpu_hour=settings.money_per_cpu_hour,
+        sources=Sources(Path(settings.project_root), settings.pipelines_package),
+    )
+    return LineageObserver(lineage_spool(settings), state(settings), producer)
+
+
+def recorded_lineage(settings: Settings, run: Run) -> RecordedLineage:
+    """What the spool holds about a run."""
+    from platform_ctl.operations.lineage import recorded
+
+    spool = lineage_spool(settings)
+    return recorded(spool.of_run(run.id), spool.oldest(), run)
+
+
+def deliver_lineage(settings: Settings) -> Delivered:
+    """Send what waits, in this process; killed runs get their last events first.
+
+    Raises PreconditionMissing, TargetUnavailable.
+    """
+    from platform_ctl.adapters.common import lineage_delivery
+    from platform_ctl.domain.runs import ORPHANED
+
+    config = settings.lineage.config_file
+    if not lineage_delivery.configured(config, os.environ):
+        raise PreconditionMissing(
+            "OpenLineage has no transport here: events stay in the home",
+            where="setting lineage.config_file",
+            fix="export OPENLINEAGE_URL=http://localhost:5000",
+        )
+    observer, runs = lineage_observer(settings), orchestrator(settings)
+    for run in runs.list(-1):
+        if run.error == ORPHANED:
+            observer.repair(runs.get(run.id))
+    done = lineage_delivery.deliver(settings.layout.lineage, config)
+    if done.problem:
+        raise TargetUnavailable(
+            f"delivered {done.delivered}, {done.waiting} events wait: {done.problem}",
+            where="OpenLineage transport",
+            fix="platform-ctl lineage deliver",
+        )
+    return done
+
+
+def _start_delivery(settings: Settings) -> None:
+    """A process of its own, when events go anywhere; nobody waits for it."""
+    from platform_ctl.adapters.common import lineage_delivery
+
+    config = settings.lineage.config_file
+    if not lineage_delivery.configured(config, os.environ):
+        return
+    import subprocess
+    import sys
+
+    module = "platform_ctl.adapters.common.lineage_delivery"
+    subprocess.Popen(
+        [sys.executable, "-m", module, str(settings.layout.lineage), config],
+        cwd=settings.project_root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _models_namespace(settings: Settings) -> str:
+    """OpenLineage's namespace of the registry: ``mlflow://host:port``, or ``mlflow:///path``."""
+    place = without_secrets(mlflow_uri(settings)).partition("://")[2]
+    return f"mlflow://{'/' + place.lstrip('/') if place.startswith('/') else place}"
+
+
+def without_secrets(uri: str) -> str:
+    """A URI without user and password."""
+    scheme, separator, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def step_cache(settings: Settings) -> Cache:
@@ -186,7 +315,6 @@ def looking(settings: Settings) -> Looking:
     """What ``run why`` and ``model why`` look at."""
     from platform_ctl.adapters.common import iceberg_sqlite, mlflow_sqlite
     from platform_ctl.adapters.common.releases import SqliteReleases
-    from platform_ctl.domain.diagnosis import RecordedLineage
     from platform_ctl.operations.why import Looking
 
     home_uri = f"sqlite:///{settings.layout.mlflow}/mlflow.db"
@@ -207,7 +335,7 @@ def looking(settings: Settings) -> Looking:
         registry_uri=mlflow_uri(settings),
         read_pipeline=read_pipeline,
         table=lambda name: iceberg_sqlite.read(data_access(settings).catalog, name),
-        lineage=lambda run: RecordedLineage(""),
+        lineage=lambda run: recorded_lineage(settings, run),
         other_registries=other_registries,
     )
 

@@ -30,6 +30,7 @@ GROUPS: dict[str, str] = {
     "approval": "List, show and decide approval requests.",
     "release": "Show, continue, abort or roll back a canary.",
     "service": "List, start and stop InferenceServices.",
+    "lineage": "Show, list and deliver OpenLineage events.",
 }
 """Command -> help. ``platform_ctl/cli/<command>.py`` holds ``command``."""
 

@@ -16,6 +16,7 @@ MAX_LINES = 60
 ALERTS = {
     "katib-trials-stuck",
     "kfp-pipeline-failed-step-debug",
+    "lineage-undelivered",
     "mlflow-registry-promotion-blocked",
     "pipeline-cache-poisoned",
 }

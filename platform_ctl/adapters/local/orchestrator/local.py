@@ -66,6 +66,8 @@ class Hooks:
     """Called with the run's directory, however the run ended."""
     execute: tuple[str, ...]
     """``python -c`` program and its words that call ``execute_submitted``; the id is appended."""
+    observe: Callable[[Run, RunEvent], None] = lambda run, event: None
+    """Hears what ``on_event`` hears, before it does. Must be quick and must not raise."""
 
 
 class LocalOrchestrator:
@@ -198,11 +200,16 @@ class LocalOrchestrator:
 
     def _execute(self, pipeline: Pipeline, run: Run, on_event: OnEvent) -> Run:
         """Own the run, interpret it, and leave a final record however it ends."""
+
+        def tell(event: RunEvent) -> None:
+            self._hooks.observe(run, event)
+            on_event(event)
+
         directory = Path(run.directory)
         finished = self._records.finished(run.id)
         if not self._records.own(run, os.getpid(), RunState.RUNNING):
             raise _still_running(run)
-        on_event(RunEvent(EventKind.RUN, run.id, RunState.RUNNING))
+        tell(RunEvent(EventKind.RUN, run.id, RunState.RUNNING))
         steps = Steps(
             cwd=Path(self._settings.project_root),
             log=directory / "steps.log",
@@ -211,7 +218,7 @@ class LocalOrchestrator:
         end = RunEnd(RunState.FAILED, "the run was interrupted")
         try:
             with _disk_errors(directory), _Signals() as signals:
-                end = self._interpret(pipeline, run, steps, finished, signals, on_event)
+                end = self._interpret(pipeline, run, steps, finished, signals, tell)
         except PlatformError as exc:
             end = RunEnd(RunState.FAILED, exc.what)
             raise
@@ -220,7 +227,7 @@ class LocalOrchestrator:
             with contextlib.suppress(sqlite3.OperationalError):
                 self._records.end(run.id, end)
             self._hooks.at_end(directory)
-        on_event(RunEvent(EventKind.RUN, run.id, end.state))
+        tell(RunEvent(EventKind.RUN, run.id, end.state))
         return self._records.get(run.id)
 
     def _interpret(

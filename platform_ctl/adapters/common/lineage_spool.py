@@ -1,0 +1,95 @@
+"""Lineage events of a home, as JSON lines: one file a month, only ever appended to.
+
+A line is written by one ``write``; should the disk fill up in the middle of it, the next
+one starts on a line of its own and readers pass over the fragment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+_PATTERN = "events-*.jsonl"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a reader is: everything before it was read."""
+
+    file: str = ""
+    offset: int = 0
+
+
+_START = Position()
+
+
+class Spool:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def append(self, events: Iterable[dict[str, Any]]) -> None:
+        """Raises OSError when the disk refuses."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.folder / f"events-{datetime.now(UTC):%Y-%m}.jsonl"
+        for event in events:
+            line = msgspec.json.encode(event) + b"\n"
+            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                size = os.fstat(file).st_size
+                torn = size and os.pread(file, 1, size - 1) != b"\n"
+                os.write(file, b"\n" + line if torn else line)
+            finally:
+                os.close(file)
+
+    def files(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(self.folder.glob(_PATTERN))
+
+    def lines(
+        self, containing: str = "", since: Position = _START
+    ) -> Iterator[tuple[Position, dict[str, Any]]]:
+        """(position after it, event), in the order they were written."""
+        wanted = containing.encode()
+        for path in self.files():
+            if path.name < since.file:
+                continue
+            offset = since.offset if path.name == since.file else 0
+            with path.open("rb") as file:
+                file.seek(offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    offset += len(line)
+                    event = _event(line) if wanted in line else None
+                    if event is not None:
+                        yield Position(path.name, offset), event
+
+    def events(self) -> list[dict[str, Any]]:
+        """All of them."""
+        return [event for _, event in self.lines()]
+
+    def of_run(self, run_id: str) -> list[dict[str, Any]]:
+        """The events of a run and of its tasks; not of those that only mention it."""
+        return [event for _, event in self.lines(run_id) if _belongs(event, run_id)]
+
+    def oldest(self) -> str:
+        """Time of the first event; "" when there is none."""
+        return next((event["eventTime"] for _, event in self.lines()), "")
+
+
+def _belongs(event: dict[str, Any], run_id: str) -> bool:
+    parent = event["run"]["facets"].get("parent", {"run": event["run"]})
+    return parent["run"]["runId"] == run_id
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return None

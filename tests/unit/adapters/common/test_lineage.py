@@ -1,0 +1,293 @@
+"""Lineage of real runs: what is spooled, what it validates against, how it is delivered."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import openlineage.client.generated as generated
+import pytest
+from jsonschema import Draft202012Validator
+from openlineage.client.generated.base import BaseFacet
+
+from platform_ctl import targets
+from platform_ctl.adapters.common import git_source, lineage_delivery
+from platform_ctl.adapters.common.lineage_spool import Spool
+from platform_ctl.domain.lineage import SCHEMAS, task_run_id
+from platform_ctl.domain.lineage_graph import Graph
+from platform_ctl.domain.runs import Run, RunRequest, RunState
+from platform_ctl.settings import Settings
+from tests.support import six_steps
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Run]]:
+    """Three runs of one pipeline: executed, from the cache, and failed."""
+    root = tmp_path_factory.mktemp("lineage")
+    pipeline = six_steps.write_project(root)
+    settings = msgspec.structs.replace(
+        Settings(), home=str(root / "home"), project_root=str(root), recipes_package="recipes"
+    )
+    runs = [_run(settings, pipeline), _run(settings, pipeline)]
+    (root / "recipes" / "shop" / "fitting.py").unlink()
+    runs.append(_run(settings, pipeline))
+    return settings, runs
+
+
+def _run(settings: Settings, pipeline: Path) -> Run:
+    return targets.orchestrator(settings).run(RunRequest(pipeline), lambda event: None)
+
+
+def kinds(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(e["job"]["name"].removeprefix("six-steps"), e["eventType"]) for e in events]
+
+
+# ---- what is written ------------------------------------------------------------
+
+
+def test_every_task_starts_and_ends_inside_its_run(project: tuple[Settings, list[Run]]) -> None:
+    settings, (run, *_) = project
+    events = targets.lineage_spool(settings).of_run(run.id)
+    told = kinds(events)
+    assert told[0] == ("", "START") and told[-1] == ("", "COMPLETE")
+    for task in ("begin", "clean", "features", "fit", "score", "publish"):
+        assert told.index((f".{task}", "START")) < told.index((f".{task}", "COMPLETE"))
+    assert len(events) == 14
+    parents = {e["run"]["facets"]["parent"]["run"]["runId"] for e in events[1:-1]}
+    assert parents == {run.id}
+
+
+def test_cached_tasks_point_at_the_run_that_did_the_work(
+    project: tuple[Settings, list[Run]],
+) -> None:
+    settings, (first, second, _) = project
+    events = targets.lineage_spool(settings).of_run(second.id)
+    ends = {e["job"]["name"]: e for e in events if e["eventType"] == "COMPLETE"}
+    cache = ends["six-steps.fit"]["run"]["facets"]["platform_cache"]
+    assert cache["decision"] == "HIT"
+    assert cache["producedBy"]["taskRunId"] == task_run_id(first.id, "fit")
+    assert ends["six-steps.publish"]["run"]["facets"]["platform_cache"]["decision"] == "BYPASS"
+    assert (".fit", "START") in kinds(events)
+
+
+def test_failure_is_an_event_with_its_message(project: tuple[Settings, list[Run]]) -> None:
+    settings, (*_, failed) = project
+    assert failed.state is RunState.FAILED
+    events = targets.lineage_spool(settings).of_run(failed.id)
+    assert kinds(events)[-1] == ("", "FAIL")
+    broken = next(e for e in events if e["eventType"] == "FAIL")
+    assert "fitting" in broken["run"]["facets"]["errorMessage"]["message"]
+    assert broken["outputs"] == []
+
+
+def test_events_validate(project: tuple[Settings, list[Run]]) -> None:
+    """Spec facets against upstream's classes, ours against the published schemas."""
+    settings, _ = project
+    events = targets.lineage_spool(settings).events()
+    classes, schemas = _upstream_classes(), _own_schemas()
+    facets = [f for e in events for f in _facets(e)]
+    assert len(facets) > 100
+    for name, facet in facets:
+        url = facet["_schemaURL"]
+        if url.startswith(SCHEMAS):
+            Draft202012Validator(schemas[url]).validate(facet)
+            continue
+        values = {k: v for k, v in facet.items() if not k.startswith("_")}
+        classes[url](**values)
+        assert url.split("/")[-1].lower().startswith(name.replace("_", "").lower()[:7])
+
+
+def test_wrong_facets_do_not_validate(project: tuple[Settings, list[Run]]) -> None:
+    with pytest.raises(TypeError):
+        _upstream_classes()[
+            "https://openlineage.io/spec/facets/1-0-1/ErrorMessageRunFacet.json"
+            "#/$defs/ErrorMessageRunFacet"
+        ](text="no")
+    schema = _own_schemas()[f"{SCHEMAS}PlatformCacheRunFacet:1-0-0"]
+    assert not Draft202012Validator(schema).is_valid({"decision": "MAYBE"})
+
+
+def _upstream_classes() -> dict[str, type]:
+    """The spec's facets as openlineage-python has them, by schema URL."""
+    for module in pkgutil.iter_modules(generated.__path__):
+        importlib.import_module(f"{generated.__name__}.{module.name}")
+    todo, found = [BaseFacet], {}
+    while todo:
+        cls = todo.pop()
+        todo += cls.__subclasses__()
+        found[cls._get_schema()] = cls
+    return found
+
+
+def _own_schemas() -> dict[str, Any]:
+    loaded = (json.loads(p.read_text()) for p in (ROOT / "docs" / "schemas").glob("*.json"))
+    return {schema["$id"]: schema for schema in loaded}
+
+
+def _facets(event: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from event["run"]["facets"].items()
+    yield from event["job"]["facets"].items()
+    for dataset in (*event["inputs"], *event["outputs"]):
+        for part in ("facets", "inputFacets", "outputFacets"):
+            yield from ((k, v) for k, v in dataset.get(part, {}).items() if k != "version")
+
+
+def test_repair_adds_what_a_killed_run_left_out(project: tuple[Settings, list[Run]]) -> None:
+    settings, (run, *_) = project
+    observer, spool = targets.lineage_observer(settings), targets.lineage_spool(settings)
+    assert observer.repair(run) == 0
+    path = spool.files()[0]
+    whole = path.read_text()
+    lines = [json.dumps(e) for e in spool.of_run(run.id)]
+    path.write_text("\n".join(lines[:5]) + "\n")
+    recorded = targets.recorded_lineage(settings, run)
+    assert recorded.started and not recorded.ended
+    assert observer.repair(run) == len(lines) - 5
+    assert sorted(kinds(spool.of_run(run.id))) == sorted(kinds(list(map(json.loads, lines))))
+    assert targets.recorded_lineage(settings, run).ended
+    path.write_text(whole)
+
+
+def test_graph(project: tuple[Settings, list[Run]]) -> None:
+    settings, (run, *_) = project
+    graph = Graph(targets.lineage_spool(settings).events())
+    (model,) = graph.find("six-steps.fit.model")
+    up = json.dumps(msgspec.to_builtins(graph.upstream(model)))
+    assert "six-steps.begin" in up and "six-steps.score" not in up
+    rows = graph.find("six-steps.clean.out")[-1]
+    down = json.dumps(msgspec.to_builtins(graph.downstream(rows)))
+    assert "six-steps.score" in down and "six-steps.begin" not in down
+    assert [t.job for t in graph.of_run(run.id)][-1] == "six-steps.publish"
+    assert graph.find("nothing of the kind") == []
+
+
+# ---- the spool ------------------------------------------------------------------
+
+
+def event(number: int) -> dict[str, Any]:
+    return {"eventType": "START", "eventTime": "2026-01-01T00:00:00Z", "number": number}
+
+
+def test_a_torn_line_costs_one_event(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append([event(1)])
+    with spool.files()[0].open("ab") as file:
+        file.write(b'{"eventType": "ST')
+    spool.append([event(2)])
+    assert [e["number"] for e in spool.events()] == [1, 2]
+
+
+def test_source_has_no_password(tmp_path: Path) -> None:
+    git = tmp_path / ".git"
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    (git / "refs" / "heads" / "main").write_text("c0ffee\n")
+    (git / "config").write_text('[remote "origin"]\n\turl = https://me:secret@git.lan/a/b.git\n')
+    (tmp_path / "x.py").touch()
+    source = git_source.source_of(tmp_path, "x.py")
+    assert source.url == "https://git.lan/a/b/blob/c0ffee/x.py"
+    assert git_source.source_of(tmp_path, "gone.py").url == "/blob//"
+
+
+# ---- delivery -------------------------------------------------------------------
+
+
+class Endpoint:
+    """Takes events; answers with ``statuses`` first, 201 afterwards."""
+
+    def __init__(self) -> None:
+        self.got: list[int] = []
+        self.statuses: list[int] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                status = outer.statuses.pop(0) if outer.statuses else 201
+                if status == 201:
+                    outer.got.append(body["number"])
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def config(self, folder: Path) -> str:
+        path = folder / "openlineage.yml"
+        retry = "{total: 0}"
+        path.write_text(
+            f"transport: {{type: http, url: 'http://127.0.0.1:{self.server.server_port}', "
+            f"retry: {retry}, timeout: 5}}\n"
+        )
+        return str(path)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    made = Endpoint()
+    yield made
+    made.close()
+
+
+def test_delivered_in_order_and_once(tmp_path: Path, endpoint: Endpoint) -> None:
+    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
+    spool.append(map(event, range(5)))
+    assert lineage_delivery.deliver(spool.folder, config).delivered == 5
+    spool.append([event(5)])
+    assert lineage_delivery.deliver(spool.folder, config).delivered == 1
+    assert endpoint.got == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_fails_waits_and_stays_in_order(tmp_path: Path, endpoint: Endpoint) -> None:
+    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
+    spool.append(map(event, range(4)))
+    endpoint.statuses = [201, 503]
+    first = lineage_delivery.deliver(spool.folder, config)
+    assert (first.delivered, first.waiting) == (1, 3) and "503" in first.problem
+    assert lineage_delivery.deliver(spool.folder, config).waiting == 0
+    assert endpoint.got == [0, 1, 2, 3]
+
+
+def test_nobody_listens(tmp_path: Path, endpoint: Endpoint) -> None:
+    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
+    spool.append(map(event, range(2)))
+    endpoint.close()
+    done = lineage_delivery.deliver(spool.folder, config)
+    assert (done.delivered, done.waiting) == (0, 2) and done.problem
+
+
+def test_a_refused_event_is_kept_aside(tmp_path: Path, endpoint: Endpoint) -> None:
+    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
+    spool.append(map(event, range(3)))
+    endpoint.statuses = [201, 400]
+    done = lineage_delivery.deliver(spool.folder, config)
+    assert (done.delivered, done.refused, done.waiting, done.problem) == (2, 1, 0, "")
+    aside = json.loads((spool.folder / "refused.jsonl").read_text())
+    assert aside["event"]["number"] == 1
+    assert endpoint.got == [0, 2]
+
+
+def test_to_a_file(tmp_path: Path) -> None:
+    config = tmp_path / "openlineage.yml"
+    config.write_text(f"transport: {{type: file, log_file_path: {tmp_path}/out, append: true}}\n")
+    spool = Spool(tmp_path / "spool")
+    spool.append(map(event, range(3)))
+    assert lineage_delivery.deliver(spool.folder, str(config)).delivered == 3
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert [json.loads(x)["number"] for x in lines] == [0, 1, 2]
