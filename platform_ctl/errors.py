@@ -172,6 +172,12 @@ class HomeDamaged(ConfigError):
     id = "err-home-damaged"
 
 
+class HomeNotUsable(ConfigError):
+    """The home is no folder, or one that may not be written."""
+
+    id = "err-home-not-usable"
+
+
 class MissingTable(PreconditionMissing):
     """The home has no such Iceberg table yet: nothing was ingested."""
 

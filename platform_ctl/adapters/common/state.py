@@ -7,12 +7,13 @@ of ``migrations/NNN_*.sql``; ``PRAGMA user_version`` holds the last one applied.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from platform_ctl.errors import DiskFull, HomeDamaged, HomeTooNew
+from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, HomeTooNew
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -21,11 +22,10 @@ def connect(database: Path) -> sqlite3.Connection:
     """Open the database, creating and migrating it as needed.
 
     Autocommit; use ``transaction`` for more than one statement. Rows are
-    ``sqlite3.Row``. Raises HomeTooNew when a newer platform wrote the home, and
-    HomeDamaged when the file is no database.
+    ``sqlite3.Row``. Raises HomeTooNew when a newer platform wrote the home,
+    HomeDamaged when the file is no database, and HomeNotUsable when there can be none.
     """
-    if not database.exists():
-        database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_home(database.parent)
     db = sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     db.row_factory = sqlite3.Row
     _migrate(db, database)
@@ -45,6 +45,21 @@ def schema_versions(database: Path) -> tuple[int | None, int]:
         return None, newest
     with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as db:
         return _schema(db, database), newest
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (PermissionError, FileExistsError, NotADirectoryError) as exc:
+        raise HomeNotUsable(
+            f"{home} cannot be the home: {exc.strerror}",
+            where="setting home",
+            fix="export PLATFORM_HOME=FOLDER",
+        ) from exc
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        raise HomeNotUsable(
+            f"{home} may not be written", where="setting home", fix=f"chmod u+rwx {home}"
+        )
 
 
 @contextlib.contextmanager
