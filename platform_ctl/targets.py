@@ -6,6 +6,7 @@ only for the capability it uses.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl.domain.recipe import DataAccess, Recipe
 from platform_ctl.errors import (
     ConfigError,
+    DiskFull,
     PortInUse,
     PreconditionMissing,
     TargetUnavailable,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.local.lab.bench import Bench
     from platform_ctl.adapters.local.lab.fault import Fault
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
+    from platform_ctl.adapters.local.serving.service import LocalServing
     from platform_ctl.domain.approvals import Answer
     from platform_ctl.domain.diagnosis import RecordedLineage
     from platform_ctl.domain.ir import Pipeline
@@ -125,7 +128,7 @@ def orchestrator(settings: Settings) -> LocalOrchestrator:
 
     def at_end(run_dir: Path) -> None:
         if (run_dir / "ray").is_dir():
-            training(settings).stop(run_dir)
+            _stop_ray(settings, run_dir)
         observer.ended(made.get(run_dir.name))
         _start_delivery(settings)
 
@@ -262,7 +265,23 @@ def training(settings: Settings) -> Training:
     run_dir, pid = os.environ.get("PLATFORM_RUN_DIR"), os.environ.get("PLATFORM_RUN_PID")
     if not run_dir or not pid:
         return LocalTraining()
-    return LocalTraining(run_dir=Path(run_dir), run_pid=int(pid))
+    run_id, task = Path(run_dir).name, os.environ.get("PLATFORM_TASK_NAME", "")
+
+    def charge(cpu_s: float) -> None:
+        ledger(settings).charge_ray(run_id, task, cpu_s)
+
+    return LocalTraining(run_dir=Path(run_dir), run_pid=int(pid), charge=charge)
+
+
+def _stop_ray(settings: Settings, run_dir: Path) -> None:
+    """End a run's Ray, and charge the run with what no step has been charged with."""
+    import sqlite3
+
+    from platform_ctl.adapters.local.ray_holder import used_cpu_s
+
+    training(settings).stop(run_dir)
+    with contextlib.suppress(sqlite3.OperationalError, DiskFull):  # the run has its own error
+        ledger(settings).charge_ray(run_dir.name, "", used_cpu_s(run_dir / "ray"))
 
 
 def tuner(settings: Settings) -> Tuner:
@@ -277,6 +296,10 @@ def serving(settings: Settings) -> Serving:
     """InferenceServices: KServe's server in processes of this machine."""
     _require_local(settings, "serving")
     from platform_ctl.adapters.local.serving.records import Limits
+    return _local_serving(settings)
+
+
+def _local_serving(settings: Settings) -> LocalServing:
     from platform_ctl.adapters.local.serving.service import LocalServing
 
     return LocalServing(
@@ -475,6 +498,31 @@ def faults() -> dict[str, Fault]:
     from platform_ctl.adapters.local.lab.fault import all_faults
 
     return all_faults()
+
+
+def charge_search(settings: Settings, record: SearchRecord) -> None:
+    """Charge this run's task with the trials that ran in its Ray; outside a run, nobody."""
+    from platform_ctl.domain.tuning_progress import cut_short, wall_s
+
+    if run_id := os.environ.get("PLATFORM_RUN_ID"):
+        ledger(settings).record(
+            run_id,
+            os.environ.get("PLATFORM_TASK_NAME", ""),
+            "tune",
+            wall_s=wall_s(record.status),
+            cpu_s=sum(trial.cpu_s for trial in record.trials),
+            trials=record.status.trials,
+            note=cut_short(record.status),
+        )
+
+
+def canary_cost(settings: Settings, service: str) -> contextlib.AbstractContextManager[None]:
+    """Charge this run's task with what the InferenceService uses meanwhile."""
+    run_id, task = os.environ.get("PLATFORM_RUN_ID"), os.environ.get("PLATFORM_TASK_NAME", "")
+    if not run_id:
+        return contextlib.nullcontext()
+    local = _local_serving(settings)
+    return ledger(settings).metered(run_id, task, "canary", lambda: local.cpu_s(service))
 
 
 def _require_local(settings: Settings, capability: str) -> None:

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 def run(release_id: str, log: dsl.Artifact) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``log.path`` holds every look's figures as JSON."""
-    ports = targets.releasing(targets.current_settings())
-    analysed = run_analysis(
-        ports, release_id, on_progress=lambda line: sys.stderr.write(f"{line}\n")
-    )
+    settings = targets.current_settings()
+    ports = targets.releasing(settings)
+    with targets.canary_cost(settings, ports.releases.get(release_id).target.service):
+        analysed = run_analysis(
+            ports, release_id, on_progress=lambda line: sys.stderr.write(f"{line}\n")
+        )
     Path(log.path).write_text(json.dumps(list(analysed.log), indent=2, default=str))
     return str(analysed.verdict), list(analysed.reasons)

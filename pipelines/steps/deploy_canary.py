@@ -20,13 +20,15 @@ def run(approval_id: str, model: str, version: str) -> tuple[str, str]:
     verify(registry, targets.approvals(settings), targets.recipes(settings), approval_id)
     registered = find_version(registry.models(), f"{model}/{version}")
     recipe = targets.recipe_of(settings, registered)
-    release = start_release(
-        targets.releasing(settings),
-        target_of(registry, recipe, registered),
-        recipe.canary,
-        approval_id=approval_id,
-        actor=f"approval {approval_id}",
-    )
+    target = target_of(registry, recipe, registered)
+    with targets.canary_cost(settings, target.service):
+        release = start_release(
+            targets.releasing(settings),
+            target,
+            recipe.canary,
+            approval_id=approval_id,
+            actor=f"approval {approval_id}",
+        )
     weights = " → ".join(f"{w} %" for w in recipe.canary.weights_percent)
     line = "first release" if release.production is None else f"canary, {weights}"
     return release.id, f"{registered} as {release.target.service}: {line}"

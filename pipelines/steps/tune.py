@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
 from platform_ctl.operations.find_search import FOLDER
-from recipes.train_deploy import recipe, train
+from recipes.train_deploy import train
+from recipes.train_deploy.recipe import BUDGET, EXPERIMENT_FILE
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -25,19 +26,20 @@ def run(
     The search lives in the run's folder, so that a resumed run repeats no trial.
     """
     settings = targets.current_settings()
-    budget = recipe.BUDGET
     tuner = targets.tuner(settings)
-    experiment = tuner.load(Path(recipe.__file__).with_name(recipe.EXPERIMENT_FILE))
+    experiment = tuner.load(Path(train.__file__).with_name(EXPERIMENT_FILE))
     workdir = Path(os.environ.get("PLATFORM_RUN_DIR", Path(search.path).parent)) / FOLDER
     with targets.training(settings).connect():
         status = tuner.run(
             experiment,
             trial=partial(train.run_trial, rows_path=rows.path),
             workdir=workdir,
-            budget=replace(budget, trials=min(max_trials, budget.trials or max_trials)),
+            budget=replace(BUDGET, trials=min(max_trials, BUDGET.trials or max_trials)),
             seed=seed,
         )
-    targets.log_search(settings, tuner.read(workdir), os.environ.get("PLATFORM_RUN_ID", ""))
+        found = tuner.read(workdir)
+        targets.charge_search(settings, found)
+    targets.log_search(settings, found, os.environ.get("PLATFORM_RUN_ID", ""))
     Path(search.path).write_text(json.dumps(status.to_json(), indent=2), encoding="utf-8")
     best = status.best_parameters()
     chosen = ", ".join(f"{name} {value}" for name, value in best.items())

@@ -14,6 +14,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
+    from platform_ctl.domain.budget import Cost
     from platform_ctl.domain.runs import Run
 
 _POLL_S = 0.2
@@ -51,11 +52,16 @@ def list_(ctx: click.Context, limit: int, output: str) -> None:
 @click.pass_context
 def show(ctx: click.Context, run: str, output: str) -> None:
     """One run (an id, a unique prefix, or latest) and its tasks."""
-    from platform_ctl import targets
+    import msgspec
 
-    found = targets.orchestrator(load_settings(ctx)).get(run)
+    from platform_ctl import targets
+    from platform_ctl.domain.budget import cost
+
+    settings = load_settings(ctx)
+    found = targets.orchestrator(settings).get(run)
+    spent = cost(targets.ledger(settings).entries(found.id))
     if output == "json":
-        render.print_json(found)
+        render.print_json({**msgspec.to_builtins(found), "cost": spent})
         return
     click.echo(f"run        {found.id}")
     click.echo(f"pipeline   {found.pipeline} ({found.name})")
@@ -66,6 +72,8 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     for verdict in found.verdicts:
         reasons = "; ".join(verdict.reasons)
         click.echo(f"verdict    {verdict.task}: {verdict.verdict} {reasons}".rstrip())
+    for line in _cost(spent):
+        click.echo(line)
     click.echo(f"files      {found.directory}")
     rows = [
         [
@@ -233,3 +241,14 @@ def _duration(run: Run) -> str:
 
 def _verdicts(run: Run) -> str:
     return ", ".join(sorted({v.verdict for v in run.verdicts})) or "-"
+def _cost(cost: Cost) -> Iterator[str]:
+    """What the run spent, by kind, and what the cache saved it."""
+    kinds = ", ".join(f"{kind} {s:.1f}" for kind, s in cost.cpu_s_by_kind.items())
+    trials = f", {cost.trials} trials" if cost.trials else ""
+    yield f"cost       {cost.cpu_s:.1f} cpu-s ({kinds or '-'}), {cost.money:.4f} money{trials}"
+    if cost.saved_cpu_s:
+        saved = f"{cost.saved_wall_s:.1f} s, {cost.saved_cpu_s:.1f} cpu-s"
+        yield f"saved      {saved}, {cost.saved_money:.4f} money by the cache"
+    yield from (f"cut short  {note}" for note in cost.notes)
+
+

@@ -5,8 +5,8 @@ Money is cpu-hours times the rate in ``money_per_cpu_hour``; wall time is free.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from platform_ctl.domain.recipe import Budget
@@ -46,48 +46,73 @@ def trials_left(budget: Budget, spend: Spend) -> int | None:
     return None if budget.trials is None else max(0, budget.trials - spend.trials)
 
 
+Kind = Literal["step", "tune", "ray", "canary", "orchestrator"]
+
+
 @dataclass(frozen=True)
 class LedgerEntry:
     """What one kind of work of one task cost, or would have cost had the cache not answered.
 
-    Kinds do not overlap in CPU: ``step`` is the step's own process tree, ``tune``
-    and ``train`` what ran for it in Ray, ``canary`` the replayed traffic.
+    Kinds do not overlap, so that the CPU seconds of a run add up to what the
+    kernel counted for its processes:
+
+    ``step``: the step's process and the children it waited for.
+    ``tune``: the trials of a search, as far as they ran in the run's Ray.
+    ``ray``: the rest of that Ray (daemons, starting workers, distributed
+    training), charged to the step that was connected meanwhile, and what is
+    left at the end to task ``""``.
+    ``canary``: the processes of the InferenceService while the step started or
+    judged a canary in them; they are not the run's own.
+    ``orchestrator``: the run's process and its step server; task ``""``.
     """
 
     run_id: str
     task: str
-    kind: Literal["step", "tune", "train", "canary"]
+    kind: Kind
     wall_s: float
     cpu_s: float
     money: float
     trials: int = 0
     saved_by_cache: bool = False
+    note: str = ""
+    """What cut the work short, where something did."""
 
 
 @dataclass(frozen=True)
-class LedgerTotals:
-    """Sums of a run. Wall time of work that runs inside a step is part of the step's."""
+class Cost:
+    """Sums of a run: what was spent, and what the cache saved.
+
+    Wall times are those of the steps, one after another: what ran inside a
+    step is part of it.
+    """
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
     money: float = 0.0
     trials: int = 0
+    cpu_s_by_kind: Mapping[Kind, float] = field(default_factory=dict)
     saved_wall_s: float = 0.0
     saved_cpu_s: float = 0.0
     saved_money: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
-def totals(entries: Iterable[LedgerEntry]) -> LedgerTotals:
+def cost(entries: Iterable[LedgerEntry]) -> Cost:
     """Spent and saved, apart."""
     entries = list(entries)
     spent = [e for e in entries if not e.saved_by_cache]
     saved = [e for e in entries if e.saved_by_cache]
-    return LedgerTotals(
+    by_kind: dict[Kind, float] = {}
+    for entry in spent:
+        by_kind[entry.kind] = by_kind.get(entry.kind, 0.0) + entry.cpu_s
+    return Cost(
         wall_s=sum(e.wall_s for e in spent if e.kind == "step"),
         cpu_s=sum(e.cpu_s for e in spent),
         money=sum(e.money for e in spent),
         trials=sum(e.trials for e in spent),
+        cpu_s_by_kind=by_kind,
         saved_wall_s=sum(e.wall_s for e in saved if e.kind == "step"),
         saved_cpu_s=sum(e.cpu_s for e in saved),
         saved_money=sum(e.money for e in saved),
+        notes=tuple(f"{e.task}: {e.note}" for e in entries if e.note),
     )

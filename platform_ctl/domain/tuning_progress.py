@@ -160,3 +160,16 @@ def is_restartable(experiment: Experiment, status: ExperimentStatus) -> bool:
         and outcome.reason == MAX_TRIALS_REACHED
         and experiment.spec.resume_policy in ("LongRunning", "FromVolume")
     )
+
+
+def wall_s(status: ExperimentStatus) -> float:
+    """From the start of a search to its end; 0.0 while it runs."""
+    if status.start_time is None or status.completion_time is None:
+        return 0.0
+    return (status.completion_time - status.start_time).total_seconds()
+
+
+def cut_short(status: ExperimentStatus) -> str:
+    """What of the budget ended the search, as a sentence; empty when it was not the budget."""
+    ended = status.outcome
+    return ended.message if ended and ended.reason == BUDGET_REACHED else ""

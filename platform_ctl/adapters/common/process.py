@@ -1,8 +1,10 @@
-"""Is a process still the one that was recorded? A pid alone is not an identity."""
+"""Which process it is (a pid alone is not an identity), and what it and its family have used."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 from pathlib import Path
 
 
@@ -23,6 +25,27 @@ def started(pid: int) -> str:
 def alive(pid: int | None, stamp: str | None) -> bool:
     """Whether ``pid`` is the process that had ``stamp``."""
     return bool(pid and stamp) and started(pid) == stamp
+
+
+def tree_cpu_s(pid: int) -> float:
+    """CPU seconds so far of a process, its descendants, and those they have waited for; 0.0 when
+    it has ended."""
+    import psutil
+
+    total = 0.0
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def own_cpu_s() -> float:
+    """CPU seconds so far of this process and of the children it has waited for."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _started_linux(pid: int) -> str:

@@ -29,7 +29,7 @@ class CachedSteps:
     """Implements ``orchestrator.reuse.Reuse`` for one run.
 
     ``warn`` is given one line for the user when an entry was quarantined or
-    could not be kept.
+    could not be kept; ``saved`` a task's path and the hit that answered for it.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class CachedSteps:
         *,
         use_cache: bool,
         warn: Callable[[str], None],
+        saved: Callable[[str, Hit], None] = lambda task, hit: None,
     ) -> None:
         self._cache, self._digester, self._pipeline = cache, digester, pipeline
         self._run_id = run_id
         self._use_cache = use_cache
         self._warn = warn
+        self._saved = saved
         self._keys: dict[str, CacheKey] = {}
 
     def lookup(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused:
@@ -63,6 +65,7 @@ class CachedSteps:
             places={name: files.artifact(name) for name in names},
         )
         if isinstance(found, Hit):
+            self._saved(task.path, found)
             return Reused(found.outputs, f"result of run {found.run_id[:8]}")
         if found.warning:
             self._warn(found.warning)

@@ -3,7 +3,7 @@
 The first step that needs Ray starts a holder process (``ray_holder``), which
 owns Ray and ends it when the orchestrator ends, however it ends. Everything a
 later step needs to find it is in ``<run_dir>/ray``: ``lock``, ``token``,
-``holder.json``, ``address`` (files 0600) and the holder's log.
+``holder.json``, ``address`` (files 0600), ``usage.json`` and the holder's log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,7 +32,13 @@ from tenacity import (
 )
 
 from platform_ctl.adapters.local import ray_switches
-from platform_ctl.adapters.local.ray_holder import ADDRESS_FILE, TOKEN_FILE, alive, end_family
+from platform_ctl.adapters.local.ray_holder import (
+    ADDRESS_FILE,
+    TOKEN_FILE,
+    alive,
+    end_family,
+    used_cpu_s,
+)
 from platform_ctl.errors import RayUnavailable
 
 START_TIMEOUT_S = 60.0
@@ -65,6 +71,8 @@ class LocalTraining:
 
     run_dir: Path | None = None
     run_pid: int | None = None
+    charge: Callable[[float], None] = lambda cpu_s: None
+    """Told, when a step leaves ``connect``, the CPU seconds of the run's Ray so far."""
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[None]:
@@ -78,6 +86,7 @@ class LocalTraining:
                 folder = self.run_dir / "ray"
                 ray_switches.apply(folder / TOKEN_FILE)
                 address = self._find_or_start(folder)
+                stack.callback(lambda: self.charge(used_cpu_s(folder)))
                 options = {**ray_switches.driver_options(), "address": address}
             import ray
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from platform_ctl.domain.budget import LedgerEntry, Spend, exhausted, money, totals, trials_left
+from platform_ctl.domain.budget import LedgerEntry, Spend, cost, exhausted, money, trials_left
 from platform_ctl.domain.recipe import Budget
 
 
@@ -37,10 +37,14 @@ def test_a_cap_on_trials_counts_what_was_started() -> None:
 def test_totals_keep_saved_apart_and_count_wall_time_once() -> None:
     entries = [
         LedgerEntry("r", "tune", "step", wall_s=10, cpu_s=1, money=0.1),
-        LedgerEntry("r", "tune", "tune", wall_s=9, cpu_s=16, money=1.6, trials=20),
+        LedgerEntry(
+            "r", "tune", "tune", wall_s=9, cpu_s=16, money=1.6, trials=20, note="no time left"
+        ),
         LedgerEntry("r", "extract", "step", wall_s=5, cpu_s=4, money=0.4, saved_by_cache=True),
     ]
-    found = totals(entries)
+    found = cost(entries)
     assert (found.wall_s, found.cpu_s, found.trials) == (10, 17, 20)
+    assert found.cpu_s_by_kind == {"step": 1, "tune": 16}
     assert found.money == pytest.approx(1.7)
     assert (found.saved_wall_s, found.saved_cpu_s, found.saved_money) == (5, 4, 0.4)
+    assert found.notes == ("tune: no time left",)

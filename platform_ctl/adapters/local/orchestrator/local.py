@@ -21,9 +21,11 @@ from pathlib import Path
 from types import FrameType
 
 from platform_ctl.adapters.common import ir_file
+from platform_ctl.adapters.common.ledger import Ledger
 from platform_ctl.adapters.local.cache import StepCache
 from platform_ctl.adapters.local.code_digest import CodeDigester
 from platform_ctl.adapters.local.orchestrator import conditions, importer, requirements
+from platform_ctl.adapters.local.orchestrator.cost import RunCost
 from platform_ctl.adapters.local.orchestrator.engine import Engine
 from platform_ctl.adapters.local.orchestrator.execution import Execution
 from platform_ctl.adapters.local.orchestrator.graph import RunFacts
@@ -215,10 +217,11 @@ class LocalOrchestrator:
             log=directory / "steps.log",
             env=self._environment(run),
         )
+        cost = RunCost(Ledger(self._db, self._settings.money_per_cpu_hour), run.id)
         end = RunEnd(RunState.FAILED, "the run was interrupted")
         try:
             with _disk_errors(directory), _Signals() as signals:
-                end = self._interpret(pipeline, run, steps, finished, signals, tell)
+                end = self._interpret(pipeline, run, steps, cost, finished, signals, tell)
         except PlatformError as exc:
             end = RunEnd(RunState.FAILED, exc.what)
             raise
@@ -226,6 +229,7 @@ class LocalOrchestrator:
             steps.close()
             with contextlib.suppress(sqlite3.OperationalError):
                 self._records.end(run.id, end)
+                cost.end()
             self._hooks.at_end(directory)
         tell(RunEvent(EventKind.RUN, run.id, end.state))
         return self._records.get(run.id)
@@ -235,6 +239,7 @@ class LocalOrchestrator:
         pipeline: Pipeline,
         run: Run,
         steps: Steps,
+        cost: RunCost,
         finished: Mapping[str, Task],
         signals: _Signals,
         on_event: OnEvent,
@@ -252,6 +257,7 @@ class LocalOrchestrator:
 
         def record(task: Task) -> None:
             self._records.save_task(run.id, task)
+            cost.task(task)
             on_event(RunEvent(EventKind.TASK, run.id, task.state, task))
 
         execution = Execution(
@@ -262,7 +268,7 @@ class LocalOrchestrator:
             record,
             max_parallel=self._max_parallel(),
             wakeup=signals.selector,
-            reuse=self._reuse(pipeline, run, on_event),
+            reuse=self._reuse(pipeline, run, cost, on_event),
             finished=finished,
         )
         engine = Engine(pipeline, facts, execution, record)
@@ -270,13 +276,14 @@ class LocalOrchestrator:
         error = engine.failures[0][1] if engine.failures else ""
         return RunEnd(state, error, tuple(engine.verdicts), engine.outputs)
 
-    def _reuse(self, pipeline: Pipeline, run: Run, on_event: OnEvent) -> CachedSteps:
+    def _reuse(self, pipeline: Pipeline, run: Run, cost: RunCost, on_event: OnEvent) -> CachedSteps:
         return CachedSteps(
             StepCache(self._settings.layout.cache, self._db),
             CodeDigester(Path(self._settings.project_root), self._db),
             pipeline,
             run.id,
             use_cache=run.use_cache,
+            saved=cost.saved,
             warn=lambda text: on_event(RunEvent(EventKind.NOTE, run.id, text=text)),
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from platform_ctl import errors
+from platform_ctl.adapters.common.process import tree_cpu_s
 from platform_ctl.adapters.local.serving import records, requestlog
 from platform_ctl.adapters.local.serving.records import (
     Limits,
@@ -100,6 +101,11 @@ class LocalServing:
 
     def observations(self, name: str, *, since: float) -> Sequence[Observation]:
         return requestlog.read(self._known(name).requests, since=since)
+
+    def cpu_s(self, name: str) -> float:
+        """CPU seconds of a service's processes since they started; 0.0 when it does not run."""
+        running = self._running(ServiceFiles(self._dir / name))
+        return tree_cpu_s(running.supervisor.pid) if running else 0.0
 
     # ---- supervisors ------------------------------------------------------
 
