@@ -117,8 +117,8 @@ def fit(
 
     from recipes.train_deploy.ray_trainer import LeanTorchTrainer
 
-    hp = replace(Hyperparameters.parse(params), seed=seed)
-    hp = replace(hp, epochs=epochs) if epochs else hp
+    chosen = params if epochs is None else {**params, "epochs": epochs}
+    hp = replace(Hyperparameters.parse(chosen), seed=seed)
     if num_workers < 1 or hp.batch_size % num_workers:
         raise BadParameter(
             f"batch_size {hp.batch_size} cannot be shared by {num_workers} workers",

@@ -168,6 +168,12 @@ def test_parameters_are_checked_before_anything_is_read(name: str, value: str) -
         train.run_trial({name: value}, "/nowhere.parquet")
 
 
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_a_fit_of_no_epochs_is_refused(tmp_path: Path, epochs: int) -> None:
+    with pytest.raises(BadParameter, match="epochs"):
+        train.fit("/nowhere.parquet", PARAMS, str(tmp_path / "model"), epochs=epochs)
+
+
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.parquet", FEATURE_NAMES, repos=1, weeks=40)
     with pytest.raises(TooLittleHistory):
