@@ -317,7 +317,8 @@ def releasing(settings: Settings) -> Releasing:
     from platform_ctl.adapters.common.releases import SqliteReleases
     from platform_ctl.operations.release import Releasing
 
-    return Releasing(SqliteReleases(state(settings)), serving(settings), registry(settings))
+    releases = SqliteReleases(state(settings))
+    return Releasing(releases, serving(settings), registry(settings), approvals(settings))
 
 
 def registry(settings: Settings) -> Registry:

@@ -92,7 +92,7 @@ def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
         click.echo(f"needs      {request.approvals_needed} different people")
     for vote in request.votes:
         click.echo(f"answer     {vote.answer} by {vote.approver} at {vote.at}: {vote.reason}")
-    if request.reason and not request.votes:
+    if request.reason and (not request.votes or request.state == "void"):
         click.echo(f"reason     {request.reason}")
     subject = request.subject
     click.echo(f"binds      model {subject.model}")

@@ -23,7 +23,8 @@ class ApprovalState(StrEnum):
     EXPIRED = "expired"
     """Nobody answered in time, which means no."""
     VOID = "void"
-    """What was asked about is not what there is now."""
+    """What was asked about is not what there is now, or the answer was used up by a release
+    that was rolled back."""
 
 
 class Answer(StrEnum):
@@ -82,6 +83,12 @@ class ApprovalRequest:
     votes: tuple[Vote, ...] = ()
     decided_at: str = ""
     reason: str = ""
+    release_id: str = ""
+    """The release that used the approval up: it was rolled back, and the answer goes with it."""
+
+    @property
+    def spent(self) -> bool:
+        return bool(self.release_id)
 
     @property
     def reference(self) -> str:

@@ -50,6 +50,9 @@ def approval(facts: Facts) -> Link:
         case ApprovalState.EXPIRED:
             told = (who, f"it expired at {request.expires_at[:16]}, which means no")
             return _broken("approval", f"request {request.id} has expired", ask, told)
+        case ApprovalState.VOID if request.spent:
+            told = f"{request.id} by {request.decided_by()}, used up by the release"
+            return Link("approval", LinkState.OK, told)
         case ApprovalState.VOID:
             return _broken("approval", f"request {request.id} is void", ask, (who, request.reason))
 

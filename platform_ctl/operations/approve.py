@@ -104,11 +104,14 @@ def verify(
     """
     request = approvals.get(request_id)
     if request.state is not ApprovalState.APPROVED:
+        open_still = request.state is ApprovalState.PENDING
         raise ApprovalMissing(
             f"request {request.id} is {request.state}, not approved"
             + (f": {request.reason}" if request.reason else ""),
             where=f"{request.reference}, approval {request.id}",
-            fix=f"platform-ctl approval show {request.id}",
+            fix=f"platform-ctl approval show {request.id}"
+            if open_still
+            else f"platform-ctl approval request {request.reference}",
         )
     void_if_changed(registry, approvals, recipes, request)
     return request

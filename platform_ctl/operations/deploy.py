@@ -31,15 +31,23 @@ def require_approval(
     asked = [r for r in approvals.list() if r.reference == str(version)]
     given = next((r for r in asked if r.state is ApprovalState.APPROVED), None)
     if given is None:
-        said = f"its last request is {asked[0].state}" if asked else "nobody was asked"
-        raise ApprovalMissing(
-            f"{version} may not go to production: {said}",
-            where="approvals",
-            fix="platform-ctl approval list"
-            if asked
-            else f"platform-ctl approval request {version}",
-        )
+        raise _not_approved(version, asked[0] if asked else None)
     return approve.verify(registry, approvals, recipes, given.id)
+
+
+def _not_approved(version: ModelVersion, last: ApprovalRequest | None) -> ApprovalMissing:
+    said = "nobody was asked"
+    if last is not None:
+        because = f": {last.reason}" if last.reason else ""
+        said = f"request {last.id} is {last.state}{because}"
+    pending = last is not None and last.state is ApprovalState.PENDING
+    return ApprovalMissing(
+        f"{version} may not go to production: {said}",
+        where="approvals",
+        fix=f"platform-ctl approval show {last.id}"
+        if pending
+        else f"platform-ctl approval request {version}",
+    )
 
 
 def starting_at(plan: CanaryPlan, percent: int) -> CanaryPlan:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 
+from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.domain.models import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
 from platform_ctl.domain.recipe import CanaryPlan
 from platform_ctl.domain.release import (
@@ -22,6 +23,7 @@ from platform_ctl.domain.release import (
 )
 from platform_ctl.domain.serving import Revision
 from platform_ctl.errors import PreconditionMissing, UnknownName
+from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.registry import Registry
 from platform_ctl.ports.releases import Releases
 from platform_ctl.ports.serving import Serving
@@ -34,6 +36,7 @@ class Releasing:
     releases: Releases
     serving: Serving
     registry: Registry
+    approvals: Approvals
 
 
 def revision_of(registry: Registry, version: ModelVersion) -> Revision:
@@ -185,8 +188,21 @@ def _finish(ports: Releasing, release: Release, *, actor: str) -> Release:
         state = ReleaseState.ROLLED_BACK
     reason = f"release {release.id}: {release.reason}"
     ports.registry.move_aliases(target.model, aliases, actor=actor, reason=reason)
+    if release.intent is Intent.ROLL_BACK:
+        _spend_approvals(ports, release, release.version)
+    elif release.returns and production is not None:
+        _spend_approvals(ports, release, production.model_version)
     done = dataclasses.replace(release, state=state, intent=Intent.NONE)
     return ports.releases.update(done, state.value, actor=actor)
+
+
+def _spend_approvals(ports: Releasing, release: Release, version: str) -> None:
+    """A version that was taken back needs a new answer: the old one was to another question."""
+    reference = f"{release.target.model}/{version}"
+    for request in ports.approvals.list():
+        if request.reference == reference and request.state is ApprovalState.APPROVED:
+            why = f"used by release {release.id[:8]}, rolled back: {release.reason}"
+            ports.approvals.void(request.id, why, release_id=release.id)
 
 
 def _production(ports: Releasing, target: Target) -> Revision | None:

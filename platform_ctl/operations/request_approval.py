@@ -31,7 +31,8 @@ def request(
     """A request about this version as it is now.
 
     The same subject gives the same request, whatever became of it; ``again``
-    opens a new one when the last was rejected or has expired. A pending request
+    opens a new one when the last was rejected, has expired, or was used up by a
+    release that was rolled back. A pending request
     about something that changed since is voided. ``notifier`` tells people of a new
     one. Raises EvidenceMismatch when
     the version's files are gone.
@@ -72,6 +73,7 @@ def request(
 
 def _answers(request: ApprovalRequest, subject: Subject) -> bool:
     """Whether an earlier request was about this; in production, only its approval counts."""
-    if request.state is ApprovalState.VOID or request.subject.changes(subject):
+    changed = request.state is ApprovalState.VOID and not request.spent
+    if changed or request.subject.changes(subject):
         return False
     return subject.champion != SELF or request.state is ApprovalState.APPROVED

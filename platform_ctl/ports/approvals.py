@@ -31,6 +31,7 @@ class Approvals(Protocol):
         """
         ...
 
-    def void(self, request_id: str, reason: str) -> ApprovalRequest:
-        """Withdraw a pending or approved request whose subject changed."""
+    def void(self, request_id: str, reason: str, *, release_id: str = "") -> ApprovalRequest:
+        """Withdraw a pending or approved request: its subject changed, or ``release_id`` used
+        it up. Anything else is returned as it is."""
         ...

@@ -135,6 +135,15 @@ def test_void_withdraws_an_approval_and_leaves_a_rejection(approvals):
     assert approvals.void("bbbb2222", "the model changed").state is ApprovalState.REJECTED
 
 
+def test_what_a_release_used_up_names_it(approvals):
+    approvals.open(a_request())
+    approvals.vote("aaaa1111", yes())
+    spent = approvals.void("aaaa1111", "rolled back: bad", release_id="r-1")
+    assert spent.state is ApprovalState.VOID and spent.spent and spent.release_id == "r-1"
+    assert approvals.get("aaaa1111") == spent
+    assert approvals.void("aaaa1111", "later", release_id="r-2") == spent
+
+
 def test_of_many_threads_one_decides(approvals):
     approvals.open(a_request())
 

@@ -119,6 +119,12 @@ def test_deploy_needs_an_approval_then_canary_then_production_and_back(home, set
     assert aborted.returncode == 0 and "rolled back" in aborted.stdout
     assert targets.registry(settings).aliases(NAME)["production"] == first.version
 
+    spent = run(home, "mlship", "deploy", f"{NAME}/{second.version}")
+    assert spent.returncode == 3 and "err-approval-missing" in spent.stderr
+    assert f"fix:   platform-ctl approval request {NAME}/{second.version}" in spent.stderr
+    asked = run(home, "app", "approval", "request", f"{NAME}/{second.version}", "-o", "json")
+    assert json.loads(asked.stdout)["state"] == "pending"
+    approve_version(settings, second)
     again = run(home, "mlship", "deploy", f"{NAME}/{second.version}")
     assert again.returncode in (0, 1), again.stderr
     shown = run(home, "app", "release", "show", NAME)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.adapters.common.state import connect
 from platform_ctl.domain.recipe import CanaryPlan
@@ -92,7 +93,8 @@ def models(home):
 def ports(home, models):
     local = serving.local_serving(home)
     registry = FakeRegistry("stub", models, {}, Fuse())
-    yield Releasing(SqliteReleases(connect(home / "platform.db")), local, registry)
+    database = home / "platform.db"
+    yield Releasing(SqliteReleases(connect(database)), local, registry, SqliteApprovals(database))
     for service in local.list():
         local.stop(service.name)
 

@@ -83,11 +83,14 @@ class SqliteApprovals:
                 _decide(db, request.id, ApprovalState.APPROVED, vote.at, vote.reason)
             return _request(db, _row(db, request.id))
 
-    def void(self, request_id: str, reason: str) -> ApprovalRequest:
+    def void(self, request_id: str, reason: str, *, release_id: str = "") -> ApprovalRequest:
         with self._writing() as db:
             request = _request(db, _row(db, request_id))
             if request.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
                 _decide(db, request.id, ApprovalState.VOID, _now(), reason)
+                db.execute(
+                    "UPDATE approvals SET release_id = ? WHERE id = ?", (release_id, request.id)
+                )
             return _request(db, _row(db, request.id))
 
     @contextmanager
@@ -164,6 +167,7 @@ def _request(db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:
         votes=tuple(Vote(v[0], Answer(v[1]), v[2], v[3]) for v in votes.fetchall()),
         decided_at=row["decided_at"],
         reason=row["reason"],
+        release_id=row["release_id"],
     )
 
 

@@ -14,6 +14,7 @@ from platform_ctl.domain.recipe import CanaryPlan
 from platform_ctl.errors import AlreadyDecided, ApprovalMissing, NotAnApprover, UsageError
 from platform_ctl.operations.approve import decide, start_promotion, verify
 from platform_ctl.operations.compare import compare
+from platform_ctl.operations.deploy import require_approval
 from platform_ctl.operations.register import register_model
 from platform_ctl.operations.request_approval import request
 from platform_ctl.settings import ApprovalSettings, Settings
@@ -199,6 +200,23 @@ def test_a_rejected_model_is_not_asked_for_again_unless_somebody_wants_to(ask, a
     made = ask()
     answer(made.id, what=Answer.REJECT)
     assert ask().state is ApprovalState.REJECTED
+    again = ask(again=True)
+    assert again.id != made.id and again.state is ApprovalState.PENDING
+
+
+def test_an_approval_that_was_used_up_is_not_asked_for_again_by_itself(
+    ask, answer, world, approvals
+):
+    made = ask()
+    answer(made.id)
+    approvals.void(made.id, "used by release 4711, rolled back: bad", release_id="4711")
+    assert ask() == approvals.get(made.id)
+    with pytest.raises(ApprovalMissing, match="used by release 4711") as refused:
+        require_approval(world.registry, approvals, RECIPES, world.version("1"))
+    assert refused.value.fix == f"platform-ctl approval request {NAME}/1"
+    with pytest.raises(ApprovalMissing, match="rolled back: bad") as refused:
+        verify(world.registry, approvals, RECIPES, made.id)
+    assert refused.value.fix == f"platform-ctl approval request {NAME}/1"
     again = ask(again=True)
     assert again.id != made.id and again.state is ApprovalState.PENDING
 

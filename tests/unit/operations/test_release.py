@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.adapters.common.state import connect
+from platform_ctl.domain.approvals import (
+    Answer,
+    ApprovalRequest,
+    ApprovalState,
+    Subject,
+    Vote,
+)
 from platform_ctl.domain.recipe import CanaryPlan
 from platform_ctl.domain.release import ReleaseState, Target
 from platform_ctl.domain.serving import Observation, ServiceState
@@ -41,11 +49,29 @@ class World:
         self.registry = FakeRegistry(NAME, dirs, aliases, self.fuse)
         self.serving = FakeServing(self.fuse)
         self.releases = SqliteReleases(connect(folder / "platform.db"))
-        self.ports = Releasing(self.releases, self.serving, self.registry)
+        self.approvals = SqliteApprovals(folder / "platform.db")
+        self.ports = Releasing(self.releases, self.serving, self.registry, self.approvals)
 
     def target(self, version: str) -> Target:
         found = self.registry.models()[0].version(version)
         return Target(NAME, NAME, revision_of(self.registry, found), ("a", "b"))
+
+    def approve(self, version: str) -> str:
+        """A standing approval of the version."""
+        request = ApprovalRequest(
+            id=f"approval{version}",
+            model=NAME,
+            version=version,
+            recipe="stub",
+            subject=Subject("m", "e", "s", "c", ""),
+            state=ApprovalState.PENDING,
+            requested_by="ann",
+            requested_at="2024-01-01T00:00:00.000+00:00",
+            expires_at="9999-01-01T00:00:00.000+00:00",
+        )
+        self.approvals.open(request)
+        self.approvals.vote(request.id, Vote("bob", Answer.APPROVE, "good", "2024-01-02"))
+        return request.id
 
     def start(self, version: str = "2"):
         return start_release(
@@ -117,9 +143,25 @@ def test_a_first_release_that_fails_leaves_nothing_served(tmp_path):
     assert "production" not in world.registry.alias
 
 
+@pytest.mark.parametrize("undone", ["aborted", "after promotion"])
+def test_a_rollback_uses_the_approval_up_and_leaves_others_alone(world, undone):
+    used, other = world.approve("2"), world.approve("1")
+    release = world.start()
+    if undone == "after promotion":
+        promote_release(world.ports, release.id, actor="me")
+        assert world.approvals.get(used).state is ApprovalState.APPROVED
+    back = undo_release(world.ports, NAME, actor="me", reason="wrong on Mondays")
+    spent = world.approvals.get(used)
+    assert spent.state is ApprovalState.VOID and spent.spent
+    assert spent.release_id == back.id
+    assert spent.reason == f"used by release {back.id[:8]}, rolled back: wrong on Mondays"
+    assert world.approvals.get(other).state is ApprovalState.APPROVED
+
+
 @pytest.mark.parametrize("verb", ["promote", "roll back", "undo"])
 @pytest.mark.parametrize("kill_before", range(1, 5))
 def test_killed_between_any_two_actions_the_next_look_repairs(world, tmp_path, verb, kill_before):
+    approval = world.approve("2")
     release = world.start()
     if verb == "undo":
         promote_release(world.ports, release.id, actor="me")
@@ -141,6 +183,7 @@ def test_killed_between_any_two_actions_the_next_look_repairs(world, tmp_path, v
     assert not settled.intent and not settled.state.is_open
     expected = "2" if verb == "promote" else "1"
     assert world.sides == (expected, expected)
+    assert world.approvals.get(approval).spent == (verb != "promote")
 
 
 def test_concurrent_changes_are_noticed(world):

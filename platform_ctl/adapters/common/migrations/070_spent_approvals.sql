@@ -1,0 +1,1 @@
+ALTER TABLE approvals ADD COLUMN release_id TEXT NOT NULL DEFAULT '';
