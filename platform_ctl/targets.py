@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.local.serving.service import LocalServing
     from platform_ctl.domain.approvals import Answer
     from platform_ctl.domain.diagnosis import RecordedLineage
+    from platform_ctl.domain.impact import Impact
     from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.models import ModelVersion, RegisteredModel
+    from platform_ctl.domain.run_diff import Side
     from platform_ctl.domain.runs import Run
     from platform_ctl.operations.release import Releasing
     from platform_ctl.operations.why import Looking
@@ -340,6 +342,40 @@ def looking(settings: Settings) -> Looking:
     from platform_ctl.adapters.common import iceberg_sqlite, mlflow_sqlite
     from platform_ctl.adapters.common.releases import SqliteReleases
     from platform_ctl.operations.why import Looking
+
+def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:
+    """What a run of the pipeline would do now, against its last one. Changes nothing."""
+    from platform_ctl.adapters.local.code_digest import CodeDigester
+    from platform_ctl.adapters.local.forecast import forecast
+    from platform_ctl.adapters.local.step_reuse import CachedSteps
+    from platform_ctl.domain.parameters import resolve
+
+    ir, runs, db = read_pipeline(file), orchestrator(settings), state(settings)
+    digester = CodeDigester(Path(settings.project_root), db)
+    ended = (r for r in runs.list(-1) if r.pipeline == ir.name and r.state.final)
+    last = next(ended, None)
+    steps = CachedSteps(
+        step_cache(settings), digester, ir, "", use_cache=True, warn=lambda text: None
+    )
+    values = resolve(ir, parameters)
+    known = runs.get(last.id) if last else None
+    return forecast(ir, values, known, steps, db, settings.money_per_cpu_hour)
+
+
+def compared_run(settings: Settings, run: Run) -> Side:
+    """A run as ``run diff`` sees it."""
+    from platform_ctl.adapters.local import cache_rows
+    from platform_ctl.operations.diff_runs import side
+
+    db = state(settings)
+    return side(
+        run,
+        step_cache(settings),
+        lambda digest: cache_rows.key_inputs(db, digest),
+        read_pipeline,
+        settings.money_per_cpu_hour,
+    )
+
 
     home_uri = f"sqlite:///{settings.layout.mlflow}/mlflow.db"
 

@@ -202,6 +202,35 @@ def prune(ctx: click.Context, older_than: str, keep: int, dry_run: bool, output:
 
 
 @command.command()
+@click.argument("a", metavar="A", default="latest")
+@click.argument("b", metavar="[B]", default="")
+@render.output_option
+@click.pass_context
+def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
+    """What changed from run A to run B, likeliest cause first; of A alone, since the run before."""
+    from platform_ctl import targets
+    from platform_ctl.domain.run_diff import compare
+    from platform_ctl.operations.diff_runs import two_runs
+
+    settings = load_settings(ctx)
+    older, newer = two_runs(targets.orchestrator(settings), a, b)
+    sides = (targets.compared_run(settings, run) for run in (older, newer))
+    found = compare(*sides)
+    if output == "json":
+        render.print_json([{**vars(d), "kind": d.kind.name.lower()} for d in found])
+        return
+    click.echo(f"from {older.id[:8]} ({older.created_at[:16]}) to {newer.id[:8]}")
+    for title, cause in (("causes", True), ("effects", False)):
+        rows = [
+            [d.kind.name.lower(), d.what, d.old or "-", d.new or "-", ", ".join(d.tasks)]
+            for d in found
+            if d.kind.is_cause is cause
+        ]
+        click.echo(f"\n{title}")
+        render.print_table(["kind", "what", "then", "now", "steps"], rows, empty="none")
+
+
+@command.command()
 @click.argument("run", default="latest")
 @render.output_option
 @click.pass_context

@@ -129,6 +129,13 @@ def _shortened(old: Any, new: Any) -> tuple[str, str]:
     return _cut(a, start), _cut(b, start)
 
 
+def short_values(old: Any, new: Any) -> tuple[str, str]:
+    """Two values that differ, short enough for a terminal; "" for None."""
+    if old is None or new is None:
+        return tuple("" if v is None else _short(v) for v in (old, new))  # type: ignore[return-value]
+    return _shortened(old, new)
+
+
 def _short(value: Any) -> str:
     return _cut(_plain(value), 0)
 

@@ -40,6 +40,12 @@ def put_key(db: sqlite3.Connection, key: CacheKey) -> None:
     )
 
 
+def key_inputs(db: sqlite3.Connection, digest: str) -> CacheKeyInputs | None:
+    """What a key was made of; None when it was pruned."""
+    row = db.execute("SELECT inputs FROM cache_keys WHERE digest = ?", (digest,)).fetchone()
+    return msgspec.convert(json.loads(row["inputs"]), CacheKeyInputs) if row else None
+
+
 def entry(db: sqlite3.Connection, key: str) -> Entry | None:
     row = db.execute("SELECT * FROM cache_entries WHERE key = ?", (key,)).fetchone()
     return _entry(row) if row else None
