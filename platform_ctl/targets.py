@@ -319,8 +319,13 @@ def releasing(settings: Settings) -> Releasing:
     from platform_ctl.adapters.common.releases import SqliteReleases
     from platform_ctl.operations.release import Releasing
 
-    releases = SqliteReleases(state(settings))
-    return Releasing(releases, serving(settings), registry(settings), approvals(settings))
+    return Releasing(
+        SqliteReleases(state(settings)),
+        serving(settings),
+        registry(settings),
+        approvals(settings),
+        data_access(settings),
+    )
 
 
 def registry(settings: Settings) -> Registry:

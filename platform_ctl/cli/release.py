@@ -141,6 +141,8 @@ def _in_short(event: ReleaseEvent) -> str:
         asked = ", ".join(f"{n} {source}" for source, n in detail["requests"].items())
         reasons = "; ".join(detail["reasons"])
         return f"{detail['weight_percent']} %: {detail['verdict']}: {reasons} ({asked})"
+    if event.kind == "live features":
+        return f"{detail['verdict']}: {detail['reason']}"
     return ", ".join(f"{key} {value}" for key, value in detail.items())
 
 

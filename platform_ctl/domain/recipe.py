@@ -84,6 +84,9 @@ class Recipe:
     """Field by which a served request names an entity instead of giving its features."""
     online_features: str = ""
     """Function(DataAccess, entities) -> {entity: {feature: value}}, for serving."""
+    live_features: str = ""
+    """Module with rows(DataAccess, limit) -> [LiveRow], the served features beside the same
+    ones recomputed offline, and refresh(DataAccess), which brings the online store up to date."""
     pipeline: str = ""
     """Name of the pipeline that trains the model."""
     table: str = ""

@@ -51,6 +51,7 @@ class Target:
     features: tuple[str, ...]
     entity: str = ""
     online_features: str = ""
+    live_features: str = ""
     evidence: Evidence = Evidence()
 
 

@@ -24,6 +24,7 @@ from platform_ctl.domain.serving import Observation
 from platform_ctl.domain.verdict import Verdict
 from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
 from platform_ctl.operations import replay
+from platform_ctl.operations.check_skew import check_skew
 from platform_ctl.operations.release import Releasing
 
 _GIVE_UP_AFTER = 10
@@ -58,11 +59,12 @@ def run_analysis(
 
     ``patience_s``: how long to wait at each weight for real traffic when there
     are no held-out rows to replay.
-    Moves no alias: the caller promotes or rolls back. A release that was killed
-    half way continues at its step. An inconclusive one is held, and run again
-    (by a human's ``release continue``) it looks once more. Raises
-    PreconditionMissing for a release that is over, and ServiceUnavailable when
-    production does not answer.
+    Before the first look the canary must answer the golden rows as approved, and
+    the features it looks up must be those of training. Moves no alias: the caller
+    promotes or rolls back. A release that was killed half way continues at its
+    step. An inconclusive one is held, and run again (by a human's ``release
+    continue``) it looks once more. Raises PreconditionMissing for a release that
+    is over, and ServiceUnavailable when production does not answer.
     """
     release = _open(ports, release_id)
     evidence = release.target.evidence
@@ -71,6 +73,12 @@ def run_analysis(
     unfaithful = _unfaithful(ports, release, approved)
     if unfaithful:
         return _conclude(ports, release, Verdict.FAILED, (unfaithful,))
+    skew = check_skew(ports.data, release.target)
+    release = ports.releases.update(
+        release, "live features", verdict=skew.verdict, reason=skew.reason
+    )
+    if skew.verdict is not Verdict.SUCCESSFUL:
+        return _conclude(ports, release, skew.verdict, (skew.reason,))
     while True:
         release = ports.releases.update(
             dataclasses.replace(release, state=ReleaseState.RUNNING, looks=release.looks + 1),

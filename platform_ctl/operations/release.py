@@ -12,7 +12,7 @@ import uuid
 
 from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.domain.models import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
-from platform_ctl.domain.recipe import CanaryPlan
+from platform_ctl.domain.recipe import CanaryPlan, DataAccess
 from platform_ctl.domain.release import (
     Intent,
     Release,
@@ -37,6 +37,8 @@ class Releasing:
     serving: Serving
     registry: Registry
     approvals: Approvals
+    data: DataAccess
+    """Where the recipes' live features are."""
 
 
 def revision_of(registry: Registry, version: ModelVersion) -> Revision:

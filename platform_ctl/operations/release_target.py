@@ -29,6 +29,7 @@ def target_of(registry: Registry, recipe: Recipe, version: ModelVersion) -> Targ
         features=_signature_columns(registry.local_dir(version)),
         entity=recipe.entity,
         online_features=recipe.online_features,
+        live_features=recipe.live_features,
         evidence=_evidence(registry, version),
     )
 

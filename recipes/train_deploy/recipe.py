@@ -51,6 +51,7 @@ RECIPE = Recipe(
     canary=CANARY,
     entity="repo",
     online_features="recipes.train_deploy.features.online:online_features",
+    live_features="recipes.train_deploy.features.live",
     pipeline="train-deploy",
     table="abukix.commits",
     feature_project="abukix",

@@ -13,7 +13,7 @@ import pytest
 from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.adapters.common.state import connect
-from platform_ctl.domain.recipe import CanaryPlan
+from platform_ctl.domain.recipe import CanaryPlan, DataAccess
 from platform_ctl.domain.release import Evidence, ReleaseState, Target
 from platform_ctl.domain.verdict import Verdict
 from platform_ctl.operations.analyse_release import run_analysis
@@ -94,7 +94,9 @@ def ports(home, models):
     local = serving.local_serving(home)
     registry = FakeRegistry("stub", models, {}, Fuse())
     database = home / "platform.db"
-    yield Releasing(SqliteReleases(connect(database)), local, registry, SqliteApprovals(database))
+    data = DataAccess({}, home / "feast", home / "golden", home / "key", home / "locks")
+    approvals = SqliteApprovals(database)
+    yield Releasing(SqliteReleases(connect(database)), local, registry, approvals, data)
     for service in local.list():
         local.stop(service.name)
 

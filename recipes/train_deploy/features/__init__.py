@@ -2,7 +2,7 @@
 
 ``weekly.py`` computes them from ``abukix.commits`` into their own Iceberg
 table, ``store.py`` serves that table through Feast, ``rows.py`` extracts
-training rows, ``online.py`` reads the online store.
+training rows, ``online.py`` reads the online store, ``live.py`` compares the two.
 """
 
 from recipes.train_deploy.features.definitions import (

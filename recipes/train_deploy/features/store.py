@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,13 +145,21 @@ def materialize(store: FeatureStore, start: datetime, end: datetime) -> None:
 
 def online(store: FeatureStore, repos: list[str]) -> dict[str, dict[str, float]]:
     """The newest materialised features of each repository; unknown ones are left out."""
+    return {repo: values for repo, (_, values) in online_at(store, repos).items()}
+
+
+def online_at(
+    store: FeatureStore, repos: list[str]
+) -> dict[str, tuple[datetime, dict[str, float]]]:
+    """``online`` with the event time of each repository's features."""
     response = store.get_online_features(
         features=store.get_feature_service(FEATURE_SERVICE),
         entity_rows=[{ENTITY: repo} for repo in repos],
-    ).to_dict()
+    ).to_dict(include_event_timestamps=True)
     found = {}
     for row, repo in enumerate(response[ENTITY]):
         values = {name: response[name][row] for name in FEATURE_NAMES}
         if None not in values.values():
-            found[repo] = values
+            event_s = response[f"{FEATURE_NAMES[0]}__ts"][row]
+            found[repo] = (datetime.fromtimestamp(event_s, UTC), values)
     return found

@@ -18,7 +18,7 @@ from platform_ctl.domain.approvals import (
     Subject,
     Vote,
 )
-from platform_ctl.domain.recipe import CanaryPlan
+from platform_ctl.domain.recipe import CanaryPlan, DataAccess
 from platform_ctl.domain.release import ReleaseState, Target
 from platform_ctl.domain.serving import Observation, ServiceState
 from platform_ctl.domain.verdict import Verdict
@@ -33,6 +33,7 @@ from platform_ctl.operations.release import (
     start_release,
     undo_release,
 )
+from tests.support import live_features
 from tests.support.releases import FakeRegistry, FakeServing, Fuse, Killed
 
 PLAN = CanaryPlan(weights_percent=(10, 50, 100), min_requests=20)
@@ -50,7 +51,8 @@ class World:
         self.serving = FakeServing(self.fuse)
         self.releases = SqliteReleases(connect(folder / "platform.db"))
         self.approvals = SqliteApprovals(folder / "platform.db")
-        self.ports = Releasing(self.releases, self.serving, self.registry, self.approvals)
+        data = DataAccess({}, folder, folder, folder / "key", folder)
+        self.ports = Releasing(self.releases, self.serving, self.registry, self.approvals, data)
 
     def target(self, version: str) -> Target:
         found = self.registry.models()[0].version(version)
@@ -241,6 +243,30 @@ def test_without_traffic_and_rows_a_release_is_held_and_can_be_continued(world):
     weights = [e["weight_percent"] for e in done.log if e["kind"] == "analysed"]
     assert weights == [10, 10, 50, 100]
     assert done.log[-1]["requests"] == {"traffic": 200, "replay": 0}
+
+
+@pytest.mark.parametrize(
+    ("store", "verdict", "said"),
+    [
+        ("skewed", Verdict.FAILED, "feature b of x is 2.5 online and 2 offline for 2024-01-08"),
+        ("behind", Verdict.SUCCESSFUL, "after a refresh (the online store is behind for 1 of 1"),
+        ("broken", Verdict.INCONCLUSIVE, "the online store is behind for 1 of 1 entities: x is"),
+        ("no data", Verdict.SUCCESSFUL, "not compared: there is no table"),
+    ],
+)
+def test_live_features_are_compared_before_the_first_look(world, store, verdict, said):
+    live_features.STORE = store
+    target = dataclasses.replace(world.target("2"), live_features=live_features.__name__)
+    release = start_release(world.ports, target, PLAN, approval_id="a", actor="me")
+    traffic(world, "canary", 100)
+    traffic(world, "production", 100)
+    done = run_analysis(world.ports, release.id)
+    (told,) = (e for e in done.log if e["kind"] == "live features")
+    assert (done.verdict, told["verdict"]) == (verdict, verdict)
+    assert said in told["reason"]
+    if verdict is not Verdict.SUCCESSFUL:
+        assert done.reasons == (told["reason"],)
+        assert not [e for e in done.log if e["kind"] == "analysed"]
 
 
 def test_a_canary_that_answers_errors_fails_at_the_first_weight(world):

@@ -1,0 +1,37 @@
+"""Training-serving skew of a release, on the features that its service looks up right now."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from platform_ctl.domain.recipe import DataAccess, resolve
+from platform_ctl.domain.release import Target
+from platform_ctl.domain.skew import Skew, judge_skew
+from platform_ctl.domain.verdict import Verdict
+from platform_ctl.errors import PreconditionMissing
+
+_ENTITIES = 200
+"""A fault of the transformation shows in the first few; more would only cost time."""
+
+
+def check_skew(data: DataAccess, target: Target) -> Skew:
+    """Compare the online store with training; one that is behind is refreshed, then compared.
+
+    Successful, with its reason, where there is nothing to compare: a recipe
+    without live features, or a home without its data.
+    """
+    if not target.live_features:
+        return Skew(Verdict.SUCCESSFUL, "this recipe looks no features up")
+    live = resolve(target.live_features)
+    try:
+        found = judge_skew(live.rows(data, _ENTITIES), target.features)
+        if found.verdict is not Verdict.INCONCLUSIVE:
+            return found
+        live.refresh(data)
+        again = judge_skew(live.rows(data, _ENTITIES), target.features)
+    except PreconditionMissing as exc:
+        return Skew(Verdict.SUCCESSFUL, f"live features were not compared: {exc.what}")
+    if again.verdict is Verdict.SUCCESSFUL:
+        told = f"{again.reason}, after a refresh ({found.reason})"
+        return dataclasses.replace(again, reason=told)
+    return again
