@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from platform_ctl.domain.models import ModelVersion, RegisteredModel
     from platform_ctl.domain.run_diff import Side
     from platform_ctl.domain.runs import Run
+    from platform_ctl.operations.exit_test import Records
     from platform_ctl.operations.release import Releasing
     from platform_ctl.operations.why import Looking
     from platform_ctl.ports.approvals import Approvals
@@ -565,6 +566,35 @@ def canary_cost(settings: Settings, service: str) -> contextlib.AbstractContextM
         return contextlib.nullcontext()
     local = _local_serving(settings)
     return ledger(settings).metered(run_id, task, "canary", lambda: local.cpu_s(service))
+
+
+def lab(settings: Settings, folder: Path | None = None) -> Bench:
+    """The fault lab in ``folder``, else in the home; inside a lab's own home, that lab."""
+    _require_local(settings, "fault lab")
+    from platform_ctl.adapters.local.lab.bench import MARKER, Bench
+
+    root = settings.layout.root
+    inside = root.name == "home" and (root.parent / MARKER).is_file()
+    default = root.parent if inside else root / "lab"
+    return Bench((folder or default).resolve(), settings)
+
+
+def exit_test_records(settings: Settings) -> Records:
+    """What the exit test checks: the records of the recipe that was run last."""
+    from platform_ctl.operations.exit_test import Records
+
+    runs = orchestrator(settings)
+    known = {r.pipeline: r for r in recipes(settings).values() if r.pipeline}
+    newest = next((r.pipeline for r in runs.list(-1) if r.pipeline in known), next(iter(known)))
+    folder = settings.layout.root / "exit-test"
+    return Records(runs, step_cache(settings), registry(settings), known[newest], folder)
+
+
+def faults() -> dict[str, Fault]:
+    """What the lab can break, by name."""
+    from platform_ctl.adapters.local.lab.fault import all_faults
+
+    return all_faults()
 
 
 def _require_local(settings: Settings, capability: str) -> None:

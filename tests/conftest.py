@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-HEAVY = ("tests/e2e/", "tests/contract/test_serving")
+HEAVY = ("tests/e2e/", "tests/docs/test_tutorial", "tests/contract/test_serving")
 """Start services, Ray or whole runs: one at a time, so that they measure themselves."""
 
 

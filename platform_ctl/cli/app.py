@@ -30,9 +30,12 @@ GROUPS: dict[str, str] = {
     "approval": "List, show and decide approval requests.",
     "release": "Show, continue, abort or roll back a canary.",
     "service": "List, start and stop InferenceServices.",
+    "lab": "Break a scratch home for real, find out why, repair it.",
+    "exit-test": "Build, diagnose, articulate: the exit test, checked from records.",
+    "report": "Write the weekly log from the records.",
     "lineage": "Show, list and deliver OpenLineage events.",
 }
-"""Command -> help. ``platform_ctl/cli/<command>.py`` holds ``command``."""
+"""Command -> help. ``platform_ctl/cli/<command>.py`` (``-`` is ``_``) holds ``command``."""
 
 
 class LazyGroup(click.Group):
@@ -44,7 +47,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in GROUPS:
             return None
-        return importlib.import_module(f"platform_ctl.cli.{name}").command
+        return importlib.import_module(f"platform_ctl.cli.{name.replace('-', '_')}").command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in GROUPS:

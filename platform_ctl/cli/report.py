@@ -1,0 +1,46 @@
+"""``platform-ctl report``: logs written from the records."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+
+@click.group(help="Write the weekly log from the records.")
+def command() -> None:
+    pass
+
+
+@command.command()
+@click.option(
+    "--of",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Any day of the week that is meant (UTC); default: this week.",
+)
+@render.output_option
+@click.pass_context
+def weekly(ctx: click.Context, day: datetime | None, output: str) -> None:
+    """Runs, verdicts, approvals, releases and cost of a week, as Markdown."""
+    from platform_ctl import targets
+    from platform_ctl.domain import report
+
+    settings = load_settings(ctx)
+    moment = day.replace(tzinfo=UTC) if day else datetime.now(UTC)
+    runs = targets.orchestrator(settings).list(-1)
+    ledger = targets.ledger(settings)
+    week = report.weekly(
+        report.monday(moment),
+        runs=runs,
+        requests=targets.approvals(settings).list(),
+        moves=targets.registry(settings).history(),
+        ledger={r.id: ledger.entries(r.id) for r in runs},
+    )
+    if output == "json":
+        render.print_json(week)
+    else:
+        click.echo(report.markdown(week), nl=False)

@@ -1,0 +1,147 @@
+"""Every fault of the lab is injected for real, seen as broken, repaired, and seen as repaired."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from platform_ctl import settings as settings_module
+from platform_ctl import targets
+from platform_ctl.adapters.local.lab.bench import CHALLENGER, SMALL, Bench
+from platform_ctl.domain.lab import CAUSES, GREEN_RUN, MAX_WRONG_CAUSES
+from platform_ctl.errors import ConfigError, PreconditionMissing
+from platform_ctl.operations import fault_lab
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+FAULTS = targets.faults()
+RECIPE = "recipes/train_deploy/recipe.py"
+
+
+def rerun(bench: Bench) -> None:
+    bench.run_pipeline(*CHALLENGER)
+
+
+def shipped(bench: Bench, file: str) -> None:
+    shutil.copyfile(bench.base / "project" / file, bench.project / file)
+
+
+def put_back(*files: str, run: tuple[str, ...] = CHALLENGER):
+    def repair(bench: Bench) -> None:
+        for file in files:
+            shipped(bench, file)
+        if run:
+            bench.run_pipeline(*run)
+
+    return repair
+
+
+def ask_again(bench: Bench) -> None:
+    bench.call("approval", "request", "weekly-commits@staging")
+    bench.call("approval", "approve", "latest", "--reason", "plan is wanted", "--wait")
+
+
+def restore_golden(bench: Bench) -> None:
+    shutil.copytree(bench.base / "home" / "golden", bench.home / "golden", dirs_exist_ok=True)
+    bench.run_pipeline(*SMALL)
+
+
+def verify_cache(bench: Bench) -> None:
+    bench.call("cache", "verify", may_fail=True)
+    bench.run_pipeline(*CHALLENGER)
+
+
+def free_lock(bench: Bench) -> None:
+    import time
+
+    (bench.home / "locks" / "dataset.lock").unlink()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        shown = bench.read("experiment", "show", "nightly")
+        if all(t["state"] == "Succeeded" for t in shown["trials"]) and len(shown["trials"]) == 3:
+            return
+        time.sleep(0.5)
+
+
+REPAIRS = {
+    "failed-step": put_back("recipes/train_deploy/features/definitions.py", run=SMALL),
+    "failed-at-once": restore_golden,
+    "stuck-trials": free_lock,
+    "register-refused": verify_cache,
+    "blocked-promotion": ask_again,
+    "green-run-1": put_back(RECIPE),
+    "green-run-2": put_back("pipelines/compiled/train-deploy.yaml"),
+    "green-run-3": rerun,
+    "green-run-4": rerun,
+    "green-run-5": rerun,
+    "too-good": put_back("recipes/train_deploy/features/weekly.py", run=()),
+    "rolled-back": put_back(RECIPE, "recipes/train_deploy/experiment.yaml"),
+}
+
+
+def test_every_fault_has_a_repair_here_and_a_known_cause():
+    assert set(REPAIRS) == set(FAULTS)
+    assert len(FAULTS) >= 8
+    assert {f.cause for f in FAULTS.values()} < set(CAUSES)
+    assert sum(f.family == GREEN_RUN for f in FAULTS.values()) >= 4
+    for fault in FAULTS.values():
+        assert (ROOT / fault.runbook).is_file()
+        assert fault.cause not in fault.symptom
+        assert len(fault.hints) >= 3
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_broken_then_repaired(bench, name):
+    fault = fault_lab.start(bench, FAULTS, name, lambda text: None)
+    before = fault_lab.check(bench, FAULTS, cause=fault.cause)
+    assert before.cause_named
+    assert not before.repaired, "the symptom is not there"
+    REPAIRS[name](bench)
+    after = fault_lab.check(bench, FAULTS)
+    assert after.solved, after.notes
+    assert after.hints == after.wrong_causes == 0
+
+
+def test_nothing_passes_by_a_reset_or_another_home(bench):
+    fault_lab.start(bench, FAULTS, "failed-at-once", lambda text: None)
+    shutil.rmtree(bench.home)
+    shutil.copytree(bench.base / "home", bench.home)
+    result = fault_lab.check(bench, FAULTS, cause="golden-changed")
+    assert not result.solved
+    assert "not the home" in result.notes[0]
+    bench.clear()
+    with pytest.raises(PreconditionMissing):
+        fault_lab.check(bench, FAULTS)
+
+
+def test_guessing_ends_the_attempt(bench):
+    fault_lab.start(bench, FAULTS, "failed-at-once", lambda text: None)
+    for word in ["alias moved", "disk_full", "no-data"][: MAX_WRONG_CAUSES + 1]:
+        fault_lab.check(bench, FAULTS, cause=word)
+    restore_golden(bench)
+    result = fault_lab.check(bench, FAULTS, cause="golden-changed")
+    assert not result.solved
+    assert "too many guesses: start again" in result.notes
+
+
+def test_hints_come_one_at_a_time_and_the_name_is_not_in_the_session(bench):
+    fault = fault_lab.start(bench, FAULTS, "failed-at-once", lambda text: None)
+    given = [fault_lab.hint(bench, FAULTS) for _ in range(len(fault.hints) + 1)]
+    assert given == [*fault.hints, ""]
+    written = (bench.root / "session.json").read_text()
+    assert fault.name not in written and fault.cause not in written
+    assert json.loads(written)["hints"] == len(fault.hints)
+
+
+def test_a_folder_that_is_no_lab_is_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("keep")
+    settings = settings_module.load(cwd=ROOT, env={}, flags={"home": str(tmp_path)}).settings
+    stranger = targets.lab(settings, tmp_path)
+    with pytest.raises(ConfigError):
+        stranger.prepare(lambda text: None)
+    stranger.remove()
+    assert (tmp_path / "mine").read_text() == "keep"
