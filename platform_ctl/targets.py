@@ -297,12 +297,12 @@ def tuner(settings: Settings) -> Tuner:
 
 def serving(settings: Settings) -> Serving:
     """InferenceServices: KServe's server in processes of this machine."""
-    _require_local(settings, "serving")
-    from platform_ctl.adapters.local.serving.records import Limits
     return _local_serving(settings)
 
 
 def _local_serving(settings: Settings) -> LocalServing:
+    _require_local(settings, "serving")
+    from platform_ctl.adapters.local.serving.records import Limits
     from platform_ctl.adapters.local.serving.service import LocalServing
 
     return LocalServing(
@@ -343,12 +343,6 @@ def registry(settings: Settings) -> Registry:
     )
 
 
-def looking(settings: Settings) -> Looking:
-    """What ``run why`` and ``model why`` look at."""
-    from platform_ctl.adapters.common import iceberg_sqlite, mlflow_sqlite
-    from platform_ctl.adapters.common.releases import SqliteReleases
-    from platform_ctl.operations.why import Looking
-
 def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:
     """What a run of the pipeline would do now, against its last one. Changes nothing."""
     from platform_ctl.adapters.local.code_digest import CodeDigester
@@ -382,6 +376,12 @@ def compared_run(settings: Settings, run: Run) -> Side:
         settings.money_per_cpu_hour,
     )
 
+
+def looking(settings: Settings) -> Looking:
+    """What ``run why`` and ``model why`` look at."""
+    from platform_ctl.adapters.common import iceberg_sqlite, mlflow_sqlite
+    from platform_ctl.adapters.common.releases import SqliteReleases
+    from platform_ctl.operations.why import Looking
 
     home_uri = f"sqlite:///{settings.layout.mlflow}/mlflow.db"
 
@@ -523,24 +523,6 @@ def ledger(settings: Settings) -> Ledger:
     from platform_ctl.adapters.common.ledger import Ledger
 
     return Ledger(state(settings), settings.money_per_cpu_hour)
-
-
-def lab(settings: Settings, folder: Path | None = None) -> Bench:
-    """The fault lab in ``folder``, else in the home; inside a lab's own home, that lab."""
-    _require_local(settings, "fault lab")
-    from platform_ctl.adapters.local.lab.bench import MARKER, Bench
-
-    root = settings.layout.root
-    inside = root.name == "home" and (root.parent / MARKER).is_file()
-    default = root.parent if inside else root / "lab"
-    return Bench((folder or default).resolve(), settings)
-
-
-def faults() -> dict[str, Fault]:
-    """What the lab can break, by name."""
-    from platform_ctl.adapters.local.lab.fault import all_faults
-
-    return all_faults()
 
 
 def charge_search(settings: Settings, record: SearchRecord) -> None:
