@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl import targets
+from platform_ctl.domain.release import ReleaseState
+from platform_ctl.domain.verdict import Verdict
 from platform_ctl.operations.analyse_release import run_analysis
 
 if TYPE_CHECKING:
@@ -18,7 +21,12 @@ def run(release_id: str, log: dsl.Artifact) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``log.path`` holds every look's figures as JSON."""
     settings = targets.current_settings()
     ports = targets.releasing(settings)
-    with targets.canary_cost(settings, ports.releases.get(release_id).target.service):
+    release = ports.releases.get(release_id)
+    if release.state is ReleaseState.PROMOTED:  # by a human, while this run was dead
+        events = [dataclasses.asdict(e) for e in ports.releases.events(release_id)]
+        Path(log.path).write_text(json.dumps(events, indent=2, default=str))
+        return str(Verdict.SUCCESSFUL), ["the release was promoted already"]
+    with targets.canary_cost(settings, release.target.service):
         analysed = run_analysis(
             ports, release_id, on_progress=lambda line: sys.stderr.write(f"{line}\n")
         )

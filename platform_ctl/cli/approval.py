@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from platform_ctl.cli import render
+from platform_ctl.cli import promotions, render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from platform_ctl.domain.runs import Run
     from platform_ctl.settings import Settings
 
-PROMOTE = "promote"
 _POLL_S = 0.2
 
 
@@ -39,6 +38,7 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
     from platform_ctl.domain.approvals import ApprovalState
 
     settings = load_settings(ctx)
+    promotions.resume_dead(settings)
     found = targets.approvals(settings).list()
     undelivered = targets.notifier(settings).deliver()
     if undelivered:
@@ -67,6 +67,7 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     from platform_ctl.operations.compare import compare
 
     settings = load_settings(ctx)
+    promotions.resume_dead(settings)
     registry = targets.registry(settings)
     found = targets.approvals(settings).get(request)
     changes = subject_changes(registry, targets.recipes(settings), found)
@@ -234,7 +235,7 @@ def _start_promotion(settings: Settings, request: ApprovalRequest) -> Run:
     from platform_ctl import targets
     from platform_ctl.operations.approve import start_promotion
 
-    pipeline = targets.pipelines(settings).find(PROMOTE)
+    pipeline = targets.pipelines(settings).find(promotions.PROMOTE)
     return start_promotion(targets.orchestrator(settings), pipeline, request)
 
 

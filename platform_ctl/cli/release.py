@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from platform_ctl.cli import render
+from platform_ctl.cli import promotions, render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     """Print the newest release of InferenceService NAME and what happened to it."""
     from platform_ctl.operations.release import settled
 
+    promotions.resume_dead(load_settings(ctx))
     ports = _ports(ctx)
     release = settled(ports, name)
     events = list(ports.releases.events(release.id))

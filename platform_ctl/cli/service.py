@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from platform_ctl.cli import render
+from platform_ctl.cli import promotions, render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def command() -> None:
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
     """Print every InferenceService, its address and its revisions."""
+    promotions.resume_dead(load_settings(ctx))
     _print(_serving(ctx).list(), output)
 
 

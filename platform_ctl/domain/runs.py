@@ -138,6 +138,11 @@ class Run:
     tasks: tuple[Task, ...] = ()
     """Filled by ``get``; ``list`` leaves it empty."""
 
+    @property
+    def died(self) -> bool:
+        """Its process ended without a word: not by its own failure, nor cancelled."""
+        return self.state is RunState.FAILED and self.error == ORPHANED
+
 
 @dataclass(frozen=True)
 class RunRequest:

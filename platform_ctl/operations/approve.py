@@ -152,7 +152,10 @@ def subject_changes(
 
 
 def start_promotion(orchestrator: Orchestrator, pipeline: Path, request: ApprovalRequest) -> Run:
-    """The ``promote`` run of an approved request; the same one however often it is asked for."""
+    """The ``promote`` run of an approved request; the same one however often it is asked for.
+
+    One whose process died is continued.
+    """
     return orchestrator.submit(
         RunRequest(
             pipeline=pipeline,

@@ -23,7 +23,7 @@ class Orchestrator(Protocol):
         """Start a run that outlives this process; at once. Raises what ``run`` raises.
 
         Idempotent by ``request.idempotency_key``: an earlier run with the same
-        key is returned as it is.
+        key is returned as it is; one whose process died is continued, once.
         """
         ...
 

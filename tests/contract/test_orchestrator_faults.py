@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,6 +18,7 @@ import pytest
 from platform_ctl.domain.runs import Run, RunState
 from platform_ctl.errors import BadPipelineFile
 from tests.support.orchestration import ROOT, Lab, answer, states
+from tests.support.waiting import eventually
 
 
 def start(lab: Lab, name: str, *words: str, limit_bytes: int = 0) -> subprocess.Popen[bytes]:
@@ -82,6 +85,43 @@ def test_kill_9_of_the_orchestrator_then_resume(lab: Lab) -> None:
         again = {e.task.path for e in lab.events if e.task is not None}
         assert not done & again
         assert len({t.path for t in resumed.tasks}) == len(resumed.tasks) == 6
+
+
+def test_a_submitted_run_that_died_is_continued_once_by_the_next_submission(lab: Lab) -> None:
+    request = replace(lab.request("slow-loop", use_cache=False), idempotency_key="once")
+
+    def killed() -> Run:
+        wait_for_run(lab)
+        os.kill(lab.orchestrator.get("latest").pid, signal.SIGKILL)
+        eventually(lambda: lab.orchestrator.get("latest").died)
+        return lab.orchestrator.get("latest")
+
+    first = lab.orchestrator.submit(request)
+    before = killed()
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(lambda _: lab.orchestrator.submit(request), range(4)))
+    assert {r.id for r in again} == {first.id}
+    assert lab.orchestrator.list(9)[0].id == first.id and len(lab.orchestrator.list(9)) == 1
+    done = eventually(lambda: (r := lab.orchestrator.get(first.id)).state.final and r, seconds=30)
+    assert (done.state, answer(done)) == (RunState.SUCCEEDED, 15)
+    kept = {t.path: t.ended_at for t in before.tasks if t.state.good}
+    assert kept.items() <= {t.path: t.ended_at for t in done.tasks}.items()
+
+
+def test_a_run_that_dies_again_or_fails_by_itself_is_left_alone(lab: Lab) -> None:
+    request = replace(lab.request("slow-loop", use_cache=False), idempotency_key="twice")
+    lab.orchestrator.submit(request)
+    for _ in range(2):
+        eventually(lambda: lab.orchestrator.get("latest").state is RunState.RUNNING)
+        os.kill(lab.orchestrator.get("latest").pid, signal.SIGKILL)
+        eventually(lambda: lab.orchestrator.get("latest").died)
+        left = lab.orchestrator.submit(request)
+    assert left.died
+    failing = replace(lab.request("exit-handler", path="x", break_it=True), idempotency_key="bad")
+    run = lab.orchestrator.submit(failing)
+    eventually(lambda: lab.orchestrator.get(run.id).state.final, seconds=30)
+    assert lab.orchestrator.submit(failing).state is RunState.FAILED
+    assert not (Path(run.directory) / "revived").exists()
 
 
 def test_kill_9_of_a_step_is_a_failure_that_resume_repairs(lab: Lab) -> None:

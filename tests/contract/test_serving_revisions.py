@@ -15,7 +15,7 @@ from platform_ctl.adapters.local.serving.records import Running, ServiceFiles, r
 from platform_ctl.domain.serving import ServiceSpec, ServiceState
 from platform_ctl.errors import PortInUse, ServiceUnavailable, UnknownName
 from tests.support import serving
-from tests.support.serving import eventually
+from tests.support.waiting import eventually
 
 V1 = "/v1/models/stub:predict"
 BODY = {"instances": [[1, 2]]}

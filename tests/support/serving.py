@@ -7,9 +7,8 @@ import http.client
 import json
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +103,3 @@ def steady_load(url: str, *, seconds: float, rate: int = 150) -> Iterator[dict[s
     finally:
         process.kill()
         process.wait()
-
-
-def eventually(condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
-    """The first true value of ``condition``; fails the test when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return value

@@ -54,6 +54,8 @@ from platform_ctl.settings import Settings
 
 MIN_PARALLEL = 4
 """Tasks at a time on a small machine: many of them wait rather than compute."""
+REVIVED_FILE = "revived"
+"""In the directory of a run whose process died and that was continued by itself."""
 _CANCEL_TIMEOUT_S = 5.0
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
@@ -91,7 +93,7 @@ class LocalOrchestrator:
         if request.idempotency_key:
             earlier = self._records.by_key(request)
             if earlier:
-                return earlier
+                return self._revived(earlier.id)
         _, run = self._admit(request)
         self._detach(run)
         return self._records.get(run.id)
@@ -184,6 +186,19 @@ class LocalOrchestrator:
             (directory / "pipeline.yaml").write_bytes(data)
             self._records.create(run, request.idempotency_key)
         return pipeline, run
+
+    def _revived(self, run_id: str) -> Run:
+        """The run, continued when its process died; once, so that one that kills itself ends."""
+        run = self._records.get(run_id)
+        if not run.died:
+            return run
+        try:
+            (Path(run.directory) / REVIVED_FILE).touch(exist_ok=False)
+        except FileExistsError:
+            return run
+        if self._records.reopen(run.id, os.getpid()):
+            self._detach(self._records.get(run.id))
+        return self._records.get(run.id)
 
     def _detach(self, run: Run) -> None:
         """Start the run's own process; it outlives this one and is found by its record."""

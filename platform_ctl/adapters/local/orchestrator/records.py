@@ -94,6 +94,15 @@ class Records:
         )
         return changed.rowcount == 1
 
+    def reopen(self, run_id: str, pid: int) -> bool:
+        """``pid`` takes over a run whose process died; False when another one was quicker."""
+        changed = self._db.execute(
+            "UPDATE runs SET state='PENDING', pid=?, pid_started=?, error='', ended_at=NULL"
+            " WHERE id=? AND pid IS NULL AND state='FAILED' AND error=?",
+            (pid, process.started(pid), run_id, ORPHANED),
+        )
+        return changed.rowcount == 1
+
     def end(self, run_id: str, end: RunEnd) -> None:
         self._db.execute(
             "UPDATE runs SET state=?, error=?, ended_at=?, verdicts=?, outputs=?, pid=NULL"
