@@ -6,6 +6,7 @@ costs. This is the only place that catches every exception.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 from platform_ctl import __version__
-from platform_ctl.errors import PlatformError
+from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, PlatformError
 
 GROUPS: dict[str, str] = {
     "doctor": "Check what is installed, ports, disk and leftovers.",
@@ -86,7 +87,15 @@ def load_settings(ctx: click.Context) -> Any:
         from platform_ctl import settings
 
         flags = {k: root.obj.get(k) for k in ("home", "target")}
-        root.obj["settings"] = settings.load(cwd=Path.cwd(), env=os.environ, flags=flags).settings
+        loaded = settings.load(cwd=Path.cwd(), env=os.environ, flags=flags).settings
+        home = Path(loaded.home)
+        if home.exists() and not home.is_dir():
+            raise HomeNotUsable(
+                f"the home {home} is a file, not a folder",
+                where="PLATFORM_HOME or setting home",
+                fix="export PLATFORM_HOME=$HOME/.platform",
+            )
+        root.obj["settings"] = loaded
     return root.obj["settings"]
 
 
@@ -98,6 +107,8 @@ def main(argv: list[str] | None = None) -> None:
 def run_command(command: click.Command, argv: list[str] | None, *, prog: str) -> None:
     """Call ``command`` and turn whatever happens into an exit code and short lines on stderr."""
     words = sys.argv[1:] if argv is None else argv
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process
     wants_json = "json" in words
     debug = "--debug" in words
     try:
@@ -125,13 +136,25 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     except Exception as exc:
         if debug:
             raise
-        bug = PlatformError(
-            f"{type(exc).__name__}: {exc}",
-            where=" ".join([prog, *words]),
-            fix="run it again with --debug and report the traceback",
+        error = _named(exc, " ".join([prog, *words]))
+        print_error(error, as_json=wants_json)
+        sys.exit(error.exit_code)
+
+
+def _named(exc: Exception, command: str) -> PlatformError:
+    """What the machine said, by its id; anything else is a bug of ours."""
+    sqlite3 = sys.modules.get("sqlite3")
+    if sqlite3 and type(exc) is sqlite3.DatabaseError:
+        return HomeDamaged(
+            f"a database of the home is damaged: {exc}", where=command, fix="platform-ctl doctor"
         )
-        print_error(bug, as_json=wants_json)
-        sys.exit(bug.exit_code)
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"there is no room left to write: {exc}", where=command, fix="df -h")
+    return PlatformError(
+        f"{type(exc).__name__}: {exc}",
+        where=command,
+        fix="run it again with --debug and report the traceback",
+    )
 
 
 def print_error(exc: PlatformError, *, as_json: bool = False) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _MAX_LINES = 40
+_MAX_REASON = 90
 _SHOWN_OUTPUTS = ("summary", "verdict", "next_command")
 
 
@@ -70,7 +73,9 @@ class Progress:
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False)
         else:
-            click.echo(text, err=True)
+            # Whoever reads along may stop reading: that decides nothing about the run.
+            with contextlib.suppress(BrokenPipeError):
+                click.echo(text, err=True)
 
     def _table(self) -> Table:
         from rich.table import Table
@@ -104,7 +109,7 @@ def _line(task: Task) -> str:
     if task.error:
         text += f"  ({task.error})"
     elif task.state is TaskState.RUNNING and task.cache and task.attempts == 1:
-        text += f"  [{task.cache}]"
+        text += f"  [{textwrap.shorten(task.cache, _MAX_REASON, placeholder=' …')}]"
     return text
 
 
@@ -122,7 +127,8 @@ def result_lines(run: Run) -> list[str]:
         parts = []
         if said.get("verdict"):
             reasons = next((v.reasons for v in run.verdicts if v.task == task.path), ())
-            parts.append(": ".join([str(said["verdict"]), *filter(None, ["; ".join(reasons)])]))
+            parts.append(": ".join([str(said["verdict"]), *reasons[:1]]))
+            parts += reasons[1:]
         if said.get("summary"):
             parts.append(str(said["summary"]))
         if parts:
