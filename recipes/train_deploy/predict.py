@@ -1,7 +1,7 @@
 """The one transformation from features to a forecast, shared by evaluation and serving.
 
 A numpy forward pass over ``model.safetensors`` and ``model.json``: importing
-torch would cost a serving process 1.5 s and 200 MB for three small matrix
+torch would cost a serving process 1.3 s and 200 MB for three small matrix
 products (docs/decisions/0031-numpy-forward-pass.md). A test holds it to
 within 1e-5 of the torch module that was trained.
 """

