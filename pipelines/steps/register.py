@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from platform_ctl import targets
 from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.models import find_version
+from platform_ctl.operations.evidence import RUN_FILE, describe_run
 from platform_ctl.operations.register import register_model
 from recipes.train_deploy.recipe import RECIPE
 
 if TYPE_CHECKING:
     from kfp import dsl
+
+    from platform_ctl.settings import Settings
 
 
 def run(
@@ -42,18 +45,22 @@ def run(
             "feature_service": feature_service,
             **targets.provenance(settings),
         },
-        attachments=_evidence(settings.project_root, search.path, decision.path),
+        attachments=_evidence(settings, search.path, decision.path),
     )
     current = find_version(registry.models(), str(version))
     return version.version, "successful", f"{version} is registered; its stage is {current.stage}"
 
 
-def _evidence(project_root: str, search: str, decision: str) -> dict[str, Path]:
-    """Name -> file of what goes into the evidence pack; outside a run there is no IR."""
+def _evidence(settings: Settings, search: str, decision: str) -> dict[str, Path]:
+    """Name -> file of what goes into the evidence pack; outside a run there is no run to tell."""
     files = {
         "search.json": Path(search),
         "gate.json": Path(decision),
-        "constraints.txt": Path(project_root) / "constraints.txt",
-        "pipeline.yaml": Path(os.environ.get("PLATFORM_RUN_DIR", "")) / "pipeline.yaml",
+        "constraints.txt": Path(settings.project_root) / "constraints.txt",
     }
+    if folder := os.environ.get("PLATFORM_RUN_DIR"):
+        made_by = Path(folder) / RUN_FILE
+        run = targets.orchestrator(settings).get(os.environ["PLATFORM_RUN_ID"])
+        made_by.write_bytes(describe_run(run))
+        files |= {RUN_FILE: made_by, "pipeline.yaml": Path(folder) / "pipeline.yaml"}
     return {name: path for name, path in files.items() if path.is_file()}

@@ -11,6 +11,8 @@ from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.domain.models import ModelVersion, RegisteredModel
+    from platform_ctl.domain.runs import Run
+    from platform_ctl.operations.reproduce import Comparison
     from platform_ctl.ports.registry import Registry
 
 _NO_MODELS = "no models yet: platform-ctl pipeline run train-deploy"
@@ -143,6 +145,68 @@ def why(ctx: click.Context, model: str, output: str) -> None:
     from platform_ctl.operations.why import why_model
 
     diagnosis.finish(ctx, why_model(targets.looking(load_settings(ctx)), model), output)
+
+
+@command.command()
+@click.argument("model")
+@click.option("--search", is_flag=True, help="Repeat the hyperparameter search too.")
+@click.option(
+    "--tolerance",
+    default=0.01,
+    show_default=True,
+    help="Largest relative difference of a metric that still counts as reproduced.",
+)
+@render.output_option
+@click.pass_context
+def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, output: str) -> None:
+    """Make MODEL (NAME/version or NAME@alias) again from its evidence, and compare.
+
+    A run of its own, from the pinned data snapshot with the recorded parameters
+    and seed, up to the evaluation: nothing is registered, nobody is asked.
+    Leaves with 1 when it did not come close enough.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from platform_ctl import targets
+    from platform_ctl.cli.pipeline import finish
+    from platform_ctl.cli.progress import Progress
+    from platform_ctl.domain.models import find_version
+    from platform_ctl.domain.runs import RunRequest, RunState
+    from platform_ctl.operations.evidence import pack_file
+    from platform_ctl.operations.reproduce import compare, read_pack, repeat
+
+    settings = load_settings(ctx)
+    version = find_version(targets.registry(settings).models(), model)
+    pack = pack_file(targets.evidence_dir(settings), version)
+    files = read_pack(pack if pack.is_file() else targets.write_evidence(settings, version))
+
+    def execute(request: RunRequest) -> Run:
+        with Progress() as progress:
+            return targets.orchestrator(settings).run(request, progress)
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = repeat(files, version, execute, Path(folder), repeat_search=search)
+    if run.state is not RunState.SUCCEEDED:
+        finish(ctx, run, output)
+    found = compare(files, version, run, targets.provenance(settings))
+    close = found.same_model or found.largest_difference <= tolerance
+    if output == "json":
+        render.print_json({**vars(found), "reproduced": close})
+    else:
+        _print_comparison(found)
+    if not close:
+        ctx.exit(1)
+
+
+def _print_comparison(found: Comparison) -> None:
+    rows = [[n, f"{then:.6g}", f"{now:.6g}"] for n, (then, now) in found.metrics.items()]
+    render.print_table(["golden set", "then #", "now #"], rows)
+    for sentence in found.changed:
+        click.echo(f"changed  {sentence}")
+    weights = "the same weights, byte for byte" if found.same_model else "other weights"
+    apart = f"metrics at most {found.largest_difference:.3%} apart"
+    click.echo(f"{found.model}: {weights}; {apart} (run {found.run_id[:8]})")
 
 
 def _print_csv(records: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from platform_ctl.domain import evidence
 from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.domain.models import EVALUATION_TAG, ModelVersion, content_digest
+from platform_ctl.domain.runs import Run
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.operations.approval_subject import stored_digest
 from platform_ctl.operations.register import evaluation_digest
@@ -19,6 +20,7 @@ from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.registry import Registry
 
 EVALUATION = "evaluation/"
+RUN_FILE = "run.json"
 PARTS = {"model": "model/", "evaluation": EVALUATION, "evidence": ""}
 """Part of the registry -> its folder in the pack."""
 REQUIRED = ("model", "evaluation")
@@ -27,6 +29,17 @@ REQUIRED = ("model", "evaluation")
 def pack_file(folder: Path, version: ModelVersion) -> Path:
     """Where the pack of a version lies under ``folder``."""
     return folder / f"{version.name}-{version.version}.tar"
+
+
+def describe_run(run: Run) -> bytes:
+    """What a pack says of the run that made a version: what it was given, what its tasks found."""
+    described = {
+        "run_id": run.id,
+        "pipeline": run.pipeline,
+        "parameters": run.parameters,
+        "outputs": {task.path: task.outputs.parameters for task in run.tasks if task.state.good},
+    }
+    return msgspec.json.format(msgspec.json.encode(described), indent=1)
 
 
 def write_pack(
