@@ -25,6 +25,7 @@ CAUSES: Mapping[str, str] = {
     "cache-poisoned": "stored bytes of a cached output were changed after they were stored",
     "condition-false": "the pipeline's condition can never be true, whatever the gate says",
     "disk-full": "there was no room left to write the result",
+    "events-lost": "lineage events of a step were never written, or were lost",
     "feature-expression": "a feature's expression names what does not exist",
     "future-seen": "training rows count commits that were not available yet",
     "gate-ceiling": "a threshold of the gate was set to what no model reaches",
