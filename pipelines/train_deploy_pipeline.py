@@ -9,7 +9,7 @@ from pipelines import components as step
     name="train-deploy",
     description="Resolve, extract, tune, train, evaluate, gate, register as Staging, ask a human.",
 )
-def train_deploy(max_trials: int = 20, epochs: int = 30, num_workers: int = 2, seed: int = 0):
+def train_deploy(max_trials: int = 20, epochs: int = 10, num_workers: int = 2, seed: int = 0):
     """Parameters: trials of the search, epochs and DDP workers of the final fit, seed of both."""
     resolved = step.resolve().set_caching_options(False)
     extracted = step.extract(
