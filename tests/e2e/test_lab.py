@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from platform_ctl import settings as settings_module
 from platform_ctl import targets
 from platform_ctl.adapters.local.lab.bench import CHALLENGER, SMALL, Bench
 from platform_ctl.domain.lab import CAUSES, GREEN_RUN, MAX_WRONG_CAUSES
-from platform_ctl.errors import ConfigError, PreconditionMissing
+from platform_ctl.errors import ConfigError, PlatformError, PreconditionMissing
 from platform_ctl.operations import fault_lab
+from tests.support.pages import command_lines
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 FAULTS = targets.faults()
+BUG = PlatformError.exit_code
 RECIPE = "recipes/train_deploy/recipe.py"
 
 
@@ -67,6 +70,10 @@ def free_lock(bench: Bench) -> None:
         time.sleep(0.5)
 
 
+def tell_again(bench: Bench) -> None:
+    bench.call("lineage", "repair", bench.version("staging")["tags"]["run_id"])
+
+
 REPAIRS = {
     "failed-step": put_back("recipes/train_deploy/features/definitions.py", run=SMALL),
     "failed-at-once": restore_golden,
@@ -78,9 +85,35 @@ REPAIRS = {
     "green-run-3": rerun,
     "green-run-4": rerun,
     "green-run-5": rerun,
+    "no-origin": tell_again,
     "too-good": put_back("recipes/train_deploy/features/weekly.py", run=()),
     "rolled-back": put_back(RECIPE, "recipes/train_deploy/experiment.yaml"),
 }
+
+
+SHOWN_BY_DIAGNOSIS = {
+    "failed-step": "files_touched",
+    "stuck-trials": "Running",
+    "register-refused": "model",
+    "blocked-promotion": "the canary plan was",
+    "green-run-1": "ceiling",
+}
+"""What the commands under Diagnosis of the fault's runbook print, at least, while it is broken."""
+
+
+def diagnose(bench: Bench, runbook: str) -> str:
+    """Type the commands under Diagnosis as they stand, but start no run; what they print."""
+    page = ROOT / runbook
+    lines = page.read_text(encoding="utf-8").splitlines()
+    first, last = lines.index("## Diagnosis") + 1, lines.index("## Mitigation") + 1
+    printed = []
+    for call in command_lines(page):
+        if not first < call.line < last or call.text.startswith("platform-ctl pipeline run"):
+            continue
+        done = bench.call(*shlex.split(call.text)[1:], may_fail=True)
+        assert done.returncode != BUG and "Traceback" not in done.stderr, done.stderr
+        printed.append(done.stdout + done.stderr)
+    return "\n".join(printed)
 
 
 def test_every_fault_has_a_repair_here_and_a_known_cause():
@@ -100,6 +133,8 @@ def test_broken_then_repaired(bench, name):
     before = fault_lab.check(bench, FAULTS, cause=fault.cause)
     assert before.cause_named
     assert not before.repaired, "the symptom is not there"
+    if name in SHOWN_BY_DIAGNOSIS:
+        assert SHOWN_BY_DIAGNOSIS[name] in diagnose(bench, fault.runbook)
     REPAIRS[name](bench)
     after = fault_lab.check(bench, FAULTS)
     assert after.solved, after.notes
