@@ -286,6 +286,12 @@ class ServiceUnavailable(TargetUnavailable):
     id = "err-service-unavailable"
 
 
+class FeaturesUnavailable(TargetUnavailable):
+    """The feature store did not answer, or knows an entity only in part."""
+
+    id = "err-features-unavailable"
+
+
 class HomeBusy(TargetUnavailable):
     """Another process holds the lock that this command needs."""
 

@@ -45,6 +45,12 @@ class ServingSettings(Section):
     """Port of an InferenceService; 0 picks a free one at the first start and keeps it."""
     ready_timeout_s: float = 60.0
     """How long a revision may take until it answers."""
+    canary_timeout_s: float = 2.0
+    """How long a caller waits for the canary before production answers instead."""
+    memory_mib: int = 4096
+    """A revision's process that holds more is ended and started anew; a canary three times."""
+    body_mib: float = 4.0
+    """Larger requests are refused with 413. These four hold from a service's next start."""
 
 
 class NotifySettings(Section):

@@ -311,7 +311,12 @@ def _local_serving(settings: Settings) -> LocalServing:
         port=settings.serving.port,
         project_root=settings.project_root,
         data=data_access(settings),
-        limits=Limits(ready_timeout_s=settings.serving.ready_timeout_s),
+        limits=Limits(
+            body_bytes=int(settings.serving.body_mib * 2**20),
+            canary_timeout_s=settings.serving.canary_timeout_s,
+            memory_bytes=settings.serving.memory_mib * 2**20,
+            ready_timeout_s=settings.serving.ready_timeout_s,
+        ),
     )
 
 

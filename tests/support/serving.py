@@ -22,7 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def online_features(data: DataAccess, names: list[str]) -> dict[str, dict[str, float]]:
-    """The feature lookup of the stub recipe: any name but ``unknown…`` is known."""
+    """The feature lookup of the stub recipe: any name but ``unknown…`` is known, ``broken…``
+    fails, ``hollow…`` lacks a feature."""
+    if any(n.startswith("broken") for n in names):
+        raise RuntimeError("no such table: features")
+    if any(n.startswith("hollow") for n in names):
+        return {n: {"a": 1.0, "b": None} for n in names}
     return {
         n: {"a": float(len(n)), "b": 1.0, "extra": 0.0}
         for n in names

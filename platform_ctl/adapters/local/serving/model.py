@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import math
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,8 +25,10 @@ import numpy as np
 import yaml
 from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InferenceError, InvalidInput
+from kserve.logging import logger
 
 from platform_ctl.domain.recipe import DataAccess, resolve
+from platform_ctl.errors import FeaturesUnavailable, PlatformError
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -199,7 +202,12 @@ class RevisionModel(Model):
         unknown = sorted({n for n in names if n not in found})
         if unknown:
             raise InvalidInput(f"no features for {self._entity} {', '.join(unknown[:5])}")
-        return _finite([[found[n].get(c) for c in self._predictor.columns] for n in names])
+        rows = [[found[n].get(c) for c in self._predictor.columns] for n in names]
+        for name, row in zip(names, rows, strict=True):
+            for column, value in zip(self._predictor.columns, row, strict=True):
+                if value is None or not math.isfinite(value):
+                    raise _no_features(f"{column} of {self._entity} {name} is {value}")
+        return _finite(rows)
 
     # ---- V2 ---------------------------------------------------------------
 
@@ -274,4 +282,18 @@ class EntityLookup:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._find, wanted)
 
     def _find(self, entities: list[str]) -> Mapping[str, Mapping[str, float]]:
-        return resolve(self._reference)(self._data, entities)
+        try:
+            return resolve(self._reference)(self._data, entities)
+        except PlatformError:
+            raise
+        except Exception as exc:  # the recipe's code and its store may raise anything
+            logger.exception("%s", self._reference)
+            raise _no_features(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _no_features(why: str) -> FeaturesUnavailable:
+    return FeaturesUnavailable(
+        f"the feature store does not answer as it should: {why}",
+        where="online store",
+        fix="platform-ctl pipeline run train-deploy",
+    )
