@@ -27,17 +27,23 @@ def command() -> None:
 def show(ctx: click.Context, name: str, output: str) -> None:
     """Print the newest release of InferenceService NAME and what happened to it."""
     from platform_ctl.operations.release import settled
+    from platform_ctl.operations.true_error import true_errors
 
     promotions.resume_dead(load_settings(ctx))
     ports = _ports(ctx)
     release = settled(ports, name)
     events = list(ports.releases.events(release.id))
+    errors = true_errors(ports, release)
     if output == "json":
-        render.print_json({"release": release, "events": events})
+        render.print_json({"release": release, "events": events, "true_errors": errors})
         return
     print_release(release)
     rows = [(e.at[:19], e.kind, _in_short(e)) for e in events]
     render.print_table(["at", "what", "detail"], rows)
+    if errors:
+        click.echo("\nforecasts of real traffic whose label has arrived:")
+        told = [(e.revision, e.forecasts, e.last_period, e.mae, e.mase) for e in errors]
+        render.print_table(["revision", "forecasts #", "up to", "MAE #", "MASE #"], told)
     if release.state.is_open:
         _say_next(release)
 

@@ -87,6 +87,9 @@ class Recipe:
     live_features: str = ""
     """Module with rows(DataAccess, limit) -> [LiveRow], the served features beside the same
     ones recomputed offline, and refresh(DataAccess), which brings the online store up to date."""
+    labels: str = ""
+    """Function(DataAccess, [(entity, asked_at)]) -> [Truth | None]: what came true of a request,
+    None until it is known."""
     pipeline: str = ""
     """Name of the pipeline that trains the model."""
     table: str = ""

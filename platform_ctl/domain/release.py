@@ -52,6 +52,7 @@ class Target:
     entity: str = ""
     online_features: str = ""
     live_features: str = ""
+    labels: str = ""
     evidence: Evidence = Evidence()
 
 

@@ -23,7 +23,7 @@ from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.domain.serving import Observation
 from platform_ctl.domain.verdict import Verdict
 from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
-from platform_ctl.operations import replay
+from platform_ctl.operations import replay, true_error
 from platform_ctl.operations.check_skew import check_skew
 from platform_ctl.operations.release import Releasing
 
@@ -198,7 +198,7 @@ def _look(
         seen = _seen_after(ports, release, started, len(seen) + asked)
         if _short(release, seen) == before:
             break
-    sample = _sample(release, seen, recent, approved)
+    sample = _sample(ports, release, seen, recent, approved)
     sources = {s: sum(o.source == s for o in seen) for s in ("traffic", "replay")}
     return judge(sample, release.plan, release.looks), sources
 
@@ -265,6 +265,7 @@ def _seen_after(
 
 
 def _sample(
+    ports: Releasing,
     release: Release,
     seen: Sequence[Observation],
     recent: replay.HeldOut,
@@ -280,7 +281,8 @@ def _sample(
         np.array([approved.predictions[k] for k in shared]),
         np.array([approved.champion[k] for k in shared]),
     )
-    return Sample(_arm(canary), production, _pairs(canary, recent), held)
+    found = true_error.labelled(ports.data, release.target, canary)
+    return Sample(_arm(canary), production, _pairs(canary, recent, found), held)
 
 
 def _arm(seen: Sequence[Observation]) -> Arm:
@@ -289,9 +291,15 @@ def _arm(seen: Sequence[Observation]) -> Arm:
     return Arm(len(seen), errors, np.array(answered))
 
 
-def _pairs(canary: Sequence[Observation], recent: replay.HeldOut) -> Pairs:
+def _pairs(
+    canary: Sequence[Observation],
+    recent: replay.HeldOut,
+    found: Sequence[true_error.Labelled],
+) -> Pairs:
     """One pair for each distinct row: the same question twice is no new evidence."""
     index = {f"replay:{k}": i for i, k in enumerate(recent.keys)}
+    unit = true_error.scales(recent)
+    known = {(one.observation.id, one.observation.at, one.index): one for one in found}
     rows: dict[str, tuple[float, float, float, float]] = {}
     for o in canary:
         if not o.shadow or len(o.shadow) != len(o.predictions):
@@ -300,6 +308,10 @@ def _pairs(canary: Sequence[Observation], recent: replay.HeldOut) -> Pairs:
         label, scale = (recent.labels[at], recent.scales[at]) if at is not None else (np.nan, 1.0)
         asked = o.key if at is not None else json.dumps(o.request, sort_keys=True)
         for i, (ours, theirs) in enumerate(zip(o.predictions, o.shadow, strict=True)):
-            rows[f"{asked}#{i}"] = (ours, theirs, label, scale)
+            one = known.get((o.id, o.at, i))
+            if one is not None and one.entity in unit:
+                rows[one.question] = (ours, theirs, one.truth.label, unit[one.entity])
+            else:
+                rows[f"{asked}#{i}"] = (ours, theirs, label, scale)
     columns = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 4)
     return Pairs(*columns.T)

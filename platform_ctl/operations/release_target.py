@@ -30,6 +30,7 @@ def target_of(registry: Registry, recipe: Recipe, version: ModelVersion) -> Targ
         entity=recipe.entity,
         online_features=recipe.online_features,
         live_features=recipe.live_features,
+        labels=recipe.labels,
         evidence=_evidence(registry, version),
     )
 

@@ -52,6 +52,7 @@ RECIPE = Recipe(
     entity="repo",
     online_features="recipes.train_deploy.features.online:online_features",
     live_features="recipes.train_deploy.features.live",
+    labels="recipes.train_deploy.labels:labels",
     pipeline="train-deploy",
     table="abukix.commits",
     feature_project="abukix",

@@ -136,6 +136,10 @@ def test_an_approval_takes_the_model_to_production(shell):
     (service,) = shell.json("service", "list")
     assert service["state"] == "running"
     assert service["spec"]["production"]["model_version"] == "1"
+    events = shell.json("release", "show", "weekly-commits")["events"]
+    (compared,) = (e["detail"] for e in events if e["kind"] == "live features")
+    assert compared["verdict"] == "successful"
+    assert "are the same online and offline" in compared["reason"]
 
 
 def test_the_service_answers_for_a_repository_as_predict_does(shell):
@@ -164,6 +168,8 @@ def test_a_second_model_goes_through_a_canary_and_back(shell):
     assert shell.aliases()["production"] == "1"
     (service,) = shell.json("service", "list")
     assert service["spec"]["production"]["model_version"] == "1"
+    assert shell.json("approval", "list", "--all")[0]["state"] == "void"
+    shell("deploy", "weekly-commits/2", program="mlship", code=3)
 
 
 def test_stopping_leaves_no_process(shell):

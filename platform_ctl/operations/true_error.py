@@ -1,0 +1,103 @@
+"""True error of real traffic: logged predictions joined with labels that arrived since."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from platform_ctl.domain.recipe import DataAccess, resolve
+from platform_ctl.domain.release import Release, Target
+from platform_ctl.domain.serving import Observation
+from platform_ctl.domain.truth import Truth, entities_of
+from platform_ctl.errors import PreconditionMissing, UnknownName
+from platform_ctl.operations import replay
+from platform_ctl.operations.release import Releasing
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One prediction of a logged request, and what came true."""
+
+    observation: Observation
+    index: int
+    """Of the prediction in its request."""
+    entity: str
+    truth: Truth
+
+    @property
+    def question(self) -> str:
+        """What was asked: the same question twice is no new evidence."""
+        return f"{self.entity}@{self.truth.period}"
+
+
+@dataclass(frozen=True)
+class RevisionError:
+    """How wrong a revision was about what callers asked it."""
+
+    revision: str
+    forecasts: int
+    """Different questions with a label; the last answer to each counts."""
+    last_period: str
+    mae: float
+    mase: float | None
+    """Over those whose series has a scale in the evaluation; None when none has."""
+
+
+def labelled(data: DataAccess, target: Target, seen: Sequence[Observation]) -> list[Labelled]:
+    """Predictions of real traffic whose label is known; empty without the recipe's data."""
+    if not target.labels:
+        return []
+    asked = [
+        (o, i, name)
+        for o in seen
+        if o.source == "traffic" and o.status == 200 and not o.failure
+        for names in [entities_of(o.request, target.entity)]
+        if len(names) == len(o.predictions)
+        for i, name in enumerate(names)
+    ]
+    if not asked:
+        return []
+    questions = [(name, datetime.fromtimestamp(o.at, UTC)) for o, _, name in asked]
+    try:
+        truths = resolve(target.labels)(data, questions)
+    except PreconditionMissing:
+        return []
+    return [Labelled(*a, t) for a, t in zip(asked, truths, strict=True) if t is not None]
+
+
+def scales(rows: replay.HeldOut) -> dict[str, float]:
+    """Entity -> unit of its error, as in the evaluation."""
+    entities = (key.rpartition("@")[0] for key in rows.keys)
+    return dict(zip(entities, rows.scales.tolist(), strict=True))
+
+
+def true_errors(ports: Releasing, release: Release) -> list[RevisionError]:
+    """Of each revision that answered real traffic since the release started."""
+    since = datetime.fromisoformat(release.created_at).timestamp()
+    try:
+        seen = ports.serving.observations(release.target.service, since=since)
+    except UnknownName:  # the service's files are gone; the release is still to be shown
+        return []
+    found = labelled(ports.data, release.target, seen)
+    if not found:
+        return []
+    rows = replay.read_rows(release.target.evidence.rows, release.target.features, "recent")
+    unit = scales(rows)
+    by_revision: dict[str, dict[str, Labelled]] = defaultdict(dict)
+    for one in found:
+        by_revision[one.observation.revision][one.question] = one
+    return [_error(name, list(ones.values()), unit) for name, ones in sorted(by_revision.items())]
+
+
+def _error(revision: str, ones: Sequence[Labelled], unit: Mapping[str, float]) -> RevisionError:
+    errors = [abs(o.observation.predictions[o.index] - o.truth.label) for o in ones]
+    scaled = [e / unit[o.entity] for e, o in zip(errors, ones, strict=True) if o.entity in unit]
+    return RevisionError(
+        revision=revision,
+        forecasts=len(ones),
+        last_period=max(o.truth.period for o in ones),
+        mae=sum(errors) / len(errors),
+        mase=sum(scaled) / len(scaled) if scaled else None,
+    )
