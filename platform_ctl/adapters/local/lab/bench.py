@@ -103,15 +103,16 @@ class Bench:
 
     def _claim(self) -> None:
         marker = self.root / MARKER
-        if not marker.is_file():
-            if self.root.exists() and any(self.root.iterdir()):
-                raise ConfigError(
-                    "the lab needs a folder of its own; this one is in use",
-                    where=str(self.root),
-                    fix="platform-ctl lab start FAULT --home EMPTY_DIR",
-                )
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            marker.write_text(json.dumps({"project": self._settings.project_root}))
+        if not marker.is_file() and self.root.exists() and any(self.root.iterdir()):
+            raise ConfigError(
+                "the lab needs a folder of its own; this one is in use",
+                where=str(self.root),
+                fix="platform-ctl lab start FAULT --home EMPTY_DIR",
+            )
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        called_from = self._settings.project_root
+        if called_from != str(self.project):
+            marker.write_text(json.dumps({"project": called_from}), encoding="utf-8")
 
     def _origin(self) -> Path:
         """The user's checkout; also when a command is called from inside the lab."""

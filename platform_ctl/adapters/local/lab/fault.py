@@ -45,7 +45,7 @@ def _fault(module: Any) -> Fault:
         name=module.NAME,
         symptom=module.SYMPTOM,
         cause=module.CAUSE,
-        explanation=" ".join((module.__doc__ or "").split()),
+        explanation=" ".join((module.__doc__ or "").replace("``", "`").split()),
         hints=module.HINTS,
         runbook=module.RUNBOOK,
         inject=module.inject,
