@@ -25,6 +25,7 @@ from pathlib import Path
 
 from platform_ctl.domain.serving import ServiceSpec
 from tests.support import serving
+from tests.support.waiting import eventually
 
 ROUNDS = 3
 REQUESTS = 600
@@ -87,7 +88,7 @@ def plain_server(model: Path, kind: str) -> Iterator[str]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        serving.eventually(lambda: _answers(url), seconds=60)
+        eventually(lambda: _answers(url), seconds=60)
         yield url
     finally:
         process.terminate()

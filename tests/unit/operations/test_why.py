@@ -255,6 +255,10 @@ def test_canary_rolled_back(chain: Chain) -> None:
     approve(chain)
     chain.release("2", ReleaseState.ROLLED_BACK, reason="errors of 12 % against 1 %")
     assert_broken(chain.why(), "release", "rolled back", "12 %")
+    used = "used by release 4711, rolled back: 12 %"
+    (request,) = (r for r in targets.approvals(chain.settings).list() if r.version == "2")
+    targets.approvals(chain.settings).void(request.id, used, release_id="4711")
+    assert_broken(chain.why(), "release", "rolled back", "12 %")
 
 
 def test_canary_left_alone(chain: Chain) -> None:
