@@ -8,7 +8,7 @@ from platform_ctl.domain.recipe import DataAccess, resolve
 from platform_ctl.domain.release import Target
 from platform_ctl.domain.skew import Skew, judge_skew
 from platform_ctl.domain.verdict import Verdict
-from platform_ctl.errors import PreconditionMissing
+from platform_ctl.errors import HomeBusy, PreconditionMissing
 
 _ENTITIES = 200
 """A fault of the transformation shows in the first few; more would only cost time."""
@@ -17,8 +17,9 @@ _ENTITIES = 200
 def check_skew(data: DataAccess, target: Target) -> Skew:
     """Compare the online store with training; one that is behind is refreshed, then compared.
 
-    Successful, with its reason, where there is nothing to compare: a recipe
-    without live features, or a home without its data.
+    Inconclusive while another process holds the features. Successful, with its
+    reason, where there is nothing to compare: a recipe without live features, or a
+    home without its data.
     """
     if not target.live_features:
         return Skew(Verdict.SUCCESSFUL, "this recipe looks no features up")
@@ -31,6 +32,8 @@ def check_skew(data: DataAccess, target: Target) -> Skew:
         again = judge_skew(live.rows(data, _ENTITIES), target.features)
     except PreconditionMissing as exc:
         return Skew(Verdict.SUCCESSFUL, f"live features were not compared: {exc.what}")
+    except HomeBusy as exc:
+        return Skew(Verdict.INCONCLUSIVE, exc.what)
     if again.verdict is Verdict.SUCCESSFUL:
         told = f"{again.reason}, after a refresh ({found.reason})"
         return dataclasses.replace(again, reason=told)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.domain.skew import LiveRow
-from platform_ctl.errors import MissingTable
+from platform_ctl.errors import HomeBusy, MissingTable
 
 STORE = "fresh"
 _NEWEST = datetime(2024, 1, 8, tzinfo=UTC)
@@ -15,6 +15,8 @@ _NEWEST = datetime(2024, 1, 8, tzinfo=UTC)
 def rows(data: DataAccess, limit: int) -> list[LiveRow]:
     if STORE == "no data":
         raise MissingTable("there is no table stub.rows")
+    if STORE == "busy":
+        raise HomeBusy("another process has been working on the features")
     offline = {"a": 1.0, "b": 2.0}
     online = {"a": 1.0, "b": 2.5} if STORE == "skewed" else offline
     late = timedelta(weeks=1) if STORE in ("behind", "broken") else timedelta(0)

@@ -251,6 +251,7 @@ def test_without_traffic_and_rows_a_release_is_held_and_can_be_continued(world):
         ("skewed", Verdict.FAILED, "feature b of x is 2.5 online and 2 offline for 2024-01-08"),
         ("behind", Verdict.SUCCESSFUL, "after a refresh (the online store is behind for 1 of 1"),
         ("broken", Verdict.INCONCLUSIVE, "the online store is behind for 1 of 1 entities: x is"),
+        ("busy", Verdict.INCONCLUSIVE, "another process has been working on the features"),
         ("no data", Verdict.SUCCESSFUL, "not compared: there is no table"),
     ],
 )
