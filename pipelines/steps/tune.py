@@ -42,5 +42,5 @@ def run(
     targets.log_search(settings, found, os.environ.get("PLATFORM_RUN_ID", ""))
     Path(search.path).write_text(json.dumps(status.to_json(), indent=2), encoding="utf-8")
     best = status.best_parameters()
-    chosen = ", ".join(f"{name} {value}" for name, value in best.items())
+    chosen = ", ".join(f"{name} {float(value):.3g}" for name, value in best.items())
     return best, f"best of {status.trials} trials: {chosen}"

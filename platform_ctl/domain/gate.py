@@ -349,7 +349,7 @@ def _gain(point: float) -> str:
 def _range(estimate: Estimate) -> str:
     """The interval of the ratio as a change in percent, best to worst."""
     low, high = (100 * (bound - 1) for bound in (estimate.low, estimate.high))
-    return f"between {low:+.1f} % and {high:+.1f} % error"
+    return f"error changed by {low:+.1f} % to {high:+.1f} %"
 
 
 def _what_settles(estimate: Estimate, room: float) -> str:
