@@ -72,7 +72,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     for verdict in found.verdicts:
         reasons = "; ".join(verdict.reasons)
         click.echo(f"verdict    {verdict.task}: {verdict.verdict} {reasons}".rstrip())
-    for line in _cost(spent):
+    for line in _cost(spent, _duration(found)):
         click.echo(line)
     click.echo(f"files      {found.directory}")
     rows = [
@@ -261,6 +261,18 @@ def _age(text: str) -> timedelta:
     return timedelta(seconds=int(number) * units[unit])
 
 
+def _cost(cost: Cost, took: str) -> Iterator[str]:
+    """What the run spent, by kind, and what the cache saved it."""
+    kinds = ", ".join(f"{kind} {s:.1f}" for kind, s in cost.cpu_s_by_kind.items())
+    trials = f", {cost.trials} trials" if cost.trials else ""
+    yield f"cost       {took} wall, {cost.cpu_s:.1f} cpu-s, {cost.money:.4f} money{trials}"
+    yield f"cpu-s      {kinds or '-'}"
+    if cost.saved_cpu_s:
+        saved = f"{cost.saved_wall_s:.1f} s wall, {cost.saved_cpu_s:.1f} cpu-s"
+        yield f"saved      {saved}, {cost.saved_money:.4f} money by the cache"
+    yield from (f"cut short  {note}" for note in cost.notes)
+
+
 def _duration(run: Run) -> str:
     if not run.started_at:
         return "-"
@@ -270,14 +282,3 @@ def _duration(run: Run) -> str:
 
 def _verdicts(run: Run) -> str:
     return ", ".join(sorted({v.verdict for v in run.verdicts})) or "-"
-def _cost(cost: Cost) -> Iterator[str]:
-    """What the run spent, by kind, and what the cache saved it."""
-    kinds = ", ".join(f"{kind} {s:.1f}" for kind, s in cost.cpu_s_by_kind.items())
-    trials = f", {cost.trials} trials" if cost.trials else ""
-    yield f"cost       {cost.cpu_s:.1f} cpu-s ({kinds or '-'}), {cost.money:.4f} money{trials}"
-    if cost.saved_cpu_s:
-        saved = f"{cost.saved_wall_s:.1f} s, {cost.saved_cpu_s:.1f} cpu-s"
-        yield f"saved      {saved}, {cost.saved_money:.4f} money by the cache"
-    yield from (f"cut short  {note}" for note in cost.notes)
-
-

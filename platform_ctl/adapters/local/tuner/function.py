@@ -44,7 +44,9 @@ def call(
     """Run one trial; returns its CPU seconds. Whatever the function raises passes through."""
     before = cpu_now()
     started = msgspec.json.encode(Started(os.getpid(), before))
-    (folder / STARTED).write_bytes(started)
+    draft = folder / f".{STARTED}"
+    draft.write_bytes(started)
+    draft.replace(folder / STARTED)  # whole: the search reads it meanwhile
     with (folder / METRICS).open("wb", buffering=0) as metrics, (folder / LOG).open("w") as log:
 
         def write(values: Mapping[str, float]) -> None:
