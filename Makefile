@@ -7,7 +7,7 @@ GIT   ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench docs clean
+.PHONY: help setup demo test learning lint format bench docs clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,10 @@ demo: setup ## The main job, end to end: data, train, gate, register, approve, c
 	@PATH="$(CURDIR)/$(BIN):$$PATH" infra/dev/demo.sh $(GIT)
 
 test: setup ## Run the tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not learning" $(PYTEST_ARGS)
+
+learning: setup ## Play the lab, the exit test and the tutorial through (a quarter of an hour)
+	@$(BIN)/python -m pytest -m learning $(PYTEST_ARGS)
 
 lint: setup ## Style, import contracts, committed pipelines and generated docs are current
 	@$(BIN)/ruff check .

@@ -108,7 +108,7 @@ def test_a_submitted_run_that_died_is_continued_once_by_the_next_submission(lab:
     assert kept.items() <= {t.path: t.ended_at for t in done.tasks}.items()
 
 
-def test_a_run_that_dies_again_or_fails_by_itself_is_left_alone(lab: Lab) -> None:
+def test_a_run_that_dies_again_or_fails_by_itself_is_left_alone(lab: Lab, tmp_path: Path) -> None:
     request = replace(lab.request("slow-loop", use_cache=False), idempotency_key="twice")
     lab.orchestrator.submit(request)
     for _ in range(2):
@@ -117,7 +117,10 @@ def test_a_run_that_dies_again_or_fails_by_itself_is_left_alone(lab: Lab) -> Non
         eventually(lambda: lab.orchestrator.get("latest").died)
         left = lab.orchestrator.submit(request)
     assert left.died
-    failing = replace(lab.request("exit-handler", path="x", break_it=True), idempotency_key="bad")
+    failing = replace(
+        lab.request("exit-handler", path=str(tmp_path / "status"), break_it=True),
+        idempotency_key="bad",
+    )
     run = lab.orchestrator.submit(failing)
     eventually(lambda: lab.orchestrator.get(run.id).state.final, seconds=30)
     assert lab.orchestrator.submit(failing).state is RunState.FAILED
