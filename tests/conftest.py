@@ -16,6 +16,7 @@ LEARNING = ("tests/e2e/test_lab", "tests/e2e/test_exit_test", "tests/docs/test_t
 """What people learn from, played through: a quarter of an hour, so `make learning` runs it."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker takes the heavy tests, in order; the others share the rest by file."""
     for item in items:
