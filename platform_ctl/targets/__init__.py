@@ -1,0 +1,74 @@
+"""Composition root: Settings -> the adapters of a target. The only place that imports adapters.
+
+One file a group of capabilities; ``targets.X(settings)`` is the door to each. Each function
+imports what it builds when it is called, so that a command pays only for the capability it uses.
+"""
+
+from platform_ctl.targets.approving import approvals, approver_page, notifier
+from platform_ctl.targets.costs import ledger
+from platform_ctl.targets.delivery import deliver_lineage
+from platform_ctl.targets.evidence import evidence_dir, write_evidence
+from platform_ctl.targets.explaining import compared_run, impact, looking
+from platform_ctl.targets.home import current_settings, local_user, schema_versions, state
+from platform_ctl.targets.learning import exit_test_records, faults, lab
+from platform_ctl.targets.lineage import (
+    lineage_observer,
+    lineage_spool,
+    recorded_lineage,
+    without_secrets,
+)
+from platform_ctl.targets.models import load_model, mlflow_uri, registry
+from platform_ctl.targets.project import (
+    data_access,
+    pipelines,
+    provenance,
+    read_pipeline,
+    recipe_of,
+    recipes,
+)
+from platform_ctl.targets.releases import canary_cost, releasing, serving
+from platform_ctl.targets.runs import orchestrator, step_cache
+from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
+
+__all__ = [
+    "approvals",
+    "approver_page",
+    "canary_cost",
+    "charge_search",
+    "compared_run",
+    "current_settings",
+    "data_access",
+    "deliver_lineage",
+    "draw_search",
+    "evidence_dir",
+    "exit_test_records",
+    "faults",
+    "impact",
+    "lab",
+    "ledger",
+    "lineage_observer",
+    "lineage_spool",
+    "load_model",
+    "local_user",
+    "log_search",
+    "looking",
+    "mlflow_uri",
+    "notifier",
+    "orchestrator",
+    "pipelines",
+    "provenance",
+    "read_pipeline",
+    "recipe_of",
+    "recipes",
+    "recorded_lineage",
+    "registry",
+    "releasing",
+    "schema_versions",
+    "serving",
+    "state",
+    "step_cache",
+    "training",
+    "tuner",
+    "without_secrets",
+    "write_evidence",
+]

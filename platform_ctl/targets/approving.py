@@ -1,0 +1,62 @@
+"""Approval requests: records, notifications, the approvers' page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from platform_ctl.errors import PortInUse
+from platform_ctl.settings import Settings
+from platform_ctl.targets.models import registry
+from platform_ctl.targets.project import recipes
+
+if TYPE_CHECKING:
+    from platform_ctl.adapters.common.approver_page import ApproverPage
+    from platform_ctl.domain.approvals import Answer
+    from platform_ctl.ports.approvals import Approvals
+    from platform_ctl.ports.notifier import Notifier
+
+
+def approvals(settings: Settings) -> Approvals:
+    """Approval requests, in the home."""
+    from platform_ctl.adapters.common.approvals import SqliteApprovals
+
+    return SqliteApprovals(settings.layout.database)
+
+
+def notifier(settings: Settings) -> Notifier:
+    """ntfy and a webhook, where they are set, behind the home's outbox."""
+    from platform_ctl.adapters.common import notify
+    from platform_ctl.adapters.common.secrets import read_secret
+
+    asked, layout = settings.notify, settings.layout
+    channels = {}
+    if asked.ntfy_url:
+        channels["ntfy"] = notify.ntfy(asked.ntfy_url, read_secret(asked.ntfy_token, os.environ))
+    if asked.webhook_url:
+        channels["webhook"] = notify.webhook(read_secret(asked.webhook_url, os.environ))
+    return notify.OutboxNotifier(layout.database, layout.locks / "notify.lock", channels)
+
+
+def approver_page(
+    settings: Settings, answer: Callable[[str, Answer, str], str], port: int
+) -> ApproverPage:
+    """The page of ``approval serve``; ``answer`` does what the command does. Raises PortInUse."""
+    from platform_ctl.adapters.common.approver_page import Actions, ApproverPage, View
+    from platform_ctl.operations.approve import subject_changes
+    from platform_ctl.operations.compare import compare
+
+    def view(request_id: str) -> View:
+        request = approvals(settings).get(request_id)
+        changes = subject_changes(registry(settings), recipes(settings), request)
+        return View(request, compare(registry(settings), request), changes)
+
+    try:
+        return ApproverPage(Actions(approvals(settings).list, view, answer), port)
+    except OSError as exc:
+        raise PortInUse(
+            f"port {port} cannot be used: {exc.strerror}",
+            where="approver page",
+            fix="platform-ctl approval serve --port 0",
+        ) from exc

@@ -1,0 +1,43 @@
+"""OpenLineage events on their way out."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from platform_ctl.errors import PreconditionMissing, TargetUnavailable
+from platform_ctl.settings import Settings
+from platform_ctl.targets.lineage import lineage_observer
+from platform_ctl.targets.runs import orchestrator
+
+if TYPE_CHECKING:
+    from platform_ctl.adapters.common.lineage_delivery import Delivered
+
+
+def deliver_lineage(settings: Settings) -> Delivered:
+    """Send what waits, in this process; killed runs get their last events first.
+
+    Raises PreconditionMissing, TargetUnavailable.
+    """
+    from platform_ctl.adapters.common import lineage_delivery
+    from platform_ctl.domain.runs import ORPHANED
+
+    config = settings.lineage.config_file
+    if not lineage_delivery.configured(config, os.environ):
+        raise PreconditionMissing(
+            "OpenLineage has no transport here: events stay in the home",
+            where="setting lineage.config_file",
+            fix="export OPENLINEAGE_URL=http://localhost:5000",
+        )
+    observer, runs = lineage_observer(settings), orchestrator(settings)
+    for run in runs.list(-1):
+        if run.error == ORPHANED:
+            observer.repair(runs.get(run.id))
+    done = lineage_delivery.deliver(settings.layout.lineage, config)
+    if done.problem:
+        raise TargetUnavailable(
+            f"delivered {done.delivered}, {done.waiting} events wait: {done.problem}",
+            where="OpenLineage transport",
+            fix="platform-ctl lineage deliver",
+        )
+    return done

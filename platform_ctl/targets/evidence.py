@@ -1,0 +1,29 @@
+"""Evidence packs of registered models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platform_ctl.settings import Settings
+from platform_ctl.targets.approving import approvals
+from platform_ctl.targets.models import registry
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.models import ModelVersion
+
+
+def evidence_dir(settings: Settings) -> Path:
+    """Where the evidence packs of this home are."""
+    return settings.layout.root / "evidence"
+
+
+def write_evidence(
+    settings: Settings, version: ModelVersion, records: Mapping[str, Any] | None = None
+) -> Path:
+    """(Re)write the evidence pack of a version; ``records`` adds the canary's log."""
+    from platform_ctl.operations.evidence import write_pack
+
+    ports = registry(settings), approvals(settings)
+    return write_pack(*ports, version, evidence_dir(settings), records=records)

@@ -1,0 +1,86 @@
+"""Answers about runs: why, diff, impact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platform_ctl.settings import Settings
+from platform_ctl.targets.approving import approvals
+from platform_ctl.targets.home import state
+from platform_ctl.targets.lineage import recorded_lineage
+from platform_ctl.targets.models import mlflow_uri, registry
+from platform_ctl.targets.project import data_access, read_pipeline, recipes
+from platform_ctl.targets.releases import serving
+from platform_ctl.targets.runs import orchestrator, step_cache
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.impact import Impact
+    from platform_ctl.domain.models import RegisteredModel
+    from platform_ctl.domain.run_diff import Side
+    from platform_ctl.domain.runs import Run
+    from platform_ctl.operations.why import Looking
+
+
+def looking(settings: Settings) -> Looking:
+    """What ``run why`` and ``model why`` look at."""
+    from platform_ctl.adapters.common import iceberg_sqlite, mlflow_sqlite
+    from platform_ctl.adapters.common.releases import SqliteReleases
+    from platform_ctl.operations.why import Looking
+
+    home_uri = f"sqlite:///{settings.layout.mlflow}/mlflow.db"
+
+    def other_registries(recorded: str) -> dict[str, Sequence[RegisteredModel]]:
+        others = {home_uri, recorded} - {"", mlflow_uri(settings)}
+        databases = {uri: mlflow_sqlite.database_of(uri) for uri in others}
+        return {u: mlflow_sqlite.read(path) or [] for u, path in databases.items() if path}
+
+    return Looking(
+        orchestrator=orchestrator(settings),
+        cache=step_cache(settings),
+        registry=registry(settings),
+        approvals=approvals(settings),
+        releases=SqliteReleases(state(settings)),
+        serving=serving(settings),
+        recipes=recipes(settings),
+        registry_uri=mlflow_uri(settings),
+        read_pipeline=read_pipeline,
+        table=lambda name: iceberg_sqlite.read(data_access(settings).catalog, name),
+        lineage=lambda run: recorded_lineage(settings, run),
+        other_registries=other_registries,
+    )
+
+
+def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:
+    """What a run of the pipeline would do now, against its last one. Changes nothing."""
+    from platform_ctl.adapters.local.code_digest import CodeDigester
+    from platform_ctl.adapters.local.forecast import forecast
+    from platform_ctl.adapters.local.step_reuse import CachedSteps
+    from platform_ctl.domain.parameters import resolve
+
+    ir, runs, db = read_pipeline(file), orchestrator(settings), state(settings)
+    digester = CodeDigester(Path(settings.project_root), db)
+    ended = (r for r in runs.list(-1) if r.pipeline == ir.name and r.state.final)
+    last = next(ended, None)
+    steps = CachedSteps(
+        step_cache(settings), digester, ir, "", use_cache=True, warn=lambda text: None
+    )
+    values = resolve(ir, parameters)
+    known = runs.get(last.id) if last else None
+    return forecast(ir, values, known, steps, db, settings.money_per_cpu_hour)
+
+
+def compared_run(settings: Settings, run: Run) -> Side:
+    """A run as ``run diff`` sees it."""
+    from platform_ctl.adapters.local import cache_rows
+    from platform_ctl.operations.diff_runs import side
+
+    db = state(settings)
+    return side(
+        run,
+        step_cache(settings),
+        lambda digest: cache_rows.key_inputs(db, digest),
+        read_pipeline,
+        settings.money_per_cpu_hour,
+    )

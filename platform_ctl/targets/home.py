@@ -1,0 +1,50 @@
+"""The home of this installation: settings inside a step, the database, who is at work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform_ctl.errors import Unsupported
+from platform_ctl.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def current_settings() -> Settings:
+    """The Settings of this process, for code that runs inside a step."""
+    from platform_ctl.settings import load
+
+    return load(cwd=Path.cwd(), env=os.environ).settings
+
+
+def state(settings: Settings) -> sqlite3.Connection:
+    """The home's database, migrated."""
+    from platform_ctl.adapters.common.state import connect
+
+    return connect(settings.layout.database)
+
+
+def schema_versions(settings: Settings) -> tuple[int | None, int]:
+    """Schema of the home (None: no home yet) and the newest one this version knows."""
+    from platform_ctl.adapters.common.state import schema_versions
+
+    return schema_versions(settings.layout.database)
+
+
+def local_user() -> str:
+    """The account this process runs as."""
+    from platform_ctl.adapters.common import identity
+
+    return identity.local_user()
+
+
+def require_local(settings: Settings, capability: str) -> None:
+    if settings.target != "local":
+        raise Unsupported(
+            f"the {settings.target} target has no {capability} yet (see docs/architecture.md)",
+            where=f"target {settings.target}",
+            fix="export PLATFORM_CTL_TARGET=local",
+        )

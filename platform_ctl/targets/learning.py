@@ -1,0 +1,46 @@
+"""The fault lab and the exit test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform_ctl.settings import Settings
+from platform_ctl.targets.home import require_local
+from platform_ctl.targets.models import registry
+from platform_ctl.targets.project import recipes
+from platform_ctl.targets.runs import orchestrator, step_cache
+
+if TYPE_CHECKING:
+    from platform_ctl.adapters.local.lab.bench import Bench
+    from platform_ctl.adapters.local.lab.fault import Fault
+    from platform_ctl.operations.exit_test import Records
+
+
+def lab(settings: Settings, folder: Path | None = None) -> Bench:
+    """The fault lab in ``folder``, else in the home; inside a lab's own home, that lab."""
+    require_local(settings, "fault lab")
+    from platform_ctl.adapters.local.lab.bench import MARKER, Bench
+
+    root = settings.layout.root
+    inside = root.name == "home" and (root.parent / MARKER).is_file()
+    default = root.parent if inside else root / "lab"
+    return Bench((folder or default).resolve(), settings)
+
+
+def faults() -> dict[str, Fault]:
+    """What the lab can break, by name."""
+    from platform_ctl.adapters.local.lab.fault import all_faults
+
+    return all_faults()
+
+
+def exit_test_records(settings: Settings) -> Records:
+    """What the exit test checks: the records of the recipe that was run last."""
+    from platform_ctl.operations.exit_test import Records
+
+    runs = orchestrator(settings)
+    known = {r.pipeline: r for r in recipes(settings).values() if r.pipeline}
+    newest = next((r.pipeline for r in runs.list(-1) if r.pipeline in known), next(iter(known)))
+    folder = settings.layout.root / "exit-test"
+    return Records(runs, step_cache(settings), registry(settings), known[newest], folder)

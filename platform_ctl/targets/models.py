@@ -1,0 +1,37 @@
+"""Registered models in MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platform_ctl.settings import Settings
+
+if TYPE_CHECKING:
+    from platform_ctl.ports.registry import Registry
+
+
+def registry(settings: Settings) -> Registry:
+    """MLflow, on SQLite in the home or at the configured URI; the history is in the home."""
+    from platform_ctl.adapters.common.history import AliasHistory
+    from platform_ctl.adapters.common.registry import MlflowRegistry
+
+    layout = settings.layout
+    return MlflowRegistry(
+        mlflow_uri(settings),
+        layout.mlflow / "artifacts",
+        AliasHistory(layout.database),
+        layout.locks / "registry.lock",
+    )
+
+
+def mlflow_uri(settings: Settings) -> str:
+    """Where MLflow's tracking and registry are: as set, else SQLite in the home."""
+    return settings.mlflow_tracking_uri or f"sqlite:///{settings.layout.mlflow}/mlflow.db"
+
+
+def load_model(mlflow_dir: Path) -> Any:
+    """The predictor of a registered model, with the code it was registered with."""
+    from platform_ctl.adapters.common import mlflow_model
+
+    return mlflow_model.load(mlflow_dir)

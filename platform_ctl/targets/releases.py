@@ -1,0 +1,67 @@
+"""InferenceServices and their releases."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from platform_ctl.settings import Settings
+from platform_ctl.targets.approving import approvals
+from platform_ctl.targets.costs import ledger
+from platform_ctl.targets.home import require_local, state
+from platform_ctl.targets.models import registry
+from platform_ctl.targets.project import data_access
+
+if TYPE_CHECKING:
+    from platform_ctl.adapters.local.serving.service import LocalServing
+    from platform_ctl.operations.release import Releasing
+    from platform_ctl.ports.serving import Serving
+
+
+def serving(settings: Settings) -> Serving:
+    """InferenceServices: KServe's server in processes of this machine."""
+    return _local_serving(settings)
+
+
+def _local_serving(settings: Settings) -> LocalServing:
+    require_local(settings, "serving")
+    from platform_ctl.adapters.local.serving.records import Limits
+    from platform_ctl.adapters.local.serving.service import LocalServing
+
+    return LocalServing(
+        settings.layout.services,
+        host=settings.serving.host,
+        port=settings.serving.port,
+        project_root=settings.project_root,
+        data=data_access(settings),
+        limits=Limits(
+            body_bytes=int(settings.serving.body_mib * 2**20),
+            canary_timeout_s=settings.serving.canary_timeout_s,
+            memory_bytes=settings.serving.memory_mib * 2**20,
+            ready_timeout_s=settings.serving.ready_timeout_s,
+        ),
+    )
+
+
+def releasing(settings: Settings) -> Releasing:
+    """The ports of every release verb."""
+    from platform_ctl.adapters.common.releases import SqliteReleases
+    from platform_ctl.operations.release import Releasing
+
+    return Releasing(
+        SqliteReleases(state(settings)),
+        serving(settings),
+        registry(settings),
+        approvals(settings),
+        data_access(settings),
+    )
+
+
+def canary_cost(settings: Settings, service: str) -> contextlib.AbstractContextManager[None]:
+    """Charge this run's task with what the InferenceService uses meanwhile."""
+    run_id, task = os.environ.get("PLATFORM_RUN_ID"), os.environ.get("PLATFORM_TASK_NAME", "")
+    if not run_id:
+        return contextlib.nullcontext()
+    local = _local_serving(settings)
+    return ledger(settings).metered(run_id, task, "canary", lambda: local.cpu_s(service))

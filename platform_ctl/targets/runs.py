@@ -1,0 +1,59 @@
+"""Runs: the orchestrator and the step cache."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform_ctl.errors import DiskFull
+from platform_ctl.settings import Settings
+from platform_ctl.targets.costs import ledger
+from platform_ctl.targets.home import require_local, state
+from platform_ctl.targets.lineage import lineage_observer, start_delivery
+from platform_ctl.targets.tuning import training
+
+if TYPE_CHECKING:
+    from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
+    from platform_ctl.ports.cache import Cache
+
+_EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
+"""Program and words of a detached run's process (``python -c``); the run id follows."""
+
+
+def orchestrator(settings: Settings) -> LocalOrchestrator:
+    """Runs compiled pipelines; ends a run's Ray with the run."""
+    require_local(settings, "orchestrator")
+    from platform_ctl.adapters.local.orchestrator.local import Hooks, LocalOrchestrator
+
+    observer = lineage_observer(settings)
+
+    def at_end(run_dir: Path) -> None:
+        if (run_dir / "ray").is_dir():
+            _stop_ray(settings, run_dir)
+        observer.ended(made.get(run_dir.name))
+        start_delivery(settings)
+
+    made = LocalOrchestrator(
+        settings, state(settings), Hooks(at_end, _EXECUTE_RUN, observer.observe)
+    )
+    return made
+
+
+def _stop_ray(settings: Settings, run_dir: Path) -> None:
+    """End a run's Ray, and charge the run with what no step has been charged with."""
+    import sqlite3
+
+    from platform_ctl.adapters.local.ray_holder import used_cpu_s
+
+    training(settings).stop(run_dir)
+    with contextlib.suppress(sqlite3.OperationalError, DiskFull):  # the run has its own error
+        ledger(settings).charge_ray(run_dir.name, "", used_cpu_s(run_dir / "ray"))
+
+
+def step_cache(settings: Settings) -> Cache:
+    """Results of earlier tasks."""
+    require_local(settings, "cache")
+    from platform_ctl.adapters.local.cache import StepCache
+
+    return StepCache(settings.layout.cache, state(settings))
