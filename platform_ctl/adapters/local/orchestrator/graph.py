@@ -112,10 +112,25 @@ def bind(task: TaskInstance, facts: RunFacts) -> Outputs:
         elif spec is None or not spec.optional:
             raise StepFailed(f"the input {name!r} has no value: {_source(binding)}")
     for name, template in templates.items():
-        filled = fill(template, task, facts, values)
+        filled = fill(template, placeholder_words(task, facts), values)
         if filled is not None and filled is not UNSET:
             values[name] = filled
     return Outputs(values, _bound_artifacts(task))
+
+
+def placeholder_words(task: TaskInstance, facts: RunFacts) -> dict[str, str]:
+    """What ``{{$.word}}`` stands for in this task."""
+    return {
+        "pipeline_job_name": facts.name,
+        "pipeline_job_resource_name": facts.resource_name,
+        "pipeline_job_uuid": facts.run_id,
+        "pipeline_task_name": task.spec.task_info.name or task.name,
+        "pipeline_task_uuid": f"{facts.run_id}/{task.path}",
+        "pipeline_root": facts.root,
+        "pipeline_job_create_time_utc": facts.created_at,
+        "pipeline_job_schedule_time_utc": facts.created_at,
+        "workspace_path": facts.workspace,
+    }
 
 
 def _bound_value(task: TaskInstance, binding: ParameterBinding, facts: RunFacts) -> Any:

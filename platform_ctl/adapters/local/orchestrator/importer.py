@@ -6,7 +6,11 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from platform_ctl.adapters.local.orchestrator.graph import RunFacts, TaskInstance
+from platform_ctl.adapters.local.orchestrator.graph import (
+    RunFacts,
+    TaskInstance,
+    placeholder_words,
+)
 from platform_ctl.adapters.local.orchestrator.placeholders import fill
 from platform_ctl.adapters.local.orchestrator.task_files import TaskFiles
 from platform_ctl.domain.ir import Pipeline
@@ -35,7 +39,7 @@ def run(
         uri=str(_local(uri, files.artifact(name))),
         schema_title=spec.type_schema.schema_title or "system.Artifact",
         schema_version=spec.type_schema.schema_version or "0.0.1",
-        metadata=fill(spec.metadata, task, facts, inputs.parameters),
+        metadata=fill(spec.metadata, placeholder_words(task, facts), inputs.parameters),
     )
     return Outputs({}, {name: (artifact,)})
 

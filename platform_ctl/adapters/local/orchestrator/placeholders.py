@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from platform_ctl.adapters.local.orchestrator.conditions import as_text
 from platform_ctl.errors import StepFailed
-
-if TYPE_CHECKING:
-    from platform_ctl.adapters.local.orchestrator.graph import RunFacts, TaskInstance
 
 WORKSPACE_MOUNT = "/kfp-workspace"
 _PLACEHOLDER = re.compile(r"\{\{\$\.?(.*?)\}\}|" + WORKSPACE_MOUNT)
 _PARAMETER = re.compile(r"inputs\.parameters\[''?([^']+)''?\]")
 
 
-def fill(template: Any, task: TaskInstance, facts: RunFacts, values: Mapping[str, Any]) -> Any:
+def fill(template: Any, words: Mapping[str, str], inputs: Mapping[str, Any]) -> Any:
     """``template`` with every placeholder in its strings (also nested ones) replaced.
 
+    ``words`` are what the run and the task are called, ``inputs`` the task's parameters.
     Raises StepFailed for a placeholder that nobody knows.
     """
-    return expand(template, lambda word: _value(word, task, facts, values))
+    return expand(template, lambda word: _value(word, words, inputs))
 
 
 def expand(template: Any, value: Callable[[str], str]) -> Any:
@@ -38,21 +36,10 @@ def expand(template: Any, value: Callable[[str], str]) -> Any:
     return template
 
 
-def _value(word: str, task: TaskInstance, facts: RunFacts, values: Mapping[str, Any]) -> str:
+def _value(word: str, words: Mapping[str, str], inputs: Mapping[str, Any]) -> str:
     parameter = _PARAMETER.fullmatch(word)
     if parameter:
-        return as_text(values.get(parameter[1]))
-    known = {
-        "pipeline_job_name": facts.name,
-        "pipeline_job_resource_name": facts.resource_name,
-        "pipeline_job_uuid": facts.run_id,
-        "pipeline_task_name": task.spec.task_info.name or task.name,
-        "pipeline_task_uuid": f"{facts.run_id}/{task.path}",
-        "pipeline_root": facts.root,
-        "pipeline_job_create_time_utc": facts.created_at,
-        "pipeline_job_schedule_time_utc": facts.created_at,
-        "workspace_path": facts.workspace,
-    }
-    if word not in known:
-        raise StepFailed(f"unknown placeholder {{{{$.{word}}}}}", where=task.path)
-    return known[word]
+        return as_text(inputs.get(parameter[1]))
+    if word not in words:
+        raise StepFailed(f"unknown placeholder {{{{$.{word}}}}}")
+    return words[word]
