@@ -56,7 +56,7 @@ def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Imp
     """What a run of the pipeline would do now, against its last one. Changes nothing."""
     from platform_ctl.adapters.local.code_digest import CodeDigester
     from platform_ctl.adapters.local.forecast import forecast
-    from platform_ctl.adapters.local.step_reuse import CachedSteps
+    from platform_ctl.adapters.local.orchestrator.cached_steps import CachedSteps
     from platform_ctl.domain.parameters import resolve
 
     ir, runs, db = read_pipeline(file), orchestrator(settings), state(settings)

@@ -12,10 +12,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 
 from platform_ctl.adapters.local import cache_rows
+from platform_ctl.adapters.local.orchestrator.cached_steps import CachedSteps
 from platform_ctl.adapters.local.orchestrator.engine import Engine
 from platform_ctl.adapters.local.orchestrator.execution import Outcome
 from platform_ctl.adapters.local.orchestrator.graph import RunFacts, TaskInstance
-from platform_ctl.adapters.local.step_reuse import CachedSteps
 from platform_ctl.domain.cache_diff import FieldChange, diff
 from platform_ctl.domain.cache_key import CacheKey
 from platform_ctl.domain.impact import Expected, Fate, Impact

@@ -25,13 +25,13 @@ from platform_ctl.adapters.common.ledger import Ledger
 from platform_ctl.adapters.local.cache import StepCache
 from platform_ctl.adapters.local.code_digest import CodeDigester
 from platform_ctl.adapters.local.orchestrator import conditions, importer, requirements
+from platform_ctl.adapters.local.orchestrator.cached_steps import CachedSteps
 from platform_ctl.adapters.local.orchestrator.cost import RunCost
 from platform_ctl.adapters.local.orchestrator.engine import Engine
 from platform_ctl.adapters.local.orchestrator.execution import Execution
 from platform_ctl.adapters.local.orchestrator.graph import RunFacts
 from platform_ctl.adapters.local.orchestrator.records import Records, RunEnd, now
 from platform_ctl.adapters.local.orchestrator.steps import Steps
-from platform_ctl.adapters.local.step_reuse import CachedSteps
 from platform_ctl.domain import parameters, support
 from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import (

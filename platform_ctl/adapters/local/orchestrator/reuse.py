@@ -1,4 +1,4 @@
-"""What the engine asks of the step cache; implemented by ``adapters.local.step_reuse``."""
+"""What the engine asks of the step cache; implemented by ``cached_steps``."""
 
 from __future__ import annotations
 
