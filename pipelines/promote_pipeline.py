@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from pipelines import components as step
+from pipelines import promote_components as step
 
 
 @dsl.pipeline(

@@ -1,12 +1,13 @@
-"""``train-deploy``: from commits in Iceberg to a model in Staging and a request for approval."""
+"""From data in Iceberg to a model in Staging and a request for approval."""
 
 from kfp import dsl
 
-from pipelines import components as step
+from pipelines import train_deploy_components as step
+from recipes.train_deploy import names
 
 
 @dsl.pipeline(
-    name="train-deploy",
+    name=names.PIPELINE,
     description="Resolve, extract, tune, train, evaluate, gate, register as Staging, ask a human.",
 )
 def train_deploy(max_trials: int = 20, epochs: int = 10, num_workers: int = 2, seed: int = 0):

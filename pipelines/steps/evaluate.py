@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
 from platform_ctl.domain.models import find_version
-from recipes.train_deploy import evaluate
-from recipes.train_deploy.recipe import MODEL_NAME
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
 def run(
+    score: Callable[..., dict[str, Any]],
+    model_name: str,
     model: dsl.Model,
     rows: dsl.Dataset,
     champion: str,
@@ -24,9 +25,9 @@ def run(
     champion_dir = None
     if champion:
         registry = targets.registry(targets.current_settings())
-        version = find_version(registry.models(), f"{MODEL_NAME}/{champion}")
+        version = find_version(registry.models(), f"{model_name}/{champion}")
         champion_dir = str(registry.local_dir(version, "weights"))
-    figures = evaluate.evaluate(model.path, rows.path, evaluation.path, champion_dir)
+    figures = score(model.path, rows.path, evaluation.path, champion_dir)
     for name, value in figures["metrics"].items():
         metrics.log_metric(name, value)
     return (_line(figures),)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platform_ctl.domain import gate
-from recipes.train_deploy import evaluate
-from recipes.train_deploy.recipe import GATE
+from platform_ctl.domain.recipe import GateThresholds
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
-def run(evaluation: dsl.Artifact, decision: dsl.Artifact) -> tuple[str, list[str]]:
+def run(
+    read: Callable[[str], tuple[Any, Any]],
+    thresholds: GateThresholds,
+    evaluation: dsl.Artifact,
+    decision: dsl.Artifact,
+) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``decision.path`` holds the figures as JSON."""
-    figures, errors = evaluate.read(evaluation.path)
-    decided = gate.decide(figures, errors, GATE)
+    figures, errors = read(evaluation.path)
+    decided = gate.decide(figures, errors, thresholds)
     text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)
     Path(decision.path).write_text(text, encoding="utf-8")
     return str(decided.verdict), list(decided.reasons)

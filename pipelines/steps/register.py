@@ -12,15 +12,16 @@ from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.models import find_version
 from platform_ctl.operations.evidence import RUN_FILE, describe_run
 from platform_ctl.operations.register import register_model
-from recipes.train_deploy.recipe import RECIPE
 
 if TYPE_CHECKING:
     from kfp import dsl
 
+    from platform_ctl.domain.recipe import Recipe
     from platform_ctl.settings import Settings
 
 
 def run(
+    recipe: Recipe,
     model: dsl.Model,
     evaluation: dsl.Artifact,
     decision: dsl.Artifact,
@@ -34,7 +35,7 @@ def run(
     registry = targets.registry(settings)
     version = register_model(
         registry,
-        recipe=RECIPE,
+        recipe=recipe,
         model_dir=Path(model.path),
         evaluation_dir=Path(evaluation.path),
         decision=GateDecision.from_dict(json.loads(Path(decision.path).read_text())),

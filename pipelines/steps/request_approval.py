@@ -5,11 +5,11 @@ from __future__ import annotations
 from platform_ctl import targets
 from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.domain.models import find_version
+from platform_ctl.domain.recipe import Recipe
 from platform_ctl.operations.request_approval import request
-from recipes.train_deploy.recipe import RECIPE
 
 
-def run(version: str, champion: str) -> tuple[str, str, str]:
+def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
     """-> request id, one line, the command that decides.
 
     ``champion`` is an input so that a run says what it compared with; the
@@ -17,11 +17,11 @@ def run(version: str, champion: str) -> tuple[str, str, str]:
     """
     settings = targets.current_settings()
     registry = targets.registry(settings)
-    registered = find_version(registry.models(), f"{RECIPE.model_name}/{version}")
+    registered = find_version(registry.models(), f"{recipe.model_name}/{version}")
     asked = request(
         registry,
         targets.approvals(settings),
-        recipe=RECIPE,
+        recipe=recipe,
         version=registered,
         requested_by=targets.local_user(),
         settings=settings.approval,

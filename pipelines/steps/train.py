@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
-from recipes.train_deploy import train
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
 def run(
+    fit: Callable[..., dict[str, Any]],
     rows: dsl.Dataset,
     parameters: dict[str, Any],
     epochs: int,
@@ -21,7 +22,7 @@ def run(
 ) -> tuple[str]:
     """-> one line about the fit. ``model.path`` becomes the model's folder."""
     with targets.training(targets.current_settings()).connect():
-        metrics = train.fit(
+        metrics = fit(
             rows.path, parameters, model.path, num_workers=num_workers, epochs=epochs, seed=seed
         )
     model.metadata.update(metrics)

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
+from platform_ctl.domain.recipe import Budget
 from platform_ctl.operations.find_search import FOLDER
-from recipes.train_deploy import train
-from recipes.train_deploy.recipe import BUDGET, EXPERIMENT_FILE
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
 def run(
-    rows: dsl.Dataset, max_trials: int, seed: int, search: dsl.Artifact
+    trial: Callable[..., dict[str, float]],
+    experiment_file: str,
+    budget: Budget,
+    rows: dsl.Dataset,
+    max_trials: int,
+    seed: int,
+    search: dsl.Artifact,
 ) -> tuple[dict[str, Any], str]:
     """-> best parameters (strings, as Katib assigns them), one line about the search.
 
-    The search lives in the run's folder, so that a resumed run repeats no trial.
+    ``experiment_file`` lies beside the trial's module. The search lives in the run's
+    folder, so that a resumed run repeats no trial.
     """
     settings = targets.current_settings()
     tuner = targets.tuner(settings)
-    experiment = tuner.load(Path(train.__file__).with_name(EXPERIMENT_FILE))
+    experiment = tuner.load(Path(inspect.getfile(trial)).with_name(experiment_file))
     workdir = Path(os.environ.get("PLATFORM_RUN_DIR", Path(search.path).parent)) / FOLDER
     with targets.training(settings).connect():
         status = tuner.run(
             experiment,
-            trial=partial(train.run_trial, rows_path=rows.path),
+            trial=partial(trial, rows_path=rows.path),
             workdir=workdir,
-            budget=replace(BUDGET, trials=min(max_trials, BUDGET.trials or max_trials)),
+            budget=replace(budget, trials=min(max_trials, budget.trials or max_trials)),
             seed=seed,
         )
         found = tuner.read(workdir)

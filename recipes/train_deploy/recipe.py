@@ -1,14 +1,14 @@
 """Predict the commits of next week, for every repository. Read this file first.
 
-What the recipe is called, what it reads, what it may spend, what a model must
-reach and how a release steps up. The code behind each name is imported only
-when it is called: importing this file is cheap.
+What the recipe reads, what it may spend, what a model must reach and how a
+release steps up; what it is called is in ``names.py``. The code behind each
+name is imported only when it is called: importing this file is cheap.
 """
 
 from platform_ctl.domain.recipe import Budget, CanaryPlan, GateThresholds, Recipe
-from recipes.train_deploy.features import FEATURE_NAMES, FEATURE_SERVICE
+from recipes.train_deploy import names
+from recipes.train_deploy.features import FEATURE_NAMES
 
-MODEL_NAME = "weekly-commits"
 EXPERIMENT_FILE = "experiment.yaml"
 
 BUDGET = Budget(trials=20, wall_s=900.0, cpu_s=1800.0)
@@ -32,10 +32,10 @@ CANARY = CanaryPlan(weights_percent=(10, 25, 50, 100), min_requests=200)
 """How a release steps up; an approval is bound to it."""
 
 RECIPE = Recipe(
-    name="train_deploy",
+    name=names.RECIPE,
     title="Commits of the next seven days, for each repository",
-    model_name=MODEL_NAME,
-    inference_service=MODEL_NAME,
+    model_name=names.MODEL,
+    inference_service=names.MODEL,
     sources={
         "git": "recipes.train_deploy.data:ingest_git",
         "sample": "recipes.train_deploy.data:ingest_sample",
@@ -45,7 +45,7 @@ RECIPE = Recipe(
     experiment_file=EXPERIMENT_FILE,
     predictor="recipes.train_deploy.predict",
     features=FEATURE_NAMES,
-    feature_service=FEATURE_SERVICE,
+    feature_service=names.FEATURE_SERVICE,
     budget=BUDGET,
     gate=GATE,
     canary=CANARY,
@@ -53,8 +53,8 @@ RECIPE = Recipe(
     online_features="recipes.train_deploy.features.online:online_features",
     live_features="recipes.train_deploy.features.live",
     labels="recipes.train_deploy.labels:labels",
-    pipeline="train-deploy",
-    table="abukix.commits",
-    feature_project="abukix",
-    feature_views=("repo_weekly",),
+    pipeline=names.PIPELINE,
+    table=names.COMMITS,
+    feature_project=names.NAMESPACE,
+    feature_views=(names.FEATURE_VIEW,),
 )

@@ -1,0 +1,121 @@
+"""The steps of ``train_deploy_pipeline``: which of the recipe's functions each one calls.
+
+What a step does around them (settings, registry, lines for people) is the same
+for every recipe and stands in ``pipelines/steps``. Each component names only
+what it needs, because that is what its cache key holds.
+"""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from pipelines.components import component
+
+
+@component
+def resolve() -> NamedTuple(
+    "Resolved",
+    [("snapshot_id", str), ("as_of", str), ("golden_digest", str), ("champion", str)],
+):
+    """Which data, golden set and champion this run is about."""
+    from pipelines.steps import resolve as step
+    from recipes.train_deploy import data, names
+
+    return step.run(data.resolve, names.MODEL)
+
+
+@component
+def extract(
+    snapshot_id: str, as_of: str, golden_digest: str, rows: dsl.Output[dsl.Dataset]
+) -> NamedTuple("Extracted", [("feature_service", str), ("summary", str)]):
+    """Point-in-time feature rows of every repository and week."""
+    from pipelines.steps import extract as step
+    from recipes.train_deploy import names
+    from recipes.train_deploy.features.rows import extract_rows
+
+    return step.run(extract_rows, names.FEATURE_SERVICE, snapshot_id, as_of, golden_digest, rows)
+
+
+@component
+def tune(
+    rows: dsl.Input[dsl.Dataset], max_trials: int, seed: int, search: dsl.Output[dsl.Artifact]
+) -> NamedTuple("Tuned", [("parameters", dict), ("summary", str)]):
+    """Run the recipe's Katib Experiment within its budget."""
+    from pipelines.steps import tune as step
+    from recipes.train_deploy.recipe import BUDGET, EXPERIMENT_FILE
+    from recipes.train_deploy.train import run_trial
+
+    return step.run(run_trial, EXPERIMENT_FILE, BUDGET, rows, max_trials, seed, search)
+
+
+@component
+def train(
+    rows: dsl.Input[dsl.Dataset],
+    parameters: dict,
+    epochs: int,
+    num_workers: int,
+    seed: int,
+    model: dsl.Output[dsl.Model],
+) -> NamedTuple("Trained", [("summary", str)]):
+    """Fit the model with the best parameters, data-parallel through Ray Train."""
+    from pipelines.steps import train as step
+    from recipes.train_deploy.train import fit
+
+    return step.run(fit, rows, parameters, epochs, num_workers, seed, model)
+
+
+@component
+def evaluate(
+    model: dsl.Input[dsl.Model],
+    rows: dsl.Input[dsl.Dataset],
+    champion: str,
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+) -> NamedTuple("Evaluated", [("summary", str)]):
+    """Score the golden set, beside the naive baselines and the champion."""
+    from pipelines.steps import evaluate as step
+    from recipes.train_deploy import evaluate, names
+
+    return step.run(evaluate.evaluate, names.MODEL, model, rows, champion, evaluation, metrics)
+
+
+@component
+def gate(evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]) -> NamedTuple(
+    "Gated", [("verdict", str), ("reasons", list)]
+):
+    """Decide: successful, failed or inconclusive."""
+    from pipelines.steps import gate as step
+    from recipes.train_deploy.evaluate import read
+    from recipes.train_deploy.recipe import GATE
+
+    return step.run(read, GATE, evaluation, decision)
+
+
+@component
+def register(
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Artifact],
+    search: dsl.Input[dsl.Artifact],
+    snapshot_id: str,
+    golden_digest: str,
+    feature_service: str,
+) -> NamedTuple("Registered", [("version", str), ("verdict", str), ("summary", str)]):
+    """Register in MLflow as Staging; idempotent by model digest."""
+    from pipelines.steps import register as step
+    from recipes.train_deploy.recipe import RECIPE
+
+    return step.run(
+        RECIPE, model, evaluation, decision, search, snapshot_id, golden_digest, feature_service
+    )
+
+
+@component
+def request_approval(version: str, champion: str) -> NamedTuple(
+    "Requested", [("approval_id", str), ("summary", str), ("next_command", str)]
+):
+    """Ask a human; the same digests give the same request."""
+    from pipelines.steps import request_approval as step
+    from recipes.train_deploy.recipe import RECIPE
+
+    return step.run(RECIPE, version, champion)
