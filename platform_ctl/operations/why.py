@@ -55,7 +55,7 @@ def why_run(looking: Looking, run_id: str) -> Diagnosis:
     Raises UnknownName.
     """
     run = looking.orchestrator.get(run_id)
-    return diagnose(_facts(looking, run), f"run {run.id[:8]} ({run.pipeline})")
+    return diagnose(facts_of(looking, run), f"run {run.id[:8]} ({run.pipeline})")
 
 
 def why_model(looking: Looking, reference: str) -> Diagnosis:
@@ -69,7 +69,7 @@ def why_model(looking: Looking, reference: str) -> Diagnosis:
     if alias or number:
         version = find_version(looking.registry.models(), reference)
         run = looking.orchestrator.get(version.tags.get("run_id", "") or "-")
-        return diagnose(_facts(looking, run), str(version))
+        return diagnose(facts_of(looking, run), str(version))
     pipeline = next((r.pipeline for r in looking.recipes.values() if r.model_name == name), "")
     if not pipeline:
         find_version(looking.registry.models(), name)
@@ -81,10 +81,12 @@ def why_model(looking: Looking, reference: str) -> Diagnosis:
             fix=f"platform-ctl pipeline run {pipeline or 'NAME'}",
         )
     run = looking.orchestrator.get(newest.id)
-    return diagnose(_facts(looking, run, standing=True), f"model {name}")
+    return diagnose(facts_of(looking, run, standing=True), f"model {name}")
 
 
-def _facts(looking: Looking, asked: Run, *, standing: bool = False) -> Facts:
+def facts_of(looking: Looking, asked: Run, *, standing: bool = False) -> Facts:
+    """What is known about a run and what became of its model; of a promotion, about the run
+    that trained what it promotes."""
     promotion, approval = _as_promotion(looking, asked)
     run = (_trained_by(looking, approval) if approval else None) or asked
     pipeline = looking.read_pipeline(Path(run.directory) / "pipeline.yaml")
