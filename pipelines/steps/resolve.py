@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from platform_ctl import targets
-from recipes.train_deploy.recipe import RECIPE
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.datasets import Resolved
+    from platform_ctl.domain.recipe import DataAccess
 
 
-def run() -> tuple[str, str, str, str]:
+def run(resolve: Callable[[DataAccess], Resolved], model_name: str) -> tuple[str, str, str, str]:
     """-> snapshot id, as-of Monday (ISO), golden digest, champion's version or ''."""
-    found = targets.current_subject(targets.current_settings(), RECIPE)
+    found = targets.current_subject(targets.current_settings(), resolve, model_name)
     return found.snapshot_id, found.as_of, found.golden_digest, found.champion

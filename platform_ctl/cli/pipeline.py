@@ -116,27 +116,28 @@ def run(
 def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: str) -> None:
     """Which steps of PIPELINE would run, which would hit the cache, and what that takes."""
     from platform_ctl import targets
-    from platform_ctl.domain.impact import Fate
 
     settings = load_settings(ctx)
     file = targets.pipelines(settings).find(pipeline)
     values = _parameters(targets.read_pipeline(file), params, None)
     expected = targets.impact(settings, file, values)
     if output == "json":
-        render.print_json(expected)
+        totals = {name: getattr(expected, name) for name in ("at_least", "at_most", "saved")}
+        render.print_json({**vars(expected), **totals})
         return
     rows = [
         [s.task, s.fate, f"{s.wall_s:.1f} s" if s.wall_s else "-", s.why] for s in expected.steps
     ]
     render.print_table(["step", "fate", "took #", "why"], rows)
     against = f"run {expected.against[:8]}" if expected.against else "no earlier run"
-    click.echo(f"\nagainst {against}, steps one after the other:")
-    for words, fates in (
-        ("at least", (Fate.RUN,)),
-        ("at most", (Fate.RUN, Fate.DEPENDS)),
+    click.echo(f"\nagainst {against}, steps one after the other, as they took before:")
+    for words, spent in (
+        ("at least", expected.at_least),
+        ("at most", expected.at_most),
+        ("saved", expected.saved),
     ):
-        wall, cpu, money = (f(*fates) for f in (expected.wall_s, expected.cpu_s, expected.money))
-        click.echo(f"  {words:<9}{wall:.1f} s, {cpu:.1f} cpu-s, {money:.4f} money")
+        cost = f"{spent.cpu_s:.1f} cpu-s, {spent.money:.4f} money"
+        click.echo(f"  {words:<9}{spent.wall_s:.1f} s, {cost}")
 
 
 def finish(ctx: click.Context, run: Run, output: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+from platform_ctl.domain.budget import money
 
 
 class Fate(StrEnum):
@@ -16,8 +20,18 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What steps took when they were last executed; ``cpu_s`` and ``money`` as in the ledger."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    money: float = 0.0
+
+
+@dataclass(frozen=True)
 class Expected:
-    """One step. ``wall_s`` and ``cpu_s`` are what it took when it was last executed."""
+    """One step. ``depends_on``: the outputs, as ``task.output``. Times are of its last execution,
+    0 when it never was; a hit has them too: that is what the cache saves."""
 
     task: str
     fate: Fate
@@ -31,16 +45,37 @@ class Expected:
 class Impact:
     """``against``: the run that unknown outputs were assumed from; "" when there was none."""
 
+    pipeline: str
     against: str
     steps: tuple[Expected, ...]
     money_per_cpu_hour: float = 0.0
 
-    def cpu_s(self, *fates: Fate) -> float:
-        return sum(s.cpu_s for s in self.steps if s.fate in fates)
+    def spent(self, *fates: Fate) -> Spent:
+        """Of the steps with these fates. Wall time is that of steps one after the other: an
+        upper bound where they run side by side."""
+        steps = [s for s in self.steps if s.fate in fates]
+        cpu_s = sum(s.cpu_s for s in steps)
+        return Spent(sum(s.wall_s for s in steps), cpu_s, money(cpu_s, self.money_per_cpu_hour))
 
-    def wall_s(self, *fates: Fate) -> float:
-        """Of steps one after the other: an upper bound where they run side by side."""
-        return sum(s.wall_s for s in self.steps if s.fate in fates)
+    @property
+    def at_least(self) -> Spent:
+        return self.spent(Fate.RUN)
 
-    def money(self, *fates: Fate) -> float:
-        return self.cpu_s(*fates) / 3600 * self.money_per_cpu_hour
+    @property
+    def at_most(self) -> Spent:
+        return self.spent(Fate.RUN, Fate.DEPENDS)
+
+    @property
+    def saved(self) -> Spent:
+        """By the cache, for certain."""
+        return self.spent(Fate.HIT)
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What tasks that look at the world outside the run would find there now."""
+
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Path of the task -> its output parameters."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Path of the task -> why it would fail."""

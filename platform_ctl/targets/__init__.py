@@ -8,7 +8,7 @@ from platform_ctl.targets.approving import approvals, approver_page, notifier
 from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.delivery import deliver_lineage
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
-from platform_ctl.targets.explaining import compared_run, impact, looking
+from platform_ctl.targets.explaining import compared_run, current_subject, impact, looking
 from platform_ctl.targets.home import current_settings, local_user, schema_versions, state
 from platform_ctl.targets.learning import exit_test_records, faults, lab
 from platform_ctl.targets.lineage import (
@@ -37,6 +37,7 @@ __all__ = [
     "charge_search",
     "compared_run",
     "current_settings",
+    "current_subject",
     "data_access",
     "deliver_lineage",
     "draw_search",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,13 @@ from platform_ctl.targets.releases import serving
 from platform_ctl.targets.runs import orchestrator, step_cache
 
 if TYPE_CHECKING:
+    from platform_ctl.domain.datasets import Resolved
     from platform_ctl.domain.impact import Impact
     from platform_ctl.domain.models import RegisteredModel
+    from platform_ctl.domain.recipe import DataAccess
     from platform_ctl.domain.run_diff import Side
     from platform_ctl.domain.runs import Run
+    from platform_ctl.operations.subject import Subject
     from platform_ctl.operations.why import Looking
 
 
@@ -54,21 +57,37 @@ def looking(settings: Settings) -> Looking:
 
 def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:
     """What a run of the pipeline would do now, against its last one. Changes nothing."""
+    from platform_ctl.adapters.local.cache import StepCache
     from platform_ctl.adapters.local.code_digest import CodeDigester
-    from platform_ctl.adapters.local.forecast import forecast
+    from platform_ctl.adapters.local.forecast import Records, forecast
     from platform_ctl.adapters.local.orchestrator.cached_steps import CachedSteps
     from platform_ctl.domain.parameters import resolve
+    from platform_ctl.operations.subject import foresee
 
     ir, runs, db = read_pipeline(file), orchestrator(settings), state(settings)
-    digester = CodeDigester(Path(settings.project_root), db)
     ended = (r for r in runs.list(-1) if r.pipeline == ir.name and r.state.final)
-    last = next(ended, None)
-    steps = CachedSteps(
-        step_cache(settings), digester, ir, "", use_cache=True, warn=lambda text: None
-    )
+    cache = StepCache(settings.layout.cache, db)
+    digester = CodeDigester(Path(settings.project_root), db)
+    steps = CachedSteps(cache, digester, ir, "", use_cache=True, warn=lambda text: None)
     values = resolve(ir, parameters)
-    known = runs.get(last.id) if last else None
-    return forecast(ir, values, known, steps, db, settings.money_per_cpu_hour)
+    records = Records(
+        last=next(ended, None),
+        steps=steps,
+        cache=cache,
+        db=db,
+        foreseen=foresee(ir, recipes(settings), data_access(settings), registry(settings)),
+        money_per_cpu_hour=settings.money_per_cpu_hour,
+    )
+    return forecast(ir, values, records)
+
+
+def current_subject(
+    settings: Settings, pin: Callable[[DataAccess], Resolved], model_name: str
+) -> Subject:
+    """What a run that starts now is about; ``pin`` freezes the golden set if need be."""
+    from platform_ctl.operations.subject import current
+
+    return current(pin, model_name, data_access(settings), registry(settings))
 
 
 def compared_run(settings: Settings, run: Run) -> Side:

@@ -140,6 +140,18 @@ class StepCache:
         """See ``ports.cache.Cache.decisions``."""
         return rows.decisions(self._db, run_id)
 
+    def damage(self, key: str) -> str:
+        """What a lookup would find wrong with an entry's artifacts, "" when it would be served.
+
+        Writes nothing: nothing is quarantined, nothing stamped again.
+        """
+        for name, digest in rows.objects_of(self._db, key):
+            if not self._is_fresh(digest):
+                problem = _unlike(measure(self._objects.path(digest)), digest)
+                if problem:
+                    return f"artifact {name} {problem}"
+        return ""
+
     def verify(self) -> VerifyReport:
         """See ``ports.cache.Cache.verify``."""
         entries = rows.live_entries(self._db)
@@ -250,22 +262,20 @@ class StepCache:
 
     def _check(self, digest: str) -> str:
         """'' when the object is what was stored, else what is wrong with it."""
+        return "" if self._is_fresh(digest) else self._rehash(digest)
+
+    def _is_fresh(self, digest: str) -> bool:
+        """Whether the object's stamps prove that its bytes are as they were stored."""
         kept = rows.stamps_of(self._db, digest)
         now = stamps(self._objects.path(digest))
-        if now is None:
-            return "is missing"
-        if kept and is_fresh(now, kept[0], kept[1]):
-            return ""
-        return self._rehash(digest)
+        return bool(now and kept and is_fresh(now, kept[0], kept[1]))
 
     def _rehash(self, digest: str) -> str:
         found = measure(self._objects.path(digest))
-        if found.digest == ABSENT:
-            return "is missing"
-        if found.digest != digest:
-            return "is not what was stored (its bytes changed)"
-        rows.restamp(self._db, found)
-        return ""
+        problem = _unlike(found, digest)
+        if not problem:
+            rows.restamp(self._db, found)
+        return problem
 
     def _quarantine(self, digest: str, problem: str) -> str:
         """No entry with this object is served again; where its bytes are kept."""
@@ -311,6 +321,13 @@ def _decision(key: CacheKey, found: Hit | Miss, run_id: str, task: str) -> Decis
         source_task=source.task if source else "",
         changes=source.changes if isinstance(source, Nearest) else (),
     )
+
+
+def _unlike(found: Measured, digest: str) -> str:
+    """'' when the bytes are those of the digest, else what is wrong with them."""
+    if found.digest == ABSENT:
+        return "is missing"
+    return "" if found.digest == digest else "is not what was stored (its bytes changed)"
 
 
 def _measure(artifact: Artifact) -> Measured | None:

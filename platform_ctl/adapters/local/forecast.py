@@ -2,46 +2,74 @@
 
 The same interpreter and the same key of the step cache as a run; only the
 execution is another: it looks keys up without serving them. A step that must
-run is assumed to give what it gave in the last run, and whoever reads it is
+run is assumed to give what it gave the last time, and whoever reads that is
 told to depend on it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from platform_ctl.adapters.local import cache_rows
+from platform_ctl.adapters.local.cache import StepCache
+from platform_ctl.adapters.local.forecast_origins import (
+    Output,
+    behind,
+    decisive,
+    find,
+    iterated,
+    leaves,
+    origins,
+    unopened_loops,
+)
+from platform_ctl.adapters.local.forecast_records import last_execution, last_outputs
 from platform_ctl.adapters.local.orchestrator.cached_steps import CachedSteps
 from platform_ctl.adapters.local.orchestrator.engine import Engine
 from platform_ctl.adapters.local.orchestrator.execution import Outcome
-from platform_ctl.adapters.local.orchestrator.graph import RunFacts, TaskInstance
-from platform_ctl.domain.cache_diff import FieldChange, diff
+from platform_ctl.adapters.local.orchestrator.graph import DagInstance, RunFacts, TaskInstance
+from platform_ctl.domain.cache_diff import FieldChange, diff, short_values
 from platform_ctl.domain.cache_key import CacheKey
-from platform_ctl.domain.impact import Expected, Fate, Impact
-from platform_ctl.domain.ir import Component, Pipeline
-from platform_ctl.domain.runs import Outputs, Run, Task, TaskState, Usage
+from platform_ctl.domain.impact import Expected, Fate, Foreseen, Impact
+from platform_ctl.domain.ir import ParameterType as Type
+from platform_ctl.domain.ir import Pipeline
+from platform_ctl.domain.runs import Artifact, Outputs, Run, Task, TaskState
 
-_FALSE = "the condition is false"
-"""What the engine's record of a skipped group says."""
-_EARLIER = 50
-"""Results of a component that are looked at for one that an unknown output might give."""
+_ALL = -1
+_UNCACHED = "caching is off for this task"
+_BLANK: Mapping[Type, Any] = {
+    Type.NUMBER_DOUBLE: 0.0,
+    Type.NUMBER_INTEGER: 0,
+    Type.BOOLEAN: False,
+    Type.LIST: [],
+    Type.STRUCT: {},
+}
+"""Stands for an output that no run has made yet; any other type: the empty string."""
 
 
-def forecast(
-    pipeline: Pipeline,
-    parameters: Mapping[str, object],
-    last: Run | None,
-    steps: CachedSteps,
-    db: sqlite3.Connection,
-    money_per_cpu_hour: float,
-) -> Impact:
-    """``parameters`` are resolved; ``last`` with its tasks. Writes nothing."""
+@dataclass(frozen=True)
+class Records:
+    """What the home knows. ``last``: the newest run of the pipeline that has ended."""
+
+    last: Run | None
+    steps: CachedSteps
+    cache: StepCache
+    db: sqlite3.Connection
+    foreseen: Foreseen
+    money_per_cpu_hour: float
+
+
+def forecast(pipeline: Pipeline, parameters: Mapping[str, object], records: Records) -> Impact:
+    """``parameters`` are resolved. Writes nothing but what is remembered of code files."""
     facts = RunFacts("forecast", "forecast", pipeline.name, "", "/", "/")
-    execution = _Lookup(pipeline, last, steps, db)
-    engine = Engine(pipeline, facts, execution, execution.heard)  # type: ignore[arg-type]
+    lookup = _Lookup(pipeline, records)
+    engine = Engine(pipeline, facts, lookup, lookup.heard)  # type: ignore[arg-type]
     engine.run(dict(parameters), lambda: False)
-    return Impact(last.id if last else "", tuple(execution.steps), money_per_cpu_hour)
+    lookup.add_unopened_loops()
+    against = records.last.id if records.last else ""
+    return Impact(pipeline.name, against, tuple(lookup.steps), records.money_per_cpu_hour)
 
 
 class _Lookup:
@@ -49,166 +77,203 @@ class _Lookup:
 
     overdue = False
 
-    def __init__(
-        self, pipeline: Pipeline, last: Run | None, steps: CachedSteps, db: sqlite3.Connection
-    ) -> None:
-        self._pipeline = pipeline.name
-        self._read_by = dict(_upstream(pipeline))
-        self._last = {t.path: t for t in last.tasks} if last else {}
-        self._steps, self._db = steps, db
+    def __init__(self, pipeline: Pipeline, records: Records) -> None:
+        self._pipeline, self._records = pipeline, records
         self._unknown: set[str] = set()
         """Paths of the steps whose outputs are assumed."""
+        self._reached: dict[str, frozenset[Output]] = {}
+        self._root: DagInstance | None = None
         self.steps: list[Expected] = []
 
     def start(self, task: TaskInstance, inputs: Outputs) -> Outcome:
         """Decide the step's fate; its outputs are the cache's, else the last run's."""
-        hangs_on = _origins(task) & self._unknown
-        gates = self._gates(task)
+        self._root = self._root or _root_of(task.dag)
+        whether = self._whether(task)
         if not task.spec.caching_options.enable_cache:
-            return self._runs(task, "caching is off for this task", gates)
-        key = self._steps.key(task, inputs)
-        entry = cache_rows.entry(self._db, key.digest)
-        usable = entry is not None and not entry.quarantined
-        if usable and entry is not None and not hangs_on:
-            self._expect(task, Fate.HIT, f"result of run {entry.run_id[:8]}", gates)
+            return self._uncached(task, inputs, whether)
+        key = self._records.steps.key(task, inputs)
+        entry = cache_rows.entry(self._records.db, key.digest)
+        damage = self._damage(entry) if entry else ""
+        hangs_on = self._of_unknown(origins(task))
+        if entry and not damage and not hangs_on:
+            self._expect(task, inputs, Fate.HIT, f"result of run {entry.run_id[:8]}", whether)
             return Outcome(TaskState.CACHED, None, entry.outputs)
-        nearest = self._nearest(key, _fields(task, self._unknown))
+        nearest = self._nearest(key, self._unknown_fields(task))
         if hangs_on and nearest is None:
-            why = f"hit or not with the outputs of {', '.join(sorted(hangs_on))}"
-            return self._runs(task, why, gates | hangs_on)
-        return self._runs(task, self._reason(entry, nearest), gates)
+            told = "a hit if nothing changes in" if entry and not damage else "hit or not with"
+            return self._runs(task, inputs, f"{told} {_names(hangs_on)}", whether, hangs_on)
+        why = f"quarantined: {damage}" if damage else _reason(nearest)
+        return self._runs(task, inputs, why, whether)
 
     def wait(self) -> list[tuple[TaskInstance, Outcome]]:
         raise RuntimeError("nothing is ever waited for")
 
-    def heard(self, task: Task) -> None:
+    def heard(self, record: Task) -> None:
         """The engine's own records: skipped tasks, and inputs that no earlier run has."""
-        group = task.path.rpartition(".")[0]
-        name = task.error.removesuffix(" failed").removesuffix(" was skipped")
-        above = f"{group}.{name}" if group else name
-        if task.error == _FALSE or task.state is TaskState.FAILED:
-            hangs_on = self._read_by.get(task.path, frozenset()) & self._unknown
+        task = find(self._root, record.path) if self._root else None
+        if task and record.state is TaskState.FAILED:  # an input that could not be bound
+            hangs_on = self._whether(task) | self._of_unknown(origins(task))
         else:
-            hangs_on = frozenset({above} & self._unknown)
-        fate = Fate.DEPENDS if hangs_on else Fate.SKIP
-        if hangs_on:
-            self._unknown.add(task.path)
-        self._expect_path(task.path, fate, task.error, hangs_on)
+            hangs_on = self._whether(task) if task else frozenset()
+        if not task or not hangs_on:
+            self.steps.append(Expected(record.path, Fate.SKIP, record.error))
+            return
+        self._add_leaves(task, task.path, f"reached or not with {_names(hangs_on)}", hangs_on)
 
-    # ---- inside -----------------------------------------------------------
+    def add_unopened_loops(self) -> None:
+        """Steps of loops over a list that no run has made yet."""
+        for loop in unopened_loops(self._root) if self._root else ():
+            hangs_on = self._of_unknown(iterated(loop)) | self._whether(loop)
+            if hangs_on:
+                self._add_leaves(loop, loop.path, f"as often as {_names(hangs_on)} says", hangs_on)
 
-    def _runs(self, task: TaskInstance, why: str, depends_on: frozenset[str]) -> Outcome:
+    # ---- fates ------------------------------------------------------------
+
+    def _uncached(self, task: TaskInstance, inputs: Outputs, whether: frozenset[Output]) -> Outcome:
+        problem = self._records.foreseen.problems.get(task.path, "")
+        if problem:
+            return self._runs(task, inputs, f"it would fail now: {problem}", whether)
+        found = self._records.foreseen.outputs.get(task.path)
+        if found is None or not set(task.component.output_definitions.parameters) <= set(found):
+            return self._runs(task, inputs, _UNCACHED, whether)
+        earlier = self._earlier(task)
+        changes = _changes(earlier.parameters, found) if earlier else ""
+        self._expect(task, inputs, Fate.RUN, f"{_UNCACHED}{changes}", whether)
+        return Outcome(TaskState.SUCCEEDED, None, Outputs(found))
+
+    def _runs(
+        self,
+        task: TaskInstance,
+        inputs: Outputs,
+        why: str,
+        whether: frozenset[Output],
+        hangs_on: frozenset[Output] = frozenset(),
+    ) -> Outcome:
         """The step is executed, as far as that is certain, with the outputs of the last time."""
-        self._expect(task, Fate.RUN, why, depends_on)
+        self._expect(task, inputs, Fate.RUN, why, whether, hangs_on)
         self._unknown.add(task.path)
-        earlier = self._last.get(task.path)
-        return Outcome(TaskState.SUCCEEDED, None, earlier.outputs if earlier else Outputs())
+        return Outcome(TaskState.SUCCEEDED, None, _assumed(task, self._earlier(task)))
 
-    def _expect(self, task: TaskInstance, fate: Fate, why: str, depends_on: frozenset[str]) -> None:
-        self._expect_path(task.path, Fate.DEPENDS if depends_on else fate, why, depends_on)
+    def _earlier(self, task: TaskInstance) -> Outputs | None:
+        return last_outputs(self._records.db, self._pipeline.name, task.path)
 
-    def _expect_path(self, path: str, fate: Fate, why: str, depends_on: frozenset[str]) -> None:
-        used = self._usage(path) if fate in (Fate.RUN, Fate.DEPENDS) else Usage()
-        self.steps.append(
-            Expected(path, fate, why, tuple(sorted(depends_on)), used.wall_s, used.cpu_s)
+    def _expect(
+        self,
+        task: TaskInstance,
+        inputs: Outputs,
+        fate: Fate,
+        why: str,
+        whether: frozenset[Output],
+        hangs_on: frozenset[Output] = frozenset(),
+    ) -> None:
+        took = self._took(task.path, inputs.parameters)
+        depends_on = whether | hangs_on
+        told = f"{why}; reached or not with {_names(whether)}" if whether else why
+        fate = Fate.DEPENDS if depends_on else fate
+        self.steps.append(Expected(task.path, fate, told, _listed(depends_on), *took))
+
+    def _add_leaves(
+        self, task: TaskInstance, path: str, why: str, hangs_on: frozenset[Output]
+    ) -> None:
+        """Every step inside a task of which it is not known whether it is reached."""
+        for leaf in leaves(self._pipeline, task.component, path):
+            self._unknown.add(leaf)
+            took = self._took(leaf, {})
+            self.steps.append(Expected(leaf, Fate.DEPENDS, why, _listed(hangs_on), *took))
+
+    def _took(self, path: str, parameters: Mapping[str, Any]) -> tuple[float, float]:
+        spent = last_execution(self._records.db, self._pipeline.name, path, parameters)
+        return spent.wall_s, spent.cpu_s
+
+    # ---- what is not known -------------------------------------------------
+
+    def _whether(self, task: TaskInstance) -> frozenset[Output]:
+        """Unknown outputs on which it hangs whether the task is reached, or how often: those of
+        conditions and loops around it, and of what it waits for."""
+        if task.path not in self._reached:
+            found = self._of_unknown(iterated(task) | decisive(task))
+            for name in task.spec.upstream():
+                found |= self._whether(task.dag.tasks[name])
+            if task.dag.owner:
+                found |= self._whether(task.dag.owner)
+            self._reached[task.path] = found
+        return self._reached[task.path]
+
+    def _of_unknown(self, outputs: frozenset[Output]) -> frozenset[Output]:
+        return frozenset(o for o in outputs if o[0] in self._unknown)
+
+    def _unknown_fields(self, task: TaskInstance) -> frozenset[str]:
+        """Fields of the key that come from steps whose outputs are not known."""
+        groups = (
+            ("parameters", task.spec.inputs.parameters),
+            (
+                "artifacts",
+                task.spec.inputs.artifacts,
+            ),
+        )
+        return frozenset(
+            f"{group}.{name}"
+            for group, bindings in groups
+            for name in bindings
+            if self._of_unknown(frozenset(behind(task, group, name)))
         )
 
-    def _usage(self, path: str) -> Usage:
-        """Of the newest run that executed the step."""
-        row = self._db.execute(
-            "SELECT wall_s, cpu_s FROM tasks WHERE path = ? AND state = 'SUCCEEDED' AND run_id IN"
-            " (SELECT id FROM runs WHERE pipeline = ?) ORDER BY ended_at DESC LIMIT 1",
-            (path, self._pipeline),
-        ).fetchone()
-        return Usage(row["wall_s"], row["cpu_s"]) if row else Usage()
+    # ---- the cache ---------------------------------------------------------
 
-    def _gates(self, task: TaskInstance) -> frozenset[str]:
-        """Unknown steps on whose outputs a condition around the task hangs."""
-        found: frozenset[str] = frozenset()
-        inner: TaskInstance | None = task
-        while inner is not None:
-            if inner.spec.trigger_policy.condition:
-                found |= _origins(inner) & self._unknown
-            inner = inner.dag.owner
-        return found
+    def _damage(self, entry: cache_rows.Entry) -> str:
+        return entry.quarantined or self._records.cache.damage(entry.key)
 
     def _nearest(self, key: CacheKey, unknown: frozenset[str]) -> tuple[FieldChange, ...] | None:
         """What the nearest result differs in; None when one differs in unknown inputs only."""
         best: tuple[FieldChange, ...] = ()
-        for entry, inputs in cache_rows.recent(self._db, key.component, _EARLIER):
+        for entry, inputs in cache_rows.recent(self._records.db, key.component, _ALL):
             if entry.quarantined:
                 continue
             changes = diff(inputs, key.inputs)
             certain = tuple(c for c in changes if not _of(c.field, unknown))
-            if not certain:
+            if not certain and not self._damage(entry):
                 return None
             best = certain if not best or len(certain) < len(best) else best
         return best
 
-    def _reason(
-        self, entry: cache_rows.Entry | None, nearest: tuple[FieldChange, ...] | None
-    ) -> str:
-        if entry is not None and entry.quarantined:
-            return f"quarantined: {entry.quarantined}"
-        if not nearest:
-            return "no earlier result of this component"
-        more = f" (and {len(nearest) - 1} more)" if len(nearest) > 1 else ""
-        return f"{nearest[0]}{more}"
+
+def _reason(nearest: tuple[FieldChange, ...] | None) -> str:
+    if not nearest:
+        return "no earlier result of this component"
+    more = f" (and {len(nearest) - 1} more)" if len(nearest) > 1 else ""
+    return f"{nearest[0]}{more}"
 
 
 def _of(field: str, unknown: frozenset[str]) -> bool:
     return any(field == name or field.startswith((f"{name}.", f"{name}[")) for name in unknown)
 
 
-def _fields(task: TaskInstance, unknown: set[str]) -> frozenset[str]:
-    """Fields of the key that come from steps whose outputs are not known."""
-    inputs = task.spec.inputs
-    found = set()
-    for group, bindings in (("parameters", inputs.parameters), ("artifacts", inputs.artifacts)):
-        for name, binding in bindings.items():
-            if _sources(task, binding) & unknown:
-                found.add(f"{group}.{name}")
-    return frozenset(found)
+def _listed(outputs: frozenset[Output]) -> tuple[str, ...]:
+    return tuple(sorted(f"{path}.{name}" for path, name in outputs))
 
 
-def _origins(task: TaskInstance) -> frozenset[str]:
-    """Steps whose outputs the task reads, wherever in the pipeline they are."""
-    inputs = task.spec.inputs
-    bindings = (*inputs.parameters.values(), *inputs.artifacts.values())
-    return frozenset().union(*(_sources(task, b) for b in bindings))
+def _names(outputs: frozenset[Output]) -> str:
+    return ", ".join(_listed(outputs))
 
 
-def _sources(task: TaskInstance, binding: object) -> frozenset[str]:
-    """The steps behind one binding: through nested DAGs inwards, through their inputs outwards."""
-    output = getattr(binding, "task_output_parameter", None) or getattr(
-        binding, "task_output_artifact", None
-    )
-    if output is not None:
-        return frozenset(_leaves(task.dag.tasks[output.producer_task]))
-    name = getattr(binding, "component_input_parameter", "") or getattr(
-        binding, "component_input_artifact", ""
-    )
-    owner = task.dag.owner
-    if not name or owner is None:
-        return frozenset()
-    outer = owner.spec.inputs.parameters.get(name) or owner.spec.inputs.artifacts.get(name)
-    return _sources(owner, outer) if outer is not None else _origins(owner)
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What a task that looks outside finds changed since it looked last."""
+    told = []
+    for name in (n for n in now if then.get(n) != now[n]):
+        old, new = short_values(then.get(name), now[name])
+        told.append(f"{name} {old or 'none'} -> {new or 'none'}")
+    return f"; now {', '.join(told)}" if told else ""
 
 
-def _leaves(task: TaskInstance) -> Iterator[str]:
-    if not task.component.dag:
-        yield task.path
-    for dag in task.children:
-        for inner in dag.tasks.values():
-            yield from _leaves(inner)
+def _root_of(dag: DagInstance) -> DagInstance:
+    while dag.owner:
+        dag = dag.owner.dag
+    return dag
 
 
-def _upstream(pipeline: Pipeline) -> Iterator[tuple[str, frozenset[str]]]:
-    """Path of a task -> the tasks of its DAG that it waits for, outside loops."""
-
-    def walk(component: Component, prefix: str) -> Iterator[tuple[str, frozenset[str]]]:
-        for name, task in (component.dag.tasks if component.dag else {}).items():
-            yield prefix + name, frozenset(f"{prefix}{p}" for p in task.upstream())
-            yield from walk(pipeline.component_of(task), f"{prefix}{name}.")
-
-    return walk(pipeline.root, "")
+def _assumed(task: TaskInstance, earlier: Outputs | None) -> Outputs:
+    """What the step gave the last time, and blanks of the right type for what it never gave."""
+    declared, known = task.component.output_definitions, earlier or Outputs()
+    blanks = {n: _BLANK.get(p.parameter_type, "") for n, p in declared.parameters.items()}
+    absent = {n: (Artifact(n, f"unknown://{task.path}/{n}"),) for n in declared.artifacts}
+    return Outputs({**blanks, **known.parameters}, {**absent, **known.artifacts})

@@ -1,0 +1,81 @@
+"""What a run that starts now is about: the data, the golden set, the champion.
+
+The step that resolves asks here, and so does ``pipeline impact``, which must
+know the answer without running the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from platform_ctl.domain.datasets import Resolved
+from platform_ctl.domain.impact import Foreseen
+from platform_ctl.domain.ir import Component, Pipeline
+from platform_ctl.domain.models import PRODUCTION
+from platform_ctl.domain.recipe import DataAccess, Recipe, resolve
+from platform_ctl.domain.roles import Role, roles
+from platform_ctl.errors import PlatformError
+from platform_ctl.ports.registry import Registry
+
+
+@dataclass(frozen=True)
+class Subject:
+    """``domain.datasets.Resolved``, and the version in production ("" when there is none)."""
+
+    snapshot_id: str
+    as_of: str
+    golden_digest: str
+    champion: str
+
+
+def current(
+    pin: Callable[[DataAccess], Resolved], model_name: str, data: DataAccess, registry: Registry
+) -> Subject:
+    """``pin``: the recipe's ``resolve``, which freezes the golden set when there is none.
+
+    Raises what that raises (MissingTable, TooLittleHistory, …).
+    """
+    found = pin(data)
+    champion = registry.aliases(model_name).get(PRODUCTION, "")
+    return Subject(found.snapshot_id, found.as_of, found.golden_digest, champion)
+
+
+def foresee(
+    pipeline: Pipeline, recipes: Mapping[str, Recipe], data: DataAccess, registry: Registry
+) -> Foreseen:
+    """What the pipeline's resolving task would put out now. Changes nothing.
+
+    Nothing is foreseen of a task that takes inputs or puts out something else as
+    well, nor in a home without a golden set, which the first run makes.
+    """
+    recipe = next((r for r in recipes.values() if r.pipeline == pipeline.name), None)
+    path = roles(pipeline).get(Role.RESOLVE, "")
+    component = _component(pipeline, path)
+    if recipe is None or component is None or not _looks_outside(component):
+        return Foreseen()
+    try:
+        if resolve(f"{recipe.data}:golden_show")(data) is None:
+            resolve(f"{recipe.data}:show")(data)  # raises when there is nothing to pin
+            return Foreseen()
+        pin = resolve(f"{recipe.data}:resolve")
+        return Foreseen({path: asdict(current(pin, recipe.model_name, data, registry))})
+    except PlatformError as exc:
+        return Foreseen(problems={path: exc.what})
+
+
+def _component(pipeline: Pipeline, path: str) -> Component | None:
+    """Of a task of the root DAG."""
+    tasks = pipeline.root.dag.tasks if pipeline.root.dag else {}
+    return pipeline.component_of(tasks[path]) if path in tasks else None
+
+
+def _looks_outside(component: Component) -> bool:
+    read, written = component.input_definitions, component.output_definitions
+    known = set(Subject.__dataclass_fields__)
+    return (
+        not read.parameters
+        and not read.artifacts
+        and not written.artifacts
+        and set(written.parameters) <= known
+    )
