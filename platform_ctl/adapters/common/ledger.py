@@ -18,6 +18,12 @@ _ADD = (
     " money = money + excluded.money, trials = trials + excluded.trials,"
     " recorded_at = excluded.recorded_at"
 )
+_REPLACE = (
+    # Not INSERT OR REPLACE: the totals' triggers must see what there was before.
+    " ON CONFLICT DO UPDATE SET wall_s = excluded.wall_s, cpu_s = excluded.cpu_s,"
+    " money = excluded.money, trials = excluded.trials, note = excluded.note,"
+    " recorded_at = excluded.recorded_at"
+)
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,12 @@ class Ledger:
         """The whole of something: recording it again replaces it."""
         cost = money(cpu_s, self.money_per_cpu_hour)
         row = (run_id, task, kind, wall_s, cpu_s, cost, trials, saved_by_cache, note)
-        self._insert("INSERT OR REPLACE", row)
+        self._insert(row, _REPLACE)
 
     def add(self, run_id: str, task: str, kind: str, *, wall_s: float, cpu_s: float) -> None:
         """One attempt more: a resumed run pays for what it repeats."""
         cost = money(cpu_s, self.money_per_cpu_hour)
-        self._insert("INSERT", (run_id, task, kind, wall_s, cpu_s, cost, 0, False, ""), _ADD)
+        self._insert((run_id, task, kind, wall_s, cpu_s, cost, 0, False, ""), _ADD)
 
     def charge_ray(self, run_id: str, task: str, total_cpu_s: float) -> None:
         """Add to ``task`` what the run's Ray has used since it was last charged to a task.
@@ -105,9 +111,9 @@ class Ledger:
             LedgerEntry(**{**dict(r), "saved_by_cache": bool(r["saved_by_cache"])}) for r in rows
         ]
 
-    def _insert(self, verb: str, row: tuple[object, ...], on_conflict: str = "") -> None:
+    def _insert(self, row: tuple[object, ...], on_conflict: str) -> None:
         self.db.execute(
-            f"{verb} INTO ledger ({_COLUMNS}, recorded_at) VALUES (?,?,?,?,?,?,?,?,?,?)"
+            f"INSERT INTO ledger ({_COLUMNS}, recorded_at) VALUES (?,?,?,?,?,?,?,?,?,?)"
             f"{on_conflict}",
             (*row, datetime.now(UTC).isoformat()),
         )
