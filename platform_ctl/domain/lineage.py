@@ -2,28 +2,26 @@
 
 https://openlineage.io/spec/2-0-2: a pipeline is a Job, a task the Job
 ``PIPELINE.PATH``; a run's id is its own, a task run's is derived from it, so
-that it is stable across retries. Facets of our own begin with ``platform_``;
-their schemas are in ``docs/schemas``. Nothing here imports openlineage.
+that it is stable across retries. What happened inside a task (trials of a search,
+a feature view brought up to date) are child runs of the task's. Facets of our own
+begin with ``platform_``; their schemas are in ``docs/schemas``. Nothing here
+imports openlineage.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from platform_ctl.domain import lineage_datasets as datasets
-from platform_ctl.domain.lineage_datasets import Naming
+from platform_ctl.domain.lineage_facets import PRODUCER, SPEC, Dataset, Event, Producer, text
 from platform_ctl.domain.runs import Run, RunState, Task, TaskState
 
-SPEC = "https://openlineage.io/spec/"
-PRODUCER = "urn:platform-ctl:"
-"""The version is appended. No web address: forks of the project need not change it."""
-SCHEMAS = "urn:platform-ctl:schema:"
 ENGINE = "platform-ctl"
-
-Event = dict[str, Any]
+DAG, TASK, MATERIALIZATION, TRIAL = "DAG", "TASK", "MATERIALIZATION", "TRIAL"
+"""Job types: a pipeline, a task, and what happens inside a task."""
 
 _ENDS = {
     TaskState.SUCCEEDED: "COMPLETE",
@@ -38,53 +36,19 @@ _RUN_ENDS = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a pipeline's code is; all empty when it is in no git repository."""
-
-    repo_url: str = ""
-    version: str = ""
-    """Commit."""
-    path: str = ""
-
-    @property
-    def url(self) -> str:
-        return f"{self.repo_url.removesuffix('.git')}/blob/{self.version}/{self.path}"
-
-
-@dataclass(frozen=True)
-class Producer:
-    """What every event of this platform says about it."""
-
-    version: str
-    naming: Naming
-    target: str = "local"
-    registry_uri: str = ""
-    money_per_cpu_hour: float = 0.0
-    sources: Mapping[str, Source] = field(default_factory=dict)
-    """Pipeline -> where its code is."""
-
-    def facet(self, schema: str, /, **values: Any) -> dict[str, Any]:
-        """One of the spec's facets; ``schema`` is ``1-0-1/NameFacet``."""
-        name = schema.partition("/")[2]
-        return {
-            "_producer": PRODUCER + self.version,
-            "_schemaURL": f"{SPEC}facets/{schema}.json#/$defs/{name}",
-            **values,
-        }
-
-    def own(self, name: str, /, **values: Any) -> dict[str, Any]:
-        """One of our facets; values of None are left out."""
-        return {
-            "_producer": PRODUCER + self.version,
-            "_schemaURL": f"{SCHEMAS}{name}:1-0-0",
-            **{k: v for k, v in values.items() if v is not None},
-        }
-
-
 def task_run_id(run_id: str, path: str) -> str:
     """The OpenLineage run id of a task."""
     return str(uuid.uuid5(uuid.UUID(run_id), path))
+
+
+def nominal_time(tasks: Iterable[Task]) -> str:
+    """What the run is about: the ``as_of`` that its first task to know one names, or ""."""
+    for task in tasks:
+        for told in (task.outputs.parameters, task.inputs.parameters):
+            about = told.get("as_of")
+            if isinstance(about, str) and _is_time(about):
+                return about
+    return ""
 
 
 def run_start(run: Run, by: Producer) -> Event:
@@ -92,17 +56,17 @@ def run_start(run: Run, by: Producer) -> Event:
         "START",
         run.started_at or run.created_at,
         run.id,
-        _run_facets(run, by),
-        _job(run.pipeline, "DAG", run.pipeline, by),
+        _run_facets(run, "", by),
+        _job(run.pipeline, DAG, run.pipeline, by),
         by,
     )
 
 
 def run_end(run: Run, by: Producer) -> Event:
     """COMPLETE, FAIL or ABORT of a run that has ended."""
-    facets = _run_facets(run, by)
+    facets = _run_facets(run, nominal_time(run.tasks), by)
     if run.error:
-        facets["errorMessage"] = _error(run.error, by)
+        facets["errorMessage"] = error(run.error, by)
     verdicts = [{"task": v.task, "verdict": v.verdict} for v in run.verdicts]
     facets["platform_run"]["verdicts"] = verdicts
     return _event(
@@ -110,30 +74,37 @@ def run_end(run: Run, by: Producer) -> Event:
         run.ended_at or run.created_at,
         run.id,
         facets,
-        _job(run.pipeline, "DAG", run.pipeline, by),
+        _job(run.pipeline, DAG, run.pipeline, by),
         by,
     )
 
 
-def task_start(run: Run, task: Task, by: Producer) -> Event:
+def task_start(run: Run, task: Task, by: Producer, about: str = "") -> Event:
+    """``about``: the run's nominal time, as far as it is known by now."""
     return _event(
         "START",
         task.started_at or run.created_at,
         task_run_id(run.id, task.path),
-        _task_facets(run, by),
-        _job(f"{run.pipeline}.{task.path}", "TASK", run.pipeline, by),
+        _task_facets(run, about or nominal_time([task]), by),
+        _job(f"{run.pipeline}.{task.path}", TASK, run.pipeline, by),
         by,
         inputs=datasets.inputs(run, task, by),
     )
 
 
-def task_end(run: Run, task: Task, by: Producer, produced_by: tuple[str, str] = ("", "")) -> Event:
+def task_end(
+    run: Run,
+    task: Task,
+    by: Producer,
+    produced_by: tuple[str, str] = ("", ""),
+    about: str = "",
+) -> Event:
     """COMPLETE, FAIL or ABORT; ``produced_by`` is (run id, task path) of a cached task's source."""
-    facets = _task_facets(run, by)
+    facets = _task_facets(run, about or nominal_time([task]), by)
     facets["platform_cache"] = _cache(task, produced_by, by)
     facets["platform_budget"] = _budget(task, by)
     if task.state is TaskState.FAILED:
-        facets["errorMessage"] = _error(task.error, by)
+        facets["errorMessage"] = error(task.error, by)
     gate, approval = _gate(task, by), _approval(task, by)
     facets |= {"platform_gate": gate} if gate else {}
     facets |= {"platform_approval": approval} if approval else {}
@@ -142,10 +113,59 @@ def task_end(run: Run, task: Task, by: Producer, produced_by: tuple[str, str] = 
         task.ended_at or run.created_at,
         task_run_id(run.id, task.path),
         facets,
-        _job(f"{run.pipeline}.{task.path}", "TASK", run.pipeline, by),
+        _job(f"{run.pipeline}.{task.path}", TASK, run.pipeline, by),
         by,
         inputs=datasets.inputs(run, task, by),
         outputs=datasets.outputs(run, task, by) if task.state.good else [],
+    )
+
+
+def materialisations(run: Run, task: Task, by: Producer, about: str = "") -> list[Event]:
+    """Child runs of an executed task: each feature view that it brought in step with its table."""
+    events = []
+    for name, (table, view) in datasets.materialised(run, task, by).items():
+        for kind, at, made in (
+            ("START", task.started_at, []),
+            ("COMPLETE", task.ended_at, [view]),
+        ):
+            events.append(
+                child(run, task, (name, MATERIALIZATION, name), kind, at or run.created_at, by,
+                      about=about, inputs=[table], outputs=made)
+            )  # fmt: skip
+    return events
+
+
+def child(
+    run: Run,
+    task: Task,
+    what: tuple[str, str, str],
+    kind: str,
+    at: str,
+    by: Producer,
+    *,
+    about: str = "",
+    facets: Mapping[str, Any] | None = None,
+    inputs: list[Dataset] | None = None,
+    outputs: list[Dataset] | None = None,
+) -> Event:
+    """Of a run inside a task's; ``what``: (job's last name, job type, key of the run)."""
+    job, job_type, key = what
+    parent = task_run_id(run.id, task.path)
+    of_task = _ref(parent, f"{run.pipeline}.{task.path}", by)
+    told = {
+        "processing_engine": _engine(by),
+        **_nominal(about, by),
+        "parent": by.facet("1-2-0/ParentRunFacet", **of_task, root=_ref(run.id, run.pipeline, by)),
+        **(facets or {}),
+    }
+    named = _job(f"{run.pipeline}.{task.path}.{job}", job_type, run.pipeline, by)
+    run_id = str(uuid.uuid5(uuid.UUID(parent), key))
+    return _event(kind, at, run_id, told, named, by, inputs=inputs, outputs=outputs)
+
+
+def error(message: str, by: Producer) -> dict[str, Any]:
+    return by.facet(
+        "1-0-1/ErrorMessageRunFacet", message=message or "unknown", programmingLanguage="python"
     )
 
 
@@ -160,8 +180,8 @@ def _event(
     job: Mapping[str, Any],
     by: Producer,
     *,
-    inputs: list[Any] | None = None,
-    outputs: list[Any] | None = None,
+    inputs: list[Dataset] | None = None,
+    outputs: list[Dataset] | None = None,
 ) -> Event:
     return {
         "eventType": kind,
@@ -194,7 +214,14 @@ def _job(name: str, kind: str, pipeline: str, by: Producer) -> dict[str, Any]:
             path=source.path,
             version=source.version,
         )
+    recipe = by.naming.recipe(pipeline, "") if kind == DAG else None
+    if recipe is not None:
+        facets["documentation"] = by.facet("1-1-0/DocumentationJobFacet", description=recipe.title)
     return {"namespace": by.naming.namespace, "name": name, "facets": facets}
+
+
+def _ref(run_id: str, job: str, by: Producer) -> dict[str, Any]:
+    return {"run": {"runId": run_id}, "job": {"namespace": by.naming.namespace, "name": job}}
 
 
 def _engine(by: Producer) -> dict[str, Any]:
@@ -206,33 +233,34 @@ def _engine(by: Producer) -> dict[str, Any]:
     )
 
 
-def _run_facets(run: Run, by: Producer) -> dict[str, Any]:
+def _nominal(at: str, by: Producer) -> dict[str, Any]:
+    if not at:
+        return {}
+    return {"nominalTime": by.facet("1-0-1/NominalTimeRunFacet", nominalStartTime=at)}
+
+
+def _run_facets(run: Run, about: str, by: Producer) -> dict[str, Any]:
     return {
         "processing_engine": _engine(by),
-        "nominalTime": by.facet("1-0-1/NominalTimeRunFacet", nominalStartTime=run.created_at),
+        **_nominal(about or run.created_at, by),
         "platform_run": by.own(
             "PlatformRunFacet",
             name=run.name,
             target=by.target,
             useCache=run.use_cache,
             registryUri=by.registry_uri,
-            parameters={k: datasets.text(v) for k, v in run.parameters.items()},
+            parameters={k: text(v) for k, v in run.parameters.items()},
         ),
     }
 
 
-def _task_facets(run: Run, by: Producer) -> dict[str, Any]:
-    of = {"run": {"runId": run.id}, "job": {"namespace": by.naming.namespace, "name": run.pipeline}}
+def _task_facets(run: Run, about: str, by: Producer) -> dict[str, Any]:
+    of = _ref(run.id, run.pipeline, by)
     return {
         "processing_engine": _engine(by),
+        **_nominal(about or run.created_at, by),
         "parent": by.facet("1-2-0/ParentRunFacet", **of, root=of),
     }
-
-
-def _error(message: str, by: Producer) -> dict[str, Any]:
-    return by.facet(
-        "1-0-1/ErrorMessageRunFacet", message=message or "unknown", programmingLanguage="python"
-    )
 
 
 def _cache(task: Task, produced_by: tuple[str, str], by: Producer) -> dict[str, Any]:
@@ -276,3 +304,10 @@ def _approval(task: Task, by: Producer) -> dict[str, Any] | None:
         return None
     role = "requested" if asked else "used"
     return by.own("PlatformApprovalRunFacet", approvalId=str(asked or used), role=role)
+
+
+def _is_time(value: str) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False

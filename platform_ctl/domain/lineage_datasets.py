@@ -1,90 +1,70 @@
 """Which datasets a task reads and writes, told by its artifacts and parameters.
 
-Names follow OpenLineage's naming: Iceberg tables ``iceberg`` or the warehouse's
-bucket, Feast by its project, files by their path. An artifact of a run is one
-dataset across runs (``PIPELINE.TASK.OUTPUT``) with its digest as version; where
-the bytes lie is a symlink. What a parameter stands for is in the recipe.
+Names follow OpenLineage's naming: Iceberg tables ``iceberg``, Feast by its project,
+files by their path. An artifact of a run is one dataset across runs
+(``PIPELINE.TASK.OUTPUT``) with its digest as version; where the bytes lie is a
+symlink. What a parameter stands for, and what columns there are, is in the recipe.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
+from collections.abc import Mapping
+from typing import Any
 
-import msgspec
-
+from platform_ctl.domain import lineage_columns as columns
 from platform_ctl.domain.cache_key import ABSENT
-from platform_ctl.domain.recipe import Recipe
+from platform_ctl.domain.lineage_facets import SERVING, Dataset, Producer, physical, text
+from platform_ctl.domain.recipe import DatasetColumns, Recipe
 from platform_ctl.domain.runs import Artifact, Outputs, Run, Task
-from platform_ctl.domain.tables import TableState
-
-if TYPE_CHECKING:
-    from platform_ctl.domain.lineage import Producer
-
-Dataset = dict[str, Any]
 
 _OF_A_RUN = re.compile(r"/runs/(?P<run>[0-9a-f-]{36})/tasks/(?P<task>[^/]+)/outputs/(?P<name>.+)$")
-_PARAMETERS = {"snapshot_id", "feature_service", "version", "release_id"}
-"""Parameters that stand for a dataset; only a task with one of them asks for the recipe."""
-SERVING = "kserve"
-"""Namespace of InferenceServices."""
 
-
-@dataclass(frozen=True)
-class Naming:
-    """How this home's datasets are called. The functions are asked only when they are needed."""
-
-    namespace: str
-    """Of jobs and of the artifacts of runs."""
-    models: str
-    """Of registered models: ``mlflow://host:port``."""
-    recipe: Callable[[str, str], Recipe | None]
-    """(pipeline, model name) -> the recipe that one of them belongs to."""
-    table: Callable[[str], TableState | None]
-    catalog: Mapping[str, str]
+Told = Mapping[str, DatasetColumns]
 
 
 def inputs(run: Run, task: Task, by: Producer) -> list[Dataset]:
     """What the task read: artifacts, the pinned table, feature views, a model version."""
-    read = [_artifact(run, a, by, read=True) for a in _all(task.inputs)]
-    given, written = task.inputs.parameters, task.outputs.parameters
-    if not _PARAMETERS & {*given, *written}:
-        return read
-    recipe = by.naming.recipe(run.pipeline, text(given.get("model", "")))
-    if recipe is None:
-        return read
-    snapshot = given.get("snapshot_id") or written.get("snapshot_id")
-    extracts = "feature_service" in written
-    if recipe.table and snapshot and (extracts or "snapshot_id" in written):
-        read.append(_table(recipe.table, text(snapshot), by))
-    if recipe.feature_project and extracts:
-        names = (*recipe.feature_views, text(written["feature_service"]))
-        read += [{"namespace": recipe.feature_project, "name": n, "facets": {}} for n in names]
-    if "model" in given and "version" in given:
-        read.append(model_version(text(given["model"]), text(given["version"]), by))
-    return read
+    return list(_read(run, task, recipe_of(run, task, by), by).values())
 
 
 def outputs(run: Run, task: Task, by: Producer) -> list[Dataset]:
     """What a successful task wrote: artifacts, a model version, an InferenceService."""
-    made = [_artifact(run, a, by, read=False) for a in _all(task.outputs)]
-    given, written = task.inputs.parameters, task.outputs.parameters
-    registers = "verdict" in written and "version" in written
-    if not registers and "release_id" not in written:
-        return made
-    recipe = by.naming.recipe(run.pipeline, text(given.get("model", "")))
-    if recipe is None:
-        return made
-    if registers:
-        made.append(model_version(recipe.model_name, text(written["version"]), by))
-    else:
-        version = _version(text(given.get("version", "")), by)
-        kind = _kind("INFERENCE_SERVICE", by)
-        facets = {**version, **kind}
-        made.append({"namespace": SERVING, "name": recipe.inference_service, "facets": facets})
+    recipe = recipe_of(run, task, by)
+    told = by.naming.columns(recipe) if recipe else {}
+    made = []
+    for name, artifact in _all(task.outputs):
+        dataset = _artifact(run, artifact, by)
+        if name in told:
+            read = _read(run, task, recipe, by)
+            dataset["facets"] |= columns.schema(told[name], by)
+            dataset["facets"] |= columns.lineage(told[name], read, by)
+        if statistics := _statistics(artifact, by):
+            dataset["outputFacets"] = statistics
+        made.append(dataset)
+    return made + (_released(task, recipe, by) if recipe else [])
+
+
+def recipe_of(run: Run, task: Task, by: Producer) -> Recipe | None:
+    """The recipe that the task works for."""
+    return by.naming.recipe(run.pipeline, text(task.inputs.parameters.get("model", "")))
+
+
+def materialised(run: Run, task: Task, by: Producer) -> dict[str, tuple[Dataset, Dataset]]:
+    """Feature view -> (table, view) of a task that brought views in step with its snapshot."""
+    recipe, given = recipe_of(run, task, by), task.inputs.parameters
+    snapshot = text(given.get("snapshot_id", ""))
+    if not (recipe and recipe.table and snapshot and "feature_service" in task.outputs.parameters):
+        return {}
+    told = by.naming.columns(recipe)
+    table = _table(recipe.table, snapshot, by)
+    made = {}
+    for name in recipe.feature_views:
+        view = _feature(recipe, name, told, by, snapshot)
+        lineage = columns.lineage(told[name], {recipe.table: table}, by) if name in told else {}
+        if lineage:
+            view["facets"] |= lineage
+            made[name] = (table, view)
     return made
 
 
@@ -94,18 +74,75 @@ def model_version(name: str, number: str, by: Producer) -> Dataset:
     return {"namespace": by.naming.models, "name": f"models/{name}", "facets": facets}
 
 
-def text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def reference(dataset: Dataset) -> Dataset:
+    """The same dataset at the same version, without what else is known of it."""
+    facets = {k: v for k, v in dataset["facets"].items() if k == "version"}
+    return {"namespace": dataset["namespace"], "name": dataset["name"], "facets": facets}
 
 
-# ---- artifacts and tables -------------------------------------------------------
+# ---- what a task reads and writes -----------------------------------------------
 
 
-def _all(some: Outputs) -> list[Artifact]:
-    return [artifact for artifacts in some.artifacts.values() for artifact in artifacts]
+def _read(run: Run, task: Task, recipe: Recipe | None, by: Producer) -> dict[str, Dataset]:
+    """As the recipe calls it -> dataset; of several called alike the later ones have a number."""
+    told = by.naming.columns(recipe) if recipe else {}
+    asserted = columns.assertions(task, by)
+    read: dict[str, Dataset] = {}
+    for given, artifact in _all(task.inputs):
+        dataset, name = _artifact(run, artifact, by), _output_name(artifact)
+        if name in told:
+            dataset["facets"] |= columns.schema(told[name], by)
+        facets = {**columns.quality(artifact, by), **asserted.get(given, {})}
+        if facets:
+            dataset["inputFacets"] = facets
+        read[name if name not in read else f"{name} {len(read)}"] = dataset
+    return read | (_of_recipe(task, recipe, told, by) if recipe else {})
 
 
-def _artifact(run: Run, artifact: Artifact, by: Producer, *, read: bool) -> Dataset:
+def _of_recipe(task: Task, recipe: Recipe, told: Told, by: Producer) -> dict[str, Dataset]:
+    """What the task's parameters stand for."""
+    given, written = task.inputs.parameters, task.outputs.parameters
+    read: dict[str, Dataset] = {}
+    snapshot = text(given.get("snapshot_id") or written.get("snapshot_id") or "")
+    extracts = "feature_service" in written
+    if recipe.table and snapshot and (extracts or "snapshot_id" in written):
+        read[recipe.table] = _table(recipe.table, snapshot, by)
+    if recipe.feature_project and extracts:
+        for view in recipe.feature_views:
+            read[view] = _feature(recipe, view, told, by, snapshot)
+        service = text(written["feature_service"])
+        read[service] = _feature(recipe, service, told, by)
+    if "model" in given and "version" in given:
+        name, number = text(given["model"]), text(given["version"])
+        read[f"models/{name}"] = model_version(name, number, by)
+    return read
+
+
+def _released(task: Task, recipe: Recipe, by: Producer) -> list[Dataset]:
+    given, written = task.inputs.parameters, task.outputs.parameters
+    if "verdict" in written and "version" in written:
+        return [model_version(recipe.model_name, text(written["version"]), by)]
+    if "release_id" in written:
+        version = _version(text(given.get("version", "")), by)
+        facets = {**version, **_kind("INFERENCE_SERVICE", by)}
+        return [{"namespace": SERVING, "name": recipe.inference_service, "facets": facets}]
+    return []
+
+
+# ---- artifacts, tables, features ------------------------------------------------
+
+
+def _all(some: Outputs) -> list[tuple[str, Artifact]]:
+    return [(name, one) for name, artifacts in some.artifacts.items() for one in artifacts]
+
+
+def _output_name(artifact: Artifact) -> str:
+    """Under which it was written, whatever the task that reads it calls it."""
+    made = _OF_A_RUN.search(artifact.uri)
+    return made["name"] if made else artifact.name
+
+
+def _artifact(run: Run, artifact: Artifact, by: Producer) -> Dataset:
     namespace, name = physical(artifact.uri)
     facets: dict[str, Any] = {
         "dataSource": by.facet(
@@ -119,31 +156,17 @@ def _artifact(run: Run, artifact: Artifact, by: Producer, *, read: bool) -> Data
         link = {"namespace": namespace, "name": name, "type": "LOCATION"}
         facets["symlinks"] = by.facet("1-0-1/SymlinksDatasetFacet", identifiers=[link])
         namespace, name = by.naming.namespace, f"{run.pipeline}.{made['task']}.{made['name']}"
-    dataset = {"namespace": namespace, "name": name, "facets": facets}
+    return {"namespace": namespace, "name": name, "facets": facets}
+
+
+def _statistics(artifact: Artifact, by: Producer) -> dict[str, Any]:
     rows = artifact.metadata.get("rows")
     counted = {"rowCount": rows} if isinstance(rows, int) else {}
     size = {"size": artifact.size_bytes} if artifact.size_bytes else {}
-    if read and counted:
-        dataset["inputFacets"] = {
-            "dataQualityMetrics": by.facet(
-                "1-0-3/DataQualityMetricsInputDatasetFacet", **counted, columnMetrics={}
-            )
-        }
-    elif not read and (counted or size):
-        dataset["outputFacets"] = {
-            "outputStatistics": by.facet(
-                "1-0-2/OutputStatisticsOutputDatasetFacet", **counted, **size
-            )
-        }
-    return dataset
-
-
-def physical(uri: str) -> tuple[str, str]:
-    """(namespace, name) of a place by OpenLineage's naming: ``file``, ``s3://bucket``, …"""
-    parsed = urlparse(uri)
-    if parsed.scheme in ("", "file"):
-        return "file", parsed.path or uri
-    return f"{parsed.scheme}://{parsed.netloc}", parsed.path.lstrip("/") or "/"
+    if not (counted or size):
+        return {}
+    facet = by.facet("1-0-2/OutputStatisticsOutputDatasetFacet", **counted, **size)
+    return {"outputStatistics": facet}
 
 
 def _uri(namespace: str, name: str) -> str:
@@ -151,7 +174,7 @@ def _uri(namespace: str, name: str) -> str:
 
 
 def _table(name: str, snapshot: str, by: Producer) -> Dataset:
-    """An Iceberg table at a snapshot, with its columns where they are known."""
+    """An Iceberg table at a snapshot, with its columns and rows where they are known."""
     state, catalog = by.naming.table(name), by.naming.catalog
     facets: dict[str, Any] = {
         **_version(snapshot, by),
@@ -167,10 +190,22 @@ def _table(name: str, snapshot: str, by: Producer) -> Dataset:
             "1-0-1/StorageDatasetFacet", storageLayer="iceberg", fileFormat="parquet"
         ),
     }
+    dataset = {"namespace": "iceberg", "name": name, "facets": facets}
     if state is not None and state.columns:
-        columns = [{"name": c.name, "type": c.type} for c in state.columns]
-        facets["schema"] = by.facet("1-2-0/SchemaDatasetFacet", fields=columns)
-    return {"namespace": "iceberg", "name": name, "facets": facets}
+        fields = [{"name": c.name, "type": c.type} for c in state.columns]
+        facets["schema"] = by.facet("1-2-0/SchemaDatasetFacet", fields=fields)
+    pinned = state.snapshot(snapshot) if state is not None else None
+    if pinned is not None:
+        dataset["inputFacets"] = columns.metrics(by, rowCount=pinned.total_rows)
+    return dataset
+
+
+def _feature(recipe: Recipe, name: str, told: Told, by: Producer, snapshot: str = "") -> Dataset:
+    """A Feast view or service; a view is versioned by the snapshot that it was computed from."""
+    facets = _version(snapshot, by) if snapshot else {}
+    if name in told:
+        facets |= columns.schema(told[name], by)
+    return {"namespace": recipe.feature_project, "name": name, "facets": facets}
 
 
 def _version(version: str, by: Producer) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platform_ctl.errors import ConfigError
 
@@ -58,6 +58,28 @@ class CanaryPlan:
 
 
 @dataclass(frozen=True)
+class Column:
+    """One column of a dataset of the recipe, and what it is made from."""
+
+    name: str
+    sources: tuple[tuple[str, str], ...] = ()
+    """(dataset, column) that its values are computed from."""
+    how: Literal["IDENTITY", "TRANSFORMATION", "AGGREGATION"] = "TRANSFORMATION"
+    type: str = ""
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetColumns:
+    """What a recipe says of the columns of one of its datasets."""
+
+    columns: tuple[Column, ...]
+    decided_by: tuple[tuple[str, str, str], ...] = ()
+    """(dataset, column, JOIN | GROUP_BY | FILTER | SORT): decides which rows there are, or which
+    go together, for every column alike."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One use case. Read the recipe's own ``recipe.py`` for what the values mean."""
 
@@ -98,6 +120,9 @@ class Recipe:
     """Feast project of ``feature_service``."""
     feature_views: tuple[str, ...] = ()
     """Feast views behind ``feature_service``."""
+    columns: str = ""
+    """Function() -> {dataset: DatasetColumns}, for lineage. A dataset is ``table``, a feature
+    view, ``feature_service``, or the name of an artifact output of the pipeline."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from platform_ctl.errors import UnknownName
@@ -32,6 +31,8 @@ def find_search(layout: HomeLayout, reference: str) -> Path:
     matching = [path for run_id, path in of_runs.items() if run_id.startswith(reference)]
     if len(matching) == 1:
         return matching[0]
+    import difflib
+
     known = sorted({*of_names, *of_runs})
     near = difflib.get_close_matches(reference, known, n=3) or known[:3]
     found = "several runs" if matching else "no search"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from platform_ctl.errors import PreconditionMissing, TargetUnavailable
 from platform_ctl.settings import Settings
-from platform_ctl.targets.lineage import lineage_observer
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ def deliver_lineage(settings: Settings) -> Delivered:
     Raises PreconditionMissing, TargetUnavailable.
     """
     from platform_ctl.adapters.common import lineage_delivery
-    from platform_ctl.domain.runs import ORPHANED
 
     config = settings.lineage.config_file
     if not lineage_delivery.configured(config, os.environ):
@@ -29,10 +27,7 @@ def deliver_lineage(settings: Settings) -> Delivered:
             where="setting lineage.config_file",
             fix="export OPENLINEAGE_URL=http://localhost:5000",
         )
-    observer, runs = lineage_observer(settings), orchestrator(settings)
-    for run in runs.list(-1):
-        if run.error == ORPHANED:
-            observer.repair(runs.get(run.id))
+    orchestrator(settings).list(1)  # notices the dead, and pays what their lineage is owed
     done = lineage_delivery.deliver(settings.layout.lineage, config)
     if done.problem:
         raise TargetUnavailable(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from platform_ctl.domain.recipe import Recipe
+from platform_ctl.domain.recipe import DatasetColumns, Recipe, resolve
+from platform_ctl.errors import UnknownName
+from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import state
 from platform_ctl.targets.models import mlflow_uri
@@ -16,7 +21,11 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.common.lineage_observer import LineageObserver
     from platform_ctl.adapters.common.lineage_spool import Spool
     from platform_ctl.domain.diagnosis import RecordedLineage
-    from platform_ctl.domain.runs import Run
+    from platform_ctl.domain.lineage_facets import Event, Producer
+    from platform_ctl.domain.runs import Run, Task
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 
 def lineage_spool(settings: Settings) -> Spool:
@@ -27,28 +36,34 @@ def lineage_spool(settings: Settings) -> Spool:
 
 
 def lineage_observer(settings: Settings) -> LineageObserver:
-    """Writes the lineage events of runs; recipes are imported when a task has a dataset of one."""
+    """Writes the lineage events of runs; recipes are imported when a task may be of one."""
+    from platform_ctl.adapters.common.lineage_observer import LineageObserver
+
+    producer = _producer(settings)
+
+    def trials(run: Run, task: Task, about: str) -> Sequence[Event]:
+        return _trial_events(run, task, producer, about)
+
+    return LineageObserver(lineage_spool(settings), state(settings), producer, trials)
+
+
+def _producer(settings: Settings) -> Producer:
     from platform_ctl import __version__
     from platform_ctl.adapters.common import iceberg_sqlite
     from platform_ctl.adapters.common.git_source import Sources
-    from platform_ctl.adapters.common.lineage_observer import LineageObserver
-    from platform_ctl.domain.lineage import Producer
-    from platform_ctl.domain.lineage_datasets import Naming
+    from platform_ctl.domain.lineage_facets import Naming, Producer
 
     catalog = data_access(settings).catalog
-
-    def recipe(pipeline: str, model: str) -> Recipe | None:
-        known = recipes(settings).values()
-        return next((r for r in known if pipeline == r.pipeline or model == r.model_name), None)
-
+    known = _Recipes(settings)
     naming = Naming(
         namespace=settings.lineage.namespace,
         models=_models_namespace(settings),
-        recipe=recipe,
+        recipe=known.of,
         table=lambda name: iceberg_sqlite.read(catalog, name),
         catalog=catalog,
+        columns=known.columns,
     )
-    producer = Producer(
+    return Producer(
         __version__,
         naming,
         settings.target,
@@ -56,7 +71,74 @@ def lineage_observer(settings: Settings) -> LineageObserver:
         money_per_cpu_hour=settings.money_per_cpu_hour,
         sources=Sources(Path(settings.project_root), settings.pipelines_package),
     )
-    return LineageObserver(lineage_spool(settings), state(settings), producer)
+
+
+class _Recipes:
+    """The project's recipes, asked for once. A recipe that is broken costs its facets, never a run:
+    the step that needs it says what is wrong with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._columns: dict[str, Mapping[str, DatasetColumns]] = {}
+
+    def of(self, pipeline: str, model: str) -> Recipe | None:
+        """By the pipeline that trains its model, or by the model."""
+        return next(
+            (r for r in self._all if pipeline == r.pipeline or (model and model == r.model_name)),
+            None,
+        )
+
+    def columns(self, recipe: Recipe) -> Mapping[str, DatasetColumns]:
+        if not recipe.columns:
+            return {}
+        if recipe.name not in self._columns:
+            self._columns[recipe.name] = _or_else({}, lambda: resolve(recipe.columns)())
+        return self._columns[recipe.name]
+
+    @cached_property
+    def _all(self) -> list[Recipe]:
+        return _or_else([], lambda: list(recipes(self._settings).values()))
+
+
+def _or_else(default: _T, told: Callable[[], _T]) -> _T:
+    try:
+        return told()
+    except Exception as exc:  # noqa: BLE001 - code of a recipe may raise anything
+        _log.warning("lineage does without what a recipe declares: %s", exc)
+        return default
+
+
+def _trial_events(run: Run, task: Task, producer: Producer, about: str) -> Sequence[Event]:
+    """Of the search that the task ran; most tasks ran none."""
+    workdir = Path(run.directory) / FOLDER
+    if not workdir.is_dir():
+        return ()
+    from platform_ctl.adapters.local.tuner import journal
+    from platform_ctl.domain.lineage_trials import trial_events
+
+    story = _or_else(None, lambda: journal.read(workdir))
+    if story is None or story.task != task.path:
+        return ()
+    return trial_events(run, task, story.experiment, story.in_order, producer, about)
+
+
+def pay_owed(settings: Settings, observer: LineageObserver, read: Callable[[str], Run]) -> None:
+    """Write the events that ended runs are owed, and send them on. A full disk: another time."""
+    owed, paid = observer.owed, False
+    for run_id in owed.run_ids():
+        try:
+            run = read(run_id)
+            if not run.state.final:
+                continue
+            observer.repair(run)
+        except UnknownName:  # removed since
+            pass
+        except OSError:
+            return
+        owed.paid(run_id)
+        paid = True
+    if paid:
+        start_delivery(settings)
 
 
 def recorded_lineage(settings: Settings, run: Run) -> RecordedLineage:

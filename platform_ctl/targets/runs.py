@@ -10,7 +10,7 @@ from platform_ctl.errors import DiskFull
 from platform_ctl.settings import Settings
 from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.home import require_local, state
-from platform_ctl.targets.lineage import lineage_observer, start_delivery
+from platform_ctl.targets.lineage import lineage_observer, pay_owed, start_delivery
 from platform_ctl.targets.tuning import training
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ def orchestrator(settings: Settings) -> LocalOrchestrator:
         observer.ended(made.get(run_dir.name))
         start_delivery(settings)
 
-    made = LocalOrchestrator(
-        settings, state(settings), Hooks(at_end, _EXECUTE_RUN, observer.observe)
+    hooks = Hooks(
+        at_end,
+        _EXECUTE_RUN,
+        observer.observe,
+        on_death=observer.owe,
+        on_look=lambda read: pay_owed(settings, observer, read),
     )
+    made = LocalOrchestrator(settings, state(settings), hooks)
     return made
 
 

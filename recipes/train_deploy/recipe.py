@@ -57,4 +57,5 @@ RECIPE = Recipe(
     table=names.COMMITS,
     feature_project=names.NAMESPACE,
     feature_views=(names.FEATURE_VIEW,),
+    columns="recipes.train_deploy.features.columns:columns",
 )

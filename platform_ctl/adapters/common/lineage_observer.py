@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from platform_ctl.adapters.common.lineage_owed import Owed
 from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.domain import lineage
-from platform_ctl.domain.lineage import Event, Producer
+from platform_ctl.domain.lineage_facets import Event, Producer
 from platform_ctl.domain.runs import EventKind, Run, RunEvent, RunState, Task, TaskState
+
+Trials = Callable[[Run, Task, str], Sequence[Event]]
+"""(run, ended task, nominal time) -> events of the trials of the search that the task ran."""
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What tells events apart: of one OpenLineage run each kind is written once."""
+
+    run_id: str
+    kind: str
+
+    @classmethod
+    def of(cls, event: Event) -> _Key:
+        return cls(event["run"]["runId"], event["eventType"])
 
 
 class LineageObserver:
-    """Never raises for a full disk: a run goes on without its lineage, and ``repair`` adds it."""
+    """Never raises for a full disk: a run goes on without its lineage, and is owed it."""
 
-    def __init__(self, spool: Spool, db: sqlite3.Connection, producer: Producer) -> None:
-        self._spool, self._db, self._producer = spool, db, producer
+    def __init__(
+        self,
+        spool: Spool,
+        db: sqlite3.Connection,
+        producer: Producer,
+        trials: Trials = lambda run, task, about: (),
+    ) -> None:
+        self._spool, self._db, self._producer, self._trials = spool, db, producer, trials
+        self._owed = Owed(spool.folder)
+        self._about: dict[str, str] = {}
+        self._repaired: set[str] = set()
 
     def observe(self, run: Run, event: RunEvent) -> None:
         """START of the run; START and end of its tasks."""
         if event.kind is EventKind.RUN and event.state == RunState.RUNNING:
-            self._append([lineage.run_start(run, self._producer)])
+            self._append(run, [lineage.run_start(run, self._producer)])
         elif event.kind is EventKind.TASK and event.task is not None:
-            self._append(self.task_events(run, event.task))
+            self._append(run, self.task_events(run, event.task))
 
     def ended(self, run: Run) -> None:
         """The run's last event, from its final record."""
-        if run.state.final:
-            self._append([lineage.run_end(run, self._producer)])
+        if run.state.final and run.id not in self._repaired:
+            self._append(run, [lineage.run_end(run, self._producer)])
 
     def task_events(self, run: Run, task: Task, *, started: bool = True) -> list[Event]:
         """What a change of a task's record is worth; ``started`` False when no START was written.
@@ -35,34 +62,65 @@ class LineageObserver:
         A skipped task was no run. One that never waited for a process (cached,
         imported) starts and ends at once.
         """
+        about = self._nominal_time(run, task)
         if task.state is TaskState.RUNNING:
-            return [lineage.task_start(run, task, self._producer)] if task.attempts == 1 else []
+            first = task.attempts == 1
+            return [lineage.task_start(run, task, self._producer, about)] if first else []
         if task.state in (TaskState.SKIPPED, TaskState.PENDING):
             return []
-        end = lineage.task_end(run, task, self._producer, self._produced_by(run, task))
-        if started and task.log and task.attempts:
-            return [end]
-        return [lineage.task_start(run, task, self._producer), end]
+        executed = bool(task.log and task.attempts)
+        end = lineage.task_end(run, task, self._producer, self._produced_by(run, task), about)
+        inside = self._inside(run, task, about) if executed else []
+        if started and executed:
+            return [*inside, end]
+        return [lineage.task_start(run, task, self._producer, about), *inside, end]
 
     def missing(self, run: Run) -> list[Event]:
-        """Events of an ended run that the spool does not hold, from its records."""
-        there = {(e["run"]["runId"], e["eventType"]) for e in self._spool.of_run(run.id)}
+        """Events of a run that the spool does not hold, from its records."""
+        there = {_Key.of(e) for e in self._spool.of_run(run.id)}
         events = [lineage.run_start(run, self._producer)]
         for task in run.tasks:
             events += self.task_events(run, task, started=False)
         if run.state.final:
             events.append(lineage.run_end(run, self._producer))
-        return [e for e in events if (e["run"]["runId"], e["eventType"]) not in there]
+        return [e for e in events if _Key.of(e) not in there]
 
     def repair(self, run: Run) -> int:
         """Append what is missing; how many events that were. Raises OSError."""
-        events = self.missing(run)
-        self._spool.append(events)
+        with self._owed.one_at_a_time():
+            events = self.missing(run)
+            self._spool.append(events)
+        if run.state.final:
+            self._repaired.add(run.id)
         return len(events)
 
-    def _append(self, events: list[Event]) -> None:
+    def owe(self, run_id: str) -> None:
+        """Events of the run are missing: whoever looks at runs next adds them."""
         with contextlib.suppress(OSError):
+            self._owed.add(run_id)
+
+    @property
+    def owed(self) -> Owed:
+        return self._owed
+
+    def _append(self, run: Run, events: list[Event]) -> None:
+        try:
             self._spool.append(events)
+        except OSError:
+            self.owe(run.id)
+
+    def _inside(self, run: Run, task: Task, about: str) -> list[Event]:
+        made = []
+        if task.state.good:
+            made = lineage.materialisations(run, task, self._producer, about)
+        return [*made, *self._trials(run, task, about)]
+
+    def _nominal_time(self, run: Run, task: Task) -> str:
+        """Of the run, once one of its tasks has told."""
+        about = self._about.get(run.id) or lineage.nominal_time([task])
+        if about:
+            self._about[run.id] = about
+        return about
 
     def _produced_by(self, run: Run, task: Task) -> tuple[str, str]:
         """(run id, task path) of the work that a cached task took over."""

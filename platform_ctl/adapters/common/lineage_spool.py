@@ -75,7 +75,7 @@ class Spool:
         return [event for _, event in self.lines()]
 
     def of_run(self, run_id: str) -> list[dict[str, Any]]:
-        """The events of a run and of its tasks; not of those that only mention it."""
+        """The events of a run, its tasks and what is inside them; not of those that mention it."""
         return [event for _, event in self.lines(run_id) if _belongs(event, run_id)]
 
     def oldest(self) -> str:
@@ -84,8 +84,8 @@ class Spool:
 
 
 def _belongs(event: dict[str, Any], run_id: str) -> bool:
-    parent = event["run"]["facets"].get("parent", {"run": event["run"]})
-    return parent["run"]["runId"] == run_id
+    parent = event["run"]["facets"].get("parent")
+    return (parent["root"] if parent else event)["run"]["runId"] == run_id
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

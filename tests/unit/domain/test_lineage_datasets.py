@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from platform_ctl.domain import lineage_datasets as datasets
-from platform_ctl.domain.lineage import Producer
-from platform_ctl.domain.lineage_datasets import Naming, physical
+from platform_ctl.domain.lineage_facets import Naming, Producer, physical
 from platform_ctl.domain.recipe import Recipe
 from platform_ctl.domain.runs import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.domain.tables import TableColumn, TableState

@@ -72,6 +72,10 @@ class Hooks:
     """``python -c`` program and its words that call ``execute_submitted``; the id is appended."""
     observe: Callable[[Run, RunEvent], None] = lambda run, event: None
     """Hears what ``on_event`` hears, before it does. Must be quick and must not raise."""
+    on_death: Callable[[str], None] = lambda run_id: None
+    """Hears of a run whose process is gone, before its record says so. Must not raise."""
+    on_look: Callable[[Callable[[str], Run]], None] = lambda read: None
+    """Called whenever somebody looks at runs, with what reads one. Must be quick."""
 
 
 class LocalOrchestrator:
@@ -79,7 +83,7 @@ class LocalOrchestrator:
 
     def __init__(self, settings: Settings, db: sqlite3.Connection, hooks: Hooks) -> None:
         self._settings = settings
-        self._records = Records(db)
+        self._records = Records(db, hooks.on_death)
         self._db = db
         self._hooks = hooks
 
@@ -99,10 +103,14 @@ class LocalOrchestrator:
         return self._records.get(run.id)
 
     def get(self, run_id: str) -> Run:
-        return self._records.get(run_id)
+        run = self._records.get(run_id)
+        self._hooks.on_look(self._records.get)
+        return run
 
     def list(self, limit: int) -> list[Run]:
-        return self._records.list(limit)
+        runs = self._records.list(limit)
+        self._hooks.on_look(self._records.get)
+        return runs
 
     def resume(self, run_id: str, on_event: OnEvent) -> Run:
         run = self._records.get(run_id)
@@ -304,6 +312,8 @@ class LocalOrchestrator:
 
     def _environment(self, run: Run) -> Mapping[str, str]:
         return {
+            # torch makes this folder when an optimiser is made, by itself in the machine's /tmp.
+            "TORCHINDUCTOR_CACHE_DIR": str(self._settings.layout.torch_cache),
             **os.environ,
             "PLATFORM_HOME": self._settings.home,
             "PLATFORM_RUN_ID": run.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -46,8 +47,12 @@ class RunEnd:
 class Records:
     """Each method is one transaction; readers never wait for a run."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, on_death: Callable[[str], None] = lambda run_id: None
+    ) -> None:
+        """``on_death`` hears of a run whose process is gone, before the record says so."""
         self._db = db
+        self._on_death = on_death
 
     def create(self, run: Run, idempotency_key: str = "") -> None:
         """Insert a PENDING run owned by ``run.pid``."""
@@ -188,6 +193,7 @@ class Records:
         for row in rows:
             if process.alive(row["pid"], row["pid_started"]):
                 continue
+            self._on_death(row["id"])
             with transaction(self._db):
                 changed = self._db.execute(
                     "UPDATE runs SET state='FAILED', error=?, ended_at=?, pid=NULL"

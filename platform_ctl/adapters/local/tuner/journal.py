@@ -25,6 +25,8 @@ class Header(msgspec.Struct, frozen=True, tag="search"):
 
     experiment: dict
     seed: int
+    task: str = ""
+    """Path of the task that searches, when it is one of a run."""
 
 
 class TrialLine(msgspec.Struct, frozen=True, tag="trial"):
@@ -49,6 +51,7 @@ class Story:
 
     experiment: Experiment
     seed: int
+    task: str = ""
     status: ExperimentStatus = field(default_factory=ExperimentStatus)
     used_wall_s: float = 0.0
     trials: dict[str, Trial] = field(default_factory=dict)
@@ -100,7 +103,7 @@ def read(workdir: Path) -> Story | None:
     header = _decode(whole[0])
     if not isinstance(header, Header):
         raise UnknownName("this is not the journal of a search", where=str(path), fix=f"rm {path}")
-    story = Story(parse(header.experiment, where=str(path)), header.seed)
+    story = Story(parse(header.experiment, where=str(path)), header.seed, header.task)
     _replay(story, whole[1:])
     return story
 

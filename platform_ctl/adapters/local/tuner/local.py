@@ -87,7 +87,7 @@ class LocalTuner:
         story = journal.read(workdir)
         with Journal(workdir) as record:
             story = (
-                _begin(experiment, seed, record)
+                _begin(experiment, seed, record, self.environment.get("PLATFORM_TASK_NAME", ""))
                 if story is None
                 else _continue(story, experiment, seed, record, workdir)
             )
@@ -174,11 +174,11 @@ def _score(experiment: Experiment, trial: Trial) -> float | None:
     return objective_value(experiment.spec.objective, trial.observation) if usable else None
 
 
-def _begin(experiment: Experiment, seed: int | None, record: Journal) -> Story:
+def _begin(experiment: Experiment, seed: int | None, record: Journal, task: str) -> Story:
     if seed is None:
         seed = int(experiment.spec.algorithm.settings.get("random_state", 0))
-    story = Story(experiment, seed, status=begun(datetime.now(UTC)))
-    record.write(Header(msgspec.to_builtins(experiment), seed))
+    story = Story(experiment, seed, task, status=begun(datetime.now(UTC)))
+    record.write(Header(msgspec.to_builtins(experiment), seed, task))
     record.write(StatusLine(story.status))
     return story
 
@@ -207,7 +207,7 @@ def _continue(
         story.status = with_condition(story.status, running, now=datetime.now(UTC))
     if counts_changed:
         story.experiment = experiment
-        record.write(Header(msgspec.to_builtins(experiment), story.seed))
+        record.write(Header(msgspec.to_builtins(experiment), story.seed, story.task))
         record.write(StatusLine(story.status, story.used_wall_s))
     return story
 

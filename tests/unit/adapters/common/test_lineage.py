@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
+import os
 import pkgutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +26,9 @@ from openlineage.client.generated.base import BaseFacet
 from platform_ctl import targets
 from platform_ctl.adapters.common import git_source, lineage_delivery
 from platform_ctl.adapters.common.lineage_spool import Spool
-from platform_ctl.domain.lineage import SCHEMAS, task_run_id
+from platform_ctl.adapters.local.orchestrator.records import Records
+from platform_ctl.domain.lineage import task_run_id
+from platform_ctl.domain.lineage_facets import SCHEMAS
 from platform_ctl.domain.lineage_graph import Graph
 from platform_ctl.domain.runs import Run, RunRequest, RunState
 from platform_ctl.settings import Settings
@@ -34,9 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Ru
     """Three runs of one pipeline: executed, from the cache, and failed."""
     root = tmp_path_factory.mktemp("lineage")
     pipeline = six_steps.write_project(root)
-    settings = msgspec.structs.replace(
-        Settings(), home=str(root / "home"), project_root=str(root), recipes_package="recipes"
-    )
+    settings = _settings(root)
     runs = [_run(settings, pipeline), _run(settings, pipeline)]
     (root / "recipes" / "shop" / "fitting.py").unlink()
     runs.append(_run(settings, pipeline))
@@ -155,6 +161,89 @@ def test_repair_adds_what_a_killed_run_left_out(project: tuple[Settings, list[Ru
     assert sorted(kinds(spool.of_run(run.id))) == sorted(kinds(list(map(json.loads, lines))))
     assert targets.recorded_lineage(settings, run).ended
     path.write_text(whole)
+
+
+def test_a_killed_run_gets_its_last_event_from_whoever_looks_next(tmp_path: Path) -> None:
+    """Nobody asks for a repair, and looking again adds nothing."""
+    settings, run_id = _killed_run(tmp_path)
+    spool = targets.lineage_spool(settings)
+    before = kinds(spool.of_run(run_id))
+    assert ("", "START") in before and ("", "FAIL") not in before
+    assert targets.orchestrator(settings).list(1)[0].died
+    told = kinds(spool.of_run(run_id))
+    assert told[-1] == ("", "FAIL") and (".fit", "FAIL") in told
+    last = spool.of_run(run_id)[-1]["run"]["facets"]
+    assert "the process of the run died" in last["errorMessage"]["message"]
+    for _ in range(2):
+        targets.orchestrator(settings).get(run_id)
+    assert kinds(spool.of_run(run_id)) == told
+    assert list((spool.folder / "owed").iterdir()) == []
+
+
+def test_who_notices_a_dead_run_and_dies_too_loses_nothing(tmp_path: Path) -> None:
+    """The record says FAILED, the events were not written: the next look writes them."""
+    settings, run_id = _killed_run(tmp_path)
+    spool = targets.lineage_spool(settings)
+    noticed = Records(targets.state(settings), targets.lineage_observer(settings).owe)
+    assert noticed.get(run_id).died
+    assert ("", "FAIL") not in kinds(spool.of_run(run_id))
+    targets.orchestrator(settings).list(1)
+    assert kinds(spool.of_run(run_id))[-1] == ("", "FAIL")
+
+
+def test_two_who_look_at_once_write_once(tmp_path: Path) -> None:
+    settings, run_id = _killed_run(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: targets.orchestrator(settings).list(1), range(4)))
+    told = kinds(targets.lineage_spool(settings).of_run(run_id))
+    assert len(told) == len(set(told)) and ("", "FAIL") in told
+
+
+def test_a_full_disk_costs_no_event_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = six_steps.write_project(tmp_path)
+    settings = _settings(tmp_path)
+    append, calls = Spool.append, []
+
+    def full(self: Spool, events: Any) -> None:
+        calls.append(1)
+        if len(calls) in (3, 4, 5):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, events)
+
+    monkeypatch.setattr(Spool, "append", full)
+    run = _run(settings, pipeline)
+    assert run.state is RunState.SUCCEEDED and len(calls) > 5
+    told = kinds(targets.lineage_spool(settings).of_run(run.id))
+    assert len(told) == 14 and len(set(told)) == 14
+
+
+def _settings(root: Path) -> Settings:
+    return msgspec.structs.replace(
+        Settings(), home=str(root / "home"), project_root=str(root), recipes_package="recipes"
+    )
+
+
+def _killed_run(root: Path) -> tuple[Settings, str]:
+    """A run whose own process was killed by its fourth step."""
+    pipeline = six_steps.write_project(root)
+    (root / "recipes" / "shop" / "fitting.py").write_text(
+        "import os, signal, time\n\n\ndef fit(rows, rate, model):\n"
+        "    os.kill(int(os.environ['PLATFORM_RUN_PID']), signal.SIGKILL)\n    time.sleep(60)\n"
+    )
+    settings = _settings(root)
+    program = "from platform_ctl.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "pipeline", "run", str(pipeline)],
+        cwd=root,
+        env={**os.environ, "PLATFORM_HOME": settings.home},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (folder,) = (Path(settings.home) / "runs").iterdir()
+    return settings, folder.name
 
 
 def test_graph(project: tuple[Settings, list[Run]]) -> None:
