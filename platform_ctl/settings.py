@@ -137,6 +137,10 @@ class HomeLayout:
         return self.root / "golden"
 
     @property
+    def torch_cache(self) -> Path:
+        return self.root / "torch"
+
+    @property
     def services(self) -> Path:
         return self.root / "services"
 

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -26,8 +27,14 @@ ALWAYS = {"resolve", "register", "request-approval"}
 class Shell:
     """platform-ctl and mlship in one home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, temporary: Path) -> None:
         self.home = home
+        self.temporary = temporary
+        self.environment = {
+            **os.environ,
+            "PLATFORM_HOME": str(home),
+            "TMPDIR": str(temporary),
+        }
 
     def run(self, *words: str, code: int, program: str) -> subprocess.CompletedProcess[str]:
         module = "mlship" if program == "mlship" else "app"
@@ -35,7 +42,7 @@ class Shell:
         done = subprocess.run(
             [sys.executable, "-c", start, *words],
             cwd=ROOT,
-            env={**os.environ, "PLATFORM_HOME": str(self.home)},
+            env=self.environment,
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -67,20 +74,21 @@ class Shell:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
     home = tmp_path_factory.mktemp("journey") / "home"
-    shell = Shell(home)
-    yield shell
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from platform_ctl.cli.app import main; main()",
-            *("service", "stop", "weekly-commits"),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PLATFORM_HOME": str(home)},
-        check=False,
-        capture_output=True,
-    )
+    with tempfile.TemporaryDirectory(prefix="j-") as temporary:  # short: sockets live there
+        shell = Shell(home, Path(temporary))
+        yield shell
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from platform_ctl.cli.app import main; main()",
+                *("service", "stop", "weekly-commits"),
+            ],
+            cwd=ROOT,
+            env=shell.environment,
+            check=False,
+            capture_output=True,
+        )
 
 
 def processes_of(home: Path) -> list[str]:
@@ -109,6 +117,7 @@ def test_the_first_run_registers_as_staging_and_asks(shell):
     assert f"platform-ctl approval approve {request['id']}" in printed
     assert re.search(r"MASE \d\.\d+ \(beside last_week \d\.\d+, mean_4w \d\.\d+\)", printed)
     assert not [p for p in processes_of(shell.home) if "ray" in p], "Ray outlived its run"
+    assert list(shell.temporary.iterdir()) == [], "left in the machine's temporary folder"
 
 
 def test_nothing_changed_means_nothing_is_done_twice(shell):

@@ -314,6 +314,8 @@ class LocalOrchestrator:
         return {
             # torch makes this folder when an optimiser is made, by itself in the machine's /tmp.
             "TORCHINDUCTOR_CACHE_DIR": str(self._settings.layout.torch_cache),
+            # torch makes this folder when an optimiser is made, by itself in the machine's /tmp.
+            "TORCHINDUCTOR_CACHE_DIR": str(self._settings.layout.torch_cache),
             **os.environ,
             "PLATFORM_HOME": self._settings.home,
             "PLATFORM_RUN_ID": run.id,
