@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.ingest import _data_access
-from recipes.train_deploy import tables
+from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import FEATURE_NAMES, build, weekly
 from recipes.train_deploy.features import store as feast_store
 from recipes.train_deploy.tables import Observation
@@ -42,7 +42,7 @@ def main() -> None:
         _timed("write commits", lambda: _write(data, commits, max(4, commits // 10_000)))
         found = tables.commits_at(data)
         _timed("build feature tables", lambda: build.ensure(data, found))
-        rows = tables.load(data, tables.REPO_WEEKS).scan().to_arrow()
+        rows = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
         entities = rows.select(["repo", "event_timestamp"])
         store = feast_store.open_history(data)
         _timed("feast apply", lambda: feast_store.apply(store, data))
@@ -63,7 +63,7 @@ def main() -> None:
 def _by_hand(data, entities: pa.Table) -> pa.Table:
     con = weekly.connect()
     con.register("entities", entities)
-    con.register("features", tables.load(data, tables.FEATURES).scan().to_arrow())
+    con.register("features", tables.load(data, names.FEATURES).scan().to_arrow())
     columns = ", ".join(f"f.{n}" for n in FEATURE_NAMES)
     joined = con.sql(f"""
         SELECT e.*, {columns} FROM entities e ASOF LEFT JOIN features f
@@ -76,10 +76,10 @@ def _by_hand(data, entities: pa.Table) -> pa.Table:
 def _write(data, commits: int, repos: int) -> None:
     """Random commits in one snapshot, made in slices so that making them needs little memory."""
     rng = np.random.default_rng(1)
-    table = tables.load_or_create(data, tables.COMMITS, tables.commits_schema(), "committed_at")
+    table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
     schema = tables.commits_schema().as_arrow()
     until = _START_S + _WEEKS * 7 * 86_400
-    names = [f"bench/repo-{n:05d}" for n in range(repos)]
+    repo_names = [f"bench/repo-{n:05d}" for n in range(repos)]
     slices = max(1, commits // 500_000)
     for part in range(slices):
         size = commits // slices
@@ -90,7 +90,7 @@ def _write(data, commits: int, repos: int) -> None:
         times = pa.array(at).cast(pa.timestamp("us", "UTC"))
         rows = pa.table(
             {
-                "repo": pa.array(names).take(repo),
+                "repo": pa.array(repo_names).take(repo),
                 "hash": pa.array(hashes),
                 "author": pa.array([f"{a:032x}" for a in range(400)]).take(author),
                 "committed_at": times,
@@ -102,7 +102,7 @@ def _write(data, commits: int, repos: int) -> None:
                 "backfill": pa.repeat(pa.scalar(True), size),
             }
         )
-        observed = {n: Observation(head="x", at=until, until=until, last=until) for n in names}
+        observed = {n: Observation(head="x", at=until, until=until, last=until) for n in repo_names}
         tables.append(table, rows.cast(schema), observed if part == slices - 1 else {})
 
 

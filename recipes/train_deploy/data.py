@@ -17,8 +17,9 @@ from platform_ctl.domain.datasets import (
 )
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.errors import MissingTable, UnknownName
-from recipes.train_deploy import golden, selection, tables
+from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.ingest import ingest_git
+from recipes.train_deploy.names import RECIPE
 from recipes.train_deploy.sample import ingest_sample
 from recipes.train_deploy.tables import Observation
 from recipes.train_deploy.weeks import DORMANT_WEEKS, WEEK, WEEK_S, from_epoch
@@ -83,7 +84,7 @@ def show(data: DataAccess) -> DataSummary:
         if repo in commits.observed and newest is not None
     ]
     snapshots = []
-    for name in (tables.COMMITS, tables.FEATURES, tables.REPO_WEEKS):
+    for name in (names.COMMITS, names.FEATURES, names.REPO_WEEKS):
         try:
             table = tables.load(data, name)
         except MissingTable:
@@ -142,6 +143,8 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
     """
     from pyiceberg.expressions import EqualTo
 
+    from recipes.train_deploy.features import store as feast_store
+
     with tables.exclusive(data, "data"):
         commits = tables.commits_at(data)
         if repo not in commits.observed:
@@ -149,8 +152,8 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
             raise UnknownName(
                 f"there is no repository {repo!r}"
                 + (f"; did you mean {near[0]!r}?" if near else ""),
-                where=tables.COMMITS,
-                fix="platform-ctl data show",
+                where=names.COMMITS,
+                fix=f"platform-ctl data show --recipe {RECIPE}",
             )
         count = next((c for r, c, _, _ in _ranges(commits) if r == repo), 0)
         gone = Observation(
@@ -160,16 +163,16 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
             commits.table.delete(
                 EqualTo("repo", repo), snapshot_properties=tables.summary({repo: gone})
             )
-        (data.feast_dir / "online.db").unlink(missing_ok=True)
+        feast_store.forget_online(data)
     return count
 
 
 def _require_repositories(commits: tables.CommitsSnapshot) -> None:
     if not commits.observed:
         raise MissingTable(
-            f"{tables.COMMITS} holds no repository",
-            where=tables.COMMITS,
-            fix="platform-ctl data ingest --git PATH…   (or --sample)",
+            f"{names.COMMITS} holds no repository",
+            where=names.COMMITS,
+            fix=f"platform-ctl data ingest --recipe {RECIPE} --git PATH…   (or --sample)",
         )
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from platform_ctl.errors import ChampionNotComparable, TooLittleHistory
 from recipes.train_deploy import leaks, predict, rows
+from recipes.train_deploy.names import RECIPE
 
 SCHEMA = 1
 EVALUATION_FILE = "evaluation.json"
@@ -49,7 +50,9 @@ def evaluate(
     golden = data.of(rows.GOLDEN)
     if not len(golden):
         raise TooLittleHistory(
-            "there are no golden rows to score", where=rows_path, fix="platform-ctl data show"
+            "there are no golden rows to score",
+            where=rows_path,
+            fix=f"platform-ctl data show --recipe {RECIPE}",
         )
     forecasts = {name: getattr(golden, column) for name, column in BASELINES.items()}
     forecasts["candidate"] = candidate.predict(golden.features)
@@ -79,7 +82,7 @@ def _champion_forecast(champion_dir: str, rows_path: str) -> np.ndarray:
         raise ChampionNotComparable(
             f"the champion cannot be scored on these rows: {exc}",
             where=rows_path,
-            fix="git diff HEAD~1 -- recipes/train_deploy/features",
+            fix=f"git diff HEAD~1 -- recipes/{RECIPE}/features",
         ) from exc
     return champion.predict(golden.features)
 

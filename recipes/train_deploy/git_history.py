@@ -20,6 +20,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from platform_ctl.errors import MissingProgram, NotARepository, ShallowClone
+from recipes.train_deploy.names import RECIPE
 
 _SAFE_OPTIONS = [
     "core.hooksPath=/dev/null",
@@ -257,7 +258,7 @@ def _not_a_repository(path: Path, stderr: bytes) -> NotARepository:
         return NotARepository(
             f"{path} is a folder inside the repository {enclosing}, not a repository",
             where=str(path),
-            fix=f"platform-ctl data ingest --git {quote(str(enclosing))}",
+            fix=f"platform-ctl data ingest --recipe {RECIPE} --git {quote(str(enclosing))}",
         )
     said = stderr.decode(errors="replace").strip().splitlines()
     detail = said[-1].removeprefix("fatal: ") if said else "git does not recognise it"

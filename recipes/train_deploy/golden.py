@@ -1,6 +1,6 @@
 """The golden set: which rows judge every model, with their labels, frozen.
 
-``<golden_dir>/train_deploy/pin.json`` names the set in force by its SHA-256 and
+``<golden_dir>/<recipe>/pin.json`` names the set in force by its SHA-256 and
 keeps the history of all pins; ``<digest>.json`` beside it holds keys and
 labels. Made once by the first ``resolve``; renewed only by ``refresh``.
 """
@@ -17,15 +17,15 @@ import msgspec
 from platform_ctl.domain.datasets import GoldenSet
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.errors import GoldenSetStale, GoldenSetTampered, MissingGoldenSet
-from recipes.train_deploy import selection, tables
+from recipes.train_deploy import names, selection, tables
 from recipes.train_deploy.features import build
+from recipes.train_deploy.names import RECIPE
 from recipes.train_deploy.tables import CommitsSnapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RECIPE = "train_deploy"
-_REFRESH = "platform-ctl data golden refresh"
+_REFRESH = f"platform-ctl data golden refresh --recipe {RECIPE}"
 
 
 class GoldenRow(msgspec.Struct, frozen=True, array_like=True):
@@ -104,7 +104,7 @@ def create(data: DataAccess, commits: CommitsSnapshot, now: datetime, reason: st
     starts_at, ends_at = selection.golden_weeks(newest)
     with tables.exclusive(data, "features"):
         build.ensure(data, commits)
-        repo_weeks = tables.load(data, tables.REPO_WEEKS).scan().to_arrow()
+        repo_weeks = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
     rows = selection.select(repo_weeks, newest, starts_at, ends_at)
     selection.check_enough(rows, newest)
     content = GoldenFile(
@@ -146,7 +146,7 @@ def apply_to(rows: pa.Table, golden: GoldenFile) -> tuple[pa.Table, int]:
         raise GoldenSetStale(
             f"{len(labels)} golden rows are no longer in the data: {', '.join(lost[:5])}"
             + (" …" if len(lost) > 5 else ""),
-            where=tables.COMMITS,
+            where=names.COMMITS,
             fix=_REFRESH,
         )
     index = rows.schema.get_field_index("label")

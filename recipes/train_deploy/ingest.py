@@ -1,4 +1,4 @@
-"""Bring git histories into ``abukix.commits``: incremental, idempotent, one snapshot an ingest."""
+"""Bring git histories into the commits table: incremental, idempotent, one snapshot an ingest."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from platform_ctl.domain.datasets import IngestReport, Progress, RepoIngest, no_progress
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.errors import NotARepository, UsageError
-from recipes.train_deploy import git_history, tables
+from recipes.train_deploy import git_history, names, tables
 from recipes.train_deploy.git_history import Clone, RawCommit
+from recipes.train_deploy.names import RECIPE
 from recipes.train_deploy.tables import Observation
 from recipes.train_deploy.weeks import from_epoch
 
@@ -54,7 +55,9 @@ def ingest_git(
     Raises NotARepository, ShallowClone, MissingProgram, HomeBusy, DiskFull, UsageError.
     """
     if not paths:
-        raise UsageError("no clone was given", fix="platform-ctl data ingest --git PATH…")
+        raise UsageError(
+            "no clone was given", fix=f"platform-ctl data ingest --recipe {RECIPE} --git PATH…"
+        )
     now_s = int(now.timestamp())
     by_repo: dict[str, list[Clone]] = {}
     for done, path in enumerate(dict.fromkeys(p.expanduser().absolute() for p in paths)):
@@ -63,7 +66,7 @@ def ingest_git(
         by_repo.setdefault(clone.repo, []).append(clone)
     pseudonym = pseudonymiser(data.pseudonym_key_file)
     with tables.exclusive(data, "data"):
-        table = tables.load_or_create(data, tables.COMMITS, tables.commits_schema(), "committed_at")
+        table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
         current = table.current_snapshot()
         lines = tables.timelines(table, current.snapshot_id if current else None)
         known = {repo: line[-1] for repo, line in lines.items()}
@@ -73,7 +76,7 @@ def ingest_git(
             batches.append(_read_repo(table, clones, known.get(repo), now_s, pseudonym))
         progress("writing", len(by_repo), len(by_repo))
         snapshot_id = _write(table, batches, known)
-    return IngestReport(tables.COMMITS, snapshot_id, now, tuple(b.report for b in batches))
+    return IngestReport(names.COMMITS, snapshot_id, now, tuple(b.report for b in batches))
 
 
 def _write(table: Table, batches: list[_Batch], known: dict[str, Observation]) -> str | None:
@@ -100,54 +103,66 @@ def _read_repo(
     """Every clone of one repository, without what the table or an earlier clone already gave."""
     import pyarrow as pa
 
-    parts: list[pa.Table] = []
-    counts = {"known": 0, "past": 0, "future": 0}
-    notes: list[str] = []
-    rewritten = before is not None
+    reads: list[_Read] = []
     for clone in clones:
-        since = None
-        if before and git_history.has_commit(clone, before.head):
-            rewritten = rewritten and not git_history.is_ancestor(clone, before.head)
-            since = before.head if not before.skipped_future else None
+        since = _read_since(clone, before)
         read = _read_clone(clone, since, before is None, now_s, pseudonym)
-        fresh = _without_known(table, read.rows, parts, look_in_table=before is not None)
+        earlier = [r.rows for r in reads]
+        fresh = _without_known(table, read.rows, earlier, look_in_table=before is not None)
         known = read.rows.num_rows - fresh.num_rows
-        strangers = (parts or (before and since is None)) and read.rows.num_rows and not known
-        if strangers and not clone.has_origin:
+        others = earlier or (before and since is None)
+        if others and read.rows.num_rows and not known and not clone.has_origin:
             raise _same_name(clone)
-        counts["known"] += known
-        counts["past"] += read.past
-        counts["future"] += read.future
-        if not read.lines:
-            where = git_history.printable(clone.path)
-            notes.append(f"{where} lacks file contents: its commits have no line counts")
-        if clone.head is None:
-            notes.append(f"{git_history.printable(clone.path)} has no commit at HEAD")
-        parts.append(fresh)
-    if rewritten and any(c.head for c in clones):
-        notes.append(
-            "its history was rewritten since the last ingest: commits that are no longer "
-            "reachable stay as they were known; to start over: "
-            f"platform-ctl data remove {quote(clones[0].repo)}, then ingest again"
-        )
-    if counts["past"]:
-        notes.append(f"{counts['past']} commits dated 1970 or before (or undated) left out")
-    if counts["future"]:
-        notes.append(f"{counts['future']} commits dated in the future left out for now")
-    rows = pa.concat_tables(parts)
-    observation = _observation(clones, rows, before, counts["future"], now_s)
+        reads.append(replace(read, rows=fresh, known=known))
+    rows = pa.concat_tables([r.rows for r in reads])
+    future = sum(r.future for r in reads)
+    observation = _observation(clones, rows, before, future, now_s)
     report = RepoIngest(
         repo=clones[0].repo,
         path=", ".join(git_history.printable(c.path) for c in clones),
         new_commits=rows.num_rows,
-        known_commits=counts["known"],
+        known_commits=sum(r.known for r in reads),
         backfill=before is None,
-        left_out_before_1970=counts["past"],
-        left_out_future=counts["future"],
+        left_out_before_1970=sum(r.past for r in reads),
+        left_out_future=future,
         observed_until=from_epoch(observation.until),
-        notes=tuple(notes),
+        notes=tuple(_notes(clones, reads, before)),
     )
     return _Batch(rows, report, observation)
+
+
+def _read_since(clone: Clone, before: Observation | None) -> str | None:
+    """The commit behind which a clone has something to give; None: read it in full."""
+    if before and not before.skipped_future and git_history.has_commit(clone, before.head):
+        return before.head
+    return None
+
+
+def _notes(clones: list[Clone], reads: list[_Read], before: Observation | None) -> Iterator[str]:
+    """What somebody who reads the report should know about one repository."""
+    for clone, read in zip(clones, reads, strict=True):
+        where = git_history.printable(clone.path)
+        if not read.lines:
+            yield f"{where} lacks file contents: its commits have no line counts"
+        if clone.head is None:
+            yield f"{where} has no commit at HEAD"
+    if before and any(c.head for c in clones) and not any(_goes_on(c, before) for c in clones):
+        yield (
+            "its history was rewritten since the last ingest: commits that are no longer "
+            "reachable stay as they were known; to start over: platform-ctl data remove "
+            f"{quote(clones[0].repo)} --recipe {RECIPE}, then ingest again"
+        )
+    if past := sum(r.past for r in reads):
+        yield f"{past} commits dated 1970 or before (or undated) left out"
+    if future := sum(r.future for r in reads):
+        yield f"{future} commits dated in the future left out for now"
+
+
+def _goes_on(clone: Clone, before: Observation) -> bool:
+    """Whether what the last ingest read is still part of the clone's history."""
+    return git_history.has_commit(clone, before.head) and git_history.is_ancestor(
+        clone, before.head
+    )
 
 
 def _observation(
@@ -176,6 +191,8 @@ class _Read:
     future: int
     lines: bool
     """False: the clone lacks file contents, so insertions and deletions are 0."""
+    known: int = 0
+    """Not in ``rows`` because they were there before."""
 
 
 def _read_clone(

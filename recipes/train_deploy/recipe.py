@@ -55,6 +55,7 @@ RECIPE = Recipe(
     labels="recipes.train_deploy.labels:labels",
     pipeline=names.PIPELINE,
     table=names.COMMITS,
+    newest="recipes.train_deploy.freshness:newest_commit",
     feature_project=names.NAMESPACE,
     feature_views=(names.FEATURE_VIEW,),
     columns="recipes.train_deploy.features.columns:columns",

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from platform_ctl.domain.datasets import IngestReport, Progress, RepoIngest, no_progress
 from platform_ctl.domain.recipe import DataAccess
-from recipes.train_deploy import tables
+from recipes.train_deploy import names, tables
 from recipes.train_deploy.ingest import pseudonymiser
 from recipes.train_deploy.tables import Observation
 
@@ -179,18 +179,18 @@ def ingest_sample(
     now: datetime | None = None,
     progress: Progress = no_progress,
 ) -> IngestReport:
-    """Put the sample into ``abukix.commits``, as a backfill; nothing when it is there already.
+    """Put the sample into the commits table, as a backfill; nothing when it is there already.
 
     Raises HomeBusy, DiskFull.
     """
     now = now or datetime.now(UTC)
     ends_s, now_s = int(ENDS_AT.timestamp()), int(now.timestamp())
     with tables.exclusive(data, "data"):
-        table = tables.load_or_create(data, tables.COMMITS, tables.commits_schema(), "committed_at")
+        table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
         current = table.current_snapshot()
         present = tables.timelines(table, current.snapshot_id if current else None)
-        names = [repo_name(name, seed) for name in NAMES]
-        missing = [repo for repo in names if repo not in present]
+        repos = [repo_name(name, seed) for name in NAMES]
+        missing = [repo for repo in repos if repo not in present]
         progress("making the sample", 0, 0)
         commits = generate(seed)
         rows = _rows(commits, missing, now_s, pseudonymiser(data.pseudonym_key_file))
@@ -201,7 +201,7 @@ def ingest_sample(
         snapshot_id = tables.append(table, rows, observed) if observed else None
     counts = Counter(commits["repo"].to_pylist())
     return IngestReport(
-        tables.COMMITS,
+        names.COMMITS,
         snapshot_id,
         now,
         tuple(
@@ -215,7 +215,7 @@ def ingest_sample(
                 left_out_future=0,
                 observed_until=ENDS_AT,
             )
-            for repo in names
+            for repo in repos
         ),
     )
 
@@ -223,7 +223,7 @@ def ingest_sample(
 def _rows(
     commits: pa.Table, repos: list[str], now_s: int, pseudonym: Callable[[bytes], str]
 ) -> pa.Table:
-    """Sample commits as rows of ``abukix.commits``."""
+    """Sample commits as rows of the commits table."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

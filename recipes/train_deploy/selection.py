@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import TooLittleHistory
+from recipes.train_deploy.names import COMMITS, RECIPE
 from recipes.train_deploy.tables import Observation
 from recipes.train_deploy.weeks import DORMANT_WEEKS, WEEK, WEEK_S, from_epoch, monday_s
 
@@ -109,6 +110,6 @@ def check_enough(rows: pa.Table, newest: datetime) -> None:
         f"too little history up to {newest:%Y-%m-%d}: "
         + ("; ".join(missing) or f"only {living} golden rows of live repositories")
         + f" (about {total} weeks of one live repository are needed)",
-        where="abukix.commits",
-        fix="platform-ctl data ingest --git OLDER-CLONE…   (or --sample)",
+        where=COMMITS,
+        fix=f"platform-ctl data ingest --recipe {RECIPE} --git OLDER-CLONE…   (or --sample)",
     )

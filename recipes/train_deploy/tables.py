@@ -1,6 +1,6 @@
 """The Iceberg tables of this recipe, and what their snapshots say about the repositories.
 
-``abukix.commits`` holds one row a commit, key (repo, hash). Each ingest is one
+The commits table holds one row a commit, key (repo, hash). Each ingest is one
 snapshot, and its summary carries for every repository it looked at an
 ``Observation``: the head that was read and how far the clone can vouch for.
 So a snapshot id pins both the commits and what is known not to exist.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ import msgspec
 
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.errors import DiskFull, HomeBusy, MissingTable
+from recipes.train_deploy.names import COMMITS, NAMESPACE, RECIPE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
-NAMESPACE = "abukix"
-COMMITS = f"{NAMESPACE}.commits"
-FEATURES = f"{NAMESPACE}.repo_weekly_features"
-REPO_WEEKS = f"{NAMESPACE}.repo_weeks"
 LOCK_TIMEOUT_S = 60.0
 _OBSERVED = "observed."
 _PROPERTIES = {
@@ -61,7 +58,7 @@ class Observation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class CommitsSnapshot:
-    """``abukix.commits`` at one snapshot."""
+    """The commits table at one snapshot."""
 
     table: Table
     snapshot_id: int
@@ -94,7 +91,7 @@ def _no_table(name: str) -> MissingTable:
     return MissingTable(
         f"there is no table {name} yet",
         where=name,
-        fix="platform-ctl data ingest --git PATH…   (or --sample)",
+        fix=f"platform-ctl data ingest --recipe {RECIPE} --git PATH…   (or --sample)",
     )
 
 
@@ -128,7 +125,7 @@ def load_or_create(data: DataAccess, name: str, schema: Schema, month_of: str | 
 
 
 def commits_schema() -> Schema:
-    """``abukix.commits``: times are UTC microseconds, nothing is null."""
+    """Times are UTC microseconds, nothing is null."""
     from pyiceberg.schema import Schema
     from pyiceberg.types import BooleanType, IntegerType, NestedField, StringType, TimestamptzType
 
@@ -165,8 +162,17 @@ def summary(observed: dict[str, Observation]) -> dict[str, str]:
     return {_OBSERVED + repo: msgspec.json.encode(o).decode() for repo, o in observed.items()}
 
 
+def observations(properties: Mapping[str, str]) -> dict[str, Observation]:
+    """Observation of each repository that a snapshot's properties speak of."""
+    return {
+        key.removeprefix(_OBSERVED): msgspec.json.decode(value, type=Observation)
+        for key, value in properties.items()
+        if key.startswith(_OBSERVED)
+    }
+
+
 def commits_at(data: DataAccess, snapshot_id: str | int | None = None) -> CommitsSnapshot:
-    """``abukix.commits`` at a snapshot (default: newest). Raises MissingTable."""
+    """The commits table at a snapshot (default: newest). Raises MissingTable."""
     table = load(data, COMMITS)
     wanted = int(snapshot_id) if snapshot_id is not None else None
     current = table.current_snapshot() if wanted is None else table.snapshot_by_id(wanted)
@@ -174,7 +180,7 @@ def commits_at(data: DataAccess, snapshot_id: str | int | None = None) -> Commit
         raise MissingTable(
             f"{COMMITS} has no snapshot {wanted}" if wanted else f"{COMMITS} is empty",
             where=COMMITS,
-            fix="platform-ctl data show",
+            fix=f"platform-ctl data show --recipe {RECIPE}",
         )
     return CommitsSnapshot(table, current.snapshot_id, timelines(table, current.snapshot_id))
 
@@ -187,11 +193,9 @@ def timelines(table: Table, snapshot_id: int | None) -> dict[str, list[Observati
     snapshot = by_id.get(snapshot_id) if snapshot_id else None
     while snapshot is not None:
         properties = snapshot.summary.additional_properties if snapshot.summary else {}
-        for key, value in properties.items():
-            repo = key.removeprefix(_OBSERVED)
-            if repo == key or repo in ended:
+        for repo, observation in observations(properties).items():
+            if repo in ended:
                 continue
-            observation = msgspec.json.decode(value, type=Observation)
             if observation.removed:
                 ended.add(repo)
             else:
@@ -204,7 +208,7 @@ def timelines(table: Table, snapshot_id: int | None) -> dict[str, list[Observati
 def exclusive(data: DataAccess, what: str) -> Iterator[None]:
     """Hold the lock called ``what``. Raises HomeBusy when another process keeps it too long."""
     data.lock_dir.mkdir(parents=True, exist_ok=True)
-    path = data.lock_dir / f"{what}.lock"
+    path = data.lock_dir / f"{RECIPE}-{what}.lock"
     lock = filelock.FileLock(path, timeout=LOCK_TIMEOUT_S)
     try:
         lock.acquire()

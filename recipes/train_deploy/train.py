@@ -27,6 +27,7 @@ import torch
 from platform_ctl.errors import BadParameter, TooLittleHistory
 from recipes.train_deploy import model, rows
 from recipes.train_deploy.features import FEATURE_NAMES, LOG_FEATURES
+from recipes.train_deploy.names import PIPELINE, RECIPE
 
 MIN_TRAIN_ROWS = 64
 WEIGHT_DECAY = 1e-2
@@ -55,7 +56,7 @@ class Hyperparameters:
             if name not in kinds:
                 raise BadParameter(
                     f"training has no parameter {name!r}",
-                    where="recipes/train_deploy/train.py",
+                    where=__name__,
                     fix=f"use {', '.join(kinds)}",
                 )
             try:
@@ -70,8 +71,8 @@ class Hyperparameters:
 def _bad_value(name: str, value: object) -> BadParameter:
     return BadParameter(
         f"{name}={value!r} is not a positive number",
-        where="recipes/train_deploy/train.py",
-        fix="platform-ctl pipeline run train-deploy --help",
+        where=__name__,
+        fix="platform-ctl pipeline run --help",
     )
 
 
@@ -122,8 +123,8 @@ def fit(
     if num_workers < 1 or hp.batch_size % num_workers:
         raise BadParameter(
             f"batch_size {hp.batch_size} cannot be shared by {num_workers} workers",
-            where="recipes/train_deploy/train.py",
-            fix="platform-ctl pipeline run train-deploy -p num_workers=1",
+            where=__name__,
+            fix=f"platform-ctl pipeline run {PIPELINE} -p num_workers=1",
         )
     with tempfile.TemporaryDirectory(prefix="ray-train-") as storage:
         trainer = LeanTorchTrainer(
@@ -243,7 +244,7 @@ class Split:
                 raise TooLittleHistory(
                     f"{len(part)} {name} rows are too few (at least {least})",
                     where=str(rows_path),
-                    fix="platform-ctl data ingest --git PATH …",
+                    fix=f"platform-ctl data ingest --recipe {RECIPE} --git PATH…",
                 )
         return cls(train, validation)
 
@@ -266,7 +267,7 @@ def spec_of(data: Split, hp: Hyperparameters) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Train once and print ``name=value`` lines, as Katib's StdOut collector reads them."""
-    parser = argparse.ArgumentParser(prog="python -m recipes.train_deploy.train")
+    parser = argparse.ArgumentParser(prog=f"python -m recipes.{RECIPE}.train")
     parser.add_argument("--rows", required=True, help="parquet file that extract wrote")
     for name in ("learning-rate", "batch-size", "epochs", "seed"):
         parser.add_argument(f"--{name}")

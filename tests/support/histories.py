@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from platform_ctl.domain.recipe import DataAccess
-from recipes.train_deploy import tables
+from recipes.train_deploy import names, tables
 from recipes.train_deploy.tables import Observation
 
 MONDAY_S = 1_704_067_200
@@ -108,12 +108,12 @@ def weekly_commits(weeks: int, per_week: int = 2, start: int = MONDAY_S) -> list
     ]
 
 
-def read_table(data: DataAccess, name: str = tables.COMMITS) -> pa.Table:
+def read_table(data: DataAccess, name: str = names.COMMITS) -> pa.Table:
     return tables.load(data, name).scan().to_arrow()
 
 
 def snapshots(data: DataAccess) -> int:
-    return len(list(tables.load(data, tables.COMMITS).snapshots()))
+    return len(list(tables.load(data, names.COMMITS).snapshots()))
 
 
 def write_commits(
@@ -143,7 +143,7 @@ def write_commits(
             "backfill": [True] * size,
         }
     )
-    table = tables.load_or_create(data, tables.COMMITS, tables.commits_schema(), "committed_at")
+    table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
     observed = {
         repo: Observation(head="x", at=until, until=until, last=max(c[2] for c in commits))
         for repo in {c[0] for c in commits}

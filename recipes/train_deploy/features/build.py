@@ -1,7 +1,7 @@
-"""Keep the derived tables in step with a snapshot of ``abukix.commits``.
+"""Keep the derived tables in step with a snapshot of the commits table.
 
-``abukix.repo_weekly_features``  what Feast serves: repo, event_timestamp, created, features
-``abukix.repo_weeks``            the rows themselves: week, label, naive forecasts, dormant
+``FEATURES``    what Feast serves: repo, event_timestamp, created, features
+``REPO_WEEKS``  the rows themselves: week, label, naive forecasts, dormant
 
 A row's event time is the Monday at which its week begins, when the commits up
 to then were there: always so in a backfill. Later on it is the ingest that
@@ -15,9 +15,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from platform_ctl.domain.recipe import DataAccess
-from recipes.train_deploy import tables
+from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import weekly
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, definitions_digest
+from recipes.train_deploy.names import NAMESPACE
 from recipes.train_deploy.tables import CommitsSnapshot, Observation
 from recipes.train_deploy.weeks import WEEK_S, monday_s
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
-SOURCE_PROPERTY = "abukix.source-snapshot-id"
-DEFINITIONS_PROPERTY = "abukix.definitions-sha256"
+SOURCE_PROPERTY = f"{NAMESPACE}.source-snapshot-id"
+DEFINITIONS_PROPERTY = f"{NAMESPACE}.definitions-sha256"
 _US = 1_000_000
 _ROW_COLUMNS = (
     "repo", "event_timestamp", "week_start", "label", "naive_last_week", "naive_mean_4w",
@@ -46,15 +47,15 @@ def ensure(data: DataAccess, commits: CommitsSnapshot) -> bool:
         SOURCE_PROPERTY: str(commits.snapshot_id),
         DEFINITIONS_PROPERTY: _code_digest(),
     }
-    names = (tables.FEATURES, tables.REPO_WEEKS)
-    if all(_stamp_of(data, name) == stamp for name in names):
+    derived = (names.FEATURES, names.REPO_WEEKS)
+    if all(_stamp_of(data, name) == stamp for name in derived):
         return False
     features, rows = compute(commits)
     created_ms = commits.table.snapshot_by_id(commits.snapshot_id).timestamp_ms
     features = _with_created(features, created_ms)
     for name, schema, content in (
-        (tables.FEATURES, _features_schema(), features),
-        (tables.REPO_WEEKS, _rows_schema(), rows),
+        (names.FEATURES, _features_schema(), features),
+        (names.REPO_WEEKS, _rows_schema(), rows),
     ):
         _replace(data, name, schema, content, stamp)
     return True

@@ -24,7 +24,6 @@ import hashlib
 from typing import Literal, NamedTuple
 
 LOOKBACK_WEEKS = 52
-FEATURE_SERVICE = "commit_forecast_v1"
 
 
 class Feature(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.domain.skew import LiveRow
-from recipes.train_deploy import tables
+from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import build
 from recipes.train_deploy.features.definitions import FEATURE_NAMES
 
@@ -57,7 +57,7 @@ def _feature_table(data: DataAccess) -> pa.Table:
     commits = tables.commits_at(data)
     with tables.exclusive(data, "features"):
         build.ensure(data, commits)
-        return tables.load(data, tables.FEATURES).scan().to_arrow()
+        return tables.load(data, names.FEATURES).scan().to_arrow()
 
 
 def _at(table: pa.Table, times: dict[str, datetime]) -> dict[str, dict[str, Any]]:

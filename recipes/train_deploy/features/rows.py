@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.domain.recipe import DataAccess
-from recipes.train_deploy import golden, selection, tables
+from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.features import build
 from recipes.train_deploy.features.definitions import FEATURE_NAMES
 from recipes.train_deploy.weeks import parse
@@ -37,7 +37,7 @@ def extract_rows(
     newest = parse(as_of)
     with tables.exclusive(data, "features"):
         rebuilt = build.ensure(data, commits)
-        repo_weeks = tables.load(data, tables.REPO_WEEKS).scan().to_arrow()
+        repo_weeks = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
         chosen = selection.select(repo_weeks, newest, pinned.starts_at, pinned.ends_at)
         selection.check_enough(chosen, newest)
         chosen, changed_labels = golden.apply_to(chosen, pinned)
@@ -83,8 +83,8 @@ def latest_rows(data: DataAccess, snapshot_id: str | None = None) -> pa.Table:
     commits = tables.commits_at(data, snapshot_id)
     with tables.exclusive(data, "features"):
         build.ensure(data, commits)
-        rows = tables.load(data, tables.REPO_WEEKS).scan().to_arrow()
-        features = tables.load(data, tables.FEATURES).scan().to_arrow()
+        rows = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
+        features = tables.load(data, names.FEATURES).scan().to_arrow()
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
     con.register("weeks", rows)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from platform_ctl.domain.recipe import DataAccess
-from recipes.train_deploy import tables
-from recipes.train_deploy.features.definitions import FEATURE_NAMES, FEATURE_SERVICE, FEATURES
+from recipes.train_deploy import names
+from recipes.train_deploy.features.definitions import FEATURE_NAMES, FEATURES
+from recipes.train_deploy.names import FEATURE_SERVICE, FEATURE_VIEW, NAMESPACE, RECIPE
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from feast import FeatureStore
 
-PROJECT = "abukix"
-VIEW = "repo_weekly"
 ENTITY = "repo"
+ONLINE_STORE = "online.db"
 GOOD_FOR = timedelta(days=6)
 """Historical retrieval: short of the next week's row, so that one row matches, not two; in
 whole days, because Feast's reader takes no interval of mixed units."""
@@ -55,16 +55,22 @@ def import_feast() -> ModuleType:
     return feast
 
 
+def _folder(data: DataAccess) -> Path:
+    """Registry and online store of this recipe."""
+    return data.feast_dir / RECIPE
+
+
 def open_store(data: DataAccess) -> FeatureStore:
     """The feature store of this home; writes its ``feature_store.yaml`` when it differs."""
-    config = yaml.safe_dump(_config(data.feast_dir, PROJECT), sort_keys=True)
-    path = data.feast_dir / "feature_store.yaml"
-    data.feast_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home = _folder(data)
+    config = yaml.safe_dump(_config(home, NAMESPACE), sort_keys=True)
+    path = home / "feature_store.yaml"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists() or path.read_text(encoding="utf-8") != config:
         draft = path.with_suffix(".draft")
         draft.write_text(config, encoding="utf-8")
         draft.replace(path)
-    return import_feast().FeatureStore(repo_path=str(data.feast_dir))
+    return import_feast().FeatureStore(repo_path=str(home))
 
 
 def open_history(data: DataAccess) -> FeatureStore:
@@ -76,18 +82,24 @@ def open_history(data: DataAccess) -> FeatureStore:
     repository's newest row however old it is.
     """
     feast = import_feast()
-    data.feast_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    config = _config(data.feast_dir, f"{PROJECT}_history")
-    return feast.FeatureStore(config=feast.RepoConfig(**config, repo_path=data.feast_dir))
+    home = _folder(data)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config = _config(home, f"{NAMESPACE}_history")
+    return feast.FeatureStore(config=feast.RepoConfig(**config, repo_path=home))
 
 
-def _config(folder: Path, project: str) -> dict[str, Any]:
+def forget_online(data: DataAccess) -> None:
+    """Empty the online store; the next materialisation fills it."""
+    (_folder(data) / ONLINE_STORE).unlink(missing_ok=True)
+
+
+def _config(home: Path, project: str) -> dict[str, Any]:
     return {
         "project": project,
         "provider": "local",
-        "registry": {"registry_type": "file", "path": str(folder / f"{project}.db")},
+        "registry": {"registry_type": "file", "path": str(home / f"{project}.db")},
         "offline_store": {"type": "duckdb"},
-        "online_store": {"type": "sqlite", "path": str(folder / "online.db")},
+        "online_store": {"type": "sqlite", "path": str(home / ONLINE_STORE)},
         "entity_key_serialization_version": 3,
     }
 
@@ -99,9 +111,9 @@ def apply(store: FeatureStore, data: DataAccess) -> None:
     from feast.types import Float32
 
     catalog = dict(data.catalog)
-    namespace, table = tables.FEATURES.split(".")
+    namespace, table = names.FEATURES.split(".")
     source = IcebergSource(
-        name=f"{VIEW}_source",
+        name=f"{FEATURE_VIEW}_source",
         catalog_type=catalog.get("type", "rest"),
         catalog_name=catalog["name"],
         endpoint=catalog["uri"],
@@ -114,9 +126,9 @@ def apply(store: FeatureStore, data: DataAccess) -> None:
     entity = feast.Entity(
         name=ENTITY, join_keys=[ENTITY], value_type=feast.ValueType.STRING, description="repository"
     )
-    serving = store.project == PROJECT
+    serving = store.project == NAMESPACE
     view = feast.FeatureView(
-        name=VIEW,
+        name=FEATURE_VIEW,
         entities=[entity],
         ttl=timedelta(0) if serving else GOOD_FOR,
         schema=[feast.Field(name=f.name, dtype=Float32, description=f.doc) for f in FEATURES],
@@ -140,7 +152,7 @@ def materialize(store: FeatureStore, start: datetime, end: datetime) -> None:
     Feast announces it with ``print``, for which it has no switch.
     """
     with contextlib.redirect_stdout(io.StringIO()):
-        store.materialize(start, end, feature_views=[VIEW])
+        store.materialize(start, end, feature_views=[FEATURE_VIEW])
 
 
 def online(store: FeatureStore, repos: list[str]) -> dict[str, dict[str, float]]:

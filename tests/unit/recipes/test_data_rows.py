@@ -21,7 +21,7 @@ from platform_ctl.errors import (
     UnknownName,
 )
 from recipes.train_deploy import data as recipe_data
-from recipes.train_deploy import sample, tables
+from recipes.train_deploy import names, sample, tables
 from recipes.train_deploy.features import FEATURE_NAMES
 from recipes.train_deploy.features.online import online_features
 from recipes.train_deploy.features.rows import extract_rows, latest_rows
@@ -121,7 +121,7 @@ def test_the_same_request_gives_the_same_features_online(sampled):
 
 def test_historical_features_are_those_of_the_feature_table(sampled):
     data, _, _, rows, _ = sampled
-    stored = tables.load(data, tables.FEATURES).scan().to_arrow().drop_columns(["created"])
+    stored = tables.load(data, names.FEATURES).scan().to_arrow().drop_columns(["created"])
     keys = ["repo", "event_timestamp"]
     both = rows.to_pandas().merge(stored.to_pandas(), on=keys, suffixes=("", "_stored"))
     assert len(both) == rows.num_rows

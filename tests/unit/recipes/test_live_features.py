@@ -7,7 +7,7 @@ import pytest
 
 from platform_ctl.domain.skew import judge_skew
 from platform_ctl.domain.verdict import Verdict
-from recipes.train_deploy import tables
+from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import FEATURE_NAMES, live
 from recipes.train_deploy.features import store as feast_store
 from tests.support.histories import DAY_S, MONDAY_S, WEEK_S, data_access, write_commits
@@ -36,11 +36,11 @@ def fresh(data):
 
 def write_online(data, repo: str, *, weeks_ago: int = 0, **changes: float) -> None:
     """Put a row of the feature table into the online store, with some values changed."""
-    table = tables.load(data, tables.FEATURES).scan().to_arrow().to_pandas()
+    table = tables.load(data, names.FEATURES).scan().to_arrow().to_pandas()
     rows = table[table.repo == repo].sort_values("event_timestamp")
     row = rows.iloc[[-1 - weeks_ago]].assign(**changes)
     store = feast_store.open_store(data)
-    store.write_to_online_store(feast_store.VIEW, pd.DataFrame(row))
+    store.write_to_online_store(names.FEATURE_VIEW, pd.DataFrame(row))
 
 
 def judged(data):

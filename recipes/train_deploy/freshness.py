@@ -1,0 +1,17 @@
+"""How new the data is, told from snapshot summaries alone: no table is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from recipes.train_deploy.tables import Observation, observations
+
+
+def newest_commit(summaries: Sequence[Mapping[str, str]]) -> float | None:
+    """Time of the newest commit that is known of any repository, in seconds since the epoch."""
+    newest: dict[str, Observation] = {}
+    for summary in summaries:
+        newest.update(observations(summary))
+    return max((float(o.last) for o in newest.values() if not o.removed), default=None)
