@@ -116,6 +116,9 @@ class Recipe:
     """Name of the pipeline that trains the model."""
     table: str = ""
     """Iceberg table (``namespace.table``) that the pipeline's ``snapshot_id`` is a snapshot of."""
+    newest: str = ""
+    """Function(summaries of the table's snapshots, oldest first) -> time of its newest record in
+    seconds since the epoch, or None. Reads nothing: a monitor asks it again and again."""
     feature_project: str = ""
     """Feast project of ``feature_service``."""
     feature_views: tuple[str, ...] = ()
