@@ -43,6 +43,18 @@ def start(ctx: click.Context, name: str, output: str) -> None:
 @click.argument("name")
 @render.output_option
 @click.pass_context
+def restart(ctx: click.Context, name: str, output: str) -> None:
+    """Replace every process of NAME; it answers all the while.
+
+    With the settings of now. One that is stopped is started.
+    """
+    _print([_serving(ctx).start(name, anew=True)], output)
+
+
+@command.command()
+@click.argument("name")
+@render.output_option
+@click.pass_context
 def stop(ctx: click.Context, name: str, output: str) -> None:
     """Answer what was accepted, then end every process of NAME."""
     _print([_serving(ctx).stop(name)], output)

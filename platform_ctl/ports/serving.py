@@ -28,9 +28,12 @@ class Serving(Protocol):
         """
         ...
 
-    def start(self, name: str) -> InferenceService:
+    def start(self, name: str, *, anew: bool = False) -> InferenceService:
         """Serve what was served last, at the same address. Raises UnknownName, PortInUse,
-        ServiceUnavailable."""
+        ServiceUnavailable.
+
+        ``anew``: replace every process of one that runs; no request is dropped on the way.
+        """
         ...
 
     def stop(self, name: str) -> InferenceService:

@@ -93,7 +93,7 @@ class FakeServing:
         self.stopped.discard(name)
         return self.get(name)
 
-    def start(self, name: str) -> InferenceService:
+    def start(self, name: str, *, anew: bool = False) -> InferenceService:
         self.stopped.discard(name)
         return self.get(name)
 

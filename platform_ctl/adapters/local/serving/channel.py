@@ -16,6 +16,8 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     """Load this revision and listen on ``socket``."""
 
     service: str
+    service_dir: str
+    project_root: str
     revision: Revision
     socket: str
     request_log: str

@@ -111,6 +111,7 @@ class Fleet:
         for role, revision in (("production", spec.production), ("canary", spec.canary)):
             if revision is not None:
                 self._members[revision.name].role = role
+        self._on_change()  # whoever comes after a kill has to know them
         await self._route()
         for member in leaving:
             await self._retire(member)
@@ -137,7 +138,9 @@ class Fleet:
         launch = channel.Launch(
             service=self._name,
             revision=revision,
-            socket=str(self._sockets / f"{self._launches}-{slug}.sock"),
+            service_dir=str(self._files.root),
+            project_root=self._options.project_root,
+            socket=str(self._sockets / f"{os.getpid()}-{self._launches}.sock"),
             request_log=str(self._files.requests / f"{slug}-{os.getpid()}-{self._launches}.jsonl"),
             limits=self._options.limits,
             data=self._options.data,
@@ -234,9 +237,10 @@ class Fleet:
 
     async def _until_down(self, member: Member) -> None:
         code = await asyncio.shield(member.process.ended)
+        if member.process.ready:  # it was not put down
+            member.last_failure = f"process ended with code {code}"
         member.process.ready = False
         member.at_the_door = False
-        member.last_failure = member.last_failure or f"process ended with code {code}"
         log.error("revision %s: %s", member.revision.name, member.last_failure)
         raise RevisionDown
 
@@ -244,7 +248,6 @@ class Fleet:
         await member.process.kill()
         member.restarts += 1
         member.process = await self._launch(member.revision, self._spec)
-        member.last_failure = ""
         await self._route()
         self._on_change()
 
@@ -278,9 +281,16 @@ class Fleet:
 
     # ---- status and end ---------------------------------------------------
 
-    def process_ids(self) -> list[ProcessId]:
+    def door_ids(self) -> list[ProcessId]:
+        """What accepts, or is next to accept, at the service's address."""
+        return self._ids(lambda m: m.at_the_door or m.role == "production")
+
+    def other_ids(self) -> list[ProcessId]:
+        return self._ids(lambda m: not m.at_the_door and m.role != "production")
+
+    def _ids(self, wanted: Callable[[Member], bool]) -> list[ProcessId]:
         members = [*self._members.values(), *self._retiring]
-        return [m.process.id for m in members if m.process.returncode is None]
+        return [m.process.id for m in members if m.process.returncode is None and wanted(m)]
 
     def status(self) -> dict:
         members = [*self._members.values(), *self._retiring]
@@ -293,10 +303,13 @@ class Fleet:
         }
 
     async def close(self) -> None:
-        """Drain and end everything."""
+        """Drain and end everything; the canary last, for production may still ask it."""
         if self._watcher is not None:
             self._watcher.cancel()
-        for member in self._members.values():
+        members = list(self._members.values())
+        for member in members:
             member.keeper.cancel()
-        await asyncio.gather(*self._retirements, *(m.process.end() for m in self._members.values()))
+        front = [m.process.end() for m in members if m.at_the_door]
+        await asyncio.gather(*self._retirements, *front)
+        await asyncio.gather(*(m.process.end() for m in members if not m.at_the_door))
         self._listener.close()

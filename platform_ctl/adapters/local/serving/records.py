@@ -6,7 +6,9 @@ processes; ``process.json`` says where the supervisor is while one runs.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +19,13 @@ import psutil
 
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.domain.serving import ServiceSpec
+from platform_ctl.errors import ServiceUnavailable
 
 T = TypeVar("T")
 
 _SOCKET_PATH_LIMIT = 100
 """sun_path is 104 bytes on macOS, 108 on Linux."""
+_SOCKET_NAME_LIMIT = len("/4194304-control.sock")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -76,11 +80,19 @@ class ProcessId(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """Where a supervisor is; stale once the process is gone."""
+    """Where a supervisor is, and its revisions' processes, which outlive it for a moment."""
 
     supervisor: ProcessId
     socket: str
-    children: list[ProcessId] = []
+    door: list[ProcessId] = []
+    """Those that accept at the service's address: one of them starts a supervisor's successor."""
+    others: list[ProcessId] = []
+
+    def is_orphaned(self) -> bool:
+        """The supervisor is gone, but the service still answers."""
+        if self.supervisor.process() is not None:
+            return False
+        return any(child.process() is not None for child in self.door)
 
 
 @dataclass(frozen=True)
@@ -118,12 +130,24 @@ class ServiceFiles:
         return self.root / "service.log"
 
     def socket_dir(self) -> Path:
-        """A private folder whose paths are short enough for a unix socket; created."""
-        inside = self.root / "sockets"
-        if len(str(inside).encode()) + 24 <= _SOCKET_PATH_LIMIT:
-            inside.mkdir(mode=0o700, exist_ok=True)
-            return inside
-        return Path(tempfile.mkdtemp(prefix="platform-ctl-"))
+        """A private folder whose paths are short enough for a unix socket; created.
+
+        Raises ServiceUnavailable when the temporary folder's is not private.
+        """
+        digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
+        outside = Path(tempfile.gettempdir()) / f"platform-ctl-{digest}"
+        for folder in (self.root / "sockets", outside, Path("/tmp") / outside.name):
+            if len(str(folder).encode()) + _SOCKET_NAME_LIMIT <= _SOCKET_PATH_LIMIT:
+                break
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise ServiceUnavailable(
+                f"{folder} is not this user's alone",
+                where=f"InferenceService {self.name}",
+                fix=f"rm -r {folder}, or a PLATFORM_HOME with a shorter path",
+            )
+        return folder
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,8 +3,9 @@
 Started by the supervisor as ``python -m … CONTROL_FD LISTEN_FD LIFELINE_FD``.
 It always listens on a unix socket of its own (the canary's share arrives
 there); at the front door, the service's shared TCP socket, it accepts only
-while it is told to. It ends when the supervisor's end of the lifeline closes,
-so that no supervisor, however it died, leaves a process behind.
+while it is told to. When the supervisor's end of the lifeline closes, the
+supervisor was killed: this process goes on answering until a successor's
+processes do, and ends in any case (lifeline.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -27,10 +27,10 @@ import uvicorn
 from platform_ctl import __version__
 from platform_ctl.adapters.local.serving import channel
 from platform_ctl.adapters.local.serving.front import Front
+from platform_ctl.adapters.local.serving.lifeline import Lifeline
 from platform_ctl.adapters.local.serving.requestlog import RequestLog
 
 _KEEP_ALIVE_S = 65
-_ORPHAN_GRACE_S = 2.0
 log = logging.getLogger("platform_ctl.revision")
 
 
@@ -55,7 +55,7 @@ class RevisionProcess:
     """Wires the front door, the two sockets and the supervisor's channel."""
 
     def __init__(self, launch: channel.Launch, front: Front, listen_fd: int) -> None:
-        self._launch = launch
+        self.launch = launch
         self._front = front
         self._listen_fd = listen_fd
         self._door: Listener | None = None
@@ -67,17 +67,15 @@ class RevisionProcess:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         reader, self._writer = await asyncio.open_unix_connection(sock=control)
         inside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        inside.bind(self._launch.socket)
+        inside.bind(self.launch.socket)
         hidden = await self._listen(inside)
         self._tell("ready")
         obey = asyncio.create_task(self._obey(reader))
-        stop = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({obey, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if obey.done():
-            obey.result()
+        obey.add_done_callback(self._told_enough)
+        await self._stop.wait()
         obey.cancel()
         if self._door is not None:
-            await self._leave_door(self._launch.limits.drain_s / 2)
+            await self._leave_door(self.launch.limits.drain_s / 2)
         hidden.should_exit = True
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._front.finish()
@@ -89,6 +87,20 @@ class RevisionProcess:
                 await self._route(command)
             self._tell("done", command.seq)
 
+    def _told_enough(self, obey: asyncio.Task) -> None:
+        """The supervisor is gone, which is the lifeline's business; or a command has failed."""
+        if not obey.cancelled() and obey.exception() is not None:
+            log.error("a command failed", exc_info=obey.exception())
+            self._stop.set()
+
+    @property
+    def at_the_door(self) -> bool:
+        return self._door is not None
+
+    @property
+    def is_ending(self) -> bool:
+        return self._stop.is_set()
+
     async def _route(self, wanted: channel.Route) -> None:
         await self._front.route(production=wanted.production, canary=wanted.canary)
         if wanted.front and self._door is None:
@@ -96,7 +108,7 @@ class RevisionProcess:
             shared = socket.socket(fileno=os.dup(self._listen_fd))
             self._door = await self._listen(shared)
         elif not wanted.front and self._door is not None:
-            self._keep(self._leave_door(self._launch.limits.drain_s))
+            self._keep(self._leave_door(self.launch.limits.drain_s))
 
     async def _leave_door(self, seconds: float) -> None:
         door, self._door = self._door, None
@@ -111,7 +123,7 @@ class RevisionProcess:
             access_log=False,
             lifespan="off",
             timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, round(self._launch.limits.drain_s)),
+            timeout_graceful_shutdown=max(1, round(self.launch.limits.drain_s)),
             server_header=False,
         )
         listener = Listener(config)
@@ -164,28 +176,16 @@ def _build_front(launch: channel.Launch) -> Front:
     )
 
 
-def _hold_lifeline(fd: int) -> None:
-    """End this process when the supervisor does, even if the event loop is stuck."""
-
-    def watch() -> None:
-        while os.read(fd, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_ORPHAN_GRACE_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
-
-
 def main() -> None:
     control_fd, listen_fd, lifeline_fd = map(int, sys.argv[1:4])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("httpx", "uvicorn", "feast"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    _hold_lifeline(lifeline_fd)
+    lifeline = Lifeline(lifeline_fd, listen_fd)
     control = socket.socket(fileno=control_fd)
     launch = _read_launch(control)
     process = RevisionProcess(launch, _build_front(launch), listen_fd)
+    lifeline.protects(process)
     control.setblocking(False)
     with asyncio.Runner(
         loop_factory=uvicorn.Config(process, log_config=None).get_loop_factory()

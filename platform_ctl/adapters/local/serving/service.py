@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +21,11 @@ from platform_ctl.adapters.local.serving.records import (
     SavedSpec,
     ServiceFiles,
 )
+from platform_ctl.adapters.local.serving.succession import (
+    as_raised,
+    have_ended,
+    start_supervisor,
+)
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.domain.serving import (
     InferenceService,
@@ -38,6 +40,13 @@ _CONTROL_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0
 _ENDING_S = 2.0
 """A killed process may be seen for a moment after its sockets have closed."""
+_SUCCESSION_S = 15.0
+_ASK_AGAIN = 3
+_POLL_S = 0.05
+
+
+class _NoAnswer(Exception):
+    """A supervisor did not answer."""
 
 
 class LocalServing:
@@ -63,34 +72,35 @@ class LocalServing:
 
     def get(self, name: str) -> InferenceService:
         files = self._known(name)
-        running = self._running(files)
-        if running is None:
-            return self._stopped(files)
-        try:
-            return self._status(files, self._ask(running, {"verb": "status"}))
-        except errors.ServiceUnavailable:
-            if _has_ended(running, _ENDING_S):  # while we asked
-                return self._stopped(files)
-            raise
+        answer = self._told(files, {"verb": "status"})
+        return self._status(files, answer) if answer else self._stopped(files)
 
     def apply(self, name: str, spec: ServiceSpec) -> InferenceService:
         check_spec(name, spec)
         files = ServiceFiles(self._dir / name)
-        running = self._running(files) or self._start(files)
-        return self._status(files, self._ask(running, {"verb": "apply", "spec": spec}))
-
-    def start(self, name: str) -> InferenceService:
-        files = self._known(name)
         if self._running(files) is None:
             self._start(files)
+        answer = self._told(files, {"verb": "apply", "spec": spec})
+        if answer is None:
+            raise _has_ended(files)
+        return self._status(files, answer)
+
+    def start(self, name: str, *, anew: bool = False) -> InferenceService:
+        files = self._known(name)
+        running = self._running(files)
+        if running is None:
+            self._start(files)
+        elif anew:
+            records.write_json(files.options, self._options)
+            self._told(files, {"verb": "restart"})
+            have_ended([running.supervisor], within_s=_STOP_TIMEOUT_S)
         return self.get(name)
 
     def stop(self, name: str) -> InferenceService:
         files = self._known(name)
-        running = self._running(files)
-        if running is not None:
-            self._ask(running, {"verb": "stop"})
-            if not _has_ended(running, _STOP_TIMEOUT_S):
+        while (running := self._running(files)) is not None:
+            self._told(files, {"verb": "stop"})
+            if not have_ended([running.supervisor], within_s=_STOP_TIMEOUT_S):
                 pid = running.supervisor.pid
                 raise errors.ServiceUnavailable(
                     f"the supervisor of {name} does not end",
@@ -121,49 +131,37 @@ class LocalServing:
         return files
 
     def _running(self, files: ServiceFiles) -> Running | None:
-        running = records.read_json(files.running, Running)
-        return running if running and running.supervisor.process() else None
+        """Where the supervisor is. After a kill, its successor is on its way: waited for."""
+        deadline = time.monotonic() + _SUCCESSION_S
+        while True:
+            running = records.read_json(files.running, Running)
+            if running is None or running.supervisor.process():
+                return running
+            if not running.is_orphaned() or time.monotonic() > deadline:
+                return None
+            time.sleep(_POLL_S)
 
-    def _start(self, files: ServiceFiles) -> Running:
+    def _start(self, files: ServiceFiles) -> None:
         """Start the supervisor and wait until it serves. Raises what it reports."""
         files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         records.write_json(files.options, self._options)
-        ready, theirs = os.pipe()
-        module = "platform_ctl.adapters.local.serving.supervisor"
-        with open(files.log, "ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", module, str(files.root), str(theirs)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(theirs,),
-                cwd=self._options.project_root,
-                start_new_session=True,
-            )
-        os.close(theirs)
-        with os.fdopen(ready, "rb") as pipe:
-            said = pipe.read()
-        report = json.loads(said) if said else {"error": None}
-        running = self._running(files)
-        if report.get("ready") and running:
-            return running
-        raise _reported(report.get("error"), files)
+        start_supervisor(files, self._options.project_root)
 
-    def _ask(self, running: Running, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
-                control.settimeout(_CONTROL_TIMEOUT_S)
-                control.connect(running.socket)
-                control.sendall(msgspec.json.encode(request) + b"\n")
-                with control.makefile("rb") as answers:
-                    answer = json.loads(answers.readline() or b"null")
-        except (OSError, json.JSONDecodeError) as exc:
-            raise _unreachable(running, str(exc)) from exc
-        if answer is None:
-            raise _unreachable(running, "it ended")
-        if "error" in answer:
-            raise _error(answer["error"])
-        return answer
+    def _told(self, files: ServiceFiles, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Its supervisor's answer; None when there is none. One that is killed meanwhile has a
+        successor, and every request may be repeated."""
+        for _ in range(_ASK_AGAIN):
+            running = self._running(files)
+            if running is None:
+                return None
+            try:
+                return _ask(running, request)
+            except _NoAnswer as exc:
+                now = records.read_json(files.running, Running)
+                has_successor = now is not None and now.supervisor != running.supervisor
+                if not has_successor and not have_ended([running.supervisor], within_s=_ENDING_S):
+                    raise _unreachable(running, str(exc)) from exc
+        return None
 
     # ---- status -----------------------------------------------------------
 
@@ -200,14 +198,30 @@ class LocalServing:
         )
 
 
-def _has_ended(running: Running, within_s: float) -> bool:
-    """Whether the supervisor ends in time. A zombie that its parent has not reaped has ended."""
-    deadline = time.monotonic() + within_s
-    while running.supervisor.process() is not None:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+def _ask(running: Running, request: dict[str, Any]) -> dict[str, Any]:
+    """Raises _NoAnswer, and what the supervisor reports."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
+            control.settimeout(_CONTROL_TIMEOUT_S)
+            control.connect(running.socket)
+            control.sendall(msgspec.json.encode(request) + b"\n")
+            with control.makefile("rb") as answers:
+                answer = json.loads(answers.readline() or b"null")
+    except (OSError, json.JSONDecodeError) as exc:
+        raise _NoAnswer(str(exc)) from exc
+    if answer is None:
+        raise _NoAnswer("it ended")
+    if "error" in answer:
+        raise as_raised(answer["error"])
+    return answer
+
+
+def _has_ended(files: ServiceFiles) -> errors.ServiceUnavailable:
+    return errors.ServiceUnavailable(
+        f"the supervisor of {files.name} has ended",
+        where=str(files.log),
+        fix=f"platform-ctl service logs {files.name}",
+    )
 
 
 def _unreachable(running: Running, why: str) -> errors.ServiceUnavailable:
@@ -216,20 +230,3 @@ def _unreachable(running: Running, why: str) -> errors.ServiceUnavailable:
         where=running.socket,
         fix="platform-ctl service list",
     )
-
-
-def _reported(error: dict[str, str] | None, files: ServiceFiles) -> errors.PlatformError:
-    if error is None:
-        return errors.ServiceUnavailable(
-            f"the supervisor of {files.name} ended before it served",
-            where=str(files.log),
-            fix=f"platform-ctl service logs {files.name}",
-        )
-    return _error(error)
-
-
-def _error(said: dict[str, str]) -> errors.PlatformError:
-    """The error a supervisor raised, as the same class here."""
-    known = (errors.UsageError, errors.PortInUse, errors.ServiceUnavailable, errors.HomeBusy)
-    kind = next((c for c in known if c.id == said["id"]), errors.ServiceUnavailable)
-    return kind(said["what"], where=said["where"], fix=said["fix"])

@@ -1,14 +1,16 @@
-"""The detached process of one InferenceService: ``python -m … SERVICE_DIR READY_FD``.
+"""The detached process of one InferenceService: ``python -m … SERVICE_DIR READY_FD [LISTEN_FD]``.
 
 Holds the listening socket across revisions and command-line calls, starts and
 watches one process per revision, and applies specs that arrive on its control
-socket (one JSON object a line: ``{"verb": "status" | "apply" | "stop"}``).
+socket (one JSON object a line: ``{"verb": "status" | "apply" | "restart" | "stop"}``).
 What it serves is on disk before callers see it, so that a restart serves it again.
+With LISTEN_FD it is a successor (succession.py): it takes the address over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import logging
@@ -22,6 +24,7 @@ from typing import Any
 
 import filelock
 import msgspec
+import psutil
 import tenacity
 
 from platform_ctl.adapters.local.serving import records
@@ -33,24 +36,38 @@ from platform_ctl.adapters.local.serving.records import (
     SavedSpec,
     ServiceFiles,
 )
+from platform_ctl.adapters.local.serving.succession import end_all, start_supervisor
 from platform_ctl.domain.serving import ServiceSpec, check_spec
 from platform_ctl.errors import HomeBusy, PlatformError, PortInUse, ServiceUnavailable
 
 _BACKLOG = 512
 _HOME_CHECK_S = 2.0
+_GRACE_S = 3.0
 log = logging.getLogger("platform_ctl.supervisor")
 
 
 class Supervisor:
     """Control socket and life cycle; the revisions are the Fleet's."""
 
-    def __init__(self, files: ServiceFiles, options: Options, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        files: ServiceFiles,
+        options: Options,
+        listener: socket.socket,
+        lock: filelock.BaseFileLock,
+        left: Running | None,
+    ) -> None:
         self._files = files
+        self._options = options
         self._listener = listener
+        self._lock = lock
+        self._left = left
+        """What a predecessor that was killed has left: it answers until we do."""
         self._sockets = files.socket_dir()
-        self._control = self._sockets / "control.sock"
+        self._control = self._sockets / f"{os.getpid()}-control.sock"
         self._stop = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._succeeded = False
         self._fleet = Fleet(files.name, options, listener, self._sockets, files, self._record)
 
     async def run(self, spec: ServiceSpec | None, announce: Any) -> None:
@@ -58,21 +75,24 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._control.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._answer, self._control)
         os.chmod(self._control, 0o600)
+        relief = None
         try:
-            if spec is not None:
-                await self._restore(spec)
-            self._record()
+            async with self._turn:
+                self._record()
+                if spec is not None:
+                    await self._restore(spec)
+            relief = asyncio.create_task(self._relieve())
             announce(None)
             await self._until_stopped()
         finally:
             async with self._turn:
                 server.close()
+                if relief is not None:
+                    await relief
                 await self._fleet.close()
-            self._control.unlink(missing_ok=True)
-            self._files.running.unlink(missing_ok=True)
+            self._tidy()
 
     async def _restore(self, spec: ServiceSpec) -> None:
         """Serve what was served last; a canary that does not start keeps production from nobody."""
@@ -84,6 +104,34 @@ class Supervisor:
             log.error("%s: serving production alone", exc.what)
             await self._fleet.apply(dataclasses.replace(spec, canary=None, weight_percent=0))
 
+    async def _relieve(self) -> None:
+        """End what a killed predecessor has left: first who accepts, then whom that one asks."""
+        if (left := self._left) is not None:
+            for processes in (left.door, left.others):
+                limit = self._options.limits.drain_s + _GRACE_S
+                await asyncio.to_thread(end_all, processes, within_s=limit)
+            log.info("the processes of supervisor %d have ended", left.supervisor.pid)
+            self._left = None
+            self._record()
+
+    async def _hand_over(self) -> None:
+        """Let a successor take the listening socket; this one then ends. Raises what it reports:
+        nothing has changed then."""
+        self._succeeded = True
+        self._lock.release()
+        try:
+            await asyncio.to_thread(
+                start_supervisor,
+                self._files,
+                self._options.project_root,
+                listen_fd=self._listener.fileno(),
+            )
+        except BaseException:
+            self._lock.acquire()
+            self._succeeded = False
+            self._record()
+            raise
+
     async def _until_stopped(self) -> None:
         """Until told to stop, or until the home was deleted under us."""
         while not self._stop.is_set() and self._files.root.is_dir():
@@ -93,21 +141,41 @@ class Supervisor:
                 continue
 
     def _record(self) -> None:
+        if self._succeeded:  # the record is the successor's
+            return
         me = ProcessId.of(os.getpid())
-        running = Running(me, str(self._control), self._fleet.process_ids())
-        records.write_json(self._files.running, running)
+        door, others = self._fleet.door_ids(), self._fleet.other_ids()
+        if self._left is not None:
+            door, others = [*door, *self._left.door], [*others, *self._left.others]
+        records.write_json(self._files.running, Running(me, str(self._control), door, others))
+
+    def _tidy(self) -> None:
+        self._control.unlink(missing_ok=True)
+        if self._succeeded:
+            return
+        if self._left is not None:  # we have failed; they are still there
+            records.write_json(self._files.running, self._left)
+            return
+        self._files.running.unlink(missing_ok=True)
+        for path in self._sockets.glob("*.sock"):  # ours, and what a kill has left
+            pid = int(path.name.partition("-")[0])
+            if pid == os.getpid() or not psutil.pid_exists(pid):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the home, and this in it, may be gone
+            self._sockets.rmdir()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = msgspec.json.decode(await reader.readline())
             async with self._turn:
-                answer = await self._obey(request)
+                answer = None if self._succeeded else await self._obey(request)
         except PlatformError as exc:
             answer = {"error": exc.as_dict()}
-        writer.write(msgspec.json.encode(answer, enc_hook=str) + b"\n")
-        await writer.drain()
+        if answer is not None:  # whoever was late asks our successor
+            writer.write(msgspec.json.encode(answer, enc_hook=str) + b"\n")
+            await writer.drain()
         writer.close()
-        if "stopped" in answer:
+        if answer and answer.get("ends"):
             self._stop.set()
 
     async def _obey(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -116,8 +184,11 @@ class Supervisor:
             check_spec(self._files.name, spec)
             await self._fleet.apply(spec)
             self._record()
+        elif request["verb"] == "restart":
+            await self._hand_over()
+            return {"ends": True}
         elif request["verb"] == "stop":
-            return {"stopped": True}
+            return {"ends": True}
         return {"status": self._fleet.status()}
 
 
@@ -159,7 +230,7 @@ def _log_to(path: Path) -> None:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
-def _serve(files: ServiceFiles, announce: Any) -> None:
+def _serve(files: ServiceFiles, announce: Any, listen_fd: int | None) -> None:
     lock = filelock.FileLock(files.lock, timeout=0)
     try:
         lock.acquire()
@@ -171,31 +242,40 @@ def _serve(files: ServiceFiles, announce: Any) -> None:
         ) from exc
     options = records.read_json(files.options, Options)
     saved = records.read_json(files.spec, SavedSpec)
-    port = saved.port if saved and saved.port else options.port
     left = records.read_json(files.running, Running)
-    if left is None:
-        listener = _bind(options, port, files.name)
+    if left is not None and left.supervisor.process() is not None:
+        left = None  # it hands over to us, and ends its own
+    if listen_fd is not None:
+        listener = _adopt(listen_fd)
     else:
-        _end_leftovers(left)
-        listener = _bind_again(options, port, files.name)
-    supervisor = Supervisor(files, options, listener)
-    with lock, asyncio.Runner() as runner:
-        runner.run(supervisor.run(saved.spec if saved else None, announce))
+        port = saved.port if saved and saved.port else options.port
+        listener, left = _bind_after(left, options, port, files.name), None
+    supervisor = Supervisor(files, options, listener, lock, left)
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(supervisor.run(saved.spec if saved else None, announce))
+    finally:
+        lock.release()
 
 
-def _end_leftovers(left: Running) -> None:
-    """End what a supervisor that was killed has left behind."""
-    for child in left.children:
-        process = child.process()
-        if process is not None:
-            log.info("ending process %d, left by supervisor %d", child.pid, left.supervisor.pid)
-            process.kill()
-            process.wait(timeout=5)
+def _adopt(listen_fd: int) -> socket.socket:
+    listener = socket.socket(fileno=listen_fd)
+    listener.setblocking(False)
+    return listener
+
+
+def _bind_after(left: Running | None, options: Options, port: int, name: str) -> socket.socket:
+    """Bind anew; what a killed supervisor has left would hold the port."""
+    if left is None:
+        return _bind(options, port, name)
+    end_all([*left.door, *left.others], within_s=options.limits.drain_s)
+    return _bind_again(options, port, name)
 
 
 def main() -> None:
     files = ServiceFiles(Path(sys.argv[1]))
     ready = os.fdopen(int(sys.argv[2]), "w")
+    listen_fd = int(sys.argv[3]) if len(sys.argv) > 3 else None
 
     def announce(error: dict | None) -> None:
         json.dump({"error": error} if error else {"ready": True}, ready)
@@ -203,7 +283,7 @@ def main() -> None:
 
     _log_to(files.log)
     try:
-        _serve(files, announce)
+        _serve(files, announce, listen_fd)
     except PlatformError as exc:
         log.error("%s", exc.what)
         if not ready.closed:
