@@ -35,6 +35,7 @@ GROUPS: dict[str, str] = {
     "exit-test": "Build, diagnose, articulate: the exit test, checked from records.",
     "report": "Write the weekly log from the records.",
     "lineage": "Show, list and deliver OpenLineage events.",
+    "metrics": "Serve metrics to Prometheus.",
 }
 """Command -> help. ``platform_ctl/cli/<command>.py`` (``-`` is ``_``) holds ``command``."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -11,6 +12,8 @@ class Snapshot:
     at: float
     """Seconds since the epoch."""
     total_rows: int = 0
+    summary: Mapping[str, str] = field(default_factory=dict)
+    """What whoever wrote it said about it."""
 
 
 @dataclass(frozen=True)

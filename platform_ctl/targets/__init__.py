@@ -18,6 +18,7 @@ from platform_ctl.targets.lineage import (
     without_secrets,
 )
 from platform_ctl.targets.models import load_model, mlflow_uri, registry
+from platform_ctl.targets.monitoring import metrics_server, metrics_text, scrape
 from platform_ctl.targets.project import (
     data_access,
     pipelines,
@@ -53,6 +54,8 @@ __all__ = [
     "local_user",
     "log_search",
     "looking",
+    "metrics_server",
+    "metrics_text",
     "mlflow_uri",
     "notifier",
     "orchestrator",
@@ -65,6 +68,7 @@ __all__ = [
     "registry",
     "releasing",
     "schema_versions",
+    "scrape",
     "serving",
     "state",
     "step_cache",

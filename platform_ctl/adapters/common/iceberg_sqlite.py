@@ -26,10 +26,9 @@ def read(catalog: Mapping[str, str], name: str) -> TableState | None:
 
     A table that is not in the catalog has ``exists`` False.
     """
-    uri = catalog.get("uri", "")
-    if not uri.startswith(_PREFIX):
+    database = _database(catalog)
+    if database is None:
         return None
-    database = Path(uri.removeprefix(_PREFIX))
     if not database.exists():
         return TableState(name, exists=False)
     location = _metadata_location(database, catalog.get("name", ""), name)
@@ -41,11 +40,35 @@ def read(catalog: Mapping[str, str], name: str) -> TableState | None:
     return _state(name, msgspec.json.decode(path.read_bytes()))
 
 
+def names(catalog: Mapping[str, str]) -> list[str]:
+    """Every ``namespace.table``; none when it cannot be told this way. Raises sqlite3.Error."""
+    database = _database(catalog)
+    if database is None or not database.exists():
+        return []
+    with closing(_connect(database)) as db:
+        rows = db.execute(
+            "SELECT table_namespace, table_name FROM iceberg_tables WHERE catalog_name = ?"
+            " ORDER BY 1, 2",
+            (catalog.get("name", ""),),
+        )
+        return [f"{namespace}.{table}" for namespace, table in rows]
+
+
+def _database(catalog: Mapping[str, str]) -> Path | None:
+    """The SQLite file behind the catalog, whether it exists or not."""
+    uri = catalog.get("uri", "")
+    return Path(uri.removeprefix(_PREFIX)) if uri.startswith(_PREFIX) else None
+
+
+def _connect(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
+
+
 def _metadata_location(database: Path, catalog: str, name: str) -> str | None:
     """ "" when there is no such table; None when the catalog cannot be read."""
     namespace, _, table = name.rpartition(".")
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as db:
+        with closing(_connect(database)) as db:
             row = db.execute(
                 "SELECT metadata_location FROM iceberg_tables"
                 " WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
@@ -69,6 +92,7 @@ def _state(name: str, metadata: Mapping[str, Any]) -> TableState:
                 str(s["snapshot-id"]),
                 s["timestamp-ms"] / 1000,
                 int(s.get("summary", {}).get("total-records", 0)),
+                s.get("summary", {}),
             )
             for s in metadata.get("snapshots", ())
         ),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _REFUSED = {400, 413, 422}
 """HTTP status of an endpoint that will never take this event."""
+REFUSED_FILE = "refused.jsonl"
+"""Events that the endpoint refused, each with why."""
 _LOCK_TIMEOUT_S = 60.0
 _CONFIGURED = ("OPENLINEAGE_CONFIG", "OPENLINEAGE_URL")
 _NESTED = "OPENLINEAGE__TRANSPORT"
@@ -57,7 +59,7 @@ def deliver(folder: Path, config_file: str = "") -> Delivered:
         transport = _transport(config_file)
         delivered = refused = 0
         problem = ""
-        for position, event in spool.lines(since=_position(folder)):
+        for position, event in spool.lines(since=position_in(folder)):
             problem, taken = _emit(transport, event)
             if problem and not taken:
                 break
@@ -73,7 +75,7 @@ def deliver(folder: Path, config_file: str = "") -> Delivered:
 
 def waiting(folder: Path) -> int:
     """Events that were not delivered yet."""
-    return sum(1 for _ in Spool(folder).lines(since=_position(folder)))
+    return sum(1 for _ in Spool(folder).lines(since=position_in(folder)))
 
 
 def _emit(transport: Transport, event: dict[str, Any]) -> tuple[str, bool]:
@@ -99,7 +101,8 @@ def _transport(config_file: str) -> Transport:
     return OpenLineageClient().transport
 
 
-def _position(folder: Path) -> Position:
+def position_in(folder: Path) -> Position:
+    """How far the spool in ``folder`` has been delivered."""
     note = folder / "delivered.json"
     if not note.is_file():
         return Position()
@@ -113,7 +116,7 @@ def _note(folder: Path, position: Position) -> None:
 
 
 def _set_aside(folder: Path, event: dict[str, Any], why: str) -> None:
-    with (folder / "refused.jsonl").open("ab") as file:
+    with (folder / REFUSED_FILE).open("ab") as file:
         file.write(msgspec.json.encode({"why": why, "event": event}) + b"\n")
 
 

@@ -1,0 +1,38 @@
+"""Metrics of the Iceberg tables: how fresh they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from platform_ctl.adapters.common import iceberg_sqlite
+from platform_ctl.domain import metrics
+from platform_ctl.domain.metrics import Sample
+
+Newest = Callable[[Sequence[Mapping[str, str]]], float | None]
+"""Summaries of a table's snapshots, oldest first -> seconds since the epoch, None when unknown."""
+
+
+class TableMetrics:
+    """Implements ``ports.metrics.Metrics`` for a catalog on this machine; of another one it
+    tells nothing."""
+
+    name = "tables"
+
+    def __init__(self, catalog: Mapping[str, str], newest: Mapping[str, Newest]) -> None:
+        self._catalog = catalog
+        self._newest = newest
+        """Table -> how its recipe tells the time of the newest record."""
+
+    def samples(self, now: float) -> Iterator[Sample]:
+        """Raises sqlite3.Error, OSError, and whatever a recipe raises."""
+        for name in iceberg_sqlite.names(self._catalog):
+            table = iceberg_sqlite.read(self._catalog, name)
+            if table is None or not table.snapshots:
+                continue
+            current = table.snapshot(table.current) or table.snapshots[-1]
+            yield metrics.TABLE_SNAPSHOT.of(name, value=current.at)
+            yield metrics.TABLE_ROWS.of(name, value=current.total_rows)
+            tell = self._newest.get(name)
+            newest = tell([s.summary for s in table.snapshots]) if tell else None
+            if newest is not None:
+                yield metrics.TABLE_NEWEST.of(name, value=newest)

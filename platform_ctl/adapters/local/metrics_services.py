@@ -1,0 +1,29 @@
+"""Metrics of the InferenceServices' processes on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from platform_ctl.adapters.local.serving import records
+from platform_ctl.domain import metrics
+from platform_ctl.domain.metrics import Sample
+
+
+class ServiceMetrics:
+    """Implements ``ports.metrics.Metrics``. A service that was stopped leaves no note of a process,
+    so that one with a note and no process has died."""
+
+    name = "services"
+
+    def __init__(self, services: Path) -> None:
+        self._services = services
+
+    def samples(self, now: float) -> Iterator[Sample]:
+        """Raises OSError, msgspec.MsgspecError."""
+        for spec in sorted(self._services.glob("*/spec.json")):
+            files = records.ServiceFiles(spec.parent)
+            running = records.read_json(files.running, records.Running)
+            if running is not None:
+                up = running.supervisor.process() is not None or running.is_orphaned()
+                yield metrics.SERVICE_UP.of(files.name, value=up)

@@ -1,0 +1,238 @@
+"""Every metric of the platform: names by Prometheus' conventions, and what a sample of one is.
+
+Names have the prefix ``platform_``, base units, and ``_total`` on what only goes
+up. Moments are exported as moments (``_timestamp_seconds``), never as ages: who
+asks knows what time it is. Labels are names that somebody wrote into a file
+(pipelines, tasks, models, services, tables) or words of a fixed list, never ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """``counts`` are (upper bound, observations at or below it), ascending, up to +Inf."""
+
+    counts: tuple[tuple[float, int], ...]
+    total: float
+    """Sum of what was observed."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value of a metric, for one combination of label values."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    value: float | Histogram
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+    def of(self, *labels: str, value: float | Histogram) -> Sample:
+        """A sample; ``labels`` in the order of the metric's own."""
+        if len(labels) != len(self.labels):
+            raise ValueError(f"{self.name} has labels {self.labels}, not {labels}")
+        return Sample(self, labels, value)
+
+
+def _counter(name: str, help_: str, *labels: str) -> Metric:
+    return Metric(f"platform_{name}", Kind.COUNTER, help_, labels)
+
+
+def _gauge(name: str, help_: str, *labels: str) -> Metric:
+    return Metric(f"platform_{name}", Kind.GAUGE, help_, labels)
+
+
+# ---- runs and tasks ---------------------------------------------------------
+
+RUNS = _counter(
+    "runs_total", "Runs that ended; one that is resumed ends again.", "pipeline", "state"
+)
+RUN_LAST_END = _gauge(
+    "run_last_end_timestamp_seconds",
+    "When a run of the pipeline last ended in this state.",
+    "pipeline",
+    "state",
+)
+RUN_LAST_DURATION = _gauge(
+    "run_last_duration_seconds",
+    "From start to end of the run that last ended in this state.",
+    "pipeline",
+    "state",
+)
+RUNS_OPEN = _gauge("runs_open", "Runs that have not ended.", "pipeline", "state")
+RUNS_ORPHANED = _gauge(
+    "runs_orphaned", "Runs that have not ended though their process is gone.", "pipeline"
+)
+TASKS = _counter("tasks_total", "Tasks that ended.", "pipeline", "task", "state")
+TASK_DURATION = Metric(
+    "platform_task_duration_seconds",
+    Kind.HISTOGRAM,
+    "Wall time of executed tasks; cached ones are not in it.",
+    ("pipeline", "task"),
+)
+VERDICTS = _counter(
+    "verdicts_total",
+    "Verdicts of gates, analyses and registrations.",
+    "pipeline",
+    "task",
+    "verdict",
+)
+VERDICT_LAST = _gauge(
+    "verdict_last_timestamp_seconds",
+    "When the task last gave this verdict.",
+    "pipeline",
+    "task",
+    "verdict",
+)
+
+# ---- cache and cost ---------------------------------------------------------
+
+CACHE_LOOKUPS = _counter(
+    "cache_lookups_total",
+    "What the step cache answered: hit, miss, or bypass where it was not asked.",
+    "pipeline",
+    "result",
+)
+CACHE_QUARANTINES = _counter(
+    "cache_quarantines_total", "Entries whose bytes had changed and that are not served any more."
+)
+CACHE_SAVED_WALL = _counter(
+    "cache_saved_seconds_total", "Wall time of the work that hits replaced.", "pipeline"
+)
+CACHE_SAVED_CPU = _counter(
+    "cache_saved_cpu_seconds_total", "CPU time of the work that hits replaced.", "pipeline"
+)
+CACHE_SAVED_MONEY = _counter(
+    "cache_saved_money_total", "What the work that hits replaced had cost.", "pipeline"
+)
+COST_CPU = _counter("cost_cpu_seconds_total", "CPU time that runs used.", "pipeline", "kind")
+COST_MONEY = _counter(
+    "cost_money_total", "What runs cost, in the currency of money_per_cpu_hour.", "pipeline", "kind"
+)
+TRIALS = _counter("trials_total", "Trials of hyperparameter searches.", "pipeline")
+
+# ---- searches ---------------------------------------------------------------
+
+SEARCHES_RUNNING = _gauge(
+    "searches_running", "Hyperparameter searches under way in open runs.", "pipeline"
+)
+SEARCH_PROGRESS = _gauge(
+    "search_last_progress_timestamp_seconds",
+    "When a trial of the least lively running search last changed.",
+    "pipeline",
+)
+
+# ---- approvals and releases -------------------------------------------------
+
+APPROVALS = _gauge("approvals", "Approval requests by what became of them.", "model", "state")
+APPROVAL_OLDEST = _gauge(
+    "approval_oldest_pending_timestamp_seconds",
+    "When the request that has waited longest was made.",
+    "model",
+)
+APPROVAL_EXPIRY = _gauge(
+    "approval_next_expiry_timestamp_seconds",
+    "When the first pending request expires, which means no.",
+    "model",
+)
+PROMOTION_SINCE = _gauge(
+    "promotion_pending_since_timestamp_seconds",
+    "Since when the newest approved version waits for its promotion.",
+    "model",
+)
+RELEASES = _counter(
+    "releases_total", "Releases that ended: promoted or rolled_back.", "service", "outcome"
+)
+CANARY_WEIGHT = _gauge(
+    "canary_weight_ratio",
+    "Share of the traffic that the canary has: weight_percent / 100, 0 without one.",
+    "service",
+)
+CANARY_VERDICTS = _counter(
+    "canary_verdicts_total", "Verdicts of the canary's analysis, one a look.", "service", "verdict"
+)
+CANARY_HELD = _gauge(
+    "canary_held_since_timestamp_seconds",
+    "Since when an inconclusive canary waits for a human.",
+    "service",
+)
+CANARY_ROLLBACK = _gauge(
+    "canary_last_rollback_timestamp_seconds",
+    "When a canary was last rolled back.",
+    "service",
+)
+SERVICE_UP = _gauge(
+    "inference_service_up",
+    "1 while the InferenceService's supervisor runs, 0 when it died; stopped ones have none.",
+    "service",
+)
+
+# ---- data and lineage -------------------------------------------------------
+
+TABLE_SNAPSHOT = _gauge(
+    "table_last_snapshot_timestamp_seconds",
+    "When the table was last written, which is the last ingest that brought something.",
+    "table",
+)
+TABLE_ROWS = _gauge("table_rows", "Rows of the table's newest snapshot.", "table")
+TABLE_NEWEST = _gauge(
+    "table_newest_record_timestamp_seconds",
+    "Time of the newest record in the table, as its recipe tells it.",
+    "table",
+)
+LINEAGE_WAITING = _gauge(
+    "lineage_events_waiting", "Events not delivered yet; 0 where they are to go nowhere."
+)
+LINEAGE_OLDEST = _gauge(
+    "lineage_oldest_waiting_timestamp_seconds", "Time of the first event that waits."
+)
+LINEAGE_REFUSED = _gauge(
+    "lineage_events_refused", "Events that the endpoint will never take, set aside."
+)
+
+# ---- the exporter itself ----------------------------------------------------
+
+BUILD = _gauge("build_info", "1, with the version of the platform.", "version")
+SOURCE_UP = _gauge(
+    "metrics_source_up", "Whether this part of the home could be read at this scrape.", "source"
+)
+SOURCE_DURATION = _gauge(
+    "metrics_source_duration_seconds", "How long reading it took at this scrape.", "source"
+)
+
+CATALOGUE: tuple[Metric, ...] = tuple(v for v in vars().values() if isinstance(v, Metric))
+"""All of them, in the order of this page."""
+
+
+def by_metric(samples: Iterable[Sample]) -> list[tuple[Metric, Sequence[Sample]]]:
+    """Samples of each metric together, metrics in the order of the catalogue."""
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.metric.name, []).append(sample)
+    return [(metric, found[metric.name]) for metric in CATALOGUE if metric.name in found]
+
+
+def cumulative(counts: Iterable[tuple[float, int]], total: float) -> Histogram:
+    """From observations in each bucket, ascending, to observations at or below each bound."""
+    running, summed = 0, []
+    for bound, count in counts:
+        running += count
+        summed.append((bound, running))
+    return Histogram(tuple(summed), total)

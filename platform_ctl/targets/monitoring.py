@@ -1,0 +1,79 @@
+"""Metrics, read from the home's records."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from platform_ctl.domain.recipe import resolve
+from platform_ctl.errors import PortInUse
+from platform_ctl.settings import Settings
+from platform_ctl.targets.project import data_access, recipes
+
+if TYPE_CHECKING:
+    from platform_ctl.adapters.common.metrics_exposition import MetricsServer
+    from platform_ctl.operations.collect_metrics import Scrape
+    from platform_ctl.ports.metrics import Metrics
+
+
+def metrics(settings: Settings) -> list[Metrics]:
+    """Every source of metrics of this home; none of them changes or creates anything."""
+    from platform_ctl.adapters.common.lineage_delivery import configured
+    from platform_ctl.adapters.common.metrics_data import TableMetrics
+    from platform_ctl.adapters.common.metrics_lineage import LineageMetrics
+    from platform_ctl.adapters.common.metrics_records import RecordMetrics
+    from platform_ctl.adapters.common.metrics_releases import ReleaseMetrics
+
+    layout = settings.layout
+    known = recipes(settings).values()
+    newest = {recipe.table: resolve(recipe.newest) for recipe in known if recipe.newest}
+    to_anywhere = configured(settings.lineage.config_file, os.environ)
+    sources: list[Metrics] = [
+        RecordMetrics(layout.database),
+        ReleaseMetrics(layout.database),
+        TableMetrics(data_access(settings).catalog, newest),
+        LineageMetrics(layout.lineage, configured=to_anywhere),
+    ]
+    return [*sources, *_local(settings)] if settings.target == "local" else sources
+
+
+def _local(settings: Settings) -> list[Metrics]:
+    """What only processes and files of this machine know."""
+    from platform_ctl.adapters.local.metrics_searches import SearchMetrics
+    from platform_ctl.adapters.local.metrics_services import ServiceMetrics
+
+    layout = settings.layout
+    return [SearchMetrics(layout.database, layout.runs), ServiceMetrics(layout.services)]
+
+
+def scrape(settings: Settings) -> Scrape:
+    """Everything once."""
+    from platform_ctl import __version__
+    from platform_ctl.operations.collect_metrics import collect
+
+    return collect(metrics(settings), __version__)
+
+
+def metrics_text(found: Scrape) -> str:
+    """A scrape in Prometheus' text format."""
+    from platform_ctl.adapters.common import metrics_exposition
+
+    return metrics_exposition.text(found)
+
+
+def metrics_server(settings: Settings, host: str, port: int) -> MetricsServer:
+    """Answers scrapes; 0 picks a free port. Raises PortInUse."""
+    from platform_ctl import __version__
+    from platform_ctl.adapters.common import metrics_exposition
+    from platform_ctl.operations.collect_metrics import collect
+
+    collecting = functools.partial(collect, metrics(settings), __version__)
+    try:
+        return metrics_exposition.serve(collecting, host, port)
+    except OSError as exc:
+        raise PortInUse(
+            f"port {port} of {host} cannot be used: {exc.strerror}",
+            where="metrics serve",
+            fix="platform-ctl metrics serve --port 0",
+        ) from exc
