@@ -30,6 +30,10 @@ from platform_ctl.domain.tuning_progress import (
 from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
 from platform_ctl.ports.tuner import SearchRecord, TrialFunction
 
+_FORK_S = 2.0
+"""A tuner killed while it starts a trial lives on in the lock for some milliseconds: the child
+has inherited it and has not yet called exec. Longer than that, somebody is at work."""
+
 
 @dataclass(frozen=True)
 class LocalTuner:
@@ -137,7 +141,7 @@ class LocalTuner:
 @contextlib.contextmanager
 def _only_here(workdir: Path) -> Iterator[None]:
     """Hold the search's lock. Raises HomeBusy when another process does."""
-    lock = FileLock(workdir / "lock", timeout=0)
+    lock = FileLock(workdir / "lock", timeout=_FORK_S)
     try:
         lock.acquire()
     except Timeout as exc:

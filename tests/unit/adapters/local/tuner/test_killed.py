@@ -63,6 +63,24 @@ def test_killed_twice_no_finished_trial_is_repeated(tmp_path: Path) -> None:
     assert [t.parameters["x"] for t in tuner.read(peace).trials] == xs
 
 
+def test_a_lock_that_a_dying_child_inherited_is_waited_for(tmp_path: Path) -> None:
+    """Killed between the fork and the exec of a trial: the child holds the lock a moment longer."""
+    work = tmp_path / "work"
+    work.mkdir()
+    hold = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"{hold}; print(flush=True); time.sleep(0.3)", str(work / "lock")],
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None and child.stdout.readline()  # it holds it now
+    search = experiment(
+        double("x", 1, 2), trials=1, command=["sh", "-c", "echo loss=${trialParameters.x}"]
+    )
+    status = LocalTuner(tmp_path).run(search, trial=None, workdir=work, budget=Budget())
+    child.communicate()
+    assert status.trials_succeeded == 1
+
+
 def _finished(journal: Path) -> int:
     return journal.read_bytes().count(b'"Succeeded"') if journal.exists() else 0
 
