@@ -76,6 +76,6 @@ class Foreseen:
     """What tasks that look at the world outside the run would find there now."""
 
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Path of the task -> its output parameters."""
+    """Path of the task -> its outputs, which are parameters only, all of them."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """Path of the task -> why it would fail."""

@@ -59,7 +59,8 @@ def foresee(
             resolve(f"{recipe.data}:show")(data)  # raises when there is nothing to pin
             return Foreseen()
         pin = resolve(f"{recipe.data}:resolve")
-        return Foreseen({path: asdict(current(pin, recipe.model_name, data, registry))})
+        found = asdict(current(pin, recipe.model_name, data, registry))
+        return Foreseen({path: {n: found[n] for n in component.output_definitions.parameters}})
     except PlatformError as exc:
         return Foreseen(problems={path: exc.what})
 

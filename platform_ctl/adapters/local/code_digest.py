@@ -73,7 +73,8 @@ class CodeDigester:
         if not source:
             return CodeDigest()
         code = source.encode("utf-8", "surrogatepass")
-        key = hashlib.sha256(f"{self._root}\0{sys.version}\0".encode() + code).hexdigest()
+        places = "\0".join([str(self._root), sys.version, *distributions.folders()])
+        key = hashlib.sha256(f"{places}\0".encode() + code).hexdigest()
         memo = self._recall(key, _DigestMemo)
         if memo and all(_is_same(p, then, memo.at_ns) for p, then in memo.seen.items()):
             return CodeDigest(modules=memo.modules, data=memo.data, packages=memo.packages)

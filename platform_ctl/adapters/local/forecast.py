@@ -134,7 +134,7 @@ class _Lookup:
         if problem:
             return self._runs(task, inputs, f"it would fail now: {problem}", whether)
         found = self._records.foreseen.outputs.get(task.path)
-        if found is None or not set(task.component.output_definitions.parameters) <= set(found):
+        if found is None:
             return self._runs(task, inputs, _UNCACHED, whether)
         earlier = self._earlier(task)
         changes = _changes(earlier.parameters, found) if earlier else ""

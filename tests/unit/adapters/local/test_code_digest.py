@@ -10,6 +10,7 @@ import pytest
 from platform_ctl.adapters.common.state import connect
 from platform_ctl.adapters.local import distributions
 from platform_ctl.adapters.local.code_digest import CodeDigester
+from tests.support.small_train import install_shopmath
 
 COMPONENT = """
 import kfp
@@ -280,3 +281,22 @@ def test_versions_are_those_of_distributions():
     assert set(found) == {"PyYAML", "msgspec", "no_such_thing", "python"}
     assert found["no_such_thing"] == "absent"
     assert found["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def test_another_environment_of_the_same_home_has_its_own_versions(
+    project, db, tmp_path, monkeypatch
+):
+    """Two virtual environments share a home: what one found is not the other's answer."""
+    source = "import shopmath\n"
+    old, new = tmp_path / "old" / "site-packages", tmp_path / "new" / "site-packages"
+    for site, version in ((old, "1.0"), (new, "2.0")):
+        site.parent.mkdir()
+        install_shopmath(site, version)
+    import time
+
+    time.sleep(0.03)  # what is remembered counts once the folders are older than a tick
+    with monkeypatch.context() as first:
+        first.syspath_prepend(str(old))
+        assert digest(project, db, source).packages["shopmath"] == "1.0"
+    monkeypatch.syspath_prepend(str(new))
+    assert digest(project, db, source).packages["shopmath"] == "2.0"

@@ -1,18 +1,16 @@
-"""``pipeline impact`` against what then happens, and ``run diff`` with one seeded change."""
+"""``run diff`` with one seeded change."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.impact import Fate, Impact
 from platform_ctl.domain.run_diff import Difference, Kind, Side, compare
 from platform_ctl.domain.runs import Artifact, Outputs, Run, RunRequest, RunState, Task, TaskState
 from platform_ctl.domain.runs import Usage as TaskUsage
@@ -37,9 +35,6 @@ class Project:
     def run(self, **parameters: object) -> Run:
         request = RunRequest(self.pipeline, parameters)
         return targets.orchestrator(self.settings).run(request, lambda event: None)
-
-    def impact(self, **parameters: object) -> Impact:
-        return targets.impact(self.settings, self.pipeline, parameters)
 
     def edit(self, module: str, old: str, new: str) -> None:
         path = self.root / "recipes" / "shop" / f"{module}.py"
@@ -68,99 +63,12 @@ def project(template: Project, tmp_path: Path) -> Project:
     return copy
 
 
-def same(project: Project) -> None:
-    pass
-
-
 def comment(project: Project) -> None:
     project.edit("cleaning", "# twice each", "# two times each")
 
 
-def unrelated(project: Project) -> None:
-    project.edit("fitting", "def fit(", "def unused():\n    return 1\n\n\ndef fit(")
-
-
-def helper_with_the_same_result(project: Project) -> None:
-    project.edit("shared", "file.read().split()", "file.read().strip().split()")
-
-
-def helper_with_another_result(project: Project) -> None:
-    project.edit("shared", "file.read().split()", "file.read().split() + ['7']")
-
-
 def step_function(project: Project) -> None:
     project.edit("fitting", "str(total * rate)", "str(total * rate + 1)")
-
-
-def back_and_forth(project: Project) -> None:
-    step_function(project)
-    project.run()
-    project.edit("fitting", "str(total * rate + 1)", "str(total * rate)")
-
-
-CORPUS: list[tuple[Callable[[Project], None], dict[str, object], dict[str, str]]] = [
-    (same, {}, {}),
-    (comment, {}, {}),
-    (unrelated, {}, {}),
-    (back_and_forth, {}, {}),
-    (helper_with_the_same_result, {}, {"clean": "run", "fit": "depends"}),
-    (helper_with_another_result, {}, {"clean": "run", "score": "depends"}),
-    (step_function, {}, {"fit": "run", "score": "depends"}),
-    (same, {"rate": 0.25}, {"begin": "hit", "fit": "run", "score": "depends"}),
-    (same, {"n": 5}, {"begin": "run", "clean": "depends", "fit": "depends"}),
-]
-
-
-@pytest.mark.parametrize(
-    ("edit", "parameters", "told"), CORPUS, ids=lambda v: getattr(v, "__name__", str(v))
-)
-def test_predicted_is_what_happens(
-    project: Project, edit: Callable[[Project], None], parameters: dict, told: dict[str, str]
-) -> None:
-    edit(project)
-    before = _rows(project)
-    expected = project.impact(**parameters)
-    assert _rows(project) == before
-    happened = {t.path: t.state for t in project.run(**parameters).tasks}
-    fates = {s.task: s.fate for s in expected.steps}
-    assert fates.keys() == happened.keys()
-    executed = {s.task for s in expected.steps if happened[s.task] is TaskState.SUCCEEDED}
-    for step in expected.steps:
-        if step.fate is Fate.RUN:
-            assert step.task in executed, step
-        elif step.fate is Fate.HIT:
-            assert happened[step.task] is TaskState.CACHED, step
-        else:
-            assert step.depends_on and {fates[p.rpartition(".")[0]] for p in step.depends_on} <= {
-                Fate.RUN,
-                Fate.DEPENDS,
-            }
-    if not told:
-        assert {p for p, f in fates.items() if f is not Fate.HIT} == {"publish"}
-    for path, fate in told.items():
-        assert fates[path] == fate, expected.steps
-
-
-def _rows(project: Project) -> list[tuple]:
-    """What a forecast must not touch."""
-    db = targets.state(project.settings)
-    tables = ("runs", "tasks", "cache_entries", "cache_decisions")
-    return [tuple(r) for t in tables for r in db.execute(f"SELECT * FROM {t}")]
-
-
-def test_first_run_of_a_pipeline(tmp_path: Path) -> None:
-    six_steps.write_project(tmp_path)
-    expected = Project(tmp_path).impact()
-    fates = {s.task: s.fate for s in expected.steps}
-    assert expected.against == "" and fates["begin"] is Fate.RUN
-    assert set(fates.values()) == {Fate.RUN, Fate.DEPENDS} and len(fates) == 6
-
-
-def test_figures_are_of_the_last_execution(project: Project) -> None:
-    project.run()
-    expected = project.impact(rate=0.1)
-    fit = next(s for s in expected.steps if s.task == "fit")
-    assert fit.cpu_s > 0 and expected.cpu_s(Fate.RUN) >= fit.cpu_s
 
 
 # ---- run diff -------------------------------------------------------------------
