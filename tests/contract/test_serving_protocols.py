@@ -167,6 +167,17 @@ REFUSED = {
     ),
     "v2 BYTES of another name": (V2, tensor(["abc"], (1,), "BYTES"), 400, "repo"),
     "v2 unknown model": ("/v2/models/other/infer", tensor([1, 2]), 404, "other"),
+    "v2 fraction as INT32": (V2, tensor([1.5, 2], datatype="INT32"), 400, "fractions"),
+    "v2 booleans as FP32": (V2, tensor([True, 2 > 1]), 400, "numbers"),
+    "v2 entity that is no text": (
+        V2,
+        {"inputs": [{"name": "repo", "shape": [1], "datatype": "BYTES", "data": [None]}]},
+        400,
+        "text",
+    ),
+    "v2 version": ("/v2/models/stub/versions/7/infer", tensor([1, 2]), 404, "version"),
+    "explain": ("/v1/models/stub:explain", {"instances": [[1, 2]]}, 404, "explain"),
+    "load of another": ("/v2/repository/models/other/load", {}, 404, "other"),
     "unload": ("/v2/repository/models/stub/unload", {}, 400, "service stop"),
     "unload of another": ("/v2/repository/models/other/unload", {}, 404, "other"),
 }

@@ -33,6 +33,8 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import metrics_handler
 from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from platform_ctl.errors import PlatformError
 
@@ -46,10 +48,16 @@ _STATUS: dict[type[Exception], int] = {
     ModelNotReady: 503,
     ServerNotReady: 503,
     ServerNotLive: 503,
-    NotImplementedError: 501,
-    UnsupportedProtocol: 501,
+    # What KServe answers 501: versions in the path, explanations. There is no such thing here.
+    NotImplementedError: 404,
+    UnsupportedProtocol: 404,
+    ClientDisconnect: 413,
     PlatformError: 503,
 }
+
+
+_SAID = {404: "there is nothing of this kind here", 413: "the body is too large, or ended early"}
+"""For what upstream raises without a word."""
 
 
 class OneModelRepository(ModelRepository):
@@ -68,6 +76,14 @@ class OneModelRepository(ModelRepository):
         raise InvalidInput(
             f"{name} belongs to its InferenceService: platform-ctl service stop {name}"
         )
+
+
+class OneModelExtension(ModelRepositoryExtension):
+    """For a model that does not exist, KServe says that it is not ready."""
+
+    async def load(self, model_name: str) -> None:
+        if not self._model_registry.load(model_name):
+            raise ModelNotFound(model_name)
 
 
 class StrictDataPlane(DataPlane):
@@ -110,13 +126,14 @@ def build_application(model: Model, version: str) -> FastAPI:
     app = FastAPI(title="KServe ModelServer", version=version, docs_url=None, redoc_url=None)
     repository = OneModelRepository(model)
     plane = StrictDataPlane(model_registry=repository)
-    extension = ModelRepositoryExtension(model_registry=repository)
+    extension = OneModelExtension(model_registry=repository)
     app.add_api_route("/", plane.live)
     app.add_api_route("/metrics", metrics_handler, methods=["GET"])
     register_v1_endpoints(app, plane, extension)
     register_v2_endpoints(app, plane, extension)
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _answer(status))
+    app.add_exception_handler(HTTPException, _no_such_route)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(Exception, _internal_error)
     return app
@@ -126,9 +143,14 @@ def _answer(status: int) -> Callable[[Request, Exception], Any]:
     async def handler(request: Request, exc: Exception) -> JSONResponse:
         level = logger.error if status >= 500 else logger.info
         level("%s %s: %d %s", request.method, request.url.path, status, exc)
-        return JSONResponse(status_code=status, content={"error": str(exc)})
+        return JSONResponse(status_code=status, content={"error": str(exc) or _SAID[status]})
 
     return handler
+
+
+async def _no_such_route(request: Request, exc: HTTPException) -> JSONResponse:
+    error = f"{request.method} {request.url.path}: {exc.detail}"
+    return JSONResponse({"error": error}, status_code=exc.status_code, headers=exc.headers)
 
 
 async def _malformed(request: Request, exc: RequestValidationError) -> JSONResponse:

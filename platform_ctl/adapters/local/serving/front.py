@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import orjson
 from prometheus_client import Counter, Histogram
+from starlette.requests import ClientDisconnect
 
 from platform_ctl.adapters.local.serving.channel import Canary
 from platform_ctl.adapters.local.serving.records import Limits
@@ -50,6 +51,8 @@ FALLBACKS = Counter(
     "inference_canary_failures", "Requests that production took over.", ["service", "reason"]
 )
 
+_CLIENT_CLOSED_REQUEST = 499
+"""nginx's number for it; counted, for nobody is left to be told."""
 _OPEN_AFTER = 5
 """Failures in a row after which the canary is left alone …"""
 _OPEN_FOR_S = 1.0
@@ -112,7 +115,11 @@ class Front:
     # ---- predictions ------------------------------------------------------
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._body(scope, receive)
+        try:
+            body = await self._body(scope, receive)
+        except ClientDisconnect:
+            self._count(_CLIENT_CLOSED_REQUEST)
+            return
         if body is None:
             await self._reply(send, _too_large(self._limits.body_bytes), self._revision)
             self._count(413)
@@ -249,7 +256,8 @@ class Front:
     # ---- plumbing ---------------------------------------------------------
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None when it is larger than allowed (and the rest is not read)."""
+        """The whole body; None when it is larger than allowed (and the rest is not read).
+        Raises ClientDisconnect."""
         declared = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
         if not declared.isdigit() or int(declared) > self._limits.body_bytes:
             return None
@@ -257,7 +265,7 @@ class Front:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return b"".join(chunks)
+                raise ClientDisconnect
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > self._limits.body_bytes:

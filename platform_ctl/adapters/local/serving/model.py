@@ -231,7 +231,7 @@ class RevisionModel(Model):
             raise InvalidInput(f"a BYTES input is named {self._entity!r}, not {tensor.name!r}")
         values = _as_numpy(tensor).reshape(-1).tolist()
         self._check_count(len(values))
-        return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+        return [_text(v) for v in values]
 
     def _columns_v2(self, inputs: list[InferInput]) -> np.ndarray:
         given = {i.name: _as_numpy(i).reshape(-1) for i in inputs}
@@ -243,9 +243,23 @@ class RevisionModel(Model):
         return np.stack([given[c] for c in self._predictor.columns], axis=1)
 
 
-def _as_numpy(tensor: InferInput) -> np.ndarray:
+def _text(value: Any) -> str:
     try:
-        return tensor.as_numpy()
+        return value.decode() if isinstance(value, bytes) else str(value.encode(), "utf-8")
+    except (AttributeError, UnicodeError) as exc:
+        raise InvalidInput(f"BYTES are text in UTF-8, not {value!r:.80}") from exc
+
+
+def _as_numpy(tensor: InferInput) -> np.ndarray:
+    """Raises InvalidInput, also for what KServe would take for another number: 1.7 as INT32."""
+    try:
+        array = tensor.as_numpy()
+        given = np.asarray(tensor.data if tensor.data is not None else array)
+        if tensor.datatype not in ("BYTES", "BOOL") and given.dtype.kind not in "iuf":
+            raise ValueError("numbers only")
+        if array.dtype.kind in "iu" and (given.reshape(-1) != array.reshape(-1)).any():
+            raise ValueError("fractions")
+        return array
     except (ValueError, TypeError, OverflowError) as exc:
         raise InvalidInput(f"input {tensor.name!r} is not {tensor.datatype}: {exc}") from exc
 

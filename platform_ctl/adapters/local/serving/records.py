@@ -33,6 +33,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     body_bytes: int = 4 * 2**20
     rows: int = 10_000
+    request_timeout_s: float = 30.0
+    """From the first byte of a request to its last."""
     canary_timeout_s: float = 2.0
     memory_bytes: int = 4 * 2**30
     ready_timeout_s: float = 60.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -28,6 +29,7 @@ from platform_ctl import __version__
 from platform_ctl.adapters.local.serving import channel
 from platform_ctl.adapters.local.serving.front import Front
 from platform_ctl.adapters.local.serving.lifeline import Lifeline
+from platform_ctl.adapters.local.serving.patience import PatientProtocol
 from platform_ctl.adapters.local.serving.requestlog import RequestLog
 
 _KEEP_ALIVE_S = 65
@@ -117,8 +119,11 @@ class RevisionProcess:
         self._tell("drained")
 
     async def _listen(self, sock: socket.socket) -> Listener:
+        limit = self.launch.limits.request_timeout_s
         config = uvicorn.Config(
             self._front,
+            http=functools.partial(PatientProtocol, request_timeout_s=limit),
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
