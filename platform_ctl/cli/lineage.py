@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +11,8 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.lineage_graph import Graph, Tree
+    from platform_ctl.domain.lineage_graph import Graph, Key, Picture, Tree
+    from platform_ctl.settings import Settings
 
 
 @click.group(help="Show, list and deliver OpenLineage events.")
@@ -23,21 +25,25 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, what: str, output: str) -> None:
-    """What a RUN read and wrote; what a DATASET or MODEL[/version] came from and led to."""
+    """What a RUN read and wrote; what a DATASET or MODEL[/version] came from and led to.
+
+    A model may also be named by its alias: NAME@production. -o json gives nodes and edges.
+    """
     from platform_ctl import targets
-    from platform_ctl.domain.lineage_graph import Graph, run_tree
+    from platform_ctl.domain.lineage_graph import Graph, label, picture, run_tree
     from platform_ctl.errors import UnknownName
+    from platform_ctl.operations.lineage import find_dataset, unknown
 
     settings = load_settings(ctx)
     graph = Graph(targets.lineage_spool(settings).events())
-    found = graph.find(what)
-    if found:
-        _print(*(t for k in found[-1:] for t in _both(graph, k)), output=output)
+    key = find_dataset(graph, _version(settings, what) if "@" in what else what)
+    if key:
+        _show(output, label(key), picture(graph.around(key)), _both(graph, key))
         return
     try:
         run = targets.orchestrator(settings).get(what)
     except UnknownName as exc:
-        raise _unknown(what, graph) from exc
+        raise unknown(what, graph) from exc
     tasks = graph.of_run(run.id)
     if not tasks:
         raise UnknownName(
@@ -45,22 +51,31 @@ def show(ctx: click.Context, what: str, output: str) -> None:
             where=str(settings.layout.lineage),
             fix=f"platform-ctl lineage repair {run.id[:8]}",
         )
-    _print(run_tree(tasks, f"run {run.id} ({run.pipeline}, {run.state})"), output=output)
+    title = f"run {run.id} ({run.pipeline}, {run.state})"
+    _show(output, title, picture(tasks), [run_tree(graph, tasks, title)])
 
 
 @command.command()
 @click.argument("run", default="latest")
+@render.output_option
 @click.pass_context
-def events(ctx: click.Context, run: str) -> None:
-    """The OpenLineage events of RUN, one JSON document a line, in the order they happened."""
-    import json
+def events(ctx: click.Context, run: str, output: str) -> None:
+    """The OpenLineage events of RUN in the order they happened: one JSON document a line.
+
+    With -o json all of them as one document, a list.
+    """
+    import msgspec
 
     from platform_ctl import targets
 
     settings = load_settings(ctx)
     run_id = targets.orchestrator(settings).get(run).id
-    for event in targets.lineage_spool(settings).of_run(run_id):
-        click.echo(json.dumps(event))
+    found = targets.lineage_spool(settings).of_run(run_id)
+    if output == "json":
+        render.print_json(found)
+        return
+    for event in found:
+        click.echo(msgspec.json.encode(event).decode())
 
 
 @command.command()
@@ -98,15 +113,23 @@ def deliver(ctx: click.Context, output: str) -> None:
         click.echo(f"delivered {done.delivered}, refused {done.refused}, waiting {done.waiting}")
 
 
-def _both(graph: Graph, key: tuple[str, str, str]) -> list[Tree]:
+def _version(settings: Settings, reference: str) -> str:
+    """NAME@alias as NAME/version. Raises UnknownName."""
+    from platform_ctl import targets
+    from platform_ctl.domain.models import find_version
+
+    return str(find_version(targets.registry(settings).models(), reference))
+
+
+def _both(graph: Graph, key: Key) -> list[Tree]:
     upstream, downstream = graph.upstream(key), graph.downstream(key)
     upstream.text, downstream.text = f"{upstream.text}: from", f"{downstream.text}: to"
     return [upstream, downstream]
 
 
-def _print(*trees: Tree, output: str) -> None:
+def _show(output: str, subject: str, drawn: Picture, trees: Sequence[Tree]) -> None:
     if output == "json":
-        render.print_json(trees if len(trees) > 1 else trees[0])
+        render.print_json({"subject": subject, "nodes": drawn.nodes, "edges": drawn.edges})
         return
     for tree in trees:
         for line in _lines(tree):
@@ -119,17 +142,3 @@ def _lines(tree: Tree, first: str = "", rest: str = "") -> list[str]:
         last = number == len(tree.children)
         lines += _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
     return lines
-
-
-def _unknown(what: str, graph: Graph) -> Any:
-    import difflib
-
-    from platform_ctl.errors import UnknownName
-
-    near = difflib.get_close_matches(what, graph.names(), n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return UnknownName(
-        f"no run, dataset or model {what!r} in the lineage of this home{hint}",
-        where="lineage",
-        fix=f"platform-ctl lineage show {near[0]}" if near else "platform-ctl run list",
-    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,12 @@ Key = tuple[str, str, str]
 
 @dataclass
 class TaskRun:
-    """One run of a task that ended."""
+    """One run of a task, or of a job inside one, that ended. Trials are apart."""
 
     run_id: str
     """Of the task."""
     parent: str
-    """Of the pipeline."""
+    """Of the pipeline, also for a job inside a task."""
     job: str
     state: str
     at: str
@@ -26,6 +26,42 @@ class TaskRun:
     outputs: tuple[Key, ...] = ()
     produced_by: str = ""
     """Task run that a cached one took its outputs from."""
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """One trial of a search that ended."""
+
+    number: int
+    state: str
+    minimize: bool
+    parameters: Mapping[str, str]
+    value: float | None = None
+    """Of the objective; None when there is no finite one."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """``kind`` is task or dataset; what a kind does not have is ""."""
+
+    id: str
+    kind: str
+    name: str
+    """Of the job or of the dataset."""
+    namespace: str = ""
+    version: str = ""
+    run: str = ""
+    """Run of the pipeline, of a task."""
+    state: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A graph to draw: edges are (from, to) ids, from what is read to what is made."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[tuple[str, str], ...]
 
 
 @dataclass
@@ -41,9 +77,9 @@ class Graph:
 
     def __init__(self, events: Iterable[Mapping[str, Any]]) -> None:
         self.tasks: dict[str, TaskRun] = {}
+        self._trials: dict[str, dict[str, TrialRun]] = defaultdict(dict)
         for event in events:
-            if event["eventType"] != "START" and "parent" in event["run"]["facets"]:
-                self.tasks[event["run"]["runId"]] = _task_run(event)
+            self._add(event)
         self._writers: dict[Key, list[TaskRun]] = defaultdict(list)
         self._readers: dict[Key, list[TaskRun]] = defaultdict(list)
         for task in self.tasks.values():
@@ -51,6 +87,20 @@ class Graph:
                 self._writers[key].append(task)
             for key in task.inputs:
                 self._readers[key].append(task)
+
+    def _add(self, event: Mapping[str, Any]) -> None:
+        facets = event["run"]["facets"]
+        if event["eventType"] == "START" or "parent" not in facets:
+            return
+        run_id = event["run"]["runId"]
+        if "platform_trial" in facets:
+            self._trials[facets["parent"]["run"]["runId"]][run_id] = _trial(event)
+        else:
+            self.tasks[run_id] = _task_run(event)
+
+    def trials(self, task: TaskRun) -> list[TrialRun]:
+        """Of the search that the task ran, in the order of suggestion."""
+        return sorted(self._trials.get(task.run_id, {}).values(), key=lambda t: t.number)
 
     def of_run(self, run_id: str) -> list[TaskRun]:
         """In the order they ended."""
@@ -77,6 +127,21 @@ class Graph:
     def downstream(self, key: Key) -> Tree:
         """What was made from the dataset, and what from that; each dataset once."""
         return self._downstream(key, set())
+
+    def around(self, key: Key) -> list[TaskRun]:
+        """Every task that led to the dataset or that came of it."""
+        found: dict[str, TaskRun] = {}
+        for edges, further in ((self._writers, "inputs"), (self._readers, "outputs")):
+            waiting, seen = [key], set()
+            while waiting:
+                here = waiting.pop()
+                if here in seen:
+                    continue
+                seen.add(here)
+                for task in edges.get(here, ()):
+                    found[task.run_id] = task
+                    waiting += getattr(task, further)
+        return list(found.values())
 
     def _upstream(self, key: Key, run: str, seen: set[Key]) -> Tree:
         tree = Tree(label(key))
@@ -108,14 +173,41 @@ class Graph:
         return max((t.at for t in (*self._writers[key], *self._readers[key])), default="")
 
 
-def run_tree(tasks: Iterable[TaskRun], title: str) -> Tree:
-    """A run with its tasks, and what each read (<-) and wrote (->)."""
+def run_tree(graph: Graph, tasks: Iterable[TaskRun], title: str) -> Tree:
+    """A run with its tasks, what each read (<-) and wrote (->), and what its search found."""
     tree = Tree(title)
     for task in tasks:
         read = [Tree(f"<- {label(k)}") for k in task.inputs]
         written = [Tree(f"-> {label(k)}") for k in task.outputs]
-        tree.children.append(Tree(_told(task), read + written))
+        searched = [Tree(_searched(trials))] if (trials := graph.trials(task)) else []
+        tree.children.append(Tree(_told(task), read + searched + written))
     return tree
+
+
+def picture(tasks: Iterable[TaskRun]) -> Picture:
+    """Tasks and the datasets they read and wrote, as nodes and edges; each dataset version once.
+
+    ``picture(graph.of_run(run_id))`` is one run, ``picture(graph.around(key))`` everything
+    upstream and downstream of a dataset.
+    """
+    nodes: dict[str, Node] = {}
+    edges: dict[tuple[str, str], None] = {}
+    for task in tasks:
+        nodes[task.run_id] = Node(
+            task.run_id, "task", task.job, run=task.parent, state=task.state, at=task.at
+        )
+        for key in task.inputs:
+            edges[_dataset(key, nodes), task.run_id] = None
+        for key in task.outputs:
+            edges[task.run_id, _dataset(key, nodes)] = None
+    return Picture(tuple(nodes.values()), tuple(edges))
+
+
+def _dataset(key: Key, nodes: dict[str, Node]) -> str:
+    namespace, name, version = key
+    node_id = f"{namespace} {name}" + (f"@{version}" if version else "")
+    nodes.setdefault(node_id, Node(node_id, "dataset", name, namespace, version))
+    return node_id
 
 
 def label(key: Key) -> str:
@@ -130,12 +222,44 @@ def _told(task: TaskRun) -> str:
     return f"{task.job} ({task.state}{cached}, run {task.parent[:8]}, {task.at[:16]})"
 
 
+def _searched(trials: Sequence[TrialRun]) -> str:
+    """``20 trials (19 COMPLETE, 1 FAIL), best 0.98: batch_size 64, …``"""
+    counted = ", ".join(f"{n} {state}" for state, n in Counter(t.state for t in trials).items())
+    told = f"{len(trials)} trials ({counted})"
+    scored = [t for t in trials if t.value is not None]
+    if not scored:
+        return told
+    best = min(scored, key=lambda t: t.value if t.minimize else -t.value)
+    given = ", ".join(f"{name} {_short(value)}" for name, value in best.parameters.items())
+    return f"{told}, best {best.value:.4g}: {given}"
+
+
+def _short(value: str) -> str:
+    """Numbers to three digits; Katib's parameters are text."""
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return value
+
+
+def _trial(event: Mapping[str, Any]) -> TrialRun:
+    told = event["run"]["facets"]["platform_trial"]
+    objective = told["objective"]
+    return TrialRun(
+        told["number"],
+        event["eventType"],
+        objective["type"] == "minimize",
+        told["parameters"],
+        objective.get("value"),
+    )
+
+
 def _task_run(event: Mapping[str, Any]) -> TaskRun:
     facets = event["run"]["facets"]
     source = facets.get("platform_cache", {}).get("producedBy", {})
     return TaskRun(
         run_id=event["run"]["runId"],
-        parent=facets["parent"]["run"]["runId"],
+        parent=facets["parent"]["root"]["run"]["runId"],
         job=event["job"]["name"],
         state=event["eventType"],
         at=event["eventTime"],

@@ -1,4 +1,4 @@
-"""What a home's lineage events say about one run."""
+"""What a home's lineage events say about one run, one dataset or one model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from platform_ctl.domain.diagnosis import RecordedLineage
 from platform_ctl.domain.lineage import task_run_id
+from platform_ctl.domain.lineage_graph import Graph, Key
 from platform_ctl.domain.runs import Run
+from platform_ctl.errors import UnknownName
 
 
 def recorded(events: Iterable[Mapping[str, Any]], since: str, run: Run) -> RecordedLineage:
@@ -24,3 +26,23 @@ def recorded(events: Iterable[Mapping[str, Any]], since: str, run: Run) -> Recor
         elif run_id in paths and not start:
             tasks.add(paths[run_id])
     return RecordedLineage(since, started, ended, frozenset(tasks), registry)
+
+
+def find_dataset(graph: Graph, reference: str) -> Key | None:
+    """NAME of a dataset or model at its newest version, or NAME/version; None when unknown."""
+    found = graph.find(reference)
+    return found[-1] if found else None
+
+
+def unknown(reference: str, graph: Graph) -> UnknownName:
+    """What to say of a name that is none, with the nearest one that is."""
+    import difflib
+
+    names = sorted({name.removeprefix("models/") for name in graph.names()})
+    near = difflib.get_close_matches(reference, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return UnknownName(
+        f"no run, dataset or model {reference!r} in the lineage of this home{hint}",
+        where="lineage",
+        fix=f"platform-ctl lineage show {near[0]}" if near else "platform-ctl run list",
+    )
