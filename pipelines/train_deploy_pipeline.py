@@ -10,7 +10,7 @@ from recipes.train_deploy import names
     name=names.PIPELINE,
     description="Resolve, extract, tune, train, evaluate, gate, register as Staging, ask a human.",
 )
-def train_deploy(max_trials: int = 20, epochs: int = 10, num_workers: int = 2, seed: int = 0):
+def flow(max_trials: int = 20, epochs: int = 10, num_workers: int = 2, seed: int = 0):
     """Parameters: trials of the search, epochs and DDP workers of the final fit, seed of both."""
     resolved = step.resolve().set_caching_options(False)
     extracted = step.extract(

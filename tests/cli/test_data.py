@@ -7,7 +7,7 @@ import json
 import pytest
 
 from platform_ctl.cli.app import main
-from tests.support.histories import make_repo, weekly_commits
+from tests.recipes.train_deploy.histories import make_repo, weekly_commits
 
 
 @pytest.fixture

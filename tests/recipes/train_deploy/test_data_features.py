@@ -14,7 +14,7 @@ from recipes.train_deploy import audit
 from recipes.train_deploy.features import FEATURE_NAMES, LOG_FEATURES, build, weekly
 from recipes.train_deploy.tables import Observation
 from recipes.train_deploy.weeks import from_epoch, monday_s
-from tests.support.histories import DAY_S, MONDAY_S, WEEK_S
+from tests.recipes.train_deploy.histories import DAY_S, MONDAY_S, WEEK_S
 
 _WEEKS = 70
 

@@ -10,7 +10,7 @@ from platform_ctl.domain.truth import Truth
 from platform_ctl.errors import MissingTable
 from recipes.train_deploy.labels import labels
 from recipes.train_deploy.weeks import from_epoch
-from tests.support.histories import DAY_S, MONDAY_S, WEEK_S, data_access, write_commits
+from tests.recipes.train_deploy.histories import DAY_S, MONDAY_S, WEEK_S, data_access, write_commits
 
 START = from_epoch(MONDAY_S)
 LATER = START + timedelta(weeks=10)

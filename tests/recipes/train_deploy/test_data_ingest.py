@@ -8,7 +8,6 @@ import stat
 from datetime import timedelta
 from pathlib import Path
 
-import filelock
 import pytest
 
 from platform_ctl.errors import (
@@ -23,7 +22,7 @@ from platform_ctl.errors import (
 from recipes.train_deploy import tables
 from recipes.train_deploy.git_history import inspect, normalise_url
 from recipes.train_deploy.ingest import ingest_git
-from tests.support.histories import (
+from tests.recipes.train_deploy.histories import (
     DAY_S,
     MONDAY_S,
     NOW,
@@ -241,8 +240,7 @@ def test_a_clones_configuration_runs_nothing(data, tmp_path, monkeypatch):
 def test_two_ingests_at_once_wait_for_each_other(data, tmp_path, monkeypatch):
     clone = make_repo(tmp_path / "app", weekly_commits(1))
     monkeypatch.setattr(tables, "LOCK_TIMEOUT_S", 0.1)
-    data.lock_dir.mkdir(parents=True)
-    with filelock.FileLock(data.lock_dir / "data.lock"), pytest.raises(HomeBusy):
+    with tables.exclusive(data, "data"), pytest.raises(HomeBusy):
         ingest_git(data, [clone], NOW)
     assert ingest_git(data, [clone], NOW).new_commits == 2
 

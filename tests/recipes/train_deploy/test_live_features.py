@@ -10,7 +10,7 @@ from platform_ctl.domain.verdict import Verdict
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import FEATURE_NAMES, live
 from recipes.train_deploy.features import store as feast_store
-from tests.support.histories import DAY_S, MONDAY_S, WEEK_S, data_access, write_commits
+from tests.recipes.train_deploy.histories import DAY_S, MONDAY_S, WEEK_S, data_access, write_commits
 
 WEEKS = 30
 

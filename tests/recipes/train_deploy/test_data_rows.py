@@ -26,7 +26,7 @@ from recipes.train_deploy.features import FEATURE_NAMES
 from recipes.train_deploy.features.online import online_features
 from recipes.train_deploy.features.rows import extract_rows, latest_rows
 from recipes.train_deploy.weeks import from_epoch
-from tests.support.histories import (
+from tests.recipes.train_deploy.histories import (
     DAY_S,
     MONDAY_S,
     NOW,
