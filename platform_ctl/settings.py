@@ -149,6 +149,10 @@ class HomeLayout:
         return self.root / "lineage"
 
     @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 

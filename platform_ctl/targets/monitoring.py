@@ -1,4 +1,4 @@
-"""Metrics, read from the home's records."""
+"""Metrics, read from the home's records, and the log of what runs do."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.project import data_access, recipes
 
 if TYPE_CHECKING:
+    from platform_ctl.adapters.common.log_json import RunLog
     from platform_ctl.adapters.common.metrics_exposition import MetricsServer
     from platform_ctl.operations.collect_metrics import Scrape
     from platform_ctl.ports.metrics import Metrics
@@ -77,3 +78,10 @@ def metrics_server(settings: Settings, host: str, port: int) -> MetricsServer:
             where="metrics serve",
             fix="platform-ctl metrics serve --port 0",
         ) from exc
+
+
+def run_log(settings: Settings) -> RunLog:
+    """Writes what runs do to the home's log."""
+    from platform_ctl.adapters.common.log_json import JsonLog, RunLog
+
+    return RunLog(JsonLog(settings.layout.logs))

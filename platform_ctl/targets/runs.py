@@ -11,10 +11,12 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.home import require_local, state
 from platform_ctl.targets.lineage import lineage_observer, pay_owed, start_delivery
+from platform_ctl.targets.monitoring import run_log
 from platform_ctl.targets.tuning import training
 
 if TYPE_CHECKING:
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
+    from platform_ctl.domain.runs import Run, RunEvent
     from platform_ctl.ports.cache import Cache
 
 _EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
@@ -26,19 +28,29 @@ def orchestrator(settings: Settings) -> LocalOrchestrator:
     require_local(settings, "orchestrator")
     from platform_ctl.adapters.local.orchestrator.local import Hooks, LocalOrchestrator
 
-    observer = lineage_observer(settings)
+    observer, log = lineage_observer(settings), run_log(settings)
+
+    def observe(run: Run, event: RunEvent) -> None:
+        log.observe(run, event)
+        observer.observe(run, event)
+
+    def on_death(run_id: str) -> None:
+        log.died(run_id)
+        observer.owe(run_id)
 
     def at_end(run_dir: Path) -> None:
         if (run_dir / "ray").is_dir():
             _stop_ray(settings, run_dir)
-        observer.ended(made.get(run_dir.name))
+        ended = made.get(run_dir.name)
+        log.ended(ended)
+        observer.ended(ended)
         start_delivery(settings)
 
     hooks = Hooks(
         at_end,
         _EXECUTE_RUN,
-        observer.observe,
-        on_death=observer.owe,
+        observe,
+        on_death=on_death,
         on_look=lambda read: pay_owed(settings, observer, read),
     )
     made = LocalOrchestrator(settings, state(settings), hooks)

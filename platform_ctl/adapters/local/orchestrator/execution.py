@@ -26,6 +26,7 @@ from platform_ctl.adapters.local.orchestrator.reuse import Reuse
 from platform_ctl.adapters.local.orchestrator.steps import Exited, StepCommand, Steps
 from platform_ctl.adapters.local.orchestrator.task_files import TaskFiles
 from platform_ctl.domain.ir import Container, Pipeline
+from platform_ctl.domain.log_json import traceparent
 from platform_ctl.domain.runs import Outputs, Task, TaskState, Usage
 from platform_ctl.domain.support import thin_component
 from platform_ctl.errors import StepFailed
@@ -201,6 +202,7 @@ class Execution:
             **self._env,
             "_KFP_RUNTIME": "true",
             "PLATFORM_TASK_NAME": task.path,
+            "TRACEPARENT": traceparent(self._facts.run_id, task.path),
             **{variable.name: variable.value for variable in container.env},
         }
 
