@@ -1,4 +1,4 @@
-"""``platform-ctl run``: list, show, follow, resume, cancel and prune runs."""
+"""``platform-ctl run``: list, show, follow, explain, report, resume, cancel and prune runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.run_report import report
 
 if TYPE_CHECKING:
     from platform_ctl.domain.budget import Cost
@@ -21,7 +22,7 @@ _POLL_S = 0.2
 _CHUNK_BYTES = 1 << 16
 
 
-@click.group(help="List, show, follow, resume, cancel and prune runs.")
+@click.group(help="List, show, follow, explain, report, resume, cancel and prune runs.")
 def command() -> None:
     pass
 
@@ -241,6 +242,9 @@ def why(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl.operations.why import why_run
 
     diagnosis.finish(ctx, why_run(targets.looking(load_settings(ctx)), run), output)
+
+
+command.add_command(report)
 
 
 @command.command(hidden=True)

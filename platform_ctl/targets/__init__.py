@@ -28,6 +28,7 @@ from platform_ctl.targets.project import (
     recipes,
 )
 from platform_ctl.targets.releases import canary_cost, releasing, serving
+from platform_ctl.targets.reporting import report_page, reporting, write_report
 from platform_ctl.targets.runs import orchestrator, step_cache
 from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
 
@@ -67,6 +68,8 @@ __all__ = [
     "recorded_lineage",
     "registry",
     "releasing",
+    "report_page",
+    "reporting",
     "schema_versions",
     "scrape",
     "serving",
@@ -76,4 +79,5 @@ __all__ = [
     "tuner",
     "without_secrets",
     "write_evidence",
+    "write_report",
 ]

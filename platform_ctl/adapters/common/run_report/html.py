@@ -1,0 +1,116 @@
+"""The environment of our HTML pages: escaping is on, and the policy allows one style sheet."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from platform_ctl.domain.report_run.plots import money, number
+
+_MOST_CHARACTERS = 400
+"""Of a parameter's value; the records hold the whole."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a state or verdict is shown: never by colour alone."""
+
+    tone: str
+    icon: str
+    words: str
+
+
+_LOOKS = {
+    "SUCCEEDED": Look("good", "ok", "succeeded"),
+    "CACHED": Look("info", "cached", "cached"),
+    "FAILED": Look("bad", "failed", "failed"),
+    "SKIPPED": Look("idle", "skipped", "skipped"),
+    "CANCELED": Look("waiting", "canceled", "cancelled"),
+    "RUNNING": Look("waiting", "running", "running"),
+    "PENDING": Look("idle", "waiting", "pending"),
+    "NOT_REACHED": Look("idle", "none", "not reached"),
+    "successful": Look("good", "ok", "successful"),
+    "failed": Look("bad", "failed", "failed"),
+    "inconclusive": Look("waiting", "question", "inconclusive"),
+    "ok": Look("good", "ok", "ok"),
+    "waiting": Look("waiting", "waiting", "waiting"),
+    "broken": Look("bad", "failed", "broken"),
+    "not reached": Look("idle", "none", "not reached"),
+    "pending": Look("waiting", "waiting", "pending"),
+    "approved": Look("good", "ok", "approved"),
+    "rejected": Look("bad", "failed", "rejected"),
+    "expired": Look("idle", "waiting", "expired"),
+    "void": Look("bad", "canceled", "void"),
+    "running": Look("waiting", "running", "running"),
+    "held": Look("waiting", "question", "held"),
+    "promoted": Look("good", "ok", "promoted"),
+    "rolled back": Look("bad", "canceled", "rolled back"),
+}
+
+
+def look(state: object) -> Look:
+    """The look of a state; an unknown one is shown as it is."""
+    return _LOOKS.get(str(state), Look("idle", "none", str(state)))
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """Templates of this package; what they are given is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("platform_ctl.adapters.common", "run_report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        look=look, when=when, figure=figure, money=money, plain=plain, sentence=sentence
+    )
+    return made
+
+
+def style(*names: str) -> Markup:
+    """Our own style sheets, one after the other, for a ``style`` element."""
+    folder = resources.files(__package__)
+    return Markup("\n".join(folder.joinpath(n).read_text(encoding="utf-8") for n in names))
+
+
+def policy(sheet: str, *more: str) -> str:
+    """A Content-Security-Policy: no script, nothing from elsewhere, this style sheet only."""
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    rules = ("default-src 'none'", f"style-src 'sha256-{digest}'", "base-uri 'none'", *more)
+    return "; ".join(rules)
+
+
+def when(moment: str) -> str:
+    """``2026-11-21 13:31:16`` of an ISO time in UTC."""
+    return moment[:19].replace("T", " ")
+
+
+def figure(value: float | None) -> str:
+    """A number for people; nothing for zero."""
+    return number(value) if value else "–"
+
+
+def plain(value: Any) -> str:
+    """A parameter's value as it would be typed."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    cut = len(text) > _MOST_CHARACTERS
+    return text[:_MOST_CHARACTERS] + "…" if cut else text or "(empty)"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")

@@ -1,0 +1,219 @@
+"""The sections of a report as a template wants them: leads, charts, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from platform_ctl.adapters.common.run_report import diagrams
+from platform_ctl.adapters.common.run_report.html import count, look, when
+from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.domain.report_run import charts
+from platform_ctl.domain.report_run.evaluation import Evaluation
+from platform_ctl.domain.report_run.forest import (
+    difference_forest,
+    metric_forest,
+    slice_forest,
+)
+from platform_ctl.domain.report_run.graph import duration
+from platform_ctl.domain.report_run.lineage import LineageMap
+from platform_ctl.domain.report_run.plots import metric, number
+from platform_ctl.domain.report_run.value import Canary, Gate, Metric, Search, StepRow
+
+_MOST_ROWS = 300
+_LONG = 36
+_ABBREVIATIONS = ("mae", "mase", "rmse", "mape", "auc", "mse")
+
+
+@dataclass(frozen=True)
+class Column:
+    """``kind``: number, long (sentences), or "" for a few words."""
+
+    name: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """``left_out``: how many rows are not there."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left_out: int = 0
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Columns that end in `` #`` hold numbers."""
+    kept = tuple(tuple(row) for row in rows[:_MOST_ROWS])
+    longest = [max((len(row[i]) for row in kept), default=0) for i in range(len(columns))]
+    made = tuple(
+        Column(
+            name.removesuffix(" #"), "number" if name.endswith(" #") else "long" * (most > _LONG)
+        )
+        for name, most in zip(columns, longest, strict=True)
+    )
+    return Table(title, made, kept, max(0, len(rows) - _MOST_ROWS))
+
+
+def metric_name(name: str) -> str:
+    return name.upper() if name in _ABBREVIATIONS else name.replace("_", " ")
+
+
+def quality(evaluation: Evaluation) -> dict[str, Any]:
+    """What the section on quality shows; the approver's page shows the same."""
+    names = evaluation.metrics
+    forecasts = [(f.name, *(metric(f.metrics.get(n)) for n in names)) for f in evaluation.forecasts]
+    points = [
+        (p.label, number(p.actual), number(p.predicted), number(p.champion))
+        for p in evaluation.predictions
+    ]
+    lead = f"{evaluation.rows} rows that training never saw" if evaluation.rows else ""
+    return {
+        "evaluation": evaluation,
+        "lead": lead + (f"; {evaluation.method}" if evaluation.method else "") + "." * bool(lead),
+        "metric": metric_name(evaluation.metric),
+        "confidence": f"{100 * evaluation.confidence:.0f}" if evaluation.interval else "",
+        "forest": metric_forest(evaluation),
+        "differences": difference_forest(evaluation),
+        "slices": slice_forest(evaluation),
+        "chart": charts.predicted_against_actual(evaluation),
+        "table": table(
+            "All metrics as a table",
+            ["forecast", *(f"{metric_name(n)} #" for n in names)],
+            forecasts,
+        ),
+        "rows": table(
+            "The golden rows of the picture",
+            ["row", "actual #", "predicted #", "champion #"],
+            points,
+        )
+        if points
+        else None,
+    }
+
+
+def metrics_table(metrics: Sequence[Metric]) -> Table:
+    rows = [(m.task, m.name, number(m.value)) for m in metrics]
+    return table("Figures that steps wrote", ["step", "figure", "value #"], rows)
+
+
+def gate_table(gate: Gate) -> Table | None:
+    if not gate.criteria:
+        return None
+    rows = [
+        (
+            c.name.replace("_", " "),
+            look(c.verdict).words,
+            c.against or "the ceiling",
+            metric(c.point),
+            metric(c.low),
+            metric(c.high),
+        )
+        for c in gate.criteria
+    ]
+    columns = ["criterion", "verdict", "against", "figure #", "from #", "to #"]
+    return table("All criteria as a table", columns, rows)
+
+
+def bound(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
+    """What an answer is about, in words."""
+    subject = request.subject
+    yield "Model", subject.model
+    yield "Evaluation", subject.evaluation
+    yield "Data snapshot", subject.data_snapshot or "–"
+    yield "Canary plan", subject.canary_plan
+    yield "Champion", subject.champion or "none"
+
+
+def canary(found: Canary) -> dict[str, Any]:
+    release = found.release
+    before = f" beside version {release.production.model_version}" if release.production else ""
+    weights = " → ".join(f"{w} %" for w in release.plan.weights_percent)
+    lead = f"{release.target.model}/{release.version} on {release.target.service}{before}. "
+    lead += (
+        f"Planned: {weights}; at least {release.plan.min_requests} requests at each."
+        if release.production
+        else "The first release: it is checked against the evaluation it was approved on."
+    )
+    looks = [
+        (
+            str(n),
+            f"{one.weight_percent} %",
+            look(one.verdict).words,
+            f"{one.traffic} + {one.replayed}",
+            "; ".join(one.reasons),
+        )
+        for n, one in enumerate(found.looks, 1)
+    ]
+    events = [(when(at), what, detail) for at, what, detail in found.events]
+    return {
+        "lead": lead
+        + (f" {release.reason[:1].upper()}{release.reason[1:]}." if release.reason else ""),
+        "chart": charts.canary_weights(found),
+        "looks": table(
+            "What each look found",
+            ["look", "weight #", "verdict", "traffic + replay #", "figures"],
+            looks,
+        ),
+        "events": table("Everything that happened", ["at (UTC)", "what", "detail"], events),
+    }
+
+
+def search(found: Search) -> dict[str, Any]:
+    names = list(dict.fromkeys(n for t in found.trials for n in t.parameters))
+    drawn = [charts.best_so_far(found), *(charts.against_objective(found, n) for n in names)]
+    chosen = next((t for t in found.trials if t.name == found.best), None)
+    picked = (
+        ", ".join(f"{n} {charts.short(v)}" for n, v in chosen.parameters.items()) if chosen else ""
+    )
+    best = f" The best: {picked}, {found.metric} {number(chosen.score)}." if chosen else ""
+    reused = f" Reused: run {found.of_run[:8]} made it." if found.of_run else ""
+    aim = "smaller" if found.minimize else "larger"
+    ended = f" {found.outcome[:1].upper()}{found.outcome[1:]}." if found.outcome else ""
+    rows = [
+        (
+            t.name,
+            *(charts.short(t.parameters.get(n, "")) for n in names),
+            number(t.score),
+            t.state,
+            duration(t.wall_s) if t.wall_s is not None else "–",
+            number(t.cpu_s),
+            t.message,
+        )
+        for t in found.trials
+    ]
+    columns = ["trial", *names, f"{found.metric} #", "state", "took #", "cpu-s #", "why"]
+    return {
+        "lead": f"{found.name}: {count(len(found.trials), 'trial')} by {found.algorithm}; "
+        f"{aim} {found.metric} is better.{best}{ended}{reused}",
+        "charts": [c for c in drawn if c],
+        "importance": [
+            (n, round(100 * s, 1), f"{100 * s:.0f} %") for n, s in found.importance.items()
+        ],
+        "table": table("All trials as a table", columns, rows),
+    }
+
+
+def iterations(steps: Sequence[StepRow]) -> Table:
+    rows = [
+        (s.path, look(s.state).words, s.cache.lower(), s.cache_reason, s.took, number(s.cpu_s))
+        for s in steps
+    ]
+    columns = ["task", "state", "cache", "why", "took #", "cpu-s #"]
+    return table("Every task as a table", columns, rows)
+
+
+def lineage(found: LineageMap) -> dict[str, Any]:
+    wide, tall = diagrams.of_lineage(found)
+    inside = f" {found.inside} more only pass between its own steps." if found.inside else ""
+    more = f" {found.left_out} are not drawn." if found.left_out else ""
+    rows = [(s.task, ", ".join(s.reads) or "–", ", ".join(s.writes) or "–") for s in found.steps]
+    return {
+        "lead": "Datasets that this run read and left behind, and the runs they come from and "
+        f"went to.{inside}{more}",
+        "wide": wide,
+        "tall": tall,
+        "table": table("What each step read and wrote", ["step", "read", "wrote"], rows),
+    }

@@ -1,0 +1,44 @@
+"""``platform-ctl run report``: one run as a page to read, to send on, or to print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+_STDOUT = Path("-")
+
+
+@click.command("report")
+@click.argument("run", default="latest")
+@click.option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where the page goes; - is stdout. Default: report.html in the run's folder.",
+)
+@render.output_option
+@click.pass_context
+def report(ctx: click.Context, run: str, to: Path | None, output: str) -> None:
+    """One HTML file about RUN that needs nothing else: outcome, evidence, cost; prints its path.
+
+    With -o json, prints the figures behind the page and writes no page unless --to asks for it.
+    """
+    from platform_ctl import targets
+    from platform_ctl.operations.run_report import run_report
+
+    settings = load_settings(ctx)
+    if output == "json" and to == _STDOUT:
+        raise click.UsageError("-o json and --to - both want stdout; give the page a file")
+    found = run_report(targets.reporting(settings), run)
+    if output == "json":
+        if to is not None:
+            targets.write_report(found, to)
+        render.print_json(found)
+    elif to == _STDOUT:
+        click.echo(targets.report_page(found), nl=False)
+    else:
+        click.echo(targets.write_report(found, to))

@@ -1,0 +1,194 @@
+"""The pictures of a report: search, predictions, canary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from platform_ctl.domain.report_run.evaluation import Evaluation
+from platform_ctl.domain.report_run.plots import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    Chart,
+    Point,
+    Segment,
+    Tick,
+    fit,
+    number,
+    spread,
+    steps,
+    vertical,
+)
+from platform_ctl.domain.report_run.value import Canary, Search, SearchTrial
+
+_WIDE_RANGE = 30.0
+"""A parameter that varies by more than this factor is drawn on a logarithmic axis."""
+
+
+def scored(search: Search) -> list[tuple[SearchTrial, float]]:
+    """Trials with a score, in their order."""
+    found = [(t, t.score) for t in search.trials if t.score is not None]
+    return sorted(found, key=lambda pair: pair[0].number)
+
+
+def so_far(search: Search) -> list[float]:
+    """The best score after each scored trial."""
+    best: list[float] = []
+    for _, score in scored(search):
+        better = min if search.minimize else max
+        best.append(better(best[-1], score) if best else score)
+    return best
+
+
+def best_so_far(search: Search) -> Chart | None:
+    """Every trial's score, and the best one up to it. None with fewer than two scored trials."""
+    pairs = scored(search)
+    if len(pairs) < 2:
+        return None
+    x = fit([t.number for t, _ in pairs])
+    y = vertical([score for _, score in pairs])
+    line = [(x.at(t.number), y.at(b)) for (t, _), b in zip(pairs, so_far(search), strict=True)]
+    points = tuple(
+        Point(x.at(t.number), y.at(s), _kind(search, t), f"{t.name}: {search.metric} {number(s)}")
+        for t, s in pairs
+    )
+    return Chart(
+        f"{search.metric} over trials",
+        "trial",
+        search.metric,
+        tuple(t for t in x.ticks() if t.label.isdigit()),
+        y.ticks(),
+        points,
+        steps(line, "best"),
+        (("trial", "trial"), ("chosen", "chosen"), ("best", "best so far")),
+        f"{len(pairs)} trials; the best {search.metric} is {number(so_far(search)[-1])}",
+    )
+
+
+def against_objective(search: Search, name: str) -> Chart | None:
+    """One parameter against the score. None when it never varied."""
+    pairs = [(t, s) for t, s in scored(search) if name in t.parameters]
+    values = {t.parameters[name] for t, _ in pairs}
+    if len(values) < 2:
+        return None
+    y = vertical([s for _, s in pairs])
+    if name in search.numeric:
+        numbers = [float(v) for v in values]
+        wide = min(numbers) > 0 and max(numbers) / min(numbers) >= _WIDE_RANGE
+        x = fit(numbers, kind="log" if wide else "linear")
+        place = {v: x.at(float(v)) for v in values}
+        ticks = x.ticks()
+    else:
+        place = _categories(sorted(values, key=_as_number))
+        ticks = tuple(Tick(at, v) for v, at in place.items())
+    points = tuple(
+        Point(
+            place[t.parameters[name]],
+            y.at(s),
+            _kind(search, t),
+            f"{t.name}: {name} {short(t.parameters[name])}, {search.metric} {number(s)}",
+        )
+        for t, s in pairs
+    )
+    share = search.importance.get(name)
+    explained = f"explains {100 * share:.0f} % of the variance" if share is not None else ""
+    return Chart(
+        name,
+        f"{name} (log)" if name in search.numeric and wide else name,
+        search.metric,
+        ticks,
+        y.ticks(),
+        points,
+        note=f"{name} against {search.metric} in {len(pairs)} trials"
+        + f"; {explained}" * bool(explained),
+    )
+
+
+def predicted_against_actual(evaluation: Evaluation) -> Chart | None:
+    """A point a golden row; on the line the forecast was right."""
+    rows = evaluation.predictions
+    if not rows:
+        return None
+    values = [v for r in rows for v in (r.actual, r.predicted)]
+    kind = spread(values)
+    zero = kind == "log1p" or min(values) >= 0
+    x, y = fit(values, kind=kind, zero=zero), vertical(values, kind, zero=zero)
+    low, high = x.low, x.high
+    diagonal = Segment(x.at(low), y.at(low), x.at(high), y.at(high), "reference")
+    points = tuple(
+        Point(
+            x.at(r.actual),
+            y.at(r.predicted),
+            "row",
+            f"{r.label}: actual {number(r.actual)}, predicted {number(r.predicted)}",
+        )
+        for r in rows
+    )
+    of_all = f" of {evaluation.predicted_rows}" if evaluation.predicted_rows > len(rows) else ""
+    axes = ", logarithmic axes" if kind == "log1p" else ""
+    return Chart(
+        "Predicted against actual",
+        "actual",
+        "predicted",
+        x.ticks(),
+        y.ticks(),
+        points,
+        (diagonal,),
+        (("row", "golden row"), ("reference", "a perfect forecast")),
+        f"{len(rows)}{of_all} golden rows{axes}",
+    )
+
+
+def canary_weights(canary: Canary) -> Chart | None:
+    """The share of traffic at each analysis, and what the analysis said."""
+    looks = canary.looks
+    if not looks:
+        return None
+    x = fit([0, len(looks)], zero=True)
+    y = fit([0, 100], start=BOTTOM, end=10.0)
+    level = Segment(LEFT, y.at(100), RIGHT, y.at(100), "reference")
+    spots = [(x.at(n), y.at(look.weight_percent)) for n, look in enumerate(looks)]
+    spots.append((x.at(len(looks)), spots[-1][1]))
+    points = tuple(
+        Point(
+            x.at(n + 0.5),
+            y.at(look.weight_percent),
+            f"verdict-{look.verdict}",
+            f"look {n + 1}, {look.weight_percent} %: {look.verdict}: {'; '.join(look.reasons)}",
+        )
+        for n, look in enumerate(looks)
+    )
+    return Chart(
+        "Traffic to the canary",
+        "look",
+        "% of traffic",
+        tuple(Tick(x.at(n + 0.5), str(n + 1)) for n in range(len(looks))),
+        tuple(Tick(y.at(v), str(v)) for v in (0, 25, 50, 75, 100)),
+        points,
+        (level, *steps(spots, "weight")),
+        note=", ".join(f"{look.weight_percent} %: {look.verdict}" for look in looks),
+    )
+
+
+def _categories(values: Sequence[str]) -> dict[str, float]:
+    room = (RIGHT - LEFT) / len(values)
+    return {v: round(LEFT + room * (n + 0.5), 2) for n, v in enumerate(values)}
+
+
+def _as_number(value: str) -> tuple[float, str]:
+    try:
+        return float(value), value
+    except ValueError:
+        return float("inf"), value
+
+
+def _kind(search: Search, trial: SearchTrial) -> str:
+    return "chosen" if trial.name == search.best else "trial"
+
+
+def short(value: str) -> str:
+    """A parameter's value in a few digits."""
+    try:
+        return number(float(value))
+    except ValueError:
+        return value

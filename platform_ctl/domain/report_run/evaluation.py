@@ -1,0 +1,203 @@
+"""What an evaluation says: the model beside other forecasts, with uncertainty, slice by slice.
+
+``evaluation.json`` and ``errors.parquet`` are the form in which any recipe leaves it; what is
+missing in them is left out here, what is wrong is refused by ``ValueError``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MODEL, CHAMPION = "this model", "champion"
+MOST_POINTS = 300
+"""A picture of more is no clearer; which ones are left out does not depend on their error."""
+_PREFERRED = "mase"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """``kind``: model, champion or naive."""
+
+    name: str
+    kind: str
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The metric of the model minus that of ``name``, with its interval."""
+
+    name: str
+    kind: str
+    point: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    name: str
+    rows: int
+    model: float | None
+    baseline: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    label: str
+    actual: float
+    predicted: float
+    champion: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``metric`` is the one that intervals and slices are about."""
+
+    metric: str
+    rows: int
+    forecasts: tuple[Forecast, ...]
+    interval: tuple[float, float] | None = None
+    differences: tuple[Difference, ...] = ()
+    confidence: float = 0.0
+    method: str = ""
+    slices: tuple[Slice, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    """At most MOST_POINTS of them."""
+    predicted_rows: int = 0
+    finite: bool = True
+    leaks: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(self.forecasts[0].metrics)
+
+    @property
+    def best_baseline(self) -> Forecast | None:
+        known = [f for f in self.forecasts if f.kind == "naive" and f.metrics.get(self.metric)]
+        return min(known, key=lambda f: f.metrics[self.metric] or math.inf, default=None)
+
+    @property
+    def champion(self) -> Forecast | None:
+        return next((f for f in self.forecasts if f.kind == "champion"), None)
+
+
+def parse(document: object, columns: Mapping[str, Sequence[Any]] | None = None) -> Evaluation:
+    """A decoded evaluation.json and the columns of errors.parquet. Raises ValueError."""
+    if not isinstance(document, Mapping) or not isinstance(document.get("metrics"), Mapping):
+        raise ValueError("it holds no metrics")
+    forecasts = tuple(_forecasts(document))
+    names = list(forecasts[0].metrics)
+    if not names:
+        raise ValueError("it holds no metrics")
+    metric = _PREFERRED if _PREFERRED in names else names[0]
+    intervals = document.get("intervals")
+    intervals = intervals if isinstance(intervals, Mapping) else {}
+    predictions = _predictions(columns or {})
+    leaks = document.get("leak_check")
+    findings = leaks.get("findings") if isinstance(leaks, Mapping) else None
+    return Evaluation(
+        metric=metric,
+        rows=_count(document.get("rows")),
+        forecasts=forecasts,
+        interval=_pair(intervals.get(metric)),
+        differences=tuple(_differences(metric, forecasts, intervals)),
+        confidence=_float(intervals.get("confidence")) or 0.0,
+        method=str(intervals.get("method", "")),
+        slices=tuple(_slices(document, metric)),
+        predictions=_thinned(predictions),
+        predicted_rows=len(predictions),
+        finite=document.get("finite") is not False,
+        leaks=tuple(map(str, findings)) if isinstance(findings, list) else (),
+    )
+
+
+def _forecasts(document: Mapping[str, Any]) -> list[Forecast]:
+    found = [Forecast(MODEL, "model", _metrics(document["metrics"]))]
+    if isinstance(document.get("champion"), Mapping):
+        found.append(Forecast(CHAMPION, "champion", _metrics(document["champion"])))
+    baselines = document.get("baselines")
+    for name, metrics in baselines.items() if isinstance(baselines, Mapping) else ():
+        if isinstance(metrics, Mapping):
+            found.append(Forecast(str(name), "naive", _metrics(metrics)))
+    return found
+
+
+def _metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    return {str(n): _float(v) for n, v in metrics.items() if v is None or _float(v) is not None}
+
+
+def _differences(
+    metric: str, forecasts: Sequence[Forecast], intervals: Mapping[str, Any]
+) -> list[Difference]:
+    mine = forecasts[0].metrics.get(metric)
+    found = []
+    for other in forecasts[1:]:
+        ends = _pair(intervals.get(f"{metric}_minus_{other.name}"))
+        theirs = other.metrics.get(metric)
+        if ends:
+            point = mine - theirs if mine is not None and theirs is not None else None
+            found.append(Difference(other.name, other.kind, point, *ends))
+    return found
+
+
+def _slices(document: Mapping[str, Any], metric: str) -> list[Slice]:
+    told = document.get("slices")
+    return [
+        Slice(
+            str(name),
+            _count(figures.get("rows")),
+            _float(figures.get(metric)),
+            _float(figures.get(f"baseline_{metric}")),
+        )
+        for name, figures in (told.items() if isinstance(told, Mapping) else ())
+        if isinstance(figures, Mapping)
+    ]
+
+
+def _predictions(columns: Mapping[str, Sequence[Any]]) -> list[Prediction]:
+    if "label" not in columns or "prediction" not in columns:
+        return []
+    blank = [None] * len(columns["label"])
+    names = zip(columns.get("repo", blank), columns.get("event_timestamp", blank), strict=True)
+    rows = zip(
+        names,
+        columns["label"],
+        columns["prediction"],
+        columns.get("champion_prediction", blank),
+        strict=True,
+    )
+    found = []
+    for told, actual, predicted, champion in rows:
+        a, p = _float(actual), _float(predicted)
+        if a is not None and p is not None:
+            label = " ".join(
+                str(t)[:10] if i else str(t) for i, t in enumerate(told) if t is not None
+            )
+            found.append(Prediction(label, a, p, _float(champion)))
+    return found
+
+
+def _thinned(predictions: list[Prediction]) -> tuple[Prediction, ...]:
+    every = math.ceil(len(predictions) / MOST_POINTS) or 1
+    return tuple(predictions[::every])
+
+
+def _pair(value: object) -> tuple[float, float] | None:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    low, high = map(_float, value)
+    return None if low is None or high is None else (low, high)
+
+
+def _float(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,0 +1,192 @@
+"""The first thing a reader wants: what came of it, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
+from platform_ctl.domain.diagnosis import Diagnosis, Facts, Link
+from platform_ctl.domain.models import PRODUCTION
+from platform_ctl.domain.release import Release, ReleaseState
+from platform_ctl.domain.roles import Role
+from platform_ctl.domain.runs import Run, RunState, TaskState, TaskVerdict
+from platform_ctl.domain.verdict import Verdict
+
+
+class Tone(StrEnum):
+    GOOD = "good"
+    BAD = "bad"
+    WAITING = "waiting"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something to do: why, the command, and the runbook if there is one."""
+
+    why: str
+    command: str
+    runbook: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    tone: Tone
+    title: str
+    sentences: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+
+def headline(
+    run: Run,
+    facts: Facts | None = None,
+    diagnosis: Diagnosis | None = None,
+    release: Release | None = None,
+) -> Headline:
+    """``release`` is that of the run's model, if it has one; ``facts`` of the run that made it."""
+    return (
+        _unfinished(run)
+        or _broken_off(run, diagnosis)
+        or _verdict(run, facts, diagnosis, release)
+        or _model(run, facts, diagnosis, release)
+        or _plain(run)
+    )
+
+
+def _unfinished(run: Run) -> Headline | None:
+    if run.state.final:
+        return None
+    ended = sum(t.state.final for t in run.tasks)
+    now = ", ".join(t.path for t in run.tasks if t.state is TaskState.RUNNING)
+    return Headline(
+        Tone.WAITING,
+        "Still running" if run.state is RunState.RUNNING else "Not started yet",
+        (f"{_count(ended, 'task')} ended" + (f"; now: {now}" if now else ""),),
+        (Action("follow it", f"platform-ctl run logs {run.id[:8]} -f"),),
+    )
+
+
+def _broken_off(run: Run, diagnosis: Diagnosis | None) -> Headline | None:
+    if run.state is RunState.SUCCEEDED:
+        return None
+    short = run.id[:8]
+    resume = Action("go on from what is done", f"platform-ctl run resume {short}")
+    if run.state is RunState.CANCELED:
+        return Headline(Tone.NEUTRAL, "Cancelled", _told(run.error), (resume,))
+    failed = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
+    if failed is None:
+        title, told = ("Its process died" if run.died else "Failed"), _told(run.error)
+        return Headline(Tone.BAD, title, told, (resume,))
+    first = Action("read what the step wrote", f"platform-ctl run logs {short} {failed.path}")
+    broken = diagnosis.broken if diagnosis else None
+    if broken and broken.fix and failed.path in broken.says:
+        first = Action("read what the step wrote", broken.fix, broken.runbook)
+    return Headline(
+        Tone.BAD, f"Failed in {failed.path}", _told(failed.error or run.error), (first, resume)
+    )
+
+
+def _verdict(
+    run: Run, facts: Facts | None, diagnosis: Diagnosis | None, release: Release | None
+) -> Headline | None:
+    """A run whose steps went well and whose answer is no."""
+    told = next((v for v in run.verdicts if v.verdict != Verdict.SUCCESSFUL), None)
+    if told is None:
+        return None
+    undecided = told.verdict == Verdict.INCONCLUSIVE
+    title = _verdict_title(told, facts, release)
+    tone = Tone.WAITING if undecided else Tone.BAD
+    return Headline(tone, title, told.reasons, tuple(_next(diagnosis)))
+
+
+def _verdict_title(told: TaskVerdict, facts: Facts | None, release: Release | None) -> str:
+    undecided = told.verdict == Verdict.INCONCLUSIVE
+    if release and facts and facts.roles.get(Role.GATE) != told.task:
+        name = f"{release.target.model}/{release.version}"
+        if release.state is ReleaseState.ROLLED_BACK:
+            return f"{name} was rolled back"
+        if release.state is ReleaseState.HELD:
+            return f"The canary of {name} is held: a person must decide"
+        return f"The canary of {name} {'could not decide' if undecided else 'failed'}"
+    if facts and facts.roles.get(Role.GATE) == told.task:
+        return "The gate could not decide" if undecided else "The gate said no"
+    return f"{told.task}: {told.verdict}"
+
+
+def _model(
+    run: Run, facts: Facts | None, diagnosis: Diagnosis | None, release: Release | None
+) -> Headline | None:
+    """A run that made a model, or promoted one: how far the model has come."""
+    if facts is None or facts.version is None:
+        return None
+    name, number = str(facts.version), facts.number
+    live = facts.aliases.get(PRODUCTION, "")
+    reasons = tuple(r for v in run.verdicts for r in v.reasons)
+    if live == number:
+        use = Action(
+            "ask the model", f"platform-ctl model predict {facts.version.name}@{PRODUCTION}"
+        )
+        found = tuple(_next(diagnosis))
+        return Headline(Tone.GOOD, f"{name} is in production", reasons, (*found, use))
+    if release and release.state is not ReleaseState.PROMOTED:
+        return _release(name, release, diagnosis)
+    if release and live:
+        title = f"{name} was in production; {facts.version.name}/{live} has followed it"
+        return Headline(Tone.NEUTRAL, title, reasons, tuple(_next(diagnosis)))
+    if facts.approval:
+        return _approval(name, facts.approval, reasons, diagnosis)
+    return Headline(Tone.NEUTRAL, f"{name} is registered", reasons, tuple(_next(diagnosis)))
+
+
+def _release(name: str, release: Release, diagnosis: Diagnosis | None) -> Headline:
+    show = Action("see how it stands", f"platform-ctl release show {release.target.service}")
+    actions = tuple(_next(diagnosis)) or (show,)
+    title, tone = {
+        ReleaseState.RUNNING: (f"The canary of {name} is under way", Tone.WAITING),
+        ReleaseState.HELD: (f"The canary of {name} is held: a person must decide", Tone.WAITING),
+    }.get(release.state, (f"{name} was rolled back", Tone.BAD))
+    return Headline(tone, title, _told(release.reason), actions)
+
+
+def _approval(
+    name: str, request: ApprovalRequest, reasons: tuple[str, ...], diagnosis: Diagnosis | None
+) -> Headline:
+    if request.state is ApprovalState.PENDING:
+        until = f"No answer by {request.expires_at[:16].replace('T', ' ')} UTC means no"
+        actions = (
+            Action("look at what is asked", f"platform-ctl approval show {request.id}"),
+            Action("say yes", f'platform-ctl approval approve {request.id} --reason "why"'),
+            Action("say no", f'platform-ctl approval reject {request.id} --reason "why"'),
+        )
+        title = f"{name} passed the gate and waits for a person"
+        return Headline(Tone.WAITING, title, (until, *reasons), actions)
+    actions = tuple(_next(diagnosis))
+    if request.state is ApprovalState.APPROVED:
+        return Headline(Tone.WAITING, f"{name} is approved", _told(request.reason), actions)
+    title = f"{name} passed the gate; its approval is {request.state}"
+    return Headline(Tone.BAD, title, _told(request.reason), actions)
+
+
+def _plain(run: Run) -> Headline:
+    cached = sum(t.state is TaskState.CACHED for t in run.tasks)
+    good = sum(t.state.good for t in run.tasks)
+    of_these = f", {cached} of them from the cache" if cached else ""
+    told = tuple(r for v in run.verdicts for r in v.reasons)
+    return Headline(Tone.GOOD, "Succeeded", (f"{_count(good, 'task')} done{of_these}", *told))
+
+
+def _next(diagnosis: Diagnosis | None) -> Iterator[Action]:
+    """What the first broken link, or what is waited for, asks for."""
+    told: Link | None = (diagnosis.broken or diagnosis.waiting) if diagnosis else None
+    if told and told.fix:
+        yield Action(f"{told.name}: {told.says}", told.fix, told.runbook)
+
+
+def _told(text: str) -> tuple[str, ...]:
+    return (text,) if text else ()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

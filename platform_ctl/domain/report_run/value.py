@@ -1,0 +1,170 @@
+"""Everything that the report of a run says, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.domain.budget import Cost
+from platform_ctl.domain.diagnosis import Diagnosis
+from platform_ctl.domain.release import Release
+from platform_ctl.domain.report_run.evaluation import Evaluation
+from platform_ctl.domain.report_run.graph import Node
+from platform_ctl.domain.report_run.headline import Headline
+from platform_ctl.domain.report_run.lineage import LineageMap
+from platform_ctl.domain.report_run.timeline import Timeline
+from platform_ctl.domain.runs import Run
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A pipeline parameter of this run; ``default`` None: it has none."""
+
+    name: str
+    value: Any
+    default: Any = None
+
+    @property
+    def changed(self) -> bool:
+        return self.default is not None and self.value != self.default
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """What one task did, cost and saved. A loop's iterations each have a row."""
+
+    path: str
+    state: str
+    took: str
+    summary: str
+    error: str
+    cache: str
+    """HIT, MISS, BYPASS, or "" when the cache was not asked."""
+    cache_reason: str
+    source_run: str
+    cpu_s: float
+    money: float
+    trials: int
+    saved_wall_s: float
+    saved_cpu_s: float
+    peak_memory_bytes: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class SearchTrial:
+    name: str
+    number: int
+    state: str
+    score: float | None
+    parameters: Mapping[str, str]
+    wall_s: float | None
+    cpu_s: float
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A tuning Experiment; ``of_run`` is the run that made it, when that is another one."""
+
+    name: str
+    metric: str
+    minimize: bool
+    algorithm: str
+    numeric: tuple[str, ...]
+    """Parameters that are numbers; the others are categories."""
+    trials: tuple[SearchTrial, ...]
+    best: str = ""
+    outcome: str = ""
+    importance: Mapping[str, float] = field(default_factory=dict)
+    of_run: str = ""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One thing that the gate judged; a ratio of errors, smaller is better."""
+
+    name: str
+    verdict: str
+    point: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rows: int | None = None
+    against: str = ""
+
+
+@dataclass(frozen=True)
+class Gate:
+    task: str
+    verdict: str
+    reasons: tuple[str, ...]
+    criteria: tuple[Criterion, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """One analysis of a canary."""
+
+    at: str
+    weight_percent: int
+    verdict: str
+    reasons: tuple[str, ...]
+    figures: Mapping[str, float]
+    traffic: int
+    replayed: int
+
+
+@dataclass(frozen=True)
+class Canary:
+    """``events``: (time, what, detail) of everything that happened."""
+
+    release: Release
+    looks: tuple[Look, ...] = ()
+    events: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a step wrote as ``system.Metrics``."""
+
+    task: str
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed, and the last lines that it wrote."""
+
+    task: str
+    error: str
+    log: str
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """``absent``: section -> why it has nothing to show. ``of_run``: the run whose model this is
+    about, when that is another one."""
+
+    run: Run
+    written_at: str
+    description: str
+    headline: Headline
+    parameters: tuple[Parameter, ...]
+    graph: Node
+    timeline: Timeline
+    steps: tuple[StepRow, ...]
+    cost: Cost
+    failures: tuple[Failure, ...] = ()
+    of_run: str = ""
+    chain: Diagnosis | None = None
+    search: Search | None = None
+    evaluation: Evaluation | None = None
+    metrics: tuple[Metric, ...] = ()
+    gate: Gate | None = None
+    approval: ApprovalRequest | None = None
+    canary: Canary | None = None
+    lineage: LineageMap | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)

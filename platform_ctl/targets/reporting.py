@@ -1,0 +1,68 @@
+"""The report of a run: what it is gathered from, and the page it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platform_ctl.settings import Settings
+from platform_ctl.targets.costs import ledger
+from platform_ctl.targets.explaining import looking
+from platform_ctl.targets.lineage import lineage_spool
+from platform_ctl.targets.tuning import tuner
+
+if TYPE_CHECKING:
+    from platform_ctl.domain.lineage_graph import TaskRun
+    from platform_ctl.domain.report_run.value import RunReport
+    from platform_ctl.operations.run_report import Reporting
+    from platform_ctl.ports.tuner import SearchRecord
+
+
+def reporting(settings: Settings) -> Reporting:
+    """What ``run report`` reads."""
+    from platform_ctl.operations.run_report import Reporting
+
+    return Reporting(
+        looking=looking(settings),
+        ledger=ledger(settings).entries,
+        search=tuner(settings).read,
+        importance=_importance,
+        columns=_columns,
+        lineage=lambda: _task_runs(settings),
+    )
+
+
+def report_page(report: RunReport) -> str:
+    """The report as one HTML file that needs nothing else."""
+    from platform_ctl.adapters.common.run_report.page import render
+
+    return render(report)
+
+
+def write_report(report: RunReport, path: Path | None = None) -> Path:
+    """The page as a file, whole or not at all; by default in the run's folder. Its path.
+
+    Raises UsageError where it cannot be written.
+    """
+    from platform_ctl.adapters.common.run_report.page import REPORT_FILE, write
+
+    return write(report, path or Path(report.run.directory) / REPORT_FILE)
+
+
+def _importance(record: SearchRecord) -> Mapping[str, float]:
+    from platform_ctl.adapters.common.search_plots import importance
+
+    return importance(record.experiment, record.trials)
+
+
+def _columns(folder: Path) -> Mapping[str, Sequence[Any]]:
+    from platform_ctl.adapters.common.run_report.tables import columns
+
+    return columns(folder)
+
+
+def _task_runs(settings: Settings) -> Iterable[TaskRun]:
+    from platform_ctl.domain.lineage_graph import Graph
+
+    return Graph(lineage_spool(settings).events()).tasks.values()
