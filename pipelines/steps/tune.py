@@ -6,10 +6,11 @@ import inspect
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from platform_ctl import targets
 from platform_ctl.domain.recipe import Budget
@@ -35,14 +36,15 @@ def run(
     """
     settings = targets.current_settings()
     tuner = targets.tuner(settings)
-    experiment = tuner.load(Path(inspect.getfile(trial)).with_name(experiment_file))
+    described = tuner.load(Path(inspect.getfile(trial)).with_name(experiment_file))
+    experiment = replace(described, spec=described.spec.with_max_trials(max_trials))
     workdir = Path(os.environ.get("PLATFORM_RUN_DIR", Path(search.path).parent)) / FOLDER
     with targets.training(settings).connect():
         status = tuner.run(
             experiment,
             trial=partial(trial, rows_path=rows.path),
             workdir=workdir,
-            budget=replace(budget, trials=min(max_trials, budget.trials or max_trials)),
+            budget=budget,
             seed=seed,
         )
         found = tuner.read(workdir)

@@ -119,17 +119,11 @@ def _adapt(experiment: Experiment, options: dict[str, Any]) -> Experiment:
 
     from platform_ctl.domain.tuning_template import with_environment
 
-    counts = {
-        "max_trial_count": options["max_trials"],
-        "parallel_trial_count": options["parallel"],
-    }
-    spec = replace(experiment.spec, **{k: v for k, v in counts.items() if v is not None})
-    if options["max_trials"] and options["parallel"] is None:
-        parallel = min(spec.parallel_trial_count, options["max_trials"])
-        spec = replace(spec, parallel_trial_count=parallel)
-    if options["max_trials"] and spec.max_failed_trial_count is not None:
-        failed = min(spec.max_failed_trial_count, options["max_trials"])
-        spec = replace(spec, max_failed_trial_count=failed)
+    spec = experiment.spec
+    if options["max_trials"] is not None:
+        spec = spec.with_max_trials(options["max_trials"])
+    if options["parallel"] is not None:
+        spec = replace(spec, parallel_trial_count=options["parallel"])
     metadata = dict(experiment.metadata)
     if options["name"]:
         metadata["name"] = options["name"]

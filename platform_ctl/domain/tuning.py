@@ -173,6 +173,16 @@ class ExperimentSpec(Katib):
             self, parallel_trial_count=1, max_trial_count=None, max_failed_trial_count=None
         )
 
+    def with_max_trials(self, count: int) -> ExperimentSpec:
+        """At most ``count`` trials; the counts that may not exceed it follow it down."""
+        failed = self.max_failed_trial_count
+        return msgspec.structs.replace(
+            self,
+            max_trial_count=count,
+            parallel_trial_count=min(self.parallel_trial_count, count),
+            max_failed_trial_count=None if failed is None else min(failed, count),
+        )
+
 
 class Experiment(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """One search. ``metadata`` is free as in Kubernetes; a ``status`` in the file is ignored."""

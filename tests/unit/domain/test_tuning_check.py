@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from kubeflow_katib_api import models
+from msgspec.structs import replace
 
 from platform_ctl.domain.tuning import Experiment, parse
 from platform_ctl.domain.tuning_check import REFUSED, check
@@ -43,6 +44,15 @@ def test_the_recipes_own_experiment_is_accepted_and_is_katibs() -> None:
     doc = yaml.safe_load(RECIPE.read_text())
     check(parse(doc))
     assert models.V1beta1Experiment.from_dict(doc).to_dict() == doc
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 50])
+def test_the_number_of_trials_can_be_anything_from_one(count: int) -> None:
+    described = parse(yaml.safe_load(RECIPE.read_text()))
+    spec = described.spec.with_max_trials(count)
+    check(replace(described, spec=spec))
+    assert spec.max_trial_count == count
+    assert spec.parallel_trial_count == min(count, described.spec.parallel_trial_count)
 
 
 WRONG = [
