@@ -17,13 +17,12 @@ from platform_ctl.domain.lineage_graph import TaskRun
 from platform_ctl.domain.release import Release, ReleaseEvent
 from platform_ctl.domain.report_run import evaluation as evaluations
 from platform_ctl.domain.report_run.graph import graph, took
-from platform_ctl.domain.report_run.headline import headline
+from platform_ctl.domain.report_run.headline import Failure, headline
 from platform_ctl.domain.report_run.lineage import LineageMap, lineage_map
 from platform_ctl.domain.report_run.timeline import timeline
 from platform_ctl.domain.report_run.value import (
     Canary,
     Criterion,
-    Failure,
     Gate,
     Look,
     Metric,
@@ -34,7 +33,7 @@ from platform_ctl.domain.report_run.value import (
     StepRow,
 )
 from platform_ctl.domain.roles import Role
-from platform_ctl.domain.runs import Artifact, Run, Task, TaskState
+from platform_ctl.domain.runs import ERROR_FILE, Artifact, Run, Task, TaskState
 from platform_ctl.domain.step_cache import Decision
 from platform_ctl.domain.tuning_progress import best, scored
 from platform_ctl.domain.why import diagnose
@@ -88,17 +87,18 @@ class _Gathering:
         entries = self._try("cost", lambda: self.reporting.ledger(run.id)) or []
         found = diagnose(facts, run.id) if facts else None
         canary = self._canary(facts)
+        failures = tuple(_failures(run))
         return RunReport(
             run=run,
             written_at=now,
             description=pipeline.pipeline_info.description if pipeline else "",
-            headline=headline(run, facts, found, canary.release if canary else None),
+            headline=headline(run, facts, found, canary.release if canary else None, failures),
             parameters=_parameters(run, pipeline),
             graph=graph(pipeline, run),
             timeline=timeline(run, pipeline, now),
             steps=tuple(_step_rows(run, decisions, entries)),
             cost=cost(entries),
-            failures=tuple(_failures(run)),
+            failures=failures,
             of_run=facts.run.id if facts and facts.run.id != run.id else "",
             chain=_worth_showing(found, facts),
             search=self._search(facts.run if facts else run),
@@ -294,8 +294,21 @@ def _step_rows(
 def _failures(run: Run) -> Iterable[Failure]:
     failed = [t for t in run.tasks if t.state is TaskState.FAILED]
     for task in failed[:_MOST_FAILURES]:
+        if not task.log:
+            yield Failure(task.path, task.error)
+            continue
         log = Path(run.directory) / task.log
-        yield Failure(task.path, task.error, _tail(log) if task.log else "")
+        told = _told(log.with_name(ERROR_FILE))
+        yield Failure(task.path, task.error, told.get("fix", ""), told.get("see", ""), _tail(log))
+
+
+def _told(path: Path) -> Mapping[str, str]:
+    """What the platform's own error said beside its text; empty for any other failure."""
+    try:
+        record = _json(path)
+    except (OSError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in record.items()} if isinstance(record, dict) else {}
 
 
 def _tail(path: Path) -> str:

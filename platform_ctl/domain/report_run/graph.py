@@ -20,6 +20,7 @@ NOT_REACHED = "NOT_REACHED"
 GROUP_PADDING, GROUP_TITLE = 10.0, 24.0
 GAP_ALONG, GAP_ACROSS = 24.0, 14.0
 STEP_SIZE = (122.0, 46.0)
+_TITLE_CHARACTER, _WIDEST_TITLE = 7.0, 240.0
 
 Shape = Literal["step", "condition", "loop", "group"]
 
@@ -205,7 +206,8 @@ def _size(node: Node, down: bool) -> tuple[float, float]:
     if node.shape == "step":
         return STEP_SIZE
     inner = _drawing({c.key: _size(c, down) for c in node.children}, node.edges, down)
-    width = max(inner.width, STEP_SIZE[0]) + 2 * GROUP_PADDING
+    title = len(node.label) * _TITLE_CHARACTER
+    width = max(inner.width, STEP_SIZE[0], min(title, _WIDEST_TITLE)) + 2 * GROUP_PADDING
     return width, inner.height + GROUP_TITLE + GROUP_PADDING
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +13,7 @@ from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.domain.roles import Role
 from platform_ctl.domain.runs import Run, RunState, TaskState, TaskVerdict
 from platform_ctl.domain.verdict import Verdict
+from platform_ctl.domain.why import STEP_RUNBOOK
 
 
 class Tone(StrEnum):
@@ -32,6 +33,17 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A task that failed: what the error itself says to do, and the last lines it wrote."""
+
+    task: str
+    error: str
+    fix: str = ""
+    runbook: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
 class Headline:
     tone: Tone
     title: str
@@ -44,11 +56,12 @@ def headline(
     facts: Facts | None = None,
     diagnosis: Diagnosis | None = None,
     release: Release | None = None,
+    failures: Sequence[Failure] = (),
 ) -> Headline:
     """``release`` is that of the run's model, if it has one; ``facts`` of the run that made it."""
     return (
         _unfinished(run)
-        or _broken_off(run, diagnosis)
+        or _broken_off(run, failures)
         or _verdict(run, facts, diagnosis, release)
         or _model(run, facts, diagnosis, release)
         or _plain(run)
@@ -68,24 +81,23 @@ def _unfinished(run: Run) -> Headline | None:
     )
 
 
-def _broken_off(run: Run, diagnosis: Diagnosis | None) -> Headline | None:
+def _broken_off(run: Run, failures: Sequence[Failure]) -> Headline | None:
     if run.state is RunState.SUCCEEDED:
         return None
     short = run.id[:8]
     resume = Action("go on from what is done", f"platform-ctl run resume {short}")
     if run.state is RunState.CANCELED:
         return Headline(Tone.NEUTRAL, "Cancelled", _told(run.error), (resume,))
-    failed = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
-    if failed is None:
+    if not failures:
         title, told = ("Its process died" if run.died else "Failed"), _told(run.error)
         return Headline(Tone.BAD, title, told, (resume,))
-    first = Action("read what the step wrote", f"platform-ctl run logs {short} {failed.path}")
-    broken = diagnosis.broken if diagnosis else None
-    if broken and broken.fix and failed.path in broken.says:
-        first = Action("read what the step wrote", broken.fix, broken.runbook)
-    return Headline(
-        Tone.BAD, f"Failed in {failed.path}", _told(failed.error or run.error), (first, resume)
-    )
+    first = failures[0]
+    read = f"platform-ctl run logs {short} {first.task}"
+    actions = [Action("read all that the step wrote", read, "" if first.fix else STEP_RUNBOOK)]
+    if first.fix:
+        actions.insert(0, Action("what the error asks for", first.fix, first.runbook))
+    title = f"Failed in {first.task}"
+    return Headline(Tone.BAD, title, _told(first.error or run.error), (*actions, resume))
 
 
 def _verdict(

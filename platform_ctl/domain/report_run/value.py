@@ -12,7 +12,7 @@ from platform_ctl.domain.diagnosis import Diagnosis
 from platform_ctl.domain.release import Release
 from platform_ctl.domain.report_run.evaluation import Evaluation
 from platform_ctl.domain.report_run.graph import Node
-from platform_ctl.domain.report_run.headline import Headline
+from platform_ctl.domain.report_run.headline import Failure, Headline
 from platform_ctl.domain.report_run.lineage import LineageMap
 from platform_ctl.domain.report_run.timeline import Timeline
 from platform_ctl.domain.runs import Run
@@ -132,15 +132,6 @@ class Metric:
     task: str
     name: str
     value: float
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A task that failed, and the last lines that it wrote."""
-
-    task: str
-    error: str
-    log: str
 
 
 @dataclass(frozen=True)

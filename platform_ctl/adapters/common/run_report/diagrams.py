@@ -84,8 +84,6 @@ def _graph(placed: Picture) -> Diagram:
 def _node(placed: PlacedNode) -> NodeView:
     node, shown = placed.node, look(placed.node.state)
     group = node.shape != "step"
-    went_well = not group or node.state == "SUCCEEDED"
-    title = f"{node.label}: {shown.words}"
     quick = node.state == "SUCCEEDED" and node.note
     note = node.note if quick else f"{shown.words} {node.note}".strip()
     if sum(node.states.values()) > 1 and not group:
@@ -98,7 +96,7 @@ def _node(placed: PlacedNode) -> NodeView:
         classes=classes,
         tone=shown.tone,
         icon=shown.icon,
-        label=_fit(node.label if went_well else title, placed.width)[0],
+        label=_fit(node.label, placed.width)[0],
         note=note,
         squeeze=_fit(node.label, placed.width)[1],
         title=f"{node.key}: {told or shown.words}{reason}",
