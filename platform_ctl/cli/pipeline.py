@@ -14,7 +14,9 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
+    from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.runs import Run, Task
+    from platform_ctl.settings import Settings
 
 
 @click.group(help="List, compile and run pipelines.")
@@ -93,7 +95,7 @@ def run(
     if explain:
         _explain(orchestrator.explain(ir), output)
         return
-    values = _parameters(ir, params, params_file)
+    values = _parameters(settings, ir, pipeline, params, params_file)
     request = RunRequest(file, values, name=name, use_cache=not no_cache)
     if detach:
         started = orchestrator.submit(request)
@@ -119,7 +121,7 @@ def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: s
 
     settings = load_settings(ctx)
     file = targets.pipelines(settings).find(pipeline)
-    values = _parameters(targets.read_pipeline(file), params, None)
+    values = _parameters(settings, targets.read_pipeline(file), pipeline, params, None)
     expected = targets.impact(settings, file, values)
     if output == "json":
         totals = {name: getattr(expected, name) for name in ("at_least", "at_most", "saved")}
@@ -195,20 +197,18 @@ def _explain(findings: list[Any], output: str) -> None:
     )
 
 
-def _parameters(ir: Any, params: tuple[str, ...], file: Path | None) -> dict[str, Any]:
+def _parameters(
+    settings: Settings, ir: Pipeline, called: str, params: tuple[str, ...], file: Path | None
+) -> dict[str, Any]:
+    """What was given, checked: by the pipeline's types, and by what its recipe allows."""
+    from platform_ctl import targets
     from platform_ctl.domain import parameters
-    from platform_ctl.errors import BadParameter
 
-    text: dict[str, str] = {}
-    for word in params:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise BadParameter(
-                f"{word!r} is not NAME=VALUE", where="-p", fix=f"-p {name or 'NAME'}=VALUE"
-            )
-        text[name] = value
-    given = _from_file(file) if file else {}
-    return {**given, **parameters.parse(ir, text)}
+    text = parameters.split(ir, params, called=called)
+    given = {**(_from_file(file) if file else {}), **parameters.parse(ir, text, called=called)}
+    allowed = targets.allowed_parameters(settings, ir.name)
+    parameters.resolve(ir, given, allowed=allowed, called=called)
+    return given
 
 
 def _from_file(file: Path) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from platform_ctl.domain.ir import UNSET, InputParameter, ParameterType, Pipeline, plain_numbers
@@ -14,56 +16,134 @@ from platform_ctl.errors import BadParameter
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
-def resolve(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Allowed:
+    """Values of a parameter beyond what its type says. KFP's IR has no words for a range."""
+
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    choices: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
+        if self.maximum == math.inf:
+            return f"{self.minimum} or more"
+        if self.minimum == -math.inf:
+            return f"{self.maximum} or less"
+        return f"from {self.minimum} to {self.maximum}"
+
+    def nearest(self, value: Any) -> Any:
+        """``value`` itself when it is allowed."""
+        if self.choices:
+            return value if value in self.choices else min(self.choices, key=_distance(value))
+        return min(max(value, self.minimum), self.maximum)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request as words: an error's fix is the same command with one value changed."""
+
+    pipeline: str
+    given: Mapping[str, Any]
+
+    def with_value(self, name: str, value: Any, *, instead_of: str = "") -> str:
+        words = ["platform-ctl", "pipeline", "run", self.pipeline]
+        for key, old in self.given.items():
+            if key not in (name, instead_of):
+                words += ["-p", f"{key}={_as_text(old)}"]
+        return shlex.join([*words, "-p", f"{name}={_as_text(value)}"])
+
+
+def resolve(
+    pipeline: Pipeline,
+    given: Mapping[str, Any],
+    *,
+    allowed: Mapping[str, Allowed] | None = None,
+    called: str = "",
+) -> dict[str, Any]:
     """Every parameter of the pipeline with its typed value: given, default, or None.
 
-    Raises BadParameter for an unknown name (with near misses), a missing
-    value, a wrong type, or a value outside the declared literals.
+    ``called`` is how the user names the pipeline. Raises BadParameter for an unknown
+    name (with near misses), a missing value, a wrong type, a value outside the
+    declared literals or outside ``allowed``; its fix is a command that would run.
     """
+    asked = _Asked(called or pipeline.name, given)
     declared = pipeline.root.input_definitions.parameters
     for name in given:
         if name not in declared:
-            raise _unknown(pipeline, name)
+            raise _unknown(pipeline, asked, name)
     values: dict[str, Any] = {}
     for name, spec in declared.items():
         if name in given:
-            values[name] = typed(name, given[name], spec)
+            values[name] = _typed(asked, name, given[name], spec)
         elif spec.default_value is not UNSET:
-            values[name] = typed(name, spec.default_value, spec)
+            values[name] = _typed(asked, name, spec.default_value, spec)
         elif spec.is_optional:
             values[name] = None
         else:
             raise BadParameter(
                 f"the pipeline {pipeline.name} needs the parameter {name!r} "
                 f"({spec.parameter_type})",
-                where=name,
-                fix=f"platform-ctl pipeline run {pipeline.name} -p {name}=VALUE",
+                where=f"parameters of {asked.pipeline}",
+                fix=asked.with_value(name, _example(spec)),
             )
+    for name, bounds in (allowed or {}).items():
+        if name in values:
+            _check_bounds(asked, name, values[name], bounds)
     return values
 
 
-def parse(pipeline: Pipeline, text: Mapping[str, str]) -> dict[str, Any]:
+def split(pipeline: Pipeline, words: Iterable[str], *, called: str = "") -> dict[str, str]:
+    """``NAME=VALUE`` words, the later over the earlier. Raises BadParameter."""
+    declared = pipeline.root.input_definitions.parameters
+    text: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        text[name] = value
+        if not equals:
+            asked = _Asked(called or pipeline.name, text)
+            if name not in declared:
+                raise _unknown(pipeline, asked, name)
+            raise BadParameter(
+                f"{word!r} is not NAME=VALUE",
+                where=f"parameters of {asked.pipeline}",
+                fix=asked.with_value(name, _example(declared[name])),
+            )
+    return text
+
+
+def parse(pipeline: Pipeline, text: Mapping[str, str], *, called: str = "") -> dict[str, Any]:
     """``-p name=text`` to values of the declared types; unknown names are refused."""
+    asked = _Asked(called or pipeline.name, text)
     declared = pipeline.root.input_definitions.parameters
     values = {}
     for name, raw in text.items():
         if name not in declared:
-            raise _unknown(pipeline, name)
-        values[name] = _from_text(name, raw, declared[name])
+            raise _unknown(pipeline, asked, name)
+        values[name] = _from_text(asked, name, raw, declared[name])
     return values
 
 
-def typed(name: str, value: Any, spec: InputParameter) -> Any:
-    """``value`` as the declared type, without guessing. Raises BadParameter."""
+def _typed(asked: _Asked, name: str, value: Any, spec: InputParameter) -> Any:
     if value is None and spec.is_optional and spec.default_value is UNSET:
         return None
     converted = convert(value, spec.parameter_type)
     if converted is UNSET:
-        raise _wrong(name, value, spec)
-    if spec.literals and converted not in plain_numbers(spec.literals):
-        allowed = ", ".join(map(repr, plain_numbers(spec.literals)))
-        raise BadParameter(f"{name} must be one of {allowed}, not {value!r}", where=name)
+        raise _wrong(asked, name, value, spec)
+    if spec.literals:
+        _check_bounds(asked, name, converted, Allowed(choices=tuple(plain_numbers(spec.literals))))
     return converted
+
+
+def _check_bounds(asked: _Asked, name: str, value: Any, allowed: Allowed) -> None:
+    nearest = allowed.nearest(value)
+    if nearest != value:
+        raise BadParameter(
+            f"{name} must be {allowed}, not {value!r}",
+            where=f"parameters of {asked.pipeline}",
+            fix=asked.with_value(name, nearest),
+        )
 
 
 def convert(value: Any, kind: ParameterType) -> Any:
@@ -85,49 +165,74 @@ def convert(value: Any, kind: ParameterType) -> Any:
             return plain_numbers(value) if isinstance(value, dict) else UNSET
 
 
-def _from_text(name: str, raw: str, spec: InputParameter) -> Any:
+def _from_text(asked: _Asked, name: str, raw: str, spec: InputParameter) -> Any:
     kind = spec.parameter_type
     if kind is ParameterType.STRING:
         return raw
     if kind is ParameterType.BOOLEAN:
         if raw.lower() in _TRUE | _FALSE:
             return raw.lower() in _TRUE
-        raise _wrong(name, raw, spec)
+        raise _wrong(asked, name, raw, spec)
     try:
         value = json.loads(raw, parse_constant=_not_json)
     except ValueError as exc:
-        raise _wrong(name, raw, spec) from exc
-    return typed(name, value, spec)
+        raise _wrong(asked, name, raw, spec) from exc
+    return _typed(asked, name, value, spec)
 
 
 def _not_json(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
-def _wrong(name: str, value: Any, spec: InputParameter) -> BadParameter:
+def _wrong(asked: _Asked, name: str, value: Any, spec: InputParameter) -> BadParameter:
     return BadParameter(
         f"the parameter {name} is {spec.parameter_type}; {value!r:.80} is not",
-        where=name,
-        fix=f"-p {name}={_EXAMPLES.get(spec.parameter_type, 'VALUE')}",
+        where=f"parameters of {asked.pipeline}",
+        fix=asked.with_value(name, _example(spec)),
     )
 
 
-_EXAMPLES = {
-    ParameterType.NUMBER_INTEGER: "3",
-    ParameterType.NUMBER_DOUBLE: "0.5",
-    ParameterType.BOOLEAN: "true",
-    ParameterType.LIST: "'[1, 2]'",
-    ParameterType.STRUCT: "'{\"key\": 1}'",
+_EXAMPLES: Mapping[ParameterType, Any] = {
+    ParameterType.NUMBER_INTEGER: 3,
+    ParameterType.NUMBER_DOUBLE: 0.5,
+    ParameterType.BOOLEAN: True,
+    ParameterType.LIST: [1, 2],
+    ParameterType.STRUCT: {"key": 1},
 }
 
 
-def _unknown(pipeline: Pipeline, name: str) -> BadParameter:
-    declared = list(pipeline.root.input_definitions.parameters)
-    near = difflib.get_close_matches(name, declared, n=1)
+def _example(spec: InputParameter) -> Any:
+    """A value that is right: the default, a literal, or one of the type."""
+    if spec.literals:
+        return plain_numbers(spec.literals)[0]
+    if spec.default_value is not UNSET and spec.default_value is not None:
+        return plain_numbers(spec.default_value)
+    return _EXAMPLES.get(spec.parameter_type, "text")
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _distance(value: Any) -> Callable[[Any], float]:
+    """How far a choice is: numbers by their difference, everything else by its spelling."""
+
+    def distance(choice: Any) -> float:
+        if isinstance(value, int | float) and isinstance(choice, int | float):
+            return abs(choice - value)
+        return 1 - difflib.SequenceMatcher(None, str(value), str(choice)).ratio()
+
+    return distance
+
+
+def _unknown(pipeline: Pipeline, asked: _Asked, name: str) -> BadParameter:
+    declared = pipeline.root.input_definitions.parameters
+    near = difflib.get_close_matches(name, list(declared), n=1)
     known = ", ".join(declared) or "none"
     hint = f"did you mean {near[0]}?" if near else f"it has: {known}"
-    return BadParameter(
-        f"the pipeline {pipeline.name} has no parameter {name!r}; {hint}",
-        where=name,
-        fix=f"platform-ctl pipeline run {pipeline.name} -p {near[0] if near else 'NAME'}=VALUE",
-    )
+    what = f"the pipeline {pipeline.name} has no parameter {name!r}; {hint}"
+    where = f"parameters of {asked.pipeline}"
+    if not near:
+        return BadParameter(what, where=where, fix="platform-ctl pipeline list")
+    fix = asked.with_value(near[0], asked.given[name], instead_of=name)
+    return BadParameter(what, where=where, fix=fix)

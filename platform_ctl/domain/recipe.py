@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from platform_ctl.domain.parameters import Allowed
 from platform_ctl.errors import ConfigError
 
 
@@ -114,6 +115,8 @@ class Recipe:
     None until it is known."""
     pipeline: str = ""
     """Name of the pipeline that trains the model."""
+    parameters: Mapping[str, Allowed] = field(default_factory=dict)
+    """What parameters of ``pipeline`` may be, beyond their types; checked before a run starts."""
     table: str = ""
     """Iceberg table (``namespace.table``) that the pipeline's ``snapshot_id`` is a snapshot of."""
     newest: str = ""

@@ -20,6 +20,7 @@ from platform_ctl.targets.lineage import (
 from platform_ctl.targets.models import load_model, mlflow_uri, registry
 from platform_ctl.targets.monitoring import metrics_server, metrics_text, scrape
 from platform_ctl.targets.project import (
+    allowed_parameters,
     data_access,
     pipelines,
     provenance,
@@ -33,6 +34,7 @@ from platform_ctl.targets.runs import orchestrator, step_cache
 from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
 
 __all__ = [
+    "allowed_parameters",
     "approvals",
     "approver_page",
     "canary_cost",

@@ -10,9 +10,12 @@ from platform_ctl.errors import ConfigError
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from platform_ctl.adapters.common.pipelines import Pipelines
     from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.models import ModelVersion
+    from platform_ctl.domain.parameters import Allowed
 
 
 def data_access(settings: Settings) -> DataAccess:
@@ -42,6 +45,16 @@ def recipes(settings: Settings) -> dict[str, Recipe]:
         p.parent.name for root in package.__path__ for p in Path(root).glob("*/recipe.py")
     )
     return {n: importlib.import_module(f"{package.__name__}.{n}.recipe").RECIPE for n in names}
+
+
+def allowed_parameters(settings: Settings, pipeline: str) -> Mapping[str, Allowed]:
+    """What the recipe of this pipeline says of its parameters; empty when it has none."""
+    return {
+        name: allowed
+        for recipe in recipes(settings).values()
+        if recipe.pipeline == pipeline
+        for name, allowed in recipe.parameters.items()
+    }
 
 
 def recipe_of(settings: Settings, version: ModelVersion) -> Recipe:

@@ -5,6 +5,7 @@ release steps up; what it is called is in ``names.py``. The code behind each
 name is imported only when it is called: importing this file is cheap.
 """
 
+from platform_ctl.domain.parameters import Allowed
 from platform_ctl.domain.recipe import Budget, CanaryPlan, GateThresholds, Recipe
 from recipes.train_deploy import names
 from recipes.train_deploy.features import FEATURE_NAMES
@@ -31,6 +32,15 @@ GATE = GateThresholds(
 CANARY = CanaryPlan(weights_percent=(10, 25, 50, 100), min_requests=200)
 """How a release steps up; an approval is bound to it."""
 
+PARAMETERS = {
+    "max_trials": Allowed(minimum=1, maximum=1000),
+    "epochs": Allowed(minimum=1, maximum=10_000),
+    # Workers share a batch evenly, and the smallest batch of the search is 64.
+    "num_workers": Allowed(choices=(1, 2, 4, 8, 16, 32, 64)),
+    "seed": Allowed(minimum=0, maximum=2**32 - 1),
+}
+"""What the pipeline's parameters may be; said before anything runs."""
+
 RECIPE = Recipe(
     name=names.RECIPE,
     title="Commits of the next seven days, for each repository",
@@ -54,6 +64,7 @@ RECIPE = Recipe(
     live_features="recipes.train_deploy.features.live",
     labels="recipes.train_deploy.labels:labels",
     pipeline=names.PIPELINE,
+    parameters=PARAMETERS,
     table=names.COMMITS,
     newest="recipes.train_deploy.freshness:newest_commit",
     feature_project=names.NAMESPACE,

@@ -166,6 +166,24 @@ def test_wrong_parameters_are_exit_code_2_before_there_is_a_run(
     assert platform_ctl(tmp_path, "run", "list", "-o", "json").stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["max_trials=0", "max_trials=-1", "max_trials=2.5", "epochs=0", "num_workers=3", "seed=-1"],
+)
+@pytest.mark.parametrize("verb", ["run", "impact"])
+def test_values_that_a_recipe_does_not_allow_are_refused_at_once(
+    tmp_path: Path, word: str, verb: str
+) -> None:
+    done = platform_ctl(tmp_path, "pipeline", verb, "train-deploy", "-p", "epochs=5", "-p", word)
+    assert done.returncode == 2
+    assert "(err-bad-parameter)" in done.stderr
+    assert not list((tmp_path / "home/runs").glob("*"))
+    name = word.partition("=")[0]
+    fix = next(line for line in done.stderr.splitlines() if line.startswith("fix:"))
+    assert fix.split()[1:5] == ["platform-ctl", "pipeline", "run", "train-deploy"]
+    assert f"-p {name}=" in fix and word not in fix
+
+
 def test_parameters_from_a_file(judged: Path, tmp_path: Path) -> None:
     (tmp_path / "values.yaml").write_text("x: 1\ntext: from the file\n")
     words = ["--params-file", str(tmp_path / "values.yaml"), "-p", "x=2", "-o", "json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from platform_ctl.domain import parameters
 from platform_ctl.domain.ir import UNSET, ParameterType, Pipeline
+from platform_ctl.domain.parameters import Allowed
 from platform_ctl.errors import BadParameter
 from tests.support import ir
 
@@ -43,7 +45,7 @@ def test_text_from_the_command_line() -> None:
 def test_wrong_text(text: dict[str, str]) -> None:
     with pytest.raises(BadParameter) as caught:
         parameters.parse(PIPELINE, text)
-    assert caught.value.fix.startswith("-p ")
+    assert _typed_again(caught.value.fix)["x"] == 3
 
 
 def test_an_unknown_name_has_near_misses() -> None:
@@ -57,8 +59,58 @@ def test_a_missing_one_is_named() -> None:
 
 
 def test_literals() -> None:
-    with pytest.raises(BadParameter, match="one of 'fast', 'slow'"):
-        parameters.resolve(PIPELINE, {"x": 1, "mode": "odd"})
+    with pytest.raises(BadParameter, match="one of fast, slow") as caught:
+        parameters.resolve(PIPELINE, {"x": 1, "mode": "slo"})
+    again = _typed_again(caught.value.fix)
+    assert (again["x"], again["mode"]) == (1, "slow")
+
+
+def _typed_again(fix: str) -> dict[str, Any]:
+    """The values of the command that an error proposes: it must be one that runs."""
+    program, noun, verb, pipeline, *words = shlex.split(fix)
+    assert (program, noun, verb, pipeline) == ("platform-ctl", "pipeline", "run", PIPELINE.name)
+    assert words[::2] == ["-p"] * (len(words) // 2)
+    text = parameters.split(PIPELINE, words[1::2])
+    return parameters.resolve(PIPELINE, {"x": 3} | parameters.parse(PIPELINE, text))
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "allowed", "said", "proposed"),
+    [
+        ({"x": 0}, "x", Allowed(minimum=1), "x must be 1 or more, not 0", 1),
+        ({"x": -1, "rate": 0.25}, "x", Allowed(1, 9), "x must be from 1 to 9, not -1", 1),
+        ({"x": 10}, "x", Allowed(1, 9), "x must be from 1 to 9, not 10", 9),
+        ({"x": 3}, "x", Allowed(choices=(1, 2, 4)), "x must be one of 1, 2, 4, not 3", 2),
+        ({"x": 1, "mode": "slow"}, "mode", Allowed(choices=("fast",)), "mode must be", "fast"),
+    ],
+)
+def test_a_value_outside_what_the_recipe_allows(
+    given: dict[str, Any], name: str, allowed: Allowed, said: str, proposed: Any
+) -> None:
+    with pytest.raises(BadParameter) as caught:
+        parameters.resolve(PIPELINE, given, allowed={name: allowed})
+    assert caught.value.what.startswith(said)
+    again = _typed_again(caught.value.fix)
+    assert again == {**again, **given, name: proposed}
+
+
+def test_a_default_is_held_to_what_the_recipe_allows_too() -> None:
+    with pytest.raises(BadParameter, match="rate must be 1 or more"):
+        parameters.resolve(PIPELINE, {"x": 1}, allowed={"rate": Allowed(minimum=1)})
+
+
+def test_a_word_without_a_value() -> None:
+    with pytest.raises(BadParameter, match="'x' is not NAME=VALUE") as caught:
+        parameters.split(PIPELINE, ["rate=0.25", "x"])
+    assert _typed_again(caught.value.fix)["rate"] == 0.25
+
+
+@given(st.integers() | st.floats(allow_nan=False), st.integers(), st.integers(min_value=0))
+def test_the_nearest_value_is_allowed_and_nearest(value: float, low: int, width: int) -> None:
+    allowed = Allowed(low, low + width)
+    nearest = allowed.nearest(value)
+    assert low <= nearest <= low + width
+    assert (nearest == value) == (low <= value <= low + width)
 
 
 @given(st.integers() | st.floats(allow_nan=True) | st.booleans() | st.text() | st.none())
