@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from platform_ctl.cli import reference
 from tests.support.pages import ROOT
@@ -13,13 +14,6 @@ from tests.support.pages import ROOT
 RUNBOOKS = ROOT / "runbooks"
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Verify"]
 MAX_LINES = 60
-ALERTS = {
-    "katib-trials-stuck",
-    "kfp-pipeline-failed-step-debug",
-    "lineage-undelivered",
-    "mlflow-registry-promotion-blocked",
-    "pipeline-cache-poisoned",
-}
 PROCEDURES = {"approve-a-model", "roll-back-a-release"}
 
 
@@ -32,7 +26,7 @@ def pages() -> list[Path]:
 def test_none_is_missing_and_none_is_left_over() -> None:
     families = {Path(f.runbook).stem for f in reference.families()}
     assert {p.stem for p in (RUNBOOKS / "errors").iterdir()} == families
-    assert {p.stem for p in (RUNBOOKS / "alerts").iterdir()} == ALERTS
+    assert {p.stem for p in (RUNBOOKS / "alerts").iterdir()} == named_by_alerts()
     assert {p.stem for p in (RUNBOOKS / "procedures").iterdir()} == PROCEDURES
     kinds = {p.name for p in RUNBOOKS.iterdir() if p.is_dir()}
     assert kinds <= set(reference.RUNBOOK_KINDS)
@@ -70,6 +64,15 @@ def test_the_model_is_the_recipe_s(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"platform-ctl (?:model|release|service) [a-z]+ ([a-z][\w-]*)", text)
     assert set(named) <= {RECIPE.model_name, RECIPE.inference_service}
+
+
+def named_by_alerts() -> set[str]:
+    """Runbooks of the alert rules: each alert has one, each page has an alert."""
+    groups = yaml.safe_load((ROOT / "infra/monitoring/alerts.yml").read_text())["groups"]
+    urls = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"]]
+    assert len(urls) == len(set(urls))
+    assert {str(Path(url).parent) for url in urls} == {"runbooks/alerts"}
+    return {Path(url).stem for url in urls}
 
 
 def sections(page: Path) -> dict[str, str]:
