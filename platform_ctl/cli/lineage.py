@@ -96,17 +96,19 @@ def repair(ctx: click.Context, run: str, output: str) -> None:
 
 
 @command.command()
+@click.option("--refused", is_flag=True, help="First once more what the endpoint refused before.")
 @render.output_option
 @click.pass_context
-def deliver(ctx: click.Context, output: str) -> None:
+def deliver(ctx: click.Context, refused: bool, output: str) -> None:
     """Send what waits to where OpenLineage's configuration says; exit code 4 when it cannot.
 
     Runs do this by themselves when they end; an endpoint that was down is
-    caught up with here, or by the next run.
+    caught up with here, or by the next run. What an endpoint refuses is set
+    aside, so that it holds nothing up: --refused tries it again.
     """
     from platform_ctl import targets
 
-    done = targets.deliver_lineage(load_settings(ctx))
+    done = targets.deliver_lineage(load_settings(ctx), refused_too=refused)
     if output == "json":
         render.print_json(done)
     else:

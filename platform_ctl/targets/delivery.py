@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.common.lineage_delivery import Delivered
 
 
-def deliver_lineage(settings: Settings) -> Delivered:
+def deliver_lineage(settings: Settings, *, refused_too: bool = False) -> Delivered:
     """Send what waits, in this process; killed runs get their last events first.
 
-    Raises PreconditionMissing, TargetUnavailable.
+    Raises PreconditionMissing, ConfigError, HomeBusy, TargetUnavailable.
     """
     from platform_ctl.adapters.common import lineage_delivery
 
@@ -28,7 +28,7 @@ def deliver_lineage(settings: Settings) -> Delivered:
             fix="export OPENLINEAGE_URL=http://localhost:5000",
         )
     orchestrator(settings).list(1)  # notices the dead, and pays what their lineage is owed
-    done = lineage_delivery.deliver(settings.layout.lineage, config)
+    done = lineage_delivery.deliver(settings.layout.lineage, config, refused_too=refused_too)
     if done.problem:
         raise TargetUnavailable(
             f"delivered {done.delivered}, {done.waiting} events wait: {done.problem}",

@@ -8,11 +8,12 @@ there. An event that the endpoint refuses as malformed is set aside.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from platform_ctl.adapters.common.lineage_spool import Position, Spool
+from platform_ctl.errors import ConfigError, HomeBusy, PlatformError
 
 if TYPE_CHECKING:
     from openlineage.client.transport import Transport
@@ -28,6 +30,11 @@ _REFUSED = {400, 413, 422}
 """HTTP status of an endpoint that will never take this event."""
 REFUSED_FILE = "refused.jsonl"
 """Events that the endpoint refused, each with why."""
+_NOTE_FILE = "delivered.json"
+_PATIENCE = 3
+"""Deliveries that may stop at one event before the one behind it is tried."""
+_NOWHERE = {"console", "noop"}
+"""What OpenLineage falls back to when it is told nothing: events would be gone."""
 _LOCK_TIMEOUT_S = 60.0
 _CONFIGURED = ("OPENLINEAGE_CONFIG", "OPENLINEAGE_URL")
 _NESTED = "OPENLINEAGE__TRANSPORT"
@@ -43,8 +50,17 @@ class Delivered:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class _Stop:
+    """Where earlier deliveries got stuck, and how often in a row."""
+
+    failures: int = 0
+
+
 def configured(config_file: str, env: Mapping[str, str]) -> bool:
     """Whether events go anywhere but into the home."""
+    if env.get("OPENLINEAGE_DISABLED", "").lower() in ("true", "1"):
+        return False
     return bool(
         config_file
         or any(env.get(name) for name in _CONFIGURED)
@@ -52,30 +68,93 @@ def configured(config_file: str, env: Mapping[str, str]) -> bool:
     )
 
 
-def deliver(folder: Path, config_file: str = "") -> Delivered:
-    """Deliver what waits, until something stops it. Raises filelock.Timeout while another does."""
-    spool = Spool(folder)
-    with FileLock(folder / "delivery.lock", timeout=_LOCK_TIMEOUT_S):
+def deliver(folder: Path, config_file: str = "", *, refused_too: bool = False) -> Delivered:
+    """Deliver what waits, until something stops it; with ``refused_too`` what was refused first.
+
+    Raises HomeBusy while another process delivers, ConfigError when OpenLineage's
+    configuration has no transport that takes events anywhere.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(folder):
         transport = _transport(config_file)
-        delivered = refused = 0
-        problem = ""
-        for position, event in spool.lines(since=position_in(folder)):
-            problem, taken = _emit(transport, event)
-            if problem and not taken:
-                break
-            if problem:
-                _set_aside(folder, event, problem)
-                refused += 1
-                problem = ""
-            delivered += 1
-            _note(folder, position)
-        transport.close()
-        return Delivered(delivered - refused, refused, waiting(folder), problem)
+        try:
+            taken_back = _again(folder, transport) if refused_too else 0
+            done = _deliver(folder, transport)
+            return replace(done, delivered=done.delivered + taken_back)
+        finally:
+            transport.close()
 
 
 def waiting(folder: Path) -> int:
     """Events that were not delivered yet."""
     return sum(1 for _ in Spool(folder).lines(since=position_in(folder)))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        with FileLock(folder / "delivery.lock", timeout=_LOCK_TIMEOUT_S):
+            yield
+    except Timeout as exc:
+        raise HomeBusy(
+            "another process is delivering lineage events, and its endpoint is slow",
+            where=str(folder),
+            fix="platform-ctl lineage deliver",
+        ) from exc
+
+
+def _deliver(folder: Path, transport: Transport) -> Delivered:
+    delivered = refused = 0
+    left = Spool(folder).lines(since=position_in(folder))
+    for position, event in left:
+        problem, dealt_with = _emit(transport, event)
+        if problem and not dealt_with:
+            after = _after_poison(folder, transport, left)
+            if after is None:
+                return Delivered(delivered, refused, waiting(folder), problem)
+            position, delivered = after, delivered + 1
+            problem += f"; {_failures(folder)} deliveries stopped here, and the next was taken"
+        if problem:
+            _set_aside(folder, event, problem)
+            refused += 1
+        else:
+            delivered += 1
+        _note(folder, position)
+    return Delivered(delivered, refused, waiting(folder))
+
+
+def _after_poison(
+    folder: Path, transport: Transport, left: Iterator[tuple[Position, dict[str, Any]]]
+) -> Position | None:
+    """Position after the next event, when it is this one that the endpoint cannot take.
+
+    Some endpoints answer 500 to what they do not understand, for ever. An event
+    at which ``_PATIENCE`` deliveries in a row have stopped is the culprit when
+    the one behind it goes through; None while the endpoint itself may be.
+    """
+    failures = _failures(folder) + 1
+    _note(folder, position_in(folder), failures)
+    following = next(left, None) if failures >= _PATIENCE else None
+    if following is None:
+        return None
+    position, event = following
+    problem, _ = _emit(transport, event)
+    return None if problem else position
+
+
+def _again(folder: Path, transport: Transport) -> int:
+    """Send what was refused once more; how many were taken now. The others stay aside."""
+    path = folder / REFUSED_FILE
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    kept = []
+    for line in lines:
+        problem, _ = _emit(transport, msgspec.json.decode(line)["event"])
+        if problem:
+            kept.append(line + b"\n")
+    scratch = path.with_suffix(".tmp")
+    scratch.write_bytes(b"".join(kept))
+    os.replace(scratch, path)
+    return len(lines) - len(kept)
 
 
 def _emit(transport: Transport, event: dict[str, Any]) -> tuple[str, bool]:
@@ -87,32 +166,64 @@ def _emit(transport: Transport, event: dict[str, Any]) -> tuple[str, bool]:
     except requests.HTTPError as exc:
         status = exc.response.status_code if exc.response is not None else 0
         return f"status {status}", status in _REFUSED
-    except (OSError, RuntimeError) as exc:
+    except (OSError, RuntimeError, ValueError) as exc:
         return f"{type(exc).__name__}: {exc}"[:300], False
     return "", True
 
 
 def _transport(config_file: str) -> Transport:
+    """By OpenLineage's own configuration. Raises ConfigError."""
     from openlineage.client import OpenLineageClient
 
-    logging.getLogger("openlineage").setLevel(logging.ERROR)
-    if config_file:
-        os.environ["OPENLINEAGE_CONFIG"] = config_file
-    return OpenLineageClient().transport
+    logging.getLogger("openlineage").setLevel(logging.CRITICAL)
+    where = config_file or "OPENLINEAGE_CONFIG, OPENLINEAGE_URL, OPENLINEAGE__TRANSPORT__*"
+    try:
+        with _config_file(config_file):
+            transport = OpenLineageClient().transport
+    except Exception as exc:  # a transport may be anybody's class
+        raise _unusable(f"OpenLineage's configuration cannot be used: {exc}", where) from exc
+    if transport.kind in _NOWHERE:
+        raise _unusable(f"the transport {transport.kind!r} takes events nowhere", where)
+    return transport
+
+
+@contextlib.contextmanager
+def _config_file(path: str) -> Iterator[None]:
+    """The client hears of its configuration by an environment variable only."""
+    before = os.environ.get("OPENLINEAGE_CONFIG")
+    if path:
+        os.environ["OPENLINEAGE_CONFIG"] = path
+    try:
+        yield
+    finally:
+        if path and before is None:
+            del os.environ["OPENLINEAGE_CONFIG"]
+        elif before is not None:
+            os.environ["OPENLINEAGE_CONFIG"] = before
+
+
+def _unusable(what: str, where: str) -> ConfigError:
+    return ConfigError(what, where=where, fix="export OPENLINEAGE_URL=http://localhost:5000")
 
 
 def position_in(folder: Path) -> Position:
     """How far the spool in ``folder`` has been delivered."""
-    note = folder / "delivered.json"
+    note = folder / _NOTE_FILE
     if not note.is_file():
         return Position()
     return msgspec.json.decode(note.read_bytes(), type=Position)
 
 
-def _note(folder: Path, position: Position) -> None:
-    scratch = folder / "delivered.json.tmp"
-    scratch.write_bytes(msgspec.json.encode(asdict(position)))
-    os.replace(scratch, folder / "delivered.json")
+def _failures(folder: Path) -> int:
+    """How many deliveries in a row have stopped there."""
+    note = folder / _NOTE_FILE
+    return msgspec.json.decode(note.read_bytes(), type=_Stop).failures if note.is_file() else 0
+
+
+def _note(folder: Path, position: Position, failures: int = 0) -> None:
+    scratch = folder / f"{_NOTE_FILE}.tmp"
+    scratch.write_bytes(msgspec.json.encode({**asdict(position), "failures": failures}))
+    os.replace(scratch, folder / _NOTE_FILE)
 
 
 def _set_aside(folder: Path, event: dict[str, Any], why: str) -> None:
@@ -123,7 +234,7 @@ def _set_aside(folder: Path, event: dict[str, Any], why: str) -> None:
 def main(words: list[str]) -> int:
     try:
         return 0 if not deliver(Path(words[0]), *words[1:]).problem else 1
-    except Timeout:
+    except PlatformError:
         return 1
 
 

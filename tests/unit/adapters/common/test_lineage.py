@@ -1,4 +1,4 @@
-"""Lineage of real runs: what is spooled, what it validates against, how it is delivered."""
+"""Lineage of real runs: what is spooled, what it validates against, what is made good."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.adapters.common import git_source, lineage_delivery
+from platform_ctl.adapters.common import git_source
 from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.adapters.local.orchestrator.records import Records
 from platform_ctl.domain.lineage import task_run_id
@@ -232,98 +229,3 @@ def test_source_has_no_password(tmp_path: Path) -> None:
     source = git_source.source_of(tmp_path, "x.py")
     assert source.url == "https://git.lan/a/b/blob/c0ffee/x.py"
     assert git_source.source_of(tmp_path, "gone.py").url == "/blob//"
-
-
-# ---- delivery -------------------------------------------------------------------
-
-
-class Endpoint:
-    """Takes events; answers with ``statuses`` first, 201 afterwards."""
-
-    def __init__(self) -> None:
-        self.got: list[int] = []
-        self.statuses: list[int] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                status = outer.statuses.pop(0) if outer.statuses else 201
-                if status == 201:
-                    outer.got.append(body["number"])
-                self.send_response(status)
-                self.end_headers()
-
-            def log_message(self, *words: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def config(self, folder: Path) -> str:
-        path = folder / "openlineage.yml"
-        retry = "{total: 0}"
-        path.write_text(
-            f"transport: {{type: http, url: 'http://127.0.0.1:{self.server.server_port}', "
-            f"retry: {retry}, timeout: 5}}\n"
-        )
-        return str(path)
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    made = Endpoint()
-    yield made
-    made.close()
-
-
-def test_delivered_in_order_and_once(tmp_path: Path, endpoint: Endpoint) -> None:
-    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
-    spool.append(map(event, range(5)))
-    assert lineage_delivery.deliver(spool.folder, config).delivered == 5
-    spool.append([event(5)])
-    assert lineage_delivery.deliver(spool.folder, config).delivered == 1
-    assert endpoint.got == [0, 1, 2, 3, 4, 5]
-
-
-def test_what_fails_waits_and_stays_in_order(tmp_path: Path, endpoint: Endpoint) -> None:
-    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
-    spool.append(map(event, range(4)))
-    endpoint.statuses = [201, 503]
-    first = lineage_delivery.deliver(spool.folder, config)
-    assert (first.delivered, first.waiting) == (1, 3) and "503" in first.problem
-    assert lineage_delivery.deliver(spool.folder, config).waiting == 0
-    assert endpoint.got == [0, 1, 2, 3]
-
-
-def test_nobody_listens(tmp_path: Path, endpoint: Endpoint) -> None:
-    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
-    spool.append(map(event, range(2)))
-    endpoint.close()
-    done = lineage_delivery.deliver(spool.folder, config)
-    assert (done.delivered, done.waiting) == (0, 2) and done.problem
-
-
-def test_a_refused_event_is_kept_aside(tmp_path: Path, endpoint: Endpoint) -> None:
-    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
-    spool.append(map(event, range(3)))
-    endpoint.statuses = [201, 400]
-    done = lineage_delivery.deliver(spool.folder, config)
-    assert (done.delivered, done.refused, done.waiting, done.problem) == (2, 1, 0, "")
-    aside = json.loads((spool.folder / "refused.jsonl").read_text())
-    assert aside["event"]["number"] == 1
-    assert endpoint.got == [0, 2]
-
-
-def test_to_a_file(tmp_path: Path) -> None:
-    config = tmp_path / "openlineage.yml"
-    config.write_text(f"transport: {{type: file, log_file_path: {tmp_path}/out, append: true}}\n")
-    spool = Spool(tmp_path / "spool")
-    spool.append(map(event, range(3)))
-    assert lineage_delivery.deliver(spool.folder, str(config)).delivered == 3
-    lines = (tmp_path / "out").read_text().splitlines()
-    assert [json.loads(x)["number"] for x in lines] == [0, 1, 2]
