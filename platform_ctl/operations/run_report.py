@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from platform_ctl.domain.approvals import ApprovalRequest
 from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.diagnosis import Diagnosis, Facts
-from platform_ctl.domain.gate import GateDecision
-from platform_ctl.domain.ir import UNSET, Pipeline, plain_numbers
 from platform_ctl.domain.lineage_graph import TaskRun
-from platform_ctl.domain.release import Release, ReleaseEvent
+from platform_ctl.domain.release import Release
 from platform_ctl.domain.report_run import evaluation as evaluations
-from platform_ctl.domain.report_run.graph import graph, took
-from platform_ctl.domain.report_run.headline import Failure, headline
+from platform_ctl.domain.report_run.graph import graph
+from platform_ctl.domain.report_run.headline import headline
 from platform_ctl.domain.report_run.lineage import LineageMap, lineage_map
 from platform_ctl.domain.report_run.timeline import timeline
 from platform_ctl.domain.report_run.value import (
     Canary,
-    Criterion,
     Gate,
-    Look,
-    Metric,
-    Parameter,
     RunReport,
     Search,
     SearchTrial,
-    StepRow,
 )
 from platform_ctl.domain.roles import Role
-from platform_ctl.domain.runs import ERROR_FILE, Artifact, Run, Task, TaskState
-from platform_ctl.domain.step_cache import Decision
+from platform_ctl.domain.runs import Run, Task
 from platform_ctl.domain.tuning_progress import best, scored
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError
+from platform_ctl.operations import run_report_rows as rows
 from platform_ctl.operations.find_search import FOLDER
+from platform_ctl.operations.read_evaluation import Columns, read_evaluation
 from platform_ctl.operations.register import EVALUATION_FILE
 from platform_ctl.operations.why import Looking, facts_of
 from platform_ctl.ports.tuner import SearchRecord
 
 T = TypeVar("T")
-_MOST_BYTES = 16 << 20
-"""A larger JSON file is no decision and no evaluation."""
-_LOG_BYTES, _LOG_LINES = 8192, 30
-_MOST_FAILURES = 5
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ class Reporting:
     search: Callable[[Path], SearchRecord]
     """By working directory. Raises UnknownName."""
     importance: Callable[[SearchRecord], Mapping[str, float]]
-    columns: Callable[[Path], Mapping[str, Sequence[Any]]]
+    columns: Columns
     """Of the table beside an evaluation; empty without one."""
     lineage: Callable[[], Iterable[TaskRun]]
     """The ended task runs of the home."""
@@ -87,23 +77,23 @@ class _Gathering:
         entries = self._try("cost", lambda: self.reporting.ledger(run.id)) or []
         found = diagnose(facts, run.id) if facts else None
         canary = self._canary(facts)
-        failures = tuple(_failures(run))
+        failures = tuple(rows.failures(run))
         return RunReport(
             run=run,
             written_at=now,
             description=pipeline.pipeline_info.description if pipeline else "",
             headline=headline(run, facts, found, canary.release if canary else None, failures),
-            parameters=_parameters(run, pipeline),
+            parameters=rows.parameters(run, pipeline),
             graph=graph(pipeline, run),
             timeline=timeline(run, pipeline, now),
-            steps=tuple(_step_rows(run, decisions, entries)),
+            steps=tuple(rows.step_rows(run, decisions, entries)),
             cost=cost(entries),
             failures=failures,
             of_run=facts.run.id if facts and facts.run.id != run.id else "",
             chain=_worth_showing(found, facts),
             search=self._search(facts.run if facts else run),
             evaluation=self._evaluation(facts),
-            metrics=tuple(_metrics(facts.run if facts else run)),
+            metrics=tuple(rows.metrics(facts.run if facts else run)),
             gate=self._gate(facts),
             approval=self._approval(facts),
             canary=canary,
@@ -183,15 +173,14 @@ class _Gathering:
             self._missing("evaluation", _not_written(facts, "an evaluation"))
             return None
         try:
-            document = _json(folder / EVALUATION_FILE)
-            return evaluations.parse(document, self.reporting.columns(folder))
+            return read_evaluation(folder, self.reporting.columns)
         except (OSError, ValueError) as exc:
             self.absent["evaluation"] = f"{folder / EVALUATION_FILE} cannot be read: {exc}"
             return None
 
     def _evaluation_folder(self, facts: Facts | None) -> Path | None:
         run = facts.run if facts else self.run
-        for artifact in _artifacts(run.tasks):
+        for artifact in rows.artifacts(run.tasks):
             if (Path(artifact.uri) / EVALUATION_FILE).is_file():
                 return Path(artifact.uri)
         version = facts.version if facts else None
@@ -209,11 +198,11 @@ class _Gathering:
         verdict = str(task.outputs.parameters.get("verdict", ""))
         reasons = task.outputs.parameters.get("reasons")
         listed = tuple(map(str, reasons)) if isinstance(reasons, list) else ()
-        return Gate(task.path, verdict, listed, tuple(_criteria(task)))
+        return Gate(task.path, verdict, listed, tuple(rows.criteria(task)))
 
     # ---- approval and canary --------------------------------------------------
 
-    def _approval(self, facts: Facts | None) -> Any:
+    def _approval(self, facts: Facts | None) -> ApprovalRequest | None:
         if facts is None or facts.approval is None:
             self._missing("approval", "nobody was asked: this run registered nothing to approve")
             return None
@@ -225,8 +214,8 @@ class _Gathering:
             self._missing("canary", "no release of what this run made")
             return None
         events = self.reporting.looking.releases.events(release.id)
-        looks = tuple(_look(e) for e in events if e.kind == "analysed")
-        return Canary(release, looks, tuple((e.at, e.kind, _detail(e)) for e in events))
+        looks = tuple(rows.look(e) for e in events if e.kind == "analysed")
+        return Canary(release, looks, tuple((e.at, e.kind, rows.detail(e)) for e in events))
 
     def _release(self, facts: Facts | None) -> Release | None:
         """The release that the run, or the promotion of its model, started."""
@@ -251,128 +240,6 @@ class _Gathering:
         return found
 
 
-# ---- rows -----------------------------------------------------------------------
-
-
-def _parameters(run: Run, pipeline: Pipeline | None) -> tuple[Parameter, ...]:
-    declared = pipeline.root.input_definitions.parameters if pipeline else {}
-    defaults = {
-        n: plain_numbers(p.default_value)
-        for n, p in declared.items()
-        if p.default_value is not UNSET
-    }
-    return tuple(Parameter(n, v, defaults.get(n)) for n, v in run.parameters.items())
-
-
-def _step_rows(
-    run: Run, decisions: Sequence[Decision], entries: Sequence[LedgerEntry]
-) -> Iterable[StepRow]:
-    decided = {d.task: d for d in decisions}
-    for task in run.tasks:
-        mine = [e for e in entries if e.task == task.path]
-        spent, saved = cost(e for e in mine if not e.saved_by_cache), cost(mine)
-        decision = decided.get(task.path)
-        yield StepRow(
-            path=task.path,
-            state=str(task.state),
-            took=took(task),
-            summary=str(task.outputs.parameters.get("summary", "")),
-            error=task.error,
-            cache=decision.decision if decision else "",
-            cache_reason=decision.reason if decision else task.cache,
-            source_run=decision.source_run_id if decision and decision.decision == "HIT" else "",
-            cpu_s=spent.cpu_s,
-            money=spent.money,
-            trials=spent.trials,
-            saved_wall_s=saved.saved_wall_s,
-            saved_cpu_s=saved.saved_cpu_s,
-            peak_memory_bytes=task.usage.peak_memory_bytes,
-            attempts=task.attempts,
-        )
-
-
-def _failures(run: Run) -> Iterable[Failure]:
-    failed = [t for t in run.tasks if t.state is TaskState.FAILED]
-    for task in failed[:_MOST_FAILURES]:
-        if not task.log:
-            yield Failure(task.path, task.error)
-            continue
-        log = Path(run.directory) / task.log
-        told = _told(log.with_name(ERROR_FILE))
-        yield Failure(task.path, task.error, told.get("fix", ""), told.get("see", ""), _tail(log))
-
-
-def _told(path: Path) -> Mapping[str, str]:
-    """What the platform's own error said beside its text; empty for any other failure."""
-    try:
-        record = _json(path)
-    except (OSError, ValueError):
-        return {}
-    return {str(k): str(v) for k, v in record.items()} if isinstance(record, dict) else {}
-
-
-def _tail(path: Path) -> str:
-    """The last lines of a log; "" when there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-            lines = file.read(_LOG_BYTES).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    return "\n".join(lines[-_LOG_LINES:])
-
-
-def _metrics(run: Run) -> Iterable[Metric]:
-    for task in run.tasks:
-        for artifact in _artifacts([task]):
-            if artifact.schema_title == "system.Metrics":
-                for name, value in artifact.metadata.items():
-                    if isinstance(value, int | float) and not isinstance(value, bool):
-                        yield Metric(task.path, name, float(value))
-
-
-def _artifacts(tasks: Iterable[Task]) -> Iterable[Artifact]:
-    return (a for t in tasks for some in t.outputs.artifacts.values() for a in some)
-
-
-def _criteria(task: Task) -> Iterable[Criterion]:
-    """The figures of the decision that the gate left as JSON, if it did."""
-    for artifact in _artifacts([task]):
-        try:
-            decision = GateDecision.from_dict(_json(Path(artifact.uri)))
-            figures = {n: dict(f) for n, f in decision.figures.items()}
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        for name, one in figures.items():
-            numbers = {n: one[n] for n in ("point", "low", "high", "rows") if n in one}
-            known = {n: v for n, v in numbers.items() if isinstance(v, int | float)}
-            against = str(one.get("baseline", "champion" if name == "champion" else ""))
-            yield Criterion(name, str(one.get("verdict", "")), against=against, **known)
-
-
-def _look(event: ReleaseEvent) -> Look:
-    detail = event.detail
-    requests = detail.get("requests", {})
-    figures = {n: v for n, v in detail.get("figures", {}).items() if isinstance(v, int | float)}
-    return Look(
-        event.at,
-        int(detail.get("weight_percent", 0)),
-        str(detail.get("verdict", "")),
-        tuple(map(str, detail.get("reasons", ()))),
-        figures,
-        int(requests.get("traffic", 0)),
-        int(requests.get("replay", 0)),
-    )
-
-
-def _detail(event: ReleaseEvent) -> str:
-    """A few words on an event; the figures of an analysis have a table of their own."""
-    told = {k: v for k, v in event.detail.items() if k not in ("figures", "level", "requests")}
-    if isinstance(told.get("reasons"), list):
-        told["reasons"] = "; ".join(map(str, told["reasons"]))
-    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items())
-
-
 def _worth_showing(found: Diagnosis | None, facts: Facts | None) -> Diagnosis | None:
     """A chain to production says nothing about a pipeline that has no part in one."""
     return found if found and facts and facts.roles else None
@@ -385,9 +252,3 @@ def _not_written(facts: Facts | None, what: str) -> str:
 
 def _not_reached(task: Task) -> str:
     return f"{task.path} is {task.state}" + (f": {task.error}" if task.error else "")
-
-
-def _json(path: Path) -> Any:
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError("it is too large")
-    return json.loads(path.read_text(encoding="utf-8"))

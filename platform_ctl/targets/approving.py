@@ -44,13 +44,16 @@ def approver_page(
 ) -> ApproverPage:
     """The page of ``approval serve``; ``answer`` does what the command does. Raises PortInUse."""
     from platform_ctl.adapters.common.approver_page import Actions, ApproverPage, View
+    from platform_ctl.adapters.common.run_report.tables import columns
     from platform_ctl.operations.approve import subject_changes
     from platform_ctl.operations.compare import compare
+    from platform_ctl.operations.read_evaluation import asked_about
 
     def view(request_id: str) -> View:
-        request = approvals(settings).get(request_id)
-        changes = subject_changes(registry(settings), recipes(settings), request)
-        return View(request, compare(registry(settings), request), changes)
+        request, models = approvals(settings).get(request_id), registry(settings)
+        changes = subject_changes(models, recipes(settings), request)
+        evaluation, run_id = asked_about(models, request, columns)
+        return View(request, compare(models, request), changes, evaluation, run_id)
 
     try:
         return ApproverPage(Actions(approvals(settings).list, view, answer), port)

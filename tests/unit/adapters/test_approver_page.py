@@ -112,8 +112,9 @@ def test_the_list_and_the_request_are_shown_escaped(site):
 @pytest.mark.parametrize("answer", ["approve", "reject"])
 def test_an_answer_with_a_reason_is_taken(site, answer):
     form = site.form(answer=answer)
-    status, _, text = site.ask("POST", "/aaaa1111", form=form, Origin=site.page.origin)
-    assert status == 200 and "noted" in text
+    status, headers, _ = site.ask("POST", "/aaaa1111", form=form, Origin=site.page.origin)
+    assert (status, headers["Location"]) == (303, "/aaaa1111")
+    assert "noted" in site.ask("GET", "/aaaa1111")[2]
     assert site.answers == [("aaaa1111", Answer(answer), "better everywhere")]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from platform_ctl.domain.report_run.plots import money, number
+from platform_ctl.domain.report_run.plots import metric, money, number
 
 _MOST_CHARACTERS = 400
 """Of a parameter's value; the records hold the whole."""
@@ -63,17 +63,16 @@ def look(state: object) -> Look:
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """Templates of this package; what they are given is escaped."""
+    """Templates of this package and of the pages beside it; what they are given is escaped."""
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("platform_ctl.adapters.common", "run_report"),
+        loader=jinja2.PackageLoader("platform_ctl.adapters.common", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(
-        look=look, when=when, figure=figure, money=money, plain=plain, sentence=sentence
-    )
+    for shown in (look, when, figure, metric, money, plain, sentence):
+        made.filters[shown.__name__] = shown
     return made
 
 

@@ -73,7 +73,7 @@ def render(report: RunReport) -> str:
     sections = [(i, _TITLES[i]) for i in order if i in always or shown[i]]
     return (
         html.environment()
-        .get_template("page.html")
+        .get_template("run_report/page.html")
         .render(report=report, style=sheet, policy=_policy(sheet), sections=sections, **shown)
     )
 

@@ -1,0 +1,139 @@
+"""Rows of a report from the records of tasks, decisions, costs and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from platform_ctl.domain.budget import LedgerEntry, cost
+from platform_ctl.domain.gate import GateDecision
+from platform_ctl.domain.ir import UNSET, Pipeline, plain_numbers
+from platform_ctl.domain.release import ReleaseEvent
+from platform_ctl.domain.report_run.graph import took
+from platform_ctl.domain.report_run.headline import Failure
+from platform_ctl.domain.report_run.value import Criterion, Look, Metric, Parameter, StepRow
+from platform_ctl.domain.runs import ERROR_FILE, Artifact, Run, Task, TaskState
+from platform_ctl.domain.step_cache import Decision
+from platform_ctl.operations.read_evaluation import read_json
+
+_LOG_BYTES, _LOG_LINES = 8192, 30
+_MOST_FAILURES = 5
+
+
+def parameters(run: Run, pipeline: Pipeline | None) -> tuple[Parameter, ...]:
+    declared = pipeline.root.input_definitions.parameters if pipeline else {}
+    defaults = {
+        n: plain_numbers(p.default_value)
+        for n, p in declared.items()
+        if p.default_value is not UNSET
+    }
+    return tuple(Parameter(n, v, defaults.get(n)) for n, v in run.parameters.items())
+
+
+def step_rows(
+    run: Run, decisions: Sequence[Decision], entries: Sequence[LedgerEntry]
+) -> Iterable[StepRow]:
+    decided = {d.task: d for d in decisions}
+    for task in run.tasks:
+        mine = [e for e in entries if e.task == task.path]
+        spent, saved = cost(e for e in mine if not e.saved_by_cache), cost(mine)
+        decision = decided.get(task.path)
+        yield StepRow(
+            path=task.path,
+            state=str(task.state),
+            took=took(task),
+            summary=str(task.outputs.parameters.get("summary", "")),
+            error=task.error,
+            cache=decision.decision if decision else "",
+            cache_reason=decision.reason if decision else task.cache,
+            source_run=decision.source_run_id if decision and decision.decision == "HIT" else "",
+            cpu_s=spent.cpu_s,
+            money=spent.money,
+            trials=spent.trials,
+            saved_wall_s=saved.saved_wall_s,
+            saved_cpu_s=saved.saved_cpu_s,
+            peak_memory_bytes=task.usage.peak_memory_bytes,
+            attempts=task.attempts,
+        )
+
+
+def failures(run: Run) -> Iterable[Failure]:
+    failed = [t for t in run.tasks if t.state is TaskState.FAILED]
+    for task in failed[:_MOST_FAILURES]:
+        if not task.log:
+            yield Failure(task.path, task.error)
+            continue
+        log = Path(run.directory) / task.log
+        told = _told(log.with_name(ERROR_FILE))
+        yield Failure(task.path, task.error, told.get("fix", ""), told.get("see", ""), _tail(log))
+
+
+def _told(path: Path) -> Mapping[str, str]:
+    """What the platform's own error said beside its text; empty for any other failure."""
+    try:
+        record = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in record.items()} if isinstance(record, dict) else {}
+
+
+def _tail(path: Path) -> str:
+    """The last lines of a log; "" when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+            lines = file.read(_LOG_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-_LOG_LINES:])
+
+
+def metrics(run: Run) -> Iterable[Metric]:
+    for task in run.tasks:
+        for artifact in artifacts([task]):
+            if artifact.schema_title == "system.Metrics":
+                for name, value in artifact.metadata.items():
+                    if isinstance(value, int | float) and not isinstance(value, bool):
+                        yield Metric(task.path, name, float(value))
+
+
+def artifacts(tasks: Iterable[Task]) -> Iterable[Artifact]:
+    return (a for t in tasks for some in t.outputs.artifacts.values() for a in some)
+
+
+def criteria(task: Task) -> Iterable[Criterion]:
+    """The figures of the decision that the gate left as JSON, if it did."""
+    for artifact in artifacts([task]):
+        try:
+            decision = GateDecision.from_dict(read_json(Path(artifact.uri)))
+            figures = {n: dict(f) for n, f in decision.figures.items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        for name, one in figures.items():
+            numbers = {n: one[n] for n in ("point", "low", "high", "rows") if n in one}
+            known = {n: v for n, v in numbers.items() if isinstance(v, int | float)}
+            against = str(one.get("baseline", "champion" if name == "champion" else ""))
+            yield Criterion(name, str(one.get("verdict", "")), against=against, **known)
+
+
+def look(event: ReleaseEvent) -> Look:
+    detail = event.detail
+    requests = detail.get("requests", {})
+    figures = {n: v for n, v in detail.get("figures", {}).items() if isinstance(v, int | float)}
+    return Look(
+        event.at,
+        int(detail.get("weight_percent", 0)),
+        str(detail.get("verdict", "")),
+        tuple(map(str, detail.get("reasons", ()))),
+        figures,
+        int(requests.get("traffic", 0)),
+        int(requests.get("replay", 0)),
+    )
+
+
+def detail(event: ReleaseEvent) -> str:
+    """A few words on an event; the figures of an analysis have a table of their own."""
+    told = {k: v for k, v in event.detail.items() if k not in ("figures", "level", "requests")}
+    if isinstance(told.get("reasons"), list):
+        told["reasons"] = "; ".join(map(str, told["reasons"]))
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items())
