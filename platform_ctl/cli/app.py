@@ -10,13 +10,16 @@ import errno
 import importlib
 import json
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from platform_ctl import __version__
+from platform_ctl.cli.usage import usage_error, wants_json
 from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, PlatformError
 
 GROUPS: dict[str, str] = {
@@ -53,19 +56,12 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in GROUPS:
-            raise click.UsageError(_no_such_command(args[0]), ctx)
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=GROUPS, ctx=ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(GROUPS.items()))
-
-
-def _no_such_command(name: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, GROUPS, n=1)
-    return f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,7 +106,6 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     words = sys.argv[1:] if argv is None else argv
     if sys.stdout is None:  # closed by the caller
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process
-    wants_json = "json" in words
     debug = "--debug" in words
     try:
         code = command.main(args=argv, prog_name=prog, standalone_mode=False)
@@ -121,9 +116,11 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except click.ClickException as exc:
+    except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
         sys.exit(2)
+    except click.ClickException as exc:
+        _print_and_exit(usage_error(exc, prog, words), words)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -132,14 +129,16 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
             import traceback
 
             traceback.print_exc()
-        print_error(exc, as_json=wants_json)
-        sys.exit(exc.exit_code)
+        _print_and_exit(exc, words)
     except Exception as exc:
         if debug:
             raise
-        error = _named(exc, " ".join([prog, *words]))
-        print_error(error, as_json=wants_json)
-        sys.exit(error.exit_code)
+        _print_and_exit(_named(exc, shlex.join([prog, *words])), words)
+
+
+def _print_and_exit(exc: PlatformError, words: Sequence[str]) -> NoReturn:
+    print_error(exc, as_json=wants_json(words))
+    sys.exit(exc.exit_code)
 
 
 def _named(exc: Exception, command: str) -> PlatformError:

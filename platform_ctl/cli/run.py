@@ -13,6 +13,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 from platform_ctl.cli.run_report import report
+from platform_ctl.cli.units import Duration
 
 if TYPE_CHECKING:
     from platform_ctl.domain.budget import Cost
@@ -181,17 +182,24 @@ def cancel(ctx: click.Context, run: str, output: str) -> None:
 
 
 @command.command()
-@click.option("--older-than", default="30d", show_default=True, metavar="AGE", help="12h, 30d …")
+@click.option(
+    "--older-than",
+    type=Duration(),
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="12h, 30d …",
+)
 @click.option("--keep", default=10, show_default=True, help="Newest runs that stay in any case.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @render.output_option
 @click.pass_context
-def prune(ctx: click.Context, older_than: str, keep: int, dry_run: bool, output: str) -> None:
+def prune(ctx: click.Context, older_than: timedelta, keep: int, dry_run: bool, output: str) -> None:
     """Delete old runs that have ended, with their files."""
     from platform_ctl import targets
 
     orchestrator = targets.orchestrator(load_settings(ctx))
-    before = (datetime.now(UTC) - _age(older_than)).isoformat()
+    before = (datetime.now(UTC) - older_than).isoformat()
     candidates = orchestrator.list(-1)[keep:]
     old = [r for r in candidates if r.state.final and r.created_at < before]
     for run in old if not dry_run else ():
@@ -255,14 +263,6 @@ def execute(ctx: click.Context, run: str) -> None:
     from platform_ctl import targets
 
     targets.orchestrator(load_settings(ctx)).execute_submitted(run)
-
-
-def _age(text: str) -> timedelta:
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in units:
-        raise click.UsageError(f"{text!r} is not an age; write 12h or 30d")
-    return timedelta(seconds=int(number) * units[unit])
 
 
 def _cost(cost: Cost, took: str) -> Iterator[str]:

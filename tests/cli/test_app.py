@@ -101,6 +101,100 @@ def test_a_near_miss_is_named(words: list[str], hint: str) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "what", "where", "fix"),
+    [
+        (
+            "run list --limt 5",
+            "no such option '--limt'; did you mean '--limit'?",
+            "platform-ctl run list",
+            "platform-ctl run list --limit 5",
+        ),
+        (
+            "run list --limt=5",
+            "no such option '--limt'; did you mean '--limit'?",
+            "platform-ctl run list",
+            "platform-ctl run list --limit=5",
+        ),
+        (
+            "run list --nothing-like-it",
+            "no such option '--nothing-like-it'",
+            "platform-ctl run list",
+            "platform-ctl run list --help",
+        ),
+        (
+            "modle list",
+            "no such command 'modle'; did you mean 'model'?",
+            "platform-ctl",
+            "platform-ctl model list",
+        ),
+        (
+            "pipeline run",
+            "missing argument 'PIPELINE'",
+            "platform-ctl pipeline run",
+            "platform-ctl pipeline run --help",
+        ),
+        (
+            "run list -o jsn",
+            "invalid value for '-o' / '--output': 'jsn' is not one of 'text', 'json'",
+            "platform-ctl run list",
+            "platform-ctl run list -o json",
+        ),
+        (
+            "--target=lcal run list",
+            "invalid value for '--target': 'lcal' is not one of 'local', 'kubernetes'",
+            "platform-ctl",
+            "platform-ctl --target=local run list",
+        ),
+        (
+            "run list --limit many",
+            "invalid value for '--limit': 'many' is not a valid integer",
+            "platform-ctl run list",
+            "platform-ctl run list --help",
+        ),
+        (
+            "run list --limit",
+            "option '--limit' requires an argument",
+            "platform-ctl run list",
+            "platform-ctl run list --help",
+        ),
+        (
+            "run show a b",
+            "got unexpected extra argument (b)",
+            "platform-ctl run show",
+            "platform-ctl run show --help",
+        ),
+    ],
+)
+def test_wrong_words_are_four_lines_and_the_fix_is_a_command(
+    words: str, what: str, where: str, fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert leave(app.cli, *words.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        f"error: {what} (err-usage)",
+        f"where: {where}",
+        f"fix:   {fix}",
+        "see:   runbooks/errors/usage.md",
+    ]
+
+
+@pytest.mark.parametrize("spelling", [["-o", "json"], ["-ojson"], ["--output=json"]])
+def test_wrong_words_are_one_object_for_who_reads_json(
+    spelling: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert leave(app.cli, "run", "list", *spelling, "--limit", "many") == 2
+    assert json.loads(capsys.readouterr().err)["error"]["id"] == "err-usage"
+
+
+def test_a_word_that_happens_to_be_json_asks_for_no_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert leave(app.cli, "run", "lst", "json") == 2
+    assert capsys.readouterr().err.startswith("error: no such command 'lst'")
+
+
 # ---- errors ---------------------------------------------------------------
 
 
