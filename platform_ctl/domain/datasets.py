@@ -26,9 +26,9 @@ class RepoIngest:
     backfill: bool
     left_out_before_1970: int
     left_out_future: int
-    observed_until: datetime
+    observed_until: datetime | None
     """How far the clone can vouch for: of later weeks nothing is known, not even that
-    they are empty."""
+    they are empty. None for a clone without a commit."""
     notes: tuple[str, ...] = ()
 
 

@@ -125,7 +125,7 @@ def _read_repo(
         backfill=before is None,
         left_out_before_1970=sum(r.past for r in reads),
         left_out_future=future,
-        observed_until=from_epoch(observation.until),
+        observed_until=from_epoch(observation.until) if observation.head else None,
         notes=tuple(_notes(clones, reads, before)),
     )
     return _Batch(rows, report, observation)

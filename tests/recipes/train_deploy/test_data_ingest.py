@@ -127,6 +127,7 @@ def test_bare_and_empty_repositories(data, tmp_path):
     report = {r.repo: r for r in ingest_git(data, [bare, empty], NOW).repos}
     assert report["bare"].new_commits == 4
     assert report["empty"].new_commits == 0
+    assert report["empty"].observed_until is None, "nothing was seen, not 1970"
     assert "no commit at HEAD" in report["empty"].notes[0]
     add_commits(empty, weekly_commits(1))
     later = ingest_git(data, [empty], NOW)
