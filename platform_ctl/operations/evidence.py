@@ -11,6 +11,8 @@ import msgspec
 
 from platform_ctl.domain import evidence
 from platform_ctl.domain.approvals import ApprovalState
+from platform_ctl.domain.lineage_evidence import GATE_FILE, LINEAGE_FILE
+from platform_ctl.domain.lineage_evidence import problems as lineage_problems
 from platform_ctl.domain.models import EVALUATION_TAG, ModelVersion, content_digest
 from platform_ctl.domain.runs import Run
 from platform_ctl.errors import EvidenceMismatch
@@ -102,7 +104,11 @@ def verify_pack(
         return checked, [*problems, *(f"{target.name}: {sentence}" for sentence in found)]
     files = evidence.unpack(content)
     checked.append(f"the {len(files)} files of the pack, against the registry")
-    return checked, [*problems, *_against_registry(files, version)]
+    problems += _against_registry(files, version)
+    if LINEAGE_FILE in files:
+        checked.append("the lineage in the pack, from the data through the gate to the version")
+        problems += _against_lineage(files, version)
+    return checked, problems
 
 
 def registered_problems(registry: Registry, version: ModelVersion) -> list[str]:
@@ -136,6 +142,12 @@ def _against_registry(files: Mapping[str, bytes], version: ModelVersion) -> Iter
     }
     if content_digest(packed) != version.tags.get(EVALUATION_TAG):
         yield "the packed evaluation is not the one that was registered"
+
+
+def _against_lineage(files: Mapping[str, bytes], version: ModelVersion) -> Iterator[str]:
+    events = msgspec.json.decode(files[LINEAGE_FILE])
+    gate = msgspec.json.decode(files[GATE_FILE]) if GATE_FILE in files else None
+    return lineage_problems(events, version.name, version.version, version.tags, gate)
 
 
 def _registered_files(registry: Registry, version: ModelVersion) -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approving import approvals
 from platform_ctl.targets.models import registry
+from platform_ctl.targets.runs import run_lineage
 
 if TYPE_CHECKING:
     from platform_ctl.domain.models import ModelVersion
@@ -23,7 +24,9 @@ def write_evidence(
     settings: Settings, version: ModelVersion, records: Mapping[str, Any] | None = None
 ) -> Path:
     """(Re)write the evidence pack of a version; ``records`` adds the canary's log."""
+    from platform_ctl.domain.lineage_evidence import LINEAGE_FILE
     from platform_ctl.operations.evidence import write_pack
 
     ports = registry(settings), approvals(settings)
-    return write_pack(*ports, version, evidence_dir(settings), records=records)
+    told = {LINEAGE_FILE: run_lineage(settings, version.tags.get("run_id", "")), **(records or {})}
+    return write_pack(*ports, version, evidence_dir(settings), records=told)

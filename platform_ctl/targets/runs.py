@@ -6,16 +6,22 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import DiskFull
+from platform_ctl.errors import DiskFull, UnknownName, Unsupported
 from platform_ctl.settings import Settings
 from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.home import require_local, state
-from platform_ctl.targets.lineage import lineage_observer, pay_owed, start_delivery
+from platform_ctl.targets.lineage import (
+    lineage_observer,
+    lineage_spool,
+    pay_owed,
+    start_delivery,
+)
 from platform_ctl.targets.monitoring import run_log
 from platform_ctl.targets.tuning import training
 
 if TYPE_CHECKING:
     from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
+    from platform_ctl.domain.lineage_facets import Event
     from platform_ctl.domain.runs import Run, RunEvent
     from platform_ctl.ports.cache import Cache
 
@@ -55,6 +61,17 @@ def orchestrator(settings: Settings) -> LocalOrchestrator:
     )
     made = LocalOrchestrator(settings, state(settings), hooks)
     return made
+
+
+def run_lineage(settings: Settings, run_id: str) -> list[Event] | None:
+    """The events of a run, what is missing added from its records; None when there are none."""
+    if not run_id:
+        return None
+    with contextlib.suppress(UnknownName, Unsupported, OSError):
+        run = orchestrator(settings).get(run_id)
+        if run.state.final:
+            lineage_observer(settings).repair(run)
+    return lineage_spool(settings).of_run(run_id) or None
 
 
 def _stop_ray(settings: Settings, run_dir: Path) -> None:

@@ -106,3 +106,15 @@ def test_a_flipped_byte_in_the_registry_is_named(world):
         assert world.problems() == ["the evaluation of weekly-commits/1 was altered"]
     finally:
         file.write_bytes(content)
+
+
+def test_lineage_in_the_pack_is_checked_against_the_version(world):
+    run_id = "a1111111-0000-4000-8000-000000000000"
+    assert world.version.tags.get("run_id", "") == ""
+    other = [{"eventType": "COMPLETE", "run": {"runId": run_id, "facets": {}}}]
+    records = {"lineage.json": other}
+    write_pack(world.registry, world.approvals, world.version, world.packs, records=records)
+    (told,) = world.problems()
+    assert f"its lineage is of run {run_id}" in told
+    world.pack()
+    assert world.problems() == []
