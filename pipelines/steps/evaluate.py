@@ -30,7 +30,21 @@ def run(
     figures = score(model.path, rows.path, evaluation.path, champion_dir)
     for name, value in figures["metrics"].items():
         metrics.log_metric(name, value)
+    if found := figures.get("leak_check"):  # for lineage
+        evaluation.metadata["assertions"] = [_leak_check(found)]
     return (_line(figures),)
+
+
+def _leak_check(found: dict[str, Any]) -> dict[str, Any]:
+    """What was asserted of the input ``rows``."""
+    return {
+        "dataset": "rows",
+        "assertion": "leak_check",
+        "description": "Nothing of the golden set was seen in training",
+        "success": found["ok"],
+        "expected": "0 findings",
+        "actual": f"{len(found['findings'])} findings",
+    }
 
 
 def _line(figures: dict[str, Any]) -> str:

@@ -25,6 +25,8 @@ def run(
     # Metadata is part of the cache key of later steps: nothing here may tell the time.
     described = ("rows", "repos", "splits", "features", "snapshot_id", "as_of", "golden_digest")
     rows.metadata.update({name: summary[name] for name in described})
+    if counts := summary.get("columns"):  # for lineage
+        rows.metadata["columns"] = counts
     splits = ", ".join(f"{name} {count}" for name, count in summary["splits"].items())
     line = f"{summary['rows']} rows of {summary['repos']} repositories: {splits}"
     return feature_service, line

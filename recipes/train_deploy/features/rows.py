@@ -117,6 +117,7 @@ def _summary(
         "repos": pc.count_distinct(rows["repo"]).as_py(),
         "dormant_rows": pc.sum(rows["dormant"].cast("int64")).as_py() or 0,
         "features": len(FEATURE_NAMES),
+        "columns": _counts(rows),
         "snapshot_id": str(commits.snapshot_id),
         "as_of": as_of,
         "golden_digest": golden_digest,
@@ -124,3 +125,16 @@ def _summary(
         "features_rebuilt": rebuilt,
         "extracted_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _counts(rows: pa.Table) -> dict[str, dict[str, int]]:
+    """Column -> nulls and distinct values; of features only nulls, where there are any."""
+    import pyarrow.compute as pc
+
+    own = [name for name in rows.column_names if name not in FEATURE_NAMES]
+    counts = {
+        name: {"nulls": rows[name].null_count, "distinct": pc.count_distinct(rows[name]).as_py()}
+        for name in own
+    }
+    empty = {name: rows[name].null_count for name in FEATURE_NAMES}
+    return counts | {name: {"nulls": nulls} for name, nulls in empty.items() if nulls}

@@ -75,6 +75,17 @@ def small(tmp_path):
     return data
 
 
+def test_the_summary_counts_what_is_in_the_columns(sampled):
+    _, _, summary, rows, _ = sampled
+    told = summary["columns"]
+    for name in rows.column_names[:10]:
+        values = rows[name].to_pylist()
+        known = {v for v in values if v is not None}
+        assert told[name] == {"nulls": values.count(None), "distinct": len(known)}, name
+    empty = {n for n in FEATURE_NAMES if rows[n].null_count}
+    assert set(told) == {*rows.column_names[:10], *empty}
+
+
 def test_columns_and_splits(sampled):
     _, pinned, summary, rows, _ = sampled
     assert rows.column_names[:10] == [
