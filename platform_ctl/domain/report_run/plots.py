@@ -75,7 +75,10 @@ def fit(
         return Scale(low / room, high * room, kind, start, end)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    room = 0.06 * (high - low) or abs(high) * 0.5 or 0.5
+    room = 0.06 * (high - low)
+    size = max(abs(low), abs(high))
+    if room < 1e-9 * max(1.0, size):  # as good as one value
+        room = 0.5 * size if size > 1e-9 else 0.5
     stays = low == 0.0 and (zero or kind == "log1p")
     return Scale(low if stays else low - room, high + room, kind, start, end)
 
@@ -105,10 +108,12 @@ def number(value: float | None) -> str:
 
 
 def metric(value: float | None) -> str:
-    """A figure to compare with others: three decimals, the same for all below ten."""
+    """A figure to compare with others: the same decimals for all of a size."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.3f}" if abs(value) < 10 else number(value)
+    if abs(value) >= 1000:
+        return number(value)
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def money(value: float) -> str:
