@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from platform_ctl.cli.units import Duration
 
 if TYPE_CHECKING:
     from platform_ctl.domain.budget import Cost
+    from platform_ctl.domain.compared import Difference
     from platform_ctl.domain.runs import Run
 
 _POLL_S = 0.2
@@ -229,14 +230,25 @@ def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
         render.print_json([{**vars(d), "kind": d.kind.name.lower()} for d in found])
         return
     click.echo(f"from {older.id[:8]} ({older.created_at[:16]}) to {newer.id[:8]}")
+    _print_likeliest(found)
     for title, cause in (("causes", True), ("effects", False)):
         rows = [
-            [d.kind.name.lower(), d.what, d.old or "-", d.new or "-", ", ".join(d.tasks)]
+            [d.kind.name.lower(), d.what, d.old or "-", d.new or "-", ", ".join(d.tasks), d.detail]
             for d in found
             if d.kind.is_cause is cause
         ]
         click.echo(f"\n{title}")
-        render.print_table(["kind", "what", "then", "now", "steps"], rows, empty="none")
+        render.print_table(["kind", "what", "then", "now", "steps", ""], rows, empty="none")
+
+
+def _print_likeliest(found: Sequence[Difference]) -> None:
+    if not found or not found[0].kind.is_cause:
+        click.echo("nothing changed that a result depends on; whatever differs is noise")
+        return
+    first = found[0]
+    bears = f", which bears on {', '.join(first.tasks)}" if first.tasks else ""
+    change = f"{first.old or '-'} -> {first.new or '-'}"
+    click.echo(f"likeliest cause: {first.kind.name.lower()} {first.what}: {change}{bears}")
 
 
 @command.command()

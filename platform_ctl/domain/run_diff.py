@@ -8,64 +8,20 @@ and parameters that come from another task are effects of that task's causes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import replace
 from typing import Any
 
+from platform_ctl.domain import run_diff_effects as effects
 from platform_ctl.domain.cache_diff import diff, short_values
-from platform_ctl.domain.cache_key import CacheKeyInputs
+from platform_ctl.domain.compared import Difference, Kind, Side
 from platform_ctl.domain.runs import Run, Task
+from platform_ctl.domain.tables import TableState
 
-
-class Kind(IntEnum):
-    """What differs, likeliest cause first; from SEARCH on they are effects."""
-
-    PARAMETER = 1
-    PIPELINE = 2
-    DATA = 3
-    CODE = 4
-    PACKAGE = 5
-    ENVIRONMENT = 6
-    CHANCE = 7
-    """The same step with the same inputs gave something else."""
-    SEARCH = 8
-    VERDICT = 9
-    METRIC = 10
-    ARTIFACT = 11
-    STATE = 12
-    COST = 13
-    DURATION = 14
-
-    @property
-    def is_cause(self) -> bool:
-        return self <= Kind.CHANCE
-
-
-@dataclass(frozen=True)
-class Difference:
-    """``tasks``: the tasks whose results it bears on."""
-
-    kind: Kind
-    what: str
-    old: str
-    new: str
-    tasks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Side:
-    """A run, and what is known beyond its record."""
-
-    run: Run
-    keys: Mapping[str, CacheKeyInputs] = field(default_factory=dict)
-    """Task path -> what its result depends on."""
-    bound: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Task path -> input parameter -> task that it comes from ("" for the pipeline's own)."""
-    money_per_cpu_hour: float = 0.0
-
-    @property
-    def tasks(self) -> dict[str, Task]:
-        return {t.path: t for t in self.run.tasks}
+_MODULE = "code.modules."
+_SEARCH = "search"
+"""A search is a task with an artifact of this name; its parameters are what it chose."""
+_TOLD = ("summary", "next_command", "reasons")
+"""Outputs for people: what they say follows from the others."""
 
 
 def compare(old: Side, new: Side) -> tuple[Difference, ...]:
@@ -75,8 +31,9 @@ def compare(old: Side, new: Side) -> tuple[Difference, ...]:
         *_tasks_there(old, new),
         *_of_keys(old, new),
         *_of_outputs(old, new),
-        *_metrics(old, new),
-        *_totals(old, new),
+        *effects.drifted(old, new),
+        *effects.metrics(old, new),
+        *effects.totals(old, new),
     ]
     place = {path: n for n, path in enumerate(new.tasks)}
 
@@ -113,12 +70,20 @@ def _tasks_there(old: Side, new: Side) -> Iterator[Difference]:
 
 
 def _of_keys(old: Side, new: Side) -> Iterator[Difference]:
+    """What differs in the keys: what was edited, then what is reached now and was not, or the
+    other way round, because that follows from an edit."""
     for path, now in new.keys.items():
         before = old.keys.get(path)
+        found: list[Difference] = []
         for change in diff(before, now) if before else ():
             kind = _kind(change.field, new.bound.get(path, {}))
-            if kind is not None:
-                yield Difference(kind, change.field, change.old, change.new, (path,))
+            if kind is None:
+                continue
+            module = change.field.removeprefix(_MODULE)
+            functions = _functions(old, new, path, module) if module != change.field else []
+            whole = Difference(kind, change.field, change.old, change.new, (path,))
+            found += functions or [whole]
+        yield from sorted(found, key=lambda d: not (d.old and d.new))
 
 
 def _kind(name: str, bound: Mapping[str, str]) -> Kind | None:
@@ -135,6 +100,26 @@ def _kind(name: str, bound: Mapping[str, str]) -> Kind | None:
     return {"image": Kind.ENVIRONMENT, "artifacts": None}.get(group, Kind.PIPELINE)
 
 
+def _functions(old: Side, new: Side, path: str, module: str) -> list[Difference]:
+    """What changed inside a module that the step reaches; empty when it is not known."""
+    then, now = (
+        side.units.get(side.keys[path].code.modules.get(module, ""), {}) for side in (old, new)
+    )
+    if not then or not now:
+        return []
+    return [
+        Difference(
+            Kind.CODE,
+            f"{module}:{name}" if name else f"{module} (module level)",
+            then.get(name, "")[:12],
+            now.get(name, "")[:12],
+            (path,),
+        )
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+
+
 def _of_outputs(old: Side, new: Side) -> Iterator[Difference]:
     """Output parameters and artifacts of steps that both ran."""
     for path, task in new.tasks.items():
@@ -143,22 +128,58 @@ def _of_outputs(old: Side, new: Side) -> Iterator[Difference]:
             if before is not None and before.state != task.state:
                 yield Difference(Kind.STATE, path, before.state, task.state, (path,))
             continue
-        source = not task.inputs.parameters and not task.inputs.artifacts
-        same = path in new.keys and path in old.keys and not diff(old.keys[path], new.keys[path])
-        kind = Kind.DATA if source else Kind.CHANCE if same else Kind.SEARCH
-        yield from _parameters_of(new, before, task, kind)
-        yield from _artifacts_of(path, before, task, Kind.CHANCE if same else Kind.ARTIFACT)
+        cause = _unexplained(old, new, path, before, task)
+        chosen = Kind.SEARCH if _SEARCH in task.outputs.artifacts else Kind.OUTPUT
+        yield from _parameters_of(new, before, task, cause or chosen)
+        yield from _artifacts_of(path, before, task, cause or Kind.ARTIFACT)
+
+
+def _unexplained(old: Side, new: Side, path: str, before: Task, task: Task) -> Kind | None:
+    """The kind of a difference in the step's outputs when nothing upstream accounts for it."""
+    if not task.inputs.parameters and not task.inputs.artifacts and path in new.uncached:
+        return Kind.DATA
+    if path in new.keys and path in old.keys:
+        return None if diff(old.keys[path], new.keys[path]) else Kind.CHANCE
+    if path in new.uncached or _inputs(before) != _inputs(task):
+        return None
+    return Kind.UNRECORDED
+
+
+def _inputs(task: Task) -> tuple[Any, ...]:
+    artifacts = {n: [a.digest for a in some] for n, some in task.inputs.artifacts.items()}
+    return dict(task.inputs.parameters), artifacts
 
 
 def _parameters_of(new: Side, before: Task, task: Task, kind: Kind) -> Iterator[Difference]:
     for name, now in task.outputs.parameters.items():
         then = before.outputs.parameters.get(name)
-        if now == then or name in ("summary", "next_command", "reasons"):
+        if now == then or name in _TOLD:
             continue
-        told = Kind.VERDICT if name == "verdict" else kind
+        told = Kind.VERDICT if name == "verdict" and not kind.is_cause else kind
         users = _users(new, name, task.name) if kind is Kind.DATA else ()
-        ends = short_values(then, now)
-        yield Difference(told, f"{task.path}.{name}", *ends, tasks=users or (task.path,))
+        detail = _between(new.table, str(then), str(now)) if name == "snapshot_id" else ""
+        for what, *ends in _leaves(f"{task.path}.{name}", then, now):
+            yield Difference(told, what, *short_values(*ends), users or (task.path,), detail)
+
+
+def _leaves(what: str, then: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The entries of two mappings that differ, else the values themselves."""
+    if not (isinstance(then, dict) and isinstance(now, dict)):
+        yield what, then, now
+        return
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            yield f"{what}.{name}", then.get(name), now.get(name)
+
+
+def _between(table: TableState | None, then: str, now: str) -> str:
+    """How many rows came with how many snapshots, as far as the table still has them."""
+    a, b = (table.snapshot(s) if table else None for s in (then, now))
+    if table is None or a is None or b is None:
+        return ""
+    apart = table.snapshots.index(b) - table.snapshots.index(a)
+    when = f"{abs(apart)} snapshot{'s' if abs(apart) > 1 else ''} {'on' if apart > 0 else 'back'}"
+    return f"{b.total_rows - a.total_rows:+,} rows ({a.total_rows:,} -> {b.total_rows:,}), {when}"
 
 
 def _artifacts_of(path: str, before: Task, task: Task, kind: Kind) -> Iterator[Difference]:
@@ -170,55 +191,11 @@ def _artifacts_of(path: str, before: Task, task: Task, kind: Kind) -> Iterator[D
             yield Difference(kind, f"{path}.{name}", *ends, tasks=(path,))
 
 
-# ---- effects --------------------------------------------------------------------
-
-
-def _metrics(old: Side, new: Side) -> Iterator[Difference]:
-    """Numbers of ``system.Metrics`` artifacts, and the change in percent."""
-    before, now = _numbers(old.run), _numbers(new.run)
-    for name in sorted({*before} & {*now}):
-        a, b = before[name], now[name]
-        if a != b:
-            change = f" ({100 * (b / a - 1):+.1f} %)" if a else ""
-            yield Difference(Kind.METRIC, name, f"{a:.4g}", f"{b:.4g}{change}")
-
-
-def _numbers(run: Run) -> dict[str, float]:
-    return {
-        f"{task.path}.{name}": float(value)
-        for task in run.tasks
-        for artifacts in task.outputs.artifacts.values()
-        for artifact in artifacts
-        if artifact.schema_title == "system.Metrics"
-        for name, value in artifact.metadata.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-
-
-def _totals(old: Side, new: Side) -> Iterator[Difference]:
-    """Cost and duration, where they differ by more than a tenth."""
-    a, b = _cpu_s(old.run), _cpu_s(new.run)
-    if _apart(a, b):
-        words = (f"{s:.1f} cpu-s, {s / 3600 * new.money_per_cpu_hour:.4f} money" for s in (a, b))
-        yield Difference(Kind.COST, "cost", *words)
-    before = old.tasks
-    for path, task in new.tasks.items():
-        if path in before and _apart(before[path].usage.wall_s, task.usage.wall_s):
-            took = (f"{t.usage.wall_s:.1f} s ({t.state})" for t in (before[path], task))
-            yield Difference(Kind.DURATION, path, *took, tasks=(path,))
-
-
-def _cpu_s(run: Run) -> float:
-    return sum(t.usage.cpu_s for t in run.tasks)
-
-
-def _apart(a: float, b: float) -> bool:
-    return abs(a - b) > max(0.1 * max(a, b), 0.1)
-
-
 def _merged(found: list[Difference]) -> list[Difference]:
     """The same change seen by several tasks is one."""
-    groups: dict[tuple[Any, ...], list[str]] = {}
+    groups: dict[tuple[Any, ...], Difference] = {}
     for d in found:
-        groups.setdefault((d.kind, d.what, d.old, d.new), []).extend(d.tasks)
-    return [Difference(*key, tuple(dict.fromkeys(tasks))) for key, tasks in groups.items()]
+        key = (d.kind, d.what, d.old, d.new, d.detail)
+        known = groups.get(key, replace(d, tasks=()))
+        groups[key] = replace(known, tasks=tuple(dict.fromkeys((*known.tasks, *d.tasks))))
+    return list(groups.values())

@@ -1,33 +1,69 @@
-"""Gather what ``run diff`` compares."""
+"""Gather what ``run diff`` compares, from the records and the artifacts that the runs left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.cache_key import CacheKeyInputs
+from platform_ctl.domain.compared import Side
 from platform_ctl.domain.ir import Component, Pipeline
-from platform_ctl.domain.run_diff import Side
-from platform_ctl.domain.runs import Run
-from platform_ctl.errors import UnknownName
+from platform_ctl.domain.recipe import Recipe
+from platform_ctl.domain.roles import Role, roles
+from platform_ctl.domain.runs import Run, Task
+from platform_ctl.domain.score_change import COLUMNS
+from platform_ctl.domain.tables import TableState
+from platform_ctl.errors import PlatformError, UnknownName
 from platform_ctl.ports.cache import Cache
 from platform_ctl.ports.orchestrator import Orchestrator
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
 _RUNS = 200
+ERRORS_FILE = "errors.parquet"
+SPLIT, TRAIN = "split", "train"
+"""A column that says what a row is for, and its value for those that a model learns from."""
 
 
-def side(
-    run: Run,
-    cache: Cache,
-    key_inputs: Callable[[str], CacheKeyInputs | None],
-    read_pipeline: Callable[[Path], Pipeline],
-    money_per_cpu_hour: float,
-) -> Side:
-    """One run with the keys of its tasks. ``key_inputs`` takes a key's digest."""
-    found = {d.task: key_inputs(d.key) for d in cache.decisions(run.id) if d.key}
+@dataclass(frozen=True)
+class Sources:
+    """Where a run's particulars are found."""
+
+    cache: Cache
+    key_inputs: Callable[[str], CacheKeyInputs | None]
+    """Of a key's digest."""
+    units: Callable[[str], Mapping[str, str]]
+    """Of a module's digest; empty when it is not remembered."""
+    read_pipeline: Callable[[Path], Pipeline]
+    recipes: Mapping[str, Recipe]
+    table: Callable[[str], TableState | None]
+    ledger: Callable[[str], Sequence[LedgerEntry]]
+    """Of a run's id."""
+
+
+def side(run: Run, sources: Sources) -> Side:
+    """One run with everything that is still known of it."""
+    found = {d.task: sources.key_inputs(d.key) for d in sources.cache.decisions(run.id) if d.key}
     keys = {path: inputs for path, inputs in found.items() if inputs is not None}
-    bound = bindings(read_pipeline(Path(run.directory) / "pipeline.yaml"))
-    return Side(run, keys, bound, money_per_cpu_hour)
+    modules = {d for inputs in keys.values() for d in inputs.code.modules.values()}
+    pipeline = _pipeline(run, sources)
+    recipe = next((r for r in sources.recipes.values() if r.pipeline == run.pipeline), None)
+    return Side(
+        run,
+        keys,
+        bindings(pipeline) if pipeline else {},
+        uncached(pipeline) if pipeline else frozenset(),
+        units={digest: sources.units(digest) for digest in modules},
+        features=_features(run, pipeline, recipe.features) if pipeline and recipe else {},
+        errors=_errors(run.tasks),
+        table=sources.table(recipe.table) if recipe and recipe.table else None,
+        cost=cost(sources.ledger(run.id)),
+    )
 
 
 def bindings(pipeline: Pipeline) -> dict[str, dict[str, str]]:
@@ -53,6 +89,21 @@ def bindings(pipeline: Pipeline) -> dict[str, dict[str, str]]:
     return found
 
 
+def uncached(pipeline: Pipeline) -> frozenset[str]:
+    """Paths of the steps whose caching is off: they look outside the run, or change it."""
+    found: set[str] = set()
+
+    def walk(component: Component, prefix: str) -> None:
+        for name, task in (component.dag.tasks if component.dag else {}).items():
+            inner = pipeline.component_of(task)
+            if not inner.dag and not task.caching_options.enable_cache:
+                found.add(prefix + name)
+            walk(inner, f"{prefix}{name}.")
+
+    walk(pipeline.root, "")
+    return frozenset(found)
+
+
 def two_runs(orchestrator: Orchestrator, a: str, b: str) -> tuple[Run, Run]:
     """Older and newer. ``b`` "": ``a`` is compared with the run of its pipeline before it.
 
@@ -74,3 +125,59 @@ def two_runs(orchestrator: Orchestrator, a: str, b: str) -> tuple[Run, Run]:
             fix="platform-ctl run list",
         )
     return orchestrator.get(before.id), newer
+
+
+def _pipeline(run: Run, sources: Sources) -> Pipeline | None:
+    try:
+        return sources.read_pipeline(Path(run.directory) / "pipeline.yaml")
+    except PlatformError:  # pruned by hand
+        return None
+
+
+# ---- artifacts -------------------------------------------------------------------
+
+
+def _features(run: Run, pipeline: Pipeline, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The recipe's features of the rows that the run trained on."""
+    import pyarrow.parquet as pq
+
+    path = roles(pipeline).get(Role.FEATURES)
+    task = next((t for t in run.tasks if t.path == path), None)
+    for file in _files([task] if task else []):
+        if not file.is_file():
+            continue
+        try:
+            there = pq.read_schema(file).names
+            columns = [n for n in (*names, SPLIT) if n in there]
+            rows = _training(pq.read_table(file, columns=columns))
+        except (OSError, ValueError):  # no Parquet file
+            continue
+        return {n: rows[n].to_numpy() for n in columns if n != SPLIT}
+    return {}
+
+
+def _training(table: pa.Table) -> pa.Table:
+    import pyarrow.compute as pc
+
+    if SPLIT not in table.column_names:
+        return table
+    return table.filter(pc.equal(table[SPLIT], TRAIN))
+
+
+def _errors(tasks: Iterable[Task]) -> dict[str, np.ndarray]:
+    """The first ``errors.parquet`` among the tasks' artifacts."""
+    import pyarrow.parquet as pq
+
+    for folder in _files(tasks):
+        if (folder / ERRORS_FILE).is_file():
+            table = pq.read_table(folder / ERRORS_FILE)
+            if set(table.column_names) >= COLUMNS:
+                return {name: table[name].to_numpy() for name in table.column_names}
+    return {}
+
+
+def _files(tasks: Iterable[Task]) -> Iterable[Path]:
+    """Artifacts of the tasks that are on this machine."""
+    for task in tasks:
+        for artifacts in task.outputs.artifacts.values():
+            yield from (Path(a.uri) for a in artifacts if Path(a.uri).exists())

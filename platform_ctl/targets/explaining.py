@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approving import approvals
+from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.home import state
 from platform_ctl.targets.lineage import recorded_lineage
 from platform_ctl.targets.models import mlflow_uri, registry
@@ -16,11 +17,11 @@ from platform_ctl.targets.releases import serving
 from platform_ctl.targets.runs import orchestrator, step_cache
 
 if TYPE_CHECKING:
+    from platform_ctl.domain.compared import Side
     from platform_ctl.domain.datasets import Resolved
     from platform_ctl.domain.impact import Impact
     from platform_ctl.domain.models import RegisteredModel
     from platform_ctl.domain.recipe import DataAccess
-    from platform_ctl.domain.run_diff import Side
     from platform_ctl.domain.runs import Run
     from platform_ctl.operations.subject import Subject
     from platform_ctl.operations.why import Looking
@@ -92,14 +93,18 @@ def current_subject(
 
 def compared_run(settings: Settings, run: Run) -> Side:
     """A run as ``run diff`` sees it."""
-    from platform_ctl.adapters.local import cache_rows
-    from platform_ctl.operations.diff_runs import side
+    from platform_ctl.adapters.common import iceberg_sqlite
+    from platform_ctl.adapters.local import cache_rows, code_digest
+    from platform_ctl.operations.diff_runs import Sources, side
 
     db = state(settings)
-    return side(
-        run,
-        step_cache(settings),
-        lambda digest: cache_rows.key_inputs(db, digest),
-        read_pipeline,
-        settings.money_per_cpu_hour,
+    sources = Sources(
+        cache=step_cache(settings),
+        key_inputs=lambda digest: cache_rows.key_inputs(db, digest),
+        units=lambda digest: code_digest.units(db, digest),
+        read_pipeline=read_pipeline,
+        recipes=recipes(settings),
+        table=lambda name: iceberg_sqlite.read(data_access(settings).catalog, name),
+        ledger=ledger(settings).entries,
     )
+    return side(run, sources)

@@ -56,6 +56,19 @@ class _FileMemo(msgspec.Struct, frozen=True):
     facts: Facts
 
 
+class _UnitsMemo(msgspec.Struct, frozen=True):
+    """What a module's digest was made of: name of a unit -> its digest."""
+
+    units: dict[str, str]
+
+
+def units(db: sqlite3.Connection, module_digest: str) -> Mapping[str, str]:
+    """Functions, classes and constants behind a module's digest ("" is its top level), with
+    theirs; empty when it is not remembered."""
+    memo = _recall(db, _units_key(module_digest), _UnitsMemo)
+    return memo.units if memo else {}
+
+
 class CodeDigester:
     """Computes CodeDigests and remembers them in the home's database.
 
@@ -75,7 +88,7 @@ class CodeDigester:
         code = source.encode("utf-8", "surrogatepass")
         places = "\0".join([str(self._root), sys.version, *distributions.folders()])
         key = hashlib.sha256(f"{places}\0".encode() + code).hexdigest()
-        memo = self._recall(key, _DigestMemo)
+        memo = _recall(self._db, key, _DigestMemo)
         if memo and all(_is_same(p, then, memo.at_ns) for p, then in memo.seen.items()):
             return CodeDigest(modules=memo.modules, data=memo.data, packages=memo.packages)
         begun = time.time_ns()
@@ -83,12 +96,13 @@ class CodeDigester:
         found = walk.run(parse(code, "", is_package=True))
         seen = walk.seen | {p: signature(p) for p in distributions.folders()}
         memo = _DigestMemo(begun, seen, dict(found.modules), dict(found.data), dict(found.packages))
-        self._remember({**self._new, key: memo})
+        made_of = {_units_key(d): _UnitsMemo(walk.units(m)) for m, d in found.modules.items()}
+        self._remember({**self._new, **made_of, key: memo})
         self._new.clear()
         return found
 
     def _facts(self, path: str, module: str, found: Signature) -> Facts:
-        memo = self._recall(path, _FileMemo)
+        memo = _recall(self._db, path, _FileMemo)
         if memo and memo.signature == found and _is_old(found, memo.at_ns):
             return memo.facts
         begun = time.time_ns()
@@ -97,10 +111,6 @@ class CodeDigester:
         self._new[path] = _FileMemo(begun, found, facts)
         return facts
 
-    def _recall(self, key: str, kind: type[M]) -> M | None:
-        row = self._db.execute("SELECT memo FROM code_memo WHERE key = ?", (key,)).fetchone()
-        return msgspec.msgpack.decode(row[0], type=kind) if row else None
-
     def _remember(self, memos: Mapping[str, msgspec.Struct]) -> None:
         with transaction(self._db):
             self._db.executemany(
@@ -108,6 +118,15 @@ class CodeDigester:
                 " VALUES (?, ?, unixepoch())",
                 [(key, msgspec.msgpack.encode(memo)) for key, memo in memos.items()],
             )
+
+
+def _recall(db: sqlite3.Connection, key: str, kind: type[M]) -> M | None:
+    row = db.execute("SELECT memo FROM code_memo WHERE key = ?", (key,)).fetchone()
+    return msgspec.msgpack.decode(row[0], type=kind) if row else None
+
+
+def _units_key(module_digest: str) -> str:
+    return f"units {module_digest}"
 
 
 def _is_same(path: str, then: Signature, at_ns: int) -> bool:

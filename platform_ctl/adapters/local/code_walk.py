@@ -96,12 +96,17 @@ class Walk:
         for name in (BODY, *self._modules[module].definitions):
             self._reach(module, name)
 
-    def _module_digest(self, module: str) -> str:
+    def units(self, module: str) -> dict[str, str]:
+        """What is reached of a module -> its digest; ``BODY`` is its top level."""
         facts = self._modules[module]
+        return {
+            name: (facts.definitions[name] if name else facts.body).digest
+            for name in sorted(self._reached[module])
+        }
+
+    def _module_digest(self, module: str) -> str:
         lines = [f"use {u}" for u in self._uses[module]]
-        for name in self._reached[module]:
-            unit = facts.definitions[name] if name else facts.body
-            lines.append(f"unit {name} {unit.digest}")
+        lines += [f"unit {name} {digest}" for name, digest in self.units(module).items()]
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:32]
 
     # ---- names ------------------------------------------------------------

@@ -1,136 +1,119 @@
-"""``run diff`` with one seeded change."""
+"""``run diff`` on real runs: one seeded change among the noise of running, named first."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import shutil
-from pathlib import Path
+from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.run_diff import Difference, Kind, Side, compare
-from platform_ctl.domain.runs import Artifact, Outputs, Run, RunRequest, RunState, Task, TaskState
-from platform_ctl.domain.runs import Usage as TaskUsage
-from platform_ctl.settings import Settings
-from tests.support import six_steps
+from platform_ctl.domain.compared import Difference, Kind
+from platform_ctl.domain.run_diff import compare
+from platform_ctl.domain.runs import Run
+from tests.support import small_project as edits
+from tests.support.small_project import Project
 
 
-@dataclasses.dataclass
-class Project:
-    root: Path
-
-    @property
-    def settings(self) -> Settings:
-        return msgspec.structs.replace(
-            Settings(), home=str(self.root / "home"), project_root=str(self.root)
-        )
-
-    @property
-    def pipeline(self) -> Path:
-        return self.root / "six_steps.yaml"
-
-    def run(self, **parameters: object) -> Run:
-        request = RunRequest(self.pipeline, parameters)
-        return targets.orchestrator(self.settings).run(request, lambda event: None)
-
-    def edit(self, module: str, old: str, new: str) -> None:
-        path = self.root / "recipes" / "shop" / f"{module}.py"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-
-    def diff(self, a: Run, b: Run) -> tuple[Difference, ...]:
-        return compare(*(targets.compared_run(self.settings, run) for run in (a, b)))
+def diff(project: Project, a: Run, b: Run) -> tuple[Difference, ...]:
+    return compare(*(targets.compared_run(project.settings, run) for run in (a, b)))
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose pipeline has run once."""
-    project = Project(tmp_path_factory.mktemp("impact") / "project")
-    project.root.mkdir()
-    six_steps.write_project(project.root)
-    assert project.run().state is RunState.SUCCEEDED
-    return project
+def causes(found: tuple[Difference, ...]) -> list[tuple[Kind, str]]:
+    return [(d.kind, d.what) for d in found if d.kind.is_cause]
 
 
-@pytest.fixture
-def project(template: Project, tmp_path: Path) -> Project:
-    copy = Project(tmp_path / "project")
-    shutil.copytree(template.root, copy.root)
-    return copy
+FEATURES, FITTING = "small_recipes.shop.features", "small_recipes.shop.fitting"
+SEEDED: list[tuple[Callable[[Project], None], dict[str, object], Kind, str]] = [
+    (edits.nothing, {"trials": 3}, Kind.PARAMETER, "trials"),
+    (edits.new_commits, {}, Kind.DATA, "look.snapshot_id"),
+    (edits.step_function, {}, Kind.CODE, f"{FEATURES}:extract"),
+    (edits.step_function_with_the_same_result, {}, Kind.CODE, f"{FEATURES}:extract"),
+    (edits.feature_added, {}, Kind.CODE, "small_recipes.shop.definitions:FEATURES"),
+    (edits.threshold, {}, Kind.CODE, "small_recipes.shop.limits:CEILING"),
+    (edits.threshold_that_fails, {}, Kind.CODE, "small_recipes.shop.limits:CEILING"),
+    (edits.search_space, {}, Kind.CODE, "code.data.small_recipes/shop/space.json"),
+    (edits.dependency, {}, Kind.PACKAGE, "code.packages.shopmath"),
+    (edits.image, {}, Kind.ENVIRONMENT, "image"),
+    (edits.step_added, {}, Kind.PIPELINE, "step announce-2"),
+    (edits.statement_at_the_top, {}, Kind.CODE, f"{FITTING} (module level)"),
+    (edits.called_by_the_step, {}, Kind.CODE, f"{FEATURES}:extract"),
+]
 
 
-def comment(project: Project) -> None:
-    project.edit("cleaning", "# twice each", "# two times each")
+@pytest.mark.parametrize(
+    ("edit", "parameters", "kind", "what"), SEEDED, ids=lambda v: getattr(v, "__name__", None)
+)
+def test_the_seeded_change_is_named_first(
+    project: Project,
+    edit: Callable[[Project], None],
+    parameters: dict[str, object],
+    kind: Kind,
+    what: str,
+) -> None:
+    before = edits.newest(project)
+    edits.comment(project)
+    edit(project)
+    found = diff(project, before, project.run(**parameters))
+    assert causes(found)[0] == (kind, what), found
+    assert {k for k, _ in causes(found)} == {kind}
+    assert found[0].tasks
 
 
-def step_function(project: Project) -> None:
-    project.edit("fitting", "str(total * rate)", "str(total * rate + 1)")
+@pytest.mark.parametrize(
+    "edit",
+    [
+        edits.nothing,
+        edits.comment,
+        edits.docstring,
+        edits.unrelated_function,
+        edits.unrelated_constant,
+        edits.back_and_forth,
+        edits.evicted,
+        edits.tampered,
+    ],
+    ids=lambda v: v.__name__,
+)
+def test_noise_is_not_blamed(project: Project, edit: Callable[[Project], None]) -> None:
+    before = edits.newest(project)
+    edit(project)
+    found = diff(project, before, project.run())
+    assert causes(found) == []
+    assert {d.kind for d in found} <= {Kind.COST, Kind.DURATION}
 
 
-# ---- run diff -------------------------------------------------------------------
-
-
-def test_a_parameter_is_named_first(project: Project) -> None:
-    found = project.diff(project.run(), project.run(rate=0.9))
-    assert (found[0].kind, found[0].what, found[0].old, found[0].new) == (
-        Kind.PARAMETER, "rate", "0.5", "0.9",
-    )  # fmt: skip
-    assert found[0].tasks == ("fit",)
-    assert [d for d in found if d.kind.is_cause] == [found[0]]
-
-
-def test_an_edit_is_named_first(project: Project) -> None:
+def test_a_result_that_changes_by_itself_is_chance(project: Project) -> None:
+    project.edit("search.py", "return min(", "import time\n    return time.time_ns() + min(")
     before = project.run()
-    step_function(project)
-    comment(project)
-    found = project.diff(before, project.run())
-    assert found[0].kind is Kind.CODE and "fitting" in found[0].what
-    assert [d for d in found if d.kind.is_cause] == [found[0]]
-    assert any(d.kind is Kind.ARTIFACT and d.what == "fit.model" for d in found)
+    edits.lost_entry(project, "search")
+    found = diff(project, before, project.run())
+    assert causes(found) == [(Kind.CHANCE, "search.rate")]
+    assert (Kind.ARTIFACT, "fit.model") in [(d.kind, d.what) for d in found]
 
 
-def test_nothing_changed(project: Project) -> None:
-    found = project.diff(project.run(), project.run())
-    assert [d for d in found if d.kind < Kind.COST] == []
+def test_a_function_that_is_gone_or_new_comes_after_the_one_that_was_edited(
+    project: Project,
+) -> None:
+    before = edits.newest(project)
+    edits.called_by_the_step(project)
+    found = diff(project, before, project.run())
+    assert causes(found) == [
+        (Kind.CODE, f"{FEATURES}:extract"),
+        (Kind.CODE, f"{FEATURES}:describe"),
+    ]
+    assert found[1].old == "" and found[1].new
 
 
-def run(snapshot: str = "1", mase: float = 1.0, wall_s: float = 1.0, **parameters: object) -> Run:
-    """A run with a first task that finds data, and metrics."""
-    usage = TaskUsage(wall_s, wall_s)
-    metrics = Artifact("m", "/m", "system.Metrics", metadata={"mase": mase}, digest=str(mase))
-    return Run(
-        "r", "r", "p", RunState.SUCCEEDED, "2026-01-01T00:00:00Z", "/r", parameters,
-        tasks=(
-            Task("resolve", "resolve", "c", TaskState.SUCCEEDED, usage=usage,
-                 outputs=Outputs({"snapshot_id": snapshot})),
-            Task("evaluate", "evaluate", "c", TaskState.SUCCEEDED, usage=usage,
-                 inputs=Outputs({"snapshot_id": snapshot}),
-                 outputs=Outputs({"verdict": "successful" if mase < 2 else "failed"},
-                                 {"m": (metrics,)})),
-        ),
-    )  # fmt: skip
+def test_what_was_not_recorded_is_said(project: Project) -> None:
+    """A run without the cache asks it nothing, so nothing says what its steps depended on."""
+    before = edits.newest(project)
+    edits.step_function(project)
+    found = diff(project, before, project.run(use_cache=False))
+    assert causes(found) == [(Kind.UNRECORDED, "extract.rows")]
 
 
-BOUND = {"resolve": {}, "evaluate": {"snapshot_id": "resolve"}}
-
-
-def test_new_data_comes_before_its_effects() -> None:
-    old, new = (Side(r, bound=BOUND) for r in (run(), run("2", mase=2.5, wall_s=9.0)))
-    found = compare(old, new)
-    assert (found[0].kind, found[0].what, found[0].tasks) == (
-        Kind.DATA, "resolve.snapshot_id", ("evaluate",),
-    )  # fmt: skip
-    kinds = [d.kind for d in found[1:]]
-    assert kinds == sorted(kinds) and Kind.VERDICT in kinds and Kind.METRIC in kinds
-    metric = next(d for d in found if d.kind is Kind.METRIC)
-    assert metric.new == "2.5 (+150.0 %)"
-    assert json.dumps([d.kind.name for d in found])
-
-
-def test_noise_is_no_cause() -> None:
-    found = compare(Side(run(), bound=BOUND), Side(run(wall_s=30.0), bound=BOUND))
-    assert {d.kind for d in found} == {Kind.COST, Kind.DURATION}
+def test_functions_that_are_no_longer_remembered_are_told_by_module(project: Project) -> None:
+    before = edits.newest(project)
+    edits.step_function(project)
+    after = project.run()
+    targets.state(project.settings).execute("DELETE FROM code_memo")
+    assert causes(diff(project, before, after)) == [(Kind.CODE, f"code.modules.{FEATURES}")]

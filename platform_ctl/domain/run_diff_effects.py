@@ -1,0 +1,104 @@
+"""What the causes did: drift of features, metrics with their uncertainty, cost, duration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from platform_ctl.domain.bootstrap import Estimate
+from platform_ctl.domain.budget import Cost
+from platform_ctl.domain.compared import Difference, Kind, Side
+from platform_ctl.domain.runs import Run, RunState
+
+SHOWN = 5
+"""Features told by name; the rest are counted."""
+
+
+def drifted(old: Side, new: Side) -> Iterator[Difference]:
+    """The features whose training rows are furthest apart, as far as it is more than chance."""
+    from platform_ctl.domain.drift import LARGE, drift
+
+    if not old.features or not new.features:
+        return
+    found = [d for d in drift(old.features, new.features) if d.notable]
+    for d in found[:SHOWN]:
+        size = "large" if d.psi >= LARGE else "moderate"
+        detail = f"PSI {d.psi:.2f} ({size}), KS {d.ks:.2f}"
+        ends = (f"median {m:.4g}" for m in (d.median_then, d.median_now))
+        yield Difference(Kind.DRIFT, d.feature, *ends, detail=detail)
+    if len(found) > SHOWN:
+        yield Difference(Kind.DRIFT, f"{len(found) - SHOWN} more features", "", "")
+
+
+def metrics(old: Side, new: Side) -> Iterator[Difference]:
+    """Numbers of ``system.Metrics`` artifacts, the change in percent, and whether it is one."""
+    before, now = _numbers(old.run), _numbers(new.run)
+    changed = [name for name in sorted({*before} & {*now}) if before[name] != now[name]]
+    estimates, note = _estimates(old, new) if changed else ({}, "")
+    for name in changed:
+        a, b = before[name], now[name]
+        change = f" ({100 * (b / a - 1):+.1f} %)" if a else ""
+        estimate = estimates.get(name.rpartition(".")[2])
+        detail = _interval(estimate) if estimate else note
+        yield Difference(Kind.METRIC, name, f"{a:.4g}", f"{b:.4g}{change}", detail=detail)
+
+
+def totals(old: Side, new: Side) -> Iterator[Difference]:
+    """Cost and durations, where they differ by more than a tenth."""
+    if _apart(old.cost.cpu_s, new.cost.cpu_s):
+        yield Difference(Kind.COST, "cost", *(_cost(s.cost) for s in (old, new)))
+    if old.run.state is new.run.state is RunState.SUCCEEDED:
+        took = [_took_s(s.run) for s in (old, new)]
+        if _apart(*took):
+            yield Difference(Kind.DURATION, "the run", *(f"{s:.1f} s" for s in took))
+    before = old.tasks
+    for path, task in new.tasks.items():
+        if path in before and _apart(before[path].usage.wall_s, task.usage.wall_s):
+            steps = (f"{t.usage.wall_s:.1f} s ({t.state})" for t in (before[path], task))
+            yield Difference(Kind.DURATION, path, *steps, tasks=(path,))
+
+
+def _numbers(run: Run) -> dict[str, float]:
+    return {
+        f"{task.path}.{name}": float(value)
+        for task in run.tasks
+        for artifacts in task.outputs.artifacts.values()
+        for artifact in artifacts
+        if artifact.schema_title == "system.Metrics"
+        for name, value in artifact.metadata.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _estimates(old: Side, new: Side) -> tuple[dict[str, Estimate], str]:
+    """Of the metrics that can be paired; else why not."""
+    if not old.errors or not new.errors:
+        return {}, ""
+    from platform_ctl.domain.score_change import change
+
+    found = change(old.errors, new.errors)
+    return ({}, "not comparable: other golden rows") if found is None else (found, "")
+
+
+def _interval(ratio: Estimate) -> str:
+    """A ratio of new to old as a change in percent, and whether it excludes no change."""
+    low, high = (100 * (bound - 1) for bound in (ratio.low, ratio.high))
+    clear = "" if ratio.low > 1 or ratio.high < 1 else "; within noise"
+    return f"95 % interval {low:+.1f} % to {high:+.1f} %{clear}"
+
+
+def _cost(cost: Cost) -> str:
+    trials = f", {cost.trials} trials" if cost.trials else ""
+    return f"{cost.cpu_s:.1f} cpu-s, {cost.money:.4f} money{trials}"
+
+
+def _took_s(run: Run) -> float:
+    if not run.started_at or not run.ended_at:
+        return 0.0
+    ends = (datetime.fromisoformat(t) for t in (run.started_at, run.ended_at))
+    begun, ended = ends
+    return (ended - begun).total_seconds()
+
+
+def _apart(a: float, b: float) -> bool:
+    return abs(a - b) > max(0.1 * max(a, b), 0.1)
