@@ -11,7 +11,7 @@ from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.domain.release import Release, ReleaseEvent
-    from platform_ctl.operations.analyse_release import Analysed
+    from platform_ctl.operations.analyse_release import Analysed, Standing
     from platform_ctl.operations.release import Releasing
 
 
@@ -26,6 +26,7 @@ def command() -> None:
 @click.pass_context
 def show(ctx: click.Context, name: str, output: str) -> None:
     """Print the newest release of InferenceService NAME and what happened to it."""
+    from platform_ctl.operations.analyse_release import standing
     from platform_ctl.operations.release import settled
     from platform_ctl.operations.true_error import true_errors
 
@@ -34,10 +35,14 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     release = settled(ports, name)
     events = list(ports.releases.events(release.id))
     errors = true_errors(ports, release)
+    now = standing(ports, release) if release.state.is_open else None
     if output == "json":
-        render.print_json({"release": release, "events": events, "true_errors": errors})
+        told = {"release": release, "standing": now, "events": events, "true_errors": errors}
+        render.print_json(told)
         return
     print_release(release)
+    if now is not None:
+        click.echo(f"{'so far':<9}{_so_far(now)}")
     rows = [(e.at[:19], e.kind, _in_short(e)) for e in events]
     render.print_table(["at", "what", "detail"], rows)
     if errors:
@@ -133,6 +138,16 @@ def print_release(release: Release) -> None:
         rows.append(("reason", release.reason))
     for label, value in rows:
         click.echo(f"{label:<9}{value}")
+
+
+def _so_far(now: Standing) -> str:
+    told = [f"step {now.step} of {now.steps}"]
+    told.append(f"the canary answered {now.canary_requests} of {now.wanted} requests")
+    if now.canary_failures:
+        told.append(f"{now.canary_failures} of them failed")
+    if now.production_requests is not None:
+        told.append(f"production {now.production_requests}")
+    return ", ".join([*told, f"{now.replayed} replayed"])
 
 
 def _print(release: Release, output: str) -> None:

@@ -12,7 +12,7 @@ from platform_ctl.cli import promotions, render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.serving import InferenceService
+    from platform_ctl.domain.serving import InferenceService, RevisionStatus
     from platform_ctl.ports.serving import Serving
 
 
@@ -63,14 +63,16 @@ def stop(ctx: click.Context, name: str, output: str) -> None:
 @command.command()
 @click.argument("name")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines.")
+@click.option("--revision", metavar="NAME", help="Only what this revision printed.")
 @click.pass_context
-def logs(ctx: click.Context, name: str, lines: int) -> None:
+def logs(ctx: click.Context, name: str, lines: int, revision: str | None) -> None:
     """Print the log of NAME: its supervisor and its revisions."""
     path = Path(_serving(ctx).get(name).log_file)
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
-        for line in deque(file, maxlen=lines):
+        wanted = (line for line in file if revision is None or f"[{revision}]" in line)
+        for line in deque(wanted, maxlen=lines):
             click.echo(line, nl=False)
 
 
@@ -92,6 +94,19 @@ def _print(services: list[InferenceService], output: str) -> None:
         rows,
         empty="no InferenceServices; mlship deploy NAME makes one",
     )
+    for service in services:
+        for revision in service.revisions:
+            if told := _condition(revision):
+                click.echo(f"{service.name}: {revision.role} {revision.name} {told}")
+
+
+def _condition(revision: RevisionStatus) -> str:
+    """What is worth knowing about a process that is, or was, not well; empty otherwise."""
+    told = [] if revision.ready or not revision.last_failure else ["is down"]
+    if revision.restarts:
+        times = "once" if revision.restarts == 1 else f"{revision.restarts} times"
+        told.append(f"was restarted {times}")
+    return ", ".join([*told, f"last: {revision.last_failure}"]) if told else ""
 
 
 def _split(service: InferenceService) -> tuple[str | None, str | None, int | None]:

@@ -19,6 +19,9 @@ looks and measures depend on each other. Each test is exact or conservative:
   P(S >= t) <= 3.18 P(Z >= t) for weighted Rademacher sums (Bentkus &
   Dzindzalieta, A tight Gaussian bound, Bernoulli 21, 2015).
 
+A process that ends by itself is a fact, not a sample: the second time fails the canary,
+whatever share of its requests that has cost.
+
 What is worse than allowed but could be an accident, or rests on too few
 requests, is inconclusive: the weight holds and a human is asked.
 """
@@ -40,6 +43,8 @@ LATENCY_SLACK_MS = 2.0
 DISAGREEMENT_SLACK = 0.05
 """Forecasts within 5 % of each other agree."""
 AGREEMENT_QUANTILE = 0.75
+_ENDS_TO_FAIL = 2
+"""Once may be the machine's fault; what it cost then counts as errors."""
 FIDELITY = 1e-3
 """Relative difference at which a served answer is not the approved one (float32 and threads)."""
 _RADEMACHER = 1.0 / (4.0 * 0.5 * math.erfc(1.0))
@@ -55,6 +60,11 @@ class Arm:
     errors: int = 0
     """Answers of 500 and above, and no answer at all."""
     latencies_ms: np.ndarray = field(default_factory=lambda: _EMPTY)
+    failure: str = ""
+    """The commonest reason for no answer."""
+    ends: int = 0
+    """How often its process ended, or had to be ended, since it was started."""
+    end_reason: str = ""
 
     @property
     def error_rate(self) -> float:
@@ -115,6 +125,7 @@ def judge(sample: Sample, plan: CanaryPlan, look: int) -> Analysis:
         "canary_error_rate": sample.canary.error_rate,
     }
     found = [
+        _ended(sample.canary, figures),
         _errors(sample, plan, alpha),
         _latency(sample, plan, alpha, figures),
         _true_error(sample.pairs, plan, alpha, figures),
@@ -162,6 +173,8 @@ def _too_few(sample: Sample, plan: CanaryPlan) -> list[str]:
 def _in_words(figures: dict[str, float]) -> str:
     words = [f"{figures['canary_requests']:.0f} requests"]
     words.append(f"errors {figures['canary_error_rate']:.2%}")
+    if "canary_process_ends" in figures:
+        words.append("its process ended once")
     if "latency_ratio" in figures:
         words.append(f"median latency x{figures['latency_ratio']:.2f}")
     if "error_increase" in figures:
@@ -172,6 +185,16 @@ def _in_words(figures: dict[str, float]) -> str:
 
 
 # ---- measures: None when within the plan, else a finding ---------------------
+
+
+def _ended(canary: Arm, figures: dict[str, float]) -> _Finding | None:
+    if not canary.ends:
+        return None
+    figures["canary_process_ends"] = canary.ends
+    if canary.ends < _ENDS_TO_FAIL:
+        return None
+    text = f"the canary's process ended {canary.ends} times: {canary.end_reason}"
+    return _Finding(text, failed=True)
 
 
 def _errors(sample: Sample, plan: CanaryPlan, alpha: float) -> _Finding | None:
@@ -185,6 +208,8 @@ def _errors(sample: Sample, plan: CanaryPlan, alpha: float) -> _Finding | None:
         p = _fisher_tail(canary.errors, canary.requests, production.errors, production.requests)
         than = f"{production.error_rate:.2%} of production, {plan.max_error_rate:.2%} allowed"
     text = f"{canary.errors} of {canary.requests} canary requests failed ({than}; p = {p:.2g})"
+    if canary.failure:
+        text += f", most often: {canary.failure}"
     return _Finding(text, p < alpha)
 
 

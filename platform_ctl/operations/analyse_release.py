@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -175,6 +176,40 @@ def _unfaithful(ports: Releasing, release: Release, approved: replay.Approved) -
 # ---- one look ----------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far the look at the present weight has come."""
+
+    step: int
+    """From 1."""
+    steps: int
+    weight_percent: int
+    wanted: int
+    """Requests that each revision needs for a judgement, since the release started."""
+    canary_requests: int
+    canary_failures: int
+    production_requests: int | None
+    """None for a first release, which has nothing beside it."""
+    replayed: int
+
+
+def standing(ports: Releasing, release: Release) -> Standing:
+    """What an open release has seen so far, also while its run is at work."""
+    seen = ports.serving.observations(release.target.service, since=_started_at(ports, release))
+    canary = [o for o in seen if o.revision == release.target.candidate.name]
+    before = release.production
+    return Standing(
+        step=release.step + 1,
+        steps=len(release.plan.weights_percent) if before else 1,
+        weight_percent=release.split().weight_percent,
+        wanted=release.plan.min_requests * max(release.looks, 1),
+        canary_requests=len(canary),
+        canary_failures=sum(bool(o.failure) or o.status >= 500 for o in canary),
+        production_requests=sum(o.revision == before.name for o in seen) if before else None,
+        replayed=sum(o.source == "replay" for o in seen),
+    )
+
+
 def _look(
     ports: Releasing,
     release: Release,
@@ -282,13 +317,26 @@ def _sample(
         np.array([approved.champion[k] for k in shared]),
     )
     found = true_error.labelled(ports.data, release.target, canary)
-    return Sample(_arm(canary), production, _pairs(canary, recent, found), held)
+    arm = _with_ends(ports, release, _arm(canary))
+    return Sample(arm, production, _pairs(canary, recent, found), held)
 
 
 def _arm(seen: Sequence[Observation]) -> Arm:
     answered = [o.latency_ms for o in seen if o.status == 200 and not o.failure]
     errors = sum(bool(o.failure) or o.status >= 500 for o in seen)
-    return Arm(len(seen), errors, np.array(answered))
+    ((failure, _),) = Counter(o.failure for o in seen if o.failure).most_common(1) or [("", 0)]
+    return Arm(len(seen), errors, np.array(answered), failure)
+
+
+def _with_ends(ports: Releasing, release: Release, canary: Arm) -> Arm:
+    """With what its supervisor has seen of the canary's process."""
+    target = release.target
+    status = ports.serving.get(target.service).revision(target.candidate.name)
+    if status is None:
+        return canary
+    is_down = not status.ready and bool(status.last_failure)
+    ends = status.restarts + is_down
+    return dataclasses.replace(canary, ends=ends, end_reason=status.last_failure)
 
 
 def _pairs(

@@ -99,18 +99,26 @@ class Caller:
             REPLAY_HEADER: "1",
             REVISION_HEADER: revision,
         }
+        asked = json.dumps({"instances": instances})
         try:
-            self._connection.request(
-                "POST", self._path, json.dumps({"instances": instances}), headers
-            )
-            response = self._connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException) as exc:
-            self._connection.close()
-            raise self._unavailable(str(exc) or type(exc).__name__) from exc
+            response, body = self._post(asked, headers)
+        except (OSError, http.client.HTTPException):  # kept alive, and closed by a restart
+            try:
+                response, body = self._post(asked, headers)
+            except (OSError, http.client.HTTPException) as exc:
+                raise self._unavailable(str(exc) or type(exc).__name__) from exc
         if response.status != 200:
             raise self._unavailable(f"status {response.status}: {body[:200].decode()}")
         return json.loads(body)["predictions"], response.getheader(SERVED_BY_HEADER) or ""
+
+    def _post(self, body: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
+        try:
+            self._connection.request("POST", self._path, body, headers)
+            response = self._connection.getresponse()
+            return response, response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()  # the next request opens another
+            raise
 
     def close(self) -> None:
         self._connection.close()

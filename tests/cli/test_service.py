@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from platform_ctl.domain.serving import ServiceSpec
 from tests.support import serving
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +49,23 @@ def test_list_stop_start_and_logs(home):
     assert started[0]["url"] == listed[0]["url"]
     logs = platform_ctl(home, "service", "logs", "stub", "-n", "1")
     assert logs.stdout.count("\n") == 1 and "ready" in logs.stdout
+    nobody = platform_ctl(home, "service", "logs", "stub", "--revision", "nobody")
+    assert (nobody.returncode, nobody.stdout) == (0, "")
+
+
+def test_restart_replaces_the_processes_and_keeps_the_address(home):
+    before = json.loads(platform_ctl(home, "service", "list", "-o", "json").stdout)[0]
+    after = json.loads(platform_ctl(home, "service", "restart", "stub", "-o", "json").stdout)[0]
+    assert after["url"] == before["url"] and after["state"] == "running"
+    assert after["pid"] != before["pid"]
+    assert after["revisions"][0]["pid"] != before["revisions"][0]["pid"]
+
+
+def test_list_tells_of_a_revision_that_was_not_well(home):
+    before = json.loads(platform_ctl(home, "service", "list", "-o", "json").stdout)[0]
+    os.kill(before["revisions"][0]["pid"], signal.SIGKILL)
+    told = "stub: production v1 was restarted once, last: process ended with code -9"
+    assert eventually(lambda: told in platform_ctl(home, "service", "list").stdout)
 
 
 def test_unknown_name_in_four_lines(home):

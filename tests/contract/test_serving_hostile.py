@@ -190,27 +190,10 @@ SCALARS = (
     | st.text(max_size=8)
     | st.sampled_from(["FP32", "BYTES", "INT8", "input-0", "repo", "a", "b", "unknown"])
 )
-KEYS = st.sampled_from(
-    [
-        "instances",
-        "inputs",
-        "outputs",
-        "name",
-        "shape",
-        "datatype",
-        "data",
-        "id",
-        "parameters",
-        "binary_data_size",
-        "repo",
-        "a",
-        "b",
-        "specversion",
-        "type",
-        "source",
-        "time",
-    ]
-) | st.text(max_size=4)
+FIELDS = """instances inputs outputs name shape datatype data id parameters binary_data_size
+repo a b specversion type source time"""
+DATATYPES = "FP16 FP32 FP64 INT8 INT64 UINT8 BOOL BYTES"
+KEYS = st.sampled_from(FIELDS.split()) | st.text(max_size=4)
 JSON = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),

@@ -115,6 +115,8 @@ def test_deploy_needs_an_approval_then_canary_then_production_and_back(home, set
     listed = json.loads(run(home, "app", "service", "list", "-o", "json").stdout)
     assert listed[0]["spec"]["weight_percent"] == 5
 
+    shown = run(home, "app", "release", "show", NAME)
+    assert "step 1 of 5, the canary answered 0 of 200 requests, production 0" in shown.stdout
     aborted = run(home, "app", "release", "abort", NAME)
     assert aborted.returncode == 0 and "rolled back" in aborted.stdout
     assert targets.registry(settings).aliases(NAME)["production"] == first.version

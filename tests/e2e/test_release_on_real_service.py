@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,18 +17,22 @@ from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.adapters.common.state import connect
 from platform_ctl.domain.recipe import CanaryPlan, DataAccess
 from platform_ctl.domain.release import Evidence, ReleaseState, Target
+from platform_ctl.domain.serving import ServiceState
 from platform_ctl.domain.verdict import Verdict
 from platform_ctl.operations.analyse_release import run_analysis
+from platform_ctl.operations.deploy import carry_out
 from platform_ctl.operations.release import (
     Releasing,
     promote_release,
     revision_of,
     rollback_release,
+    settled,
     start_release,
     undo_release,
 )
 from tests.support import serving
 from tests.support.releases import FakeRegistry, Fuse
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -39,6 +45,10 @@ MODELS = {
     "5": {"crash": True},
     "6": {"sleep_s": 30.0},
     "7": {},  # the same model again
+    # These answer the golden rows, and begin to fail under traffic.
+    "8": {"crash": True, "healthy_calls": 40},
+    "9": {"sleep_s": 30.0, "healthy_calls": 40},
+    "10": {"eat_bytes": 30 * 2**20, "healthy_calls": 5},
 }
 
 
@@ -91,7 +101,7 @@ def models(home):
 
 @pytest.fixture(scope="module")
 def ports(home, models):
-    local = serving.local_serving(home)
+    local = serving.local_serving(home, memory_bytes=600 * 2**20)
     registry = FakeRegistry("stub", models, {}, Fuse())
     database = home / "platform.db"
     data = DataAccess({}, home / "feast", home / "golden", home / "key", home / "locks")
@@ -101,7 +111,7 @@ def ports(home, models):
         local.stop(service.name)
 
 
-def begin(ports, home, columns, version):
+def begin(ports, home, columns, version, rows=None):
     evaluation = home / "evaluations" / version
     if not evaluation.exists():
         write_evaluation(evaluation, columns, MODELS[version].get("factor", 1.0))
@@ -111,7 +121,7 @@ def begin(ports, home, columns, version):
         "stub",
         revision_of(ports.registry, found),
         ("a", "b"),
-        evidence=Evidence(str(home / "rows.parquet"), str(evaluation)),
+        evidence=Evidence(str(home / "rows.parquet") if rows is None else rows, str(evaluation)),
     )
     return start_release(ports, target, PLAN, approval_id="approval", actor="test")
 
@@ -162,6 +172,68 @@ def test_a_good_model_is_promoted_under_load(ports, home, columns, production, v
     assert looks[-1]["requests"]["replay"] > 0 and looks[-1]["requests"]["traffic"] > 0
 
 
+@pytest.mark.parametrize("how", ["kill -9", "restart"])
+def test_a_restart_in_the_middle_changes_neither_verdict_nor_answers(
+    ports, home, columns, production, how
+):
+    stub = ports.serving.get("stub")
+    restarted = []
+
+    def after_the_first_look(line):
+        if not restarted:
+            restarted.append(line)
+            if how == "restart":
+                ports.serving.start("stub", anew=True)
+            else:
+                os.kill(stub.pid, signal.SIGKILL)
+
+    with serving.steady_load(stub.url, seconds=60, rate=80) as report:
+        release = begin(ports, home, columns, "2")
+        analysed = run_analysis(ports, release.id, on_progress=after_the_first_look)
+        assert analysed.verdict is Verdict.SUCCESSFUL, analysed.reasons
+        promote_release(ports, release.id, actor="test")
+    assert restarted and ports.serving.get("stub").pid != stub.pid
+    assert report["failures"] == []
+
+
+def test_held_then_everything_is_killed_and_a_human_continues_or_aborts(
+    ports, home, columns, production
+):
+    """An inconclusive step keeps its weight and its record, whatever happens to the processes."""
+    for end in ("abort", "continue"):
+        release = begin(ports, home, columns, "7", rows="")  # no traffic, nothing to replay
+        held = run_analysis(ports, release.id)
+        assert (held.verdict, held.release.state) == (Verdict.INCONCLUSIVE, ReleaseState.HELD)
+        assert "0 of the 100 requests" in held.reasons[0]
+        status = kill_everything(ports)
+        again = ports.serving.start("stub")
+        assert again.spec == status.spec and again.spec.weight_percent == 20
+        afresh = dataclasses.replace(ports, releases=SqliteReleases(connect(home / "platform.db")))
+        release = settled(afresh, "stub")
+        assert release.state is ReleaseState.HELD
+        if end == "abort":
+            rollback_release(afresh, release.id, actor="test", reason="by hand")
+            assert ports.registry.alias["production"] == "1"
+        else:
+            evidence = dataclasses.replace(release.target.evidence, rows=str(home / "rows.parquet"))
+            target = dataclasses.replace(release.target, evidence=evidence)
+            afresh.releases.update(dataclasses.replace(release, target=target), "rows are back")
+            done = carry_out(afresh, release.id, actor="test")
+            assert done.release.state is ReleaseState.PROMOTED, done.reasons
+            assert ports.registry.alias == {"production": "7", "previous": "1"}
+
+
+def kill_everything(ports):
+    """kill -9 of a service's processes, so that none can react; its last status."""
+    status = ports.serving.get("stub")
+    pids = (status.pid, *(r.pid for r in status.revisions if r.pid))
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            os.kill(pid, number)
+    eventually(lambda: ports.serving.get("stub").state is ServiceState.STOPPED)
+    return status
+
+
 @pytest.mark.parametrize(
     ("version", "reason"),
     [
@@ -169,8 +241,19 @@ def test_a_good_model_is_promoted_under_load(ports, home, columns, production, v
         ("4", "latency"),
         ("5", "golden rows"),
         ("6", "golden rows"),
+        ("8", "process ended 2 times: process ended with code 9"),
+        ("9", "most often: timeout: no answer in 0.5 s"),
+        ("10", "times: used "),
     ],
-    ids=["wrong", "slow", "crashing", "hanging"],
+    ids=[
+        "wrong",
+        "slow",
+        "crashing at once",
+        "hanging at once",
+        "crashing later",
+        "hanging later",
+        "eating memory",
+    ],
 )
 def test_a_bad_model_is_rolled_back_and_no_caller_notices(
     ports, home, columns, production, version, reason

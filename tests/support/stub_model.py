@@ -10,9 +10,17 @@ class Stub:
     def __init__(self, config: dict) -> None:
         self.config = config
         self.hoard = []
+        self.calls = 0
 
     def predict(self, frame):
         c = self.config
+        self.calls += 1
+        if self.calls > c.get("healthy_calls", 0):
+            self.fail(c)
+        total = frame["a"].to_numpy() + 2 * frame["b"].to_numpy()
+        return total * c.get("factor", 1.0) + c.get("bias", 0.0)
+
+    def fail(self, c: dict) -> None:
         if c.get("sleep_s"):
             time.sleep(c["sleep_s"])
         if c.get("crash"):
@@ -21,8 +29,6 @@ class Stub:
             self.hoard.append(bytearray(os.urandom(1024) * (c["eat_bytes"] // 1024)))
         if c.get("raise"):
             raise RuntimeError("the model is broken")
-        total = frame["a"].to_numpy() + 2 * frame["b"].to_numpy()
-        return total * c.get("factor", 1.0) + c.get("bias", 0.0)
 
 
 def _load_pyfunc(path: str) -> Stub:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -150,6 +151,26 @@ def test_without_labels_disagreement_beyond_the_approved_one_fails():
     close = Pairs(production * 1.1, production, unknown, np.ones(200))
     sample = Sample(arm(rng, 400), arm(rng, 400), close, approved)
     assert judge(sample, PLAN, 1).verdict is Verdict.SUCCESSFUL
+
+
+def test_a_process_that_ends_again_fails_and_once_is_told():
+    rng = np.random.default_rng(11)
+    ended = {"end_reason": "used 700 of 600 MiB", "ends": 2}
+    healthy, eating = arm(rng, 300), dataclasses.replace(arm(rng, 300), **ended)
+    found = judge(Sample(eating, healthy), PLAN, 1)
+    assert found.verdict is Verdict.FAILED
+    assert found.reasons[0] == "the canary's process ended 2 times: used 700 of 600 MiB"
+    once = judge(Sample(dataclasses.replace(eating, ends=1), healthy), PLAN, 1)
+    assert once.verdict is Verdict.SUCCESSFUL
+    assert "ended once" in once.reasons[0]
+
+
+def test_errors_say_what_the_canary_did_most_often():
+    rng = np.random.default_rng(12)
+    silent = Arm(300, 40, failure="timeout: no answer in 2 s")
+    found = judge(Sample(silent, arm(rng, 300)), PLAN, 1)
+    assert found.verdict is Verdict.FAILED
+    assert found.reasons[0].endswith(", most often: timeout: no answer in 2 s")
 
 
 def test_fidelity_names_the_worst_row():

@@ -23,7 +23,7 @@ from platform_ctl.domain.release import ReleaseState, Target
 from platform_ctl.domain.serving import Observation, ServiceState
 from platform_ctl.domain.verdict import Verdict
 from platform_ctl.errors import HomeBusy, PreconditionMissing, UnknownName, UsageError
-from platform_ctl.operations.analyse_release import run_analysis
+from platform_ctl.operations.analyse_release import run_analysis, standing
 from platform_ctl.operations.release import (
     Releasing,
     promote_release,
@@ -237,6 +237,10 @@ def test_without_traffic_and_rows_a_release_is_held_and_can_be_continued(world):
     assert world.serving.specs[NAME].weight_percent == 10
     traffic(world, "canary", 100)
     traffic(world, "production", 100)
+    now = standing(world.ports, held.release)
+    assert (now.step, now.steps, now.weight_percent) == (1, 3, 10)
+    assert (now.canary_requests, now.wanted, now.production_requests) == (100, 20, 100)
+    assert (now.canary_failures, now.replayed) == (0, 0)
     done = run_analysis(world.ports, release.id)
     assert done.verdict is Verdict.SUCCESSFUL
     assert world.serving.specs[NAME].weight_percent == 100
