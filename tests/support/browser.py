@@ -95,7 +95,7 @@ class Browser:
         return [e["message"] for e in logged if e["level"] in ("SEVERE", "WARNING")]
 
     def requests(self) -> list[str]:
-        """Addresses asked for since the last call."""
+        """Addresses asked for since the last call, without the browser's own pages."""
         import json
 
         found = []
@@ -103,7 +103,7 @@ class Browser:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 found.append(message["params"]["request"]["url"])
-        return found
+        return [a for a in found if not a.startswith(("chrome:", "chrome-", "data:"))]
 
     def screenshot(self, path: Path) -> None:
         """The whole page, not only what is on the screen."""

@@ -110,7 +110,7 @@ def _verdict(
     undecided = told.verdict == Verdict.INCONCLUSIVE
     title = _verdict_title(told, facts, release)
     tone = Tone.WAITING if undecided else Tone.BAD
-    return Headline(tone, title, told.reasons, tuple(_next(diagnosis)))
+    return Headline(tone, title, told.reasons, _release_actions(release, diagnosis))
 
 
 def _verdict_title(told: TaskVerdict, facts: Facts | None, release: Release | None) -> str:
@@ -153,13 +153,26 @@ def _model(
 
 
 def _release(name: str, release: Release, diagnosis: Diagnosis | None) -> Headline:
-    show = Action("see how it stands", f"platform-ctl release show {release.target.service}")
-    actions = tuple(_next(diagnosis)) or (show,)
+    actions = _release_actions(release, diagnosis)
     title, tone = {
         ReleaseState.RUNNING: (f"The canary of {name} is under way", Tone.WAITING),
         ReleaseState.HELD: (f"The canary of {name} is held: a person must decide", Tone.WAITING),
     }.get(release.state, (f"{name} was rolled back", Tone.BAD))
     return Headline(tone, title, _told(release.reason), actions)
+
+
+def _release_actions(release: Release | None, diagnosis: Diagnosis | None) -> tuple[Action, ...]:
+    """A held canary asks for a decision; of any other, what the chain of links asks for."""
+    found = tuple(_next(diagnosis))
+    if release is None or not release.state.is_open:
+        return found
+    service = release.target.service
+    show = Action("see how it stands", f"platform-ctl release show {service}")
+    if release.state is not ReleaseState.HELD:
+        return found or (show,)
+    look = Action("go on: look once more", f"platform-ctl release continue {service}")
+    stop = Action("take it back", f"platform-ctl release abort {service}")
+    return show, look, stop
 
 
 def _approval(
