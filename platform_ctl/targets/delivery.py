@@ -19,9 +19,10 @@ def deliver_lineage(settings: Settings, *, refused_too: bool = False) -> Deliver
     Raises PreconditionMissing, ConfigError, HomeBusy, TargetUnavailable.
     """
     from platform_ctl.adapters.common import lineage_delivery
+    from platform_ctl.adapters.common.lineage_config import configured
 
     config = settings.lineage.config_file
-    if not lineage_delivery.configured(config, os.environ):
+    if not configured(config, os.environ):
         raise PreconditionMissing(
             "OpenLineage has no transport here: events stay in the home",
             where="setting lineage.config_file",

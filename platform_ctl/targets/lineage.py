@@ -151,10 +151,10 @@ def recorded_lineage(settings: Settings, run: Run) -> RecordedLineage:
 
 def start_delivery(settings: Settings) -> None:
     """Deliver in a process of its own, when events go anywhere; nobody waits for it."""
-    from platform_ctl.adapters.common import lineage_delivery
+    from platform_ctl.adapters.common.lineage_config import configured
 
     config = settings.lineage.config_file
-    if not lineage_delivery.configured(config, os.environ):
+    if not configured(config, os.environ):
         return
     import subprocess
     import sys

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +36,6 @@ _PATIENCE = 3
 _NOWHERE = {"console", "noop"}
 """What OpenLineage falls back to when it is told nothing: events would be gone."""
 _LOCK_TIMEOUT_S = 60.0
-_CONFIGURED = ("OPENLINEAGE_CONFIG", "OPENLINEAGE_URL")
-_NESTED = "OPENLINEAGE__TRANSPORT"
 
 
 @dataclass(frozen=True)
@@ -55,17 +53,6 @@ class _Stop:
     """Where earlier deliveries got stuck, and how often in a row."""
 
     failures: int = 0
-
-
-def configured(config_file: str, env: Mapping[str, str]) -> bool:
-    """Whether events go anywhere but into the home."""
-    if env.get("OPENLINEAGE_DISABLED", "").lower() in ("true", "1"):
-        return False
-    return bool(
-        config_file
-        or any(env.get(name) for name in _CONFIGURED)
-        or any(name.startswith(_NESTED) for name in env)
-    )
 
 
 def deliver(folder: Path, config_file: str = "", *, refused_too: bool = False) -> Delivered:

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from platform_ctl import targets
 from platform_ctl.adapters.common import lineage_delivery
+from platform_ctl.adapters.common.lineage_config import configured
 from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.domain.runs import RunRequest, RunState
 from platform_ctl.errors import ConfigError, HomeBusy
@@ -217,8 +218,8 @@ def test_a_configuration_that_delivers_nothing_loses_nothing(tmp_path: Path, tex
 
 def test_openlineages_own_switch_is_heard() -> None:
     url = {"OPENLINEAGE_URL": "http://localhost:5000"}
-    assert lineage_delivery.configured("", url)
-    assert not lineage_delivery.configured("", {**url, "OPENLINEAGE_DISABLED": "true"})
+    assert configured("", url)
+    assert not configured("", {**url, "OPENLINEAGE_DISABLED": "true"})
 
 
 def documented() -> dict[str, str]:
