@@ -1,0 +1,185 @@
+"""Totals never go down, whatever happens to the records that they were counted from."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from platform_ctl.adapters.common import state
+from platform_ctl.adapters.common.ledger import Ledger
+from platform_ctl.adapters.common.metrics_records import RecordMetrics
+from platform_ctl.adapters.common.state import connect
+from platform_ctl.adapters.local.orchestrator.records import Records, RunEnd
+from platform_ctl.domain.metrics import Histogram, Kind
+from platform_ctl.domain.runs import Outputs, Run, RunState, Task, TaskState, Usage
+
+AT = "2026-01-05T00:00:00.000Z"
+ENDS = [state for state in RunState if state.final]
+VERDICTS = ("successful", "failed", "inconclusive", "perhaps")
+
+
+def totals(database: Path) -> dict[tuple[str, ...], float]:
+    """Every counter, and the counts of every histogram."""
+    found: dict[tuple[str, ...], float] = {}
+    for sample in RecordMetrics(database).samples(0):
+        if isinstance(sample.value, Histogram):
+            for bound, count in sample.value.counts:
+                found[(sample.metric.name, *sample.labels, str(bound))] = count
+        elif sample.metric.kind is Kind.COUNTER:
+            found[(sample.metric.name, *sample.labels)] = sample.value
+    return found
+
+
+def gone() -> int:
+    """A pid that was somebody's."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+class Homes(RuleBasedStateMachine):
+    """Runs start, end, are resumed, die and are pruned, in any order."""
+
+    @initialize()
+    def empty(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.database = Path(self.folder.name) / "platform.db"
+        db = connect(self.database)
+        self.records, self.ledger = Records(db), Ledger(db, 0.05)
+        self.runs: list[str] = []
+        self.seen: dict[tuple[str, ...], float] = {}
+        self.ends = 0
+        self.dead = gone()
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+    @rule(pipeline=st.sampled_from("ab"))
+    def start(self, pipeline: str) -> None:
+        run_id = f"run-{len(self.runs)}"
+        self.runs.append(run_id)
+        run = Run(run_id, run_id, pipeline, RunState.PENDING, AT, "/x", pid=self.dead)
+        self.records.create(run)
+
+    @rule(data=st.data(), state=st.sampled_from(ENDS))
+    def end(self, data: st.DataObject, state: RunState) -> None:
+        run = self.pick(data)
+        if run and not run.state.final:
+            self.records.end(run.id, RunEnd(state, ""))
+            self.ends += 1
+
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        run = self.pick(data)
+        if run:
+            self.records.own(run, self.dead, RunState.RUNNING)
+
+    @rule(data=st.data(), state=st.sampled_from(list(TaskState)), verdict=st.sampled_from(VERDICTS))
+    def task(self, data: st.DataObject, state: TaskState, verdict: str) -> None:
+        run = self.pick(data)
+        if run:
+            wall_s = data.draw(st.sampled_from([0.0, 0.05, 7.0, 1e6]))
+            outputs = Outputs({"verdict": verdict})
+            task = Task("g.t", "t", "c", state, usage=Usage(wall_s), outputs=outputs)
+            self.records.save_task(run.id, task)
+
+    @rule(data=st.data(), cpu_s=st.floats(0, 100), again=st.booleans(), saved=st.booleans())
+    def charge(self, data: st.DataObject, cpu_s: float, again: bool, saved: bool) -> None:
+        run = self.pick(data)
+        if run and again:
+            self.ledger.add(run.id, "t", "step", wall_s=1, cpu_s=cpu_s)
+        elif run:
+            self.ledger.record(
+                run.id, "t", "tune", wall_s=1, cpu_s=cpu_s, trials=3, saved_by_cache=saved
+            )
+
+    @rule(data=st.data())
+    def prune(self, data: st.DataObject) -> None:
+        run = self.pick(data)
+        if run:
+            self.records.delete(run.id)
+            self.runs.remove(run.id)
+
+    @rule()
+    def look(self) -> None:
+        """Whoever looks makes orphans final: their process is gone."""
+        before = [r for r in self.open_runs()]
+        self.records.list(-1)
+        self.ends += len(before)
+
+    @invariant()
+    def nothing_goes_down(self) -> None:
+        if not hasattr(self, "seen"):
+            return
+        now = totals(self.database)
+        lost = {k: (v, now.get(k)) for k, v in self.seen.items() if now.get(k, -1.0) < v - 1e-9}
+        # Of a pipeline that never ended a run and is pruned nothing is told, and all was 0.
+        assert not {k: v for k, v in lost.items() if v[0]}
+        self.seen = now
+        assert sum(v for k, v in now.items() if k[0] == "platform_runs_total") == self.ends
+
+    def pick(self, data: st.DataObject) -> Run | None:
+        if not self.runs:
+            return None
+        wanted = data.draw(st.sampled_from(self.runs))
+        row = self.records._db.execute("SELECT * FROM runs WHERE id = ?", (wanted,)).fetchone()
+        state = RunState(row["state"])
+        return Run(wanted, wanted, row["pipeline"], state, AT, "/x", pid=row["pid"])
+
+    def open_runs(self) -> list[str]:
+        rows = self.records._db.execute(
+            "SELECT id FROM runs WHERE state IN ('PENDING', 'RUNNING')"
+        ).fetchall()
+        return [row["id"] for row in rows]
+
+
+Homes.TestCase.settings = hypothesis_settings(
+    max_examples=15, stateful_step_count=20, deadline=None
+)
+TestTotals = Homes.TestCase
+
+
+def test_what_an_older_home_holds_is_counted_when_it_is_migrated(tmp_path: Path) -> None:
+    """The same totals as if the home had been new all the time."""
+    database = tmp_path / "new.db"
+    db = connect(database)
+    records, ledger = Records(db), Ledger(db, 0.05)
+    for number, ended in enumerate((RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED)):
+        run = Run(f"run-{number}", "n", "p", RunState.PENDING, AT, "/x")
+        records.create(run)
+        outputs = Outputs({"verdict": "successful"})
+        usage = Usage(number + 0.5)
+        task = Task("t", "t", "c", TaskState.SUCCEEDED, AT, AT, 1, "", usage, Outputs(), outputs)
+        records.save_task(run.id, task)
+        records.save_task(run.id, Task("s", "s", "c", TaskState.SKIPPED))
+        records.end(run.id, RunEnd(ended, ""))
+        ledger.add(run.id, "t", "step", wall_s=1, cpu_s=2)
+        ledger.record(run.id, "t", "step", wall_s=1, cpu_s=2, saved_by_cache=True)
+    db.close()
+    older = tmp_path / "older.db"
+    copied_into_schema_70(database, older)
+    connect(older).close()
+    assert totals(database) == totals(older)
+    assert totals(older)[("platform_runs_total", "p", "SUCCEEDED")] == 2
+
+
+def copied_into_schema_70(database: Path, older: Path) -> None:
+    db = sqlite3.connect(older)
+    scripts = sorted((Path(state.__file__).parent / "migrations").glob("*.sql"))
+    for script in scripts:
+        if int(script.name[:3]) <= 70:
+            db.executescript(script.read_text())
+    db.execute("PRAGMA user_version=70")
+    db.execute("ATTACH ? AS new", (str(database),))
+    for table in ("runs", "tasks", "ledger"):
+        columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
+        db.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
+    db.commit()
+    db.close()
