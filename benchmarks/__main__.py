@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "ingest": (),
     "pit_join": ("--scale", "0.1"),
     "gate_error_rates": (),
+    "metrics": (),
 }
 """Name -> arguments that keep it to minutes; ``python -m benchmarks.NAME`` is the whole of it."""
 
