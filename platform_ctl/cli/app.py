@@ -12,7 +12,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -144,17 +144,27 @@ def _print_and_exit(exc: PlatformError, words: Sequence[str]) -> NoReturn:
 def _named(exc: Exception, command: str) -> PlatformError:
     """What the machine said, by its id; anything else is a bug of ours."""
     sqlite3 = sys.modules.get("sqlite3")
-    if sqlite3 and type(exc) is sqlite3.DatabaseError:
-        return HomeDamaged(
-            f"a database of the home is damaged: {exc}", where=command, fix="platform-ctl doctor"
-        )
+    for cause in _chain(exc) if sqlite3 else ():
+        if type(cause) is sqlite3.DatabaseError:
+            return HomeDamaged(
+                f"a database of the home is damaged: {cause}",
+                where=command,
+                fix="platform-ctl doctor",
+            )
     if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"there is no room left to write: {exc}", where=command, fix="df -h")
     return PlatformError(
-        f"{type(exc).__name__}: {exc}",
+        f"{type(exc).__name__}: {' '.join(str(exc).split())}",
         where=command,
         fix="run it again with --debug and report the traceback",
     )
+
+
+def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it was raised from: a library wraps what SQLite said."""
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
 
 
 def print_error(exc: PlatformError, *, as_json: bool = False) -> None:

@@ -17,10 +17,13 @@ def command(ctx: click.Context, output: str) -> None:
     from platform_ctl.operations import doctor
 
     settings = load_settings(ctx)
-    schema = doctor.Schema(*targets.schema_versions(settings))
-    local = settings.target == "local" and schema.readable
+    damaged = targets.damaged_databases(settings)
+    sound = settings.layout.database not in damaged
+    schema = doctor.Schema(*targets.schema_versions(settings)) if sound else None
+    local = settings.target == "local" and schema is not None and schema.readable
     checks = doctor.diagnose(
         settings,
+        damaged,
         schema,
         targets.orchestrator(settings) if local else None,
         targets.serving(settings) if local else None,

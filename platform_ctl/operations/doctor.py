@@ -65,12 +65,17 @@ class Schema:
 
 
 def diagnose(
-    settings: Settings, schema: Schema, orchestrator: Orchestrator | None, serving: Serving | None
+    settings: Settings,
+    damaged: Mapping[Path, tuple[str, str]],
+    schema: Schema | None,
+    orchestrator: Orchestrator | None,
+    serving: Serving | None,
 ) -> list[Check]:
     """Every check, in the order a person would fix them.
 
-    Without ports (no home yet, or one that cannot be read) runs and services
-    are not asked for.
+    ``damaged`` has each database that cannot be trusted, with what is wrong and
+    the command that helps. Without a schema and ports (no home yet, or one that
+    cannot be read) they are not asked for.
     """
     layout = settings.layout
     runs = orchestrator.list(RECENT_RUNS) if orchestrator else ()
@@ -81,7 +86,8 @@ def diagnose(
         check_program("git"),
         check_disk(shutil.disk_usage(_nearest_existing(layout.root)).free),
         check_home(layout.root),
-        check_schema(layout, schema),
+        *check_databases(damaged),
+        *([check_schema(layout, schema)] if schema else []),
         *check_secrets([*layout.secrets.rglob("*"), *layout.runs.glob("*/ray/token")]),
         check_port(settings, services),
         check_runs(runs),
@@ -196,6 +202,13 @@ def check_home(root: Path) -> Check:
     if not os.access(folder, os.W_OK | os.X_OK):
         return Check("home", Health.FAIL, f"{folder} is not writable", f"chmod u+rwx {folder}")
     return Check("home", Health.OK, str(root))
+
+
+def check_databases(damaged: Mapping[Path, tuple[str, str]]) -> Iterator[Check]:
+    for path, (said, fix) in damaged.items():
+        yield Check("databases", Health.FAIL, f"{path} is damaged: {said}", fix)
+    if not damaged:
+        yield Check("databases", Health.OK, "every page and index is sound")
 
 
 def check_schema(layout: HomeLayout, schema: Schema) -> Check:

@@ -9,7 +9,13 @@ from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.delivery import deliver_lineage
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
 from platform_ctl.targets.explaining import compared_run, current_subject, impact, looking
-from platform_ctl.targets.home import current_settings, local_user, schema_versions, state
+from platform_ctl.targets.home import (
+    current_settings,
+    damaged_databases,
+    local_user,
+    schema_versions,
+    state,
+)
 from platform_ctl.targets.learning import exit_test_records, faults, lab
 from platform_ctl.targets.lineage import (
     lineage_observer,
@@ -42,6 +48,7 @@ __all__ = [
     "compared_run",
     "current_settings",
     "current_subject",
+    "damaged_databases",
     "data_access",
     "deliver_lineage",
     "draw_search",

@@ -34,6 +34,16 @@ def schema_versions(settings: Settings) -> tuple[int | None, int]:
     return schema_versions(settings.layout.database)
 
 
+def damaged_databases(settings: Settings) -> dict[Path, tuple[str, str]]:
+    """Each damaged database of the home, with what is wrong and the command that moves it away."""
+    from platform_ctl.adapters.common.state import damage, set_aside
+
+    layout = settings.layout
+    databases = (layout.database, layout.mlflow / "mlflow.db", layout.iceberg / "catalog.db")
+    found = {path: damage(path) for path in databases}
+    return {path: (said, set_aside(path)) for path, said in found.items() if said}
+
+
 def local_user() -> str:
     """The account this process runs as."""
     from platform_ctl.adapters.common import identity

@@ -292,5 +292,5 @@ def test_doctor_reads_the_records_of_a_home(tmp_path: Path) -> None:
 def test_doctor_names_a_damaged_home(tmp_path: Path) -> None:
     (tmp_path / "platform.db").write_text("no database " * 100)
     done = call("doctor", home=tmp_path)
-    assert done.returncode == 2
-    assert "err-home-damaged" in done.stderr
+    assert done.returncode == 1
+    assert "is damaged: file is not a database" in done.stdout
