@@ -21,6 +21,7 @@ _FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+_PATIENCE_S = 30
 PHONE, DESKTOP = (360, 740), (1280, 900)
 
 
@@ -62,6 +63,24 @@ class Browser:
 
     def all(self, css: str) -> list[Any]:
         return self.driver.find_elements("css selector", css)
+
+    def follow(self, css: str) -> None:
+        """Click what leads to another page, and wait until that is there."""
+        left = self.find("html")
+        self.find(css).click()
+        self._wait_to_leave(left)
+
+    def double_click(self, css: str) -> None:
+        """The same, by an impatient person: two clicks before the first has an answer."""
+        left = self.find("html")
+        self.driver.execute_script("arguments[0].click(); arguments[0].click();", self.find(css))
+        self._wait_to_leave(left)
+
+    def _wait_to_leave(self, page: Any) -> None:
+        from selenium.webdriver.support.expected_conditions import staleness_of
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        WebDriverWait(self.driver, _PATIENCE_S).until(staleness_of(page))
 
     @property
     def text(self) -> str:
