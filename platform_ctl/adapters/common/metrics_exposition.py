@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from threading import Lock
 
 from prometheus_client import (
@@ -40,7 +41,7 @@ def text(scrape: Scrape) -> str:
 
 
 def serve(scrape: Callable[[], Scrape], host: str, port: int) -> MetricsServer:
-    """Answer scrapes until the server is closed. Raises OSError when the port cannot be used."""
+    """Answer scrapes from now on. Raises OSError when the port cannot be used."""
     registry = CollectorRegistry()
     registry.register(_Scraped(_announcing(scrape)))
     ProcessCollector(registry=registry)  # what the scrapes themselves cost
@@ -93,7 +94,7 @@ def _announcing(scrape: Callable[[], Scrape]) -> Callable[[], Scrape]:
         found = scrape()
         for source, problem in found.problems.items():
             if known.get(source) != problem:
-                print(f"{source}: {problem}", file=sys.stderr, flush=True)  # noqa: T201
+                sys.stderr.write(f"{source}: {problem}\n")
         known.clear()
         known.update(found.problems)
         return found
