@@ -236,7 +236,8 @@ def _start_promotion(settings: Settings, request: ApprovalRequest) -> Run:
     from platform_ctl.operations.approve import start_promotion
 
     pipeline = targets.pipelines(settings).find(promotions.PROMOTE)
-    return start_promotion(targets.orchestrator(settings), pipeline, request)
+    ports = targets.orchestrator(settings), targets.approvals(settings)
+    return start_promotion(*ports, pipeline, request)
 
 
 def _follow(settings: Settings, run: Run) -> Run:

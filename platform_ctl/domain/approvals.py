@@ -67,6 +67,31 @@ class Vote:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """Who may say yes, and how many have to."""
+
+    approvers: frozenset[str] | None = None
+    """None: anybody who uses this machine."""
+    self_approval: bool = True
+    """Whether who asked may approve."""
+    approvals_needed: int = 1
+
+    def stricter(self, other: Policy) -> Policy:
+        """What satisfies both."""
+        lists = [p.approvers for p in (self, other) if p.approvers is not None]
+        return Policy(
+            frozenset.intersection(*lists) if lists else None,
+            self.self_approval and other.self_approval,
+            max(self.approvals_needed, other.approvals_needed),
+        )
+
+    def allows(self, approver: str, requested_by: str) -> bool:
+        """Whether this person's yes counts."""
+        named = self.approvers is None or approver in self.approvers
+        return named and (self.self_approval or approver != requested_by)
+
+
+@dataclass(frozen=True)
 class ApprovalRequest:
     """Times are UTC, ISO 8601. ``reason`` is the deciding one, or why it is void."""
 
@@ -85,6 +110,18 @@ class ApprovalRequest:
     reason: str = ""
     release_id: str = ""
     """The release that used the approval up: it was rolled back, and the answer goes with it."""
+    approvers: tuple[str, ...] = ()
+    """Who could approve when it was asked; empty: anybody."""
+    self_approval: bool = True
+    """Whether who asked could approve when it was asked."""
+    promotion_id: str = ""
+    """The run that the approval started; "" until it is known to have been submitted."""
+
+    @property
+    def policy(self) -> Policy:
+        """The one in force when it was asked."""
+        named = frozenset(self.approvers) if self.approvers else None
+        return Policy(named, self.self_approval, self.approvals_needed)
 
     @property
     def spent(self) -> bool:

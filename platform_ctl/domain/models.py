@@ -19,6 +19,15 @@ OUTSIDE = "unknown"
 """The actor of a move that the platform did not make."""
 INPUT_TYPE = "double"
 """Every column of a signature: what JSON and tables hold without asking."""
+WEIGHTS_DIR = "data/model"
+"""Where MLflow puts the trainer's files, inside the model directory."""
+LOADER = '''"""Loads the model with the predict code that it was registered with."""
+
+from {predictor} import load as _load_pyfunc
+
+__all__ = ["_load_pyfunc"]
+'''
+"""The module that MLflow loads; ``predictor`` is the module with the recipe's code."""
 NO_HASH = "0" * 64
 REFERENCE = re.compile(r"(?P<name>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[^@/]+))?")
 

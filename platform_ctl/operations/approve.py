@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platform_ctl.domain.approvals import Answer, ApprovalRequest, ApprovalState, Vote
+from platform_ctl.domain.approvals import Answer, ApprovalRequest, ApprovalState, Policy, Vote
 from platform_ctl.domain.models import find_version
 from platform_ctl.domain.recipe import Recipe
 from platform_ctl.domain.runs import Run, RunRequest
@@ -67,32 +67,57 @@ def decide(
     vote = Vote(
         approver, answer, reason.strip(), datetime.now(UTC).isoformat(timespec="milliseconds")
     )
-    return Decision(approvals.vote(request.id, vote), new=True, notes=notes)
+    voted = approvals.vote(request.id, vote, policy_of(settings))
+    return Decision(voted, new=True, notes=notes)
+
+
+def policy_of(settings: ApprovalSettings) -> Policy:
+    """Who may approve, as the settings say now."""
+    return Policy(
+        frozenset(settings.approvers) if settings.approvers else None,
+        settings.self_approval,
+        2 if settings.second_person else 1,
+    )
 
 
 def check_approver(
     request: ApprovalRequest, answer: Answer, approver: str, settings: ApprovalSettings
 ) -> tuple[str, ...]:
-    """Notes on what the settings allowed; raises NotAnApprover. Anybody may reject their own."""
+    """Notes on what was allowed; raises NotAnApprover. Anybody may reject their own.
+
+    The stricter of the policy when it was asked and the one now holds.
+    """
     own = approver == request.requested_by
-    if settings.approvers and approver not in settings.approvers:
+    policy = request.policy.stricter(policy_of(settings))
+    if policy.approvers is not None and approver not in policy.approvers:
         if own and answer is Answer.REJECT:
             return ()
-        raise NotAnApprover(
-            f"{approver} is not one of the approvers: {', '.join(settings.approvers)}",
-            where="setting approval.approvers",
-            fix=f"ask one of them to run: platform-ctl approval show {request.id}",
-        )
+        raise _not_named(request, approver, policy)
     if answer is Answer.REJECT:
         return ()
-    if own and not settings.self_approval:
+    if own and not policy.self_approval:
         raise NotAnApprover(
             f"{approver} asked for this approval and may not give it",
             where="setting approval.self_approval",
             fix=f"ask another approver to run: platform-ctl approval show {request.id}",
         )
     notes = [SELF_APPROVAL_NOTE] if own else []
-    return tuple(notes if settings.approvers else [*notes, ANYONE_NOTE])
+    return tuple(notes if policy.approvers is not None else [*notes, ANYONE_NOTE])
+
+
+def _not_named(request: ApprovalRequest, approver: str, policy: Policy) -> NotAnApprover:
+    """Whom to ask instead; when nobody satisfies then and now, to ask again."""
+    named = ", ".join(sorted(policy.approvers or ()))
+    return NotAnApprover(
+        f"{approver} is not one of the approvers: {named}"
+        if named
+        else f"nobody who could approve {request.id} when it was asked may do so now",
+        where="setting approval.approvers",
+        fix=f"ask one of them to run: platform-ctl approval show {request.id}"
+        if named
+        else f"platform-ctl approval reject {request.id} --reason 'asked anew' "
+        f"&& platform-ctl approval request {request.reference}",
+    )
 
 
 def verify(
@@ -151,12 +176,14 @@ def subject_changes(
         return [exc.what]
 
 
-def start_promotion(orchestrator: Orchestrator, pipeline: Path, request: ApprovalRequest) -> Run:
+def start_promotion(
+    orchestrator: Orchestrator, approvals: Approvals, pipeline: Path, request: ApprovalRequest
+) -> Run:
     """The ``promote`` run of an approved request; the same one however often it is asked for.
 
     One whose process died is continued.
     """
-    return orchestrator.submit(
+    run = orchestrator.submit(
         RunRequest(
             pipeline=pipeline,
             parameters={"approval_id": request.id},
@@ -164,3 +191,6 @@ def start_promotion(orchestrator: Orchestrator, pipeline: Path, request: Approva
             idempotency_key=f"promote-{request.id}",
         )
     )
+    if not request.promotion_id:
+        approvals.started(request.id, run.id)
+    return run

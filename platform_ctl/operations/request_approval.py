@@ -10,6 +10,7 @@ from platform_ctl.domain.models import ModelVersion
 from platform_ctl.domain.recipe import Recipe
 from platform_ctl.operations import announce
 from platform_ctl.operations.approval_subject import current_subject
+from platform_ctl.operations.approve import policy_of
 from platform_ctl.operations.compare import compare
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.notifier import Notifier
@@ -38,37 +39,53 @@ def request(
     the version's files are gone.
     """
     subject = current_subject(registry, recipe, version)
-    earlier = [
-        r for r in approvals.list() if (r.model, r.version) == (version.name, version.version)
-    ]
-    for stale in earlier:
-        changes = stale.subject.changes(subject)
-        if stale.state is ApprovalState.PENDING and changes:
-            approvals.void(stale.id, "; ".join(changes))
+    earlier = _earlier(approvals, version, subject)
     same = next((r for r in earlier if _answers(r, subject)), None)
     reusable = (ApprovalState.PENDING, ApprovalState.APPROVED)
     if same and (same.state in reusable or not again):
         return same
-    now = datetime.now(UTC)
-    made = approvals.open(
-        ApprovalRequest(
-            id=secrets.token_hex(4),
-            model=version.name,
-            version=version.version,
-            recipe=recipe.name,
-            subject=subject,
-            state=ApprovalState.PENDING,
-            requested_by=requested_by,
-            requested_at=now.isoformat(timespec="milliseconds"),
-            expires_at=(now + timedelta(hours=settings.expires_h)).isoformat(
-                timespec="milliseconds"
-            ),
-            approvals_needed=2 if settings.second_person else 1,
-        )
-    )
+    made = approvals.open(_new(recipe, version, subject, requested_by, settings))
     if notifier:
         notifier.send(announce.waiting(made, compare(registry, made)))
     return made
+
+
+def _earlier(
+    approvals: Approvals, version: ModelVersion, subject: Subject
+) -> list[ApprovalRequest]:
+    """What was asked about this version; what is open and about something else is voided."""
+    found = [r for r in approvals.list() if r.reference == str(version)]
+    for stale in found:
+        changes = stale.subject.changes(subject)
+        if stale.state is ApprovalState.PENDING and changes:
+            approvals.void(stale.id, "; ".join(changes))
+    return found
+
+
+def _new(
+    recipe: Recipe,
+    version: ModelVersion,
+    subject: Subject,
+    requested_by: str,
+    settings: ApprovalSettings,
+) -> ApprovalRequest:
+    """A pending request under the policy that is in force now."""
+    now = datetime.now(UTC)
+    policy = policy_of(settings)
+    return ApprovalRequest(
+        id=secrets.token_hex(4),
+        model=version.name,
+        version=version.version,
+        recipe=recipe.name,
+        subject=subject,
+        state=ApprovalState.PENDING,
+        requested_by=requested_by,
+        requested_at=now.isoformat(timespec="milliseconds"),
+        expires_at=(now + timedelta(hours=settings.expires_h)).isoformat(timespec="milliseconds"),
+        approvals_needed=policy.approvals_needed,
+        approvers=tuple(settings.approvers),
+        self_approval=policy.self_approval,
+    )
 
 
 def _answers(request: ApprovalRequest, subject: Subject) -> bool:

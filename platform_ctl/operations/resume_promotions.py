@@ -1,4 +1,4 @@
-"""Continue promotions whose process died: a decision is carried out without being repeated."""
+"""Carry decisions out whose process died, before their promotion began or in the middle of it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NEWEST_RUNS = 500
 def resume_promotions(
     orchestrator: Orchestrator, approvals: Approvals, pipeline: Callable[[], Path]
 ) -> list[Run]:
-    """Every promotion of a standing approval whose process died, as it is after the attempt.
+    """Every promotion of a standing approval that had no process, as it is after the attempt.
 
-    A run that fails by itself is left alone, and so is one that died again after
-    it was continued: it is returned as it is, failed. ``pipeline`` is called
-    when there is something to do.
+    That is one that died, and one that was never begun because whoever approved
+    died first. A run that fails by itself is left alone, and so is one that
+    died again after it was continued: it is returned as it is, failed.
+    ``pipeline`` is called when there is something to do.
     """
     dead = {r.parameters.get("approval_id") for r in orchestrator.list(_NEWEST_RUNS) if r.died}
-    if not dead:
-        return []
-    standing = [r for r in approvals.list() if r.state is ApprovalState.APPROVED and r.id in dead]
-    return [start_promotion(orchestrator, pipeline(), request) for request in standing]
+    standing = [r for r in approvals.list() if r.state is ApprovalState.APPROVED]
+    left = [r for r in standing if r.id in dead or not r.promotion_id]
+    return [start_promotion(orchestrator, approvals, pipeline(), request) for request in left]

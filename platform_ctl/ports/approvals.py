@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from platform_ctl.domain.approvals import ApprovalRequest, Vote
+from platform_ctl.domain.approvals import ApprovalRequest, Policy, Vote
 
 
 class Approvals(Protocol):
-    """Requests past their expiry are seen as ``expired`` from then on, by every method."""
+    """Requests past their expiry are ``expired`` from then on, seen by every method.
+
+    So is one that was asked for in the future: the clock was set back, and how
+    long it has waited is not known.
+    """
 
     def open(self, request: ApprovalRequest) -> ApprovalRequest:
         """Store a pending request; a pending one about the same subject is returned instead."""
@@ -23,10 +27,12 @@ class Approvals(Protocol):
         """Newest first."""
         ...
 
-    def vote(self, request_id: str, vote: Vote) -> ApprovalRequest:
+    def vote(self, request_id: str, vote: Vote, policy: Policy | None = None) -> ApprovalRequest:
         """Add one person's answer: a rejection decides, so does the last approval needed.
 
-        Raises AlreadyDecided unless the request is pending, or when this person
+        ``policy`` is the one in force now: how many approvals are needed, and
+        whose earlier ones count, is what it and the request's own ask for
+        together. Raises AlreadyDecided unless the request is pending, or when this person
         has answered already.
         """
         ...
@@ -34,4 +40,8 @@ class Approvals(Protocol):
     def void(self, request_id: str, reason: str, *, release_id: str = "") -> ApprovalRequest:
         """Withdraw a pending or approved request: its subject changed, or ``release_id`` used
         it up. Anything else is returned as it is."""
+        ...
+
+    def started(self, request_id: str, run_id: str) -> None:
+        """Note the run that carries an approval out. Noting it again changes nothing."""
         ...

@@ -22,7 +22,7 @@ def approvals(settings: Settings) -> Approvals:
     """Approval requests, in the home."""
     from platform_ctl.adapters.common.approvals import SqliteApprovals
 
-    return SqliteApprovals(settings.layout.database)
+    return SqliteApprovals(settings.layout.database, expires_h=settings.approval.expires_h)
 
 
 def notifier(settings: Settings) -> Notifier:

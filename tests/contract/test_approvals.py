@@ -112,6 +112,64 @@ def test_nobody_answering_in_time_means_no(approvals):
     assert approvals.open(a_request("bbbb2222")).id == "bbbb2222"
 
 
+ASKED = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+
+def asked_at(folder: Path, now: datetime, **more) -> SqliteApprovals:
+    """The store of a home whose clock shows ``now``, with one request of ASKED for 72 hours."""
+    approvals = SqliteApprovals(folder / "platform.db", clock=lambda: now, **more)
+    at, until = (t.isoformat(timespec="milliseconds") for t in (ASKED, ASKED + timedelta(hours=72)))
+    approvals.open(a_request(requested_at=at, expires_at=until))
+    return approvals
+
+
+@pytest.mark.parametrize(
+    ("hours", "milliseconds", "state"),
+    [(72, -1, "pending"), (72, 0, "expired"), (72, 1, "expired"), (0, 0, "pending")],
+)
+def test_it_expires_to_the_millisecond(tmp_path, hours, milliseconds, state):
+    now = ASKED + timedelta(hours=hours, milliseconds=milliseconds)
+    approvals = asked_at(tmp_path, now)
+    assert approvals.get("aaaa1111").state == state
+    if state == "expired":
+        with pytest.raises(AlreadyDecided, match="nobody answered in time"):
+            approvals.vote("aaaa1111", yes())
+
+
+def test_what_has_expired_stays_expired_when_the_clock_goes_back(tmp_path):
+    late = ASKED + timedelta(hours=73)
+    assert asked_at(tmp_path, late).get("aaaa1111").state is ApprovalState.EXPIRED
+    back = SqliteApprovals(tmp_path / "platform.db", clock=lambda: ASKED)
+    assert back.get("aaaa1111").state is ApprovalState.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("minutes", "state"), [(1, "pending"), (6, "expired"), (60 * 24, "expired")]
+)
+def test_a_clock_that_was_set_back_gives_nobody_more_time(tmp_path, minutes, state):
+    found = asked_at(tmp_path, ASKED - timedelta(minutes=minutes)).get("aaaa1111")
+    assert found.state == state
+    assert ("the clock was set back" in found.reason) == (state == "expired")
+
+
+def test_waiting_for_the_lock_does_not_keep_a_request_open(tmp_path):
+    """It expires while somebody else writes: the vote that waits comes too late."""
+    moments = iter([ASKED] * 1 + [ASKED + timedelta(hours=72)] * 9)
+    approvals = asked_at(tmp_path, ASKED)
+    late = SqliteApprovals(tmp_path / "platform.db", clock=lambda: next(moments))
+    assert late.get("aaaa1111").state is ApprovalState.PENDING
+    with pytest.raises(AlreadyDecided, match="expired"):
+        late.vote("aaaa1111", yes())
+    assert approvals.get("aaaa1111").votes == ()
+
+
+def test_the_run_of_a_promotion_is_noted_once(approvals):
+    approvals.open(a_request())
+    for run in ("run-1", "run-2"):
+        approvals.started("aaaa1111", run)
+    assert approvals.get("aaaa1111").promotion_id == "run-1"
+
+
 def test_two_people_are_two_people(approvals):
     approvals.open(a_request(approvals_needed=2))
     assert approvals.vote("aaaa1111", yes()).state is ApprovalState.PENDING

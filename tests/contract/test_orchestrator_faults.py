@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from platform_ctl.domain.runs import Run, RunState
+from platform_ctl.domain.runs import Run, RunRequest, RunState
 from platform_ctl.errors import BadPipelineFile
 from tests.support.orchestration import ROOT, Lab, answer, states
 from tests.support.waiting import eventually
@@ -106,6 +107,20 @@ def test_a_submitted_run_that_died_is_continued_once_by_the_next_submission(lab:
     assert (done.state, answer(done)) == (RunState.SUCCEEDED, 15)
     kept = {t.path: t.ended_at for t in before.tasks if t.state.good}
     assert kept.items() <= {t.path: t.ended_at for t in done.tasks}.items()
+
+
+def _submit_in_a_process(lab: Lab, request: RunRequest) -> str:
+    return lab.orchestrator.submit(request).id
+
+
+def test_submitted_by_many_at_once_it_is_one_run(lab: Lab) -> None:
+    request = replace(lab.request("plain", x=4), idempotency_key="at once")
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        ids = pool.starmap(_submit_in_a_process, [(lab, request)] * 8)
+    assert len(set(ids)) == len(lab.orchestrator.list(9)) == 1
+    assert [p.name for p in lab.settings.layout.runs.iterdir()] == ids[:1]
+    done = eventually(lambda: (r := lab.orchestrator.get(ids[0])).state.final and r, seconds=30)
+    assert (done.state, answer(done)) == (RunState.SUCCEEDED, 16)
 
 
 def test_a_run_that_dies_again_or_fails_by_itself_is_left_alone(lab: Lab, tmp_path: Path) -> None:

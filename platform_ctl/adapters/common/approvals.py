@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from platform_ctl.adapters.common.state import connect, transaction
-from platform_ctl.domain.approvals import Answer, ApprovalRequest, ApprovalState, Subject, Vote
+from platform_ctl.domain.approvals import (
+    Answer,
+    ApprovalRequest,
+    ApprovalState,
+    Policy,
+    Subject,
+    Vote,
+)
 from platform_ctl.errors import AlreadyDecided, UnknownName
 
 EXPIRED = "nobody answered in time"
+CLOCK_BACK = "it was asked for in the future: the clock was set back, and no answer means no"
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""A clock that is corrected by less than this was not set back."""
 _LIST = "platform-ctl approval list"
 
 
 class SqliteApprovals:
     """One instance may serve several threads: each call opens its own connection."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(
+        self,
+        database: Path,
+        *,
+        expires_h: float | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """``expires_h``: what the settings say now; the earlier expiry of then and now holds."""
         self._database = database
+        self._expires = None if expires_h is None else timedelta(hours=expires_h)
+        self._clock = clock
 
     def open(self, request: ApprovalRequest) -> ApprovalRequest:
         subject = request.subject
         with self._writing() as db:
             db.execute(
                 "INSERT INTO approvals (id, model, version, recipe, subject, subject_digest, "
-                "state, requested_by, requested_at, expires_at, approvals_needed) "
-                "VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "state, requested_by, requested_at, expires_at, approvals_needed, approvers, "
+                "self_approval) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
                 (
                     request.id,
                     request.model,
@@ -42,6 +62,8 @@ class SqliteApprovals:
                     request.requested_at,
                     request.expires_at,
                     request.approvals_needed,
+                    json.dumps(request.approvers),
+                    request.self_approval,
                 ),
             )
             row = db.execute(
@@ -49,20 +71,20 @@ class SqliteApprovals:
                 "AND state = 'pending'",
                 (request.model, request.version, subject.digest),
             ).fetchone()
-            return _request(db, row)
+            return self._request(db, row)
 
     def get(self, request_id: str) -> ApprovalRequest:
-        with self._writing() as db:
-            return _request(db, _row(db, request_id))
+        with self._reading() as db:
+            return self._request(db, _row(db, request_id))
 
     def list(self) -> Sequence[ApprovalRequest]:
-        with self._writing() as db:
+        with self._reading() as db:
             rows = db.execute("SELECT * FROM approvals ORDER BY requested_at DESC, rowid DESC")
-            return [_request(db, row) for row in rows.fetchall()]
+            return [self._request(db, row) for row in rows.fetchall()]
 
-    def vote(self, request_id: str, vote: Vote) -> ApprovalRequest:
+    def vote(self, request_id: str, vote: Vote, policy: Policy | None = None) -> ApprovalRequest:
         with self._writing() as db:
-            request = _request(db, _row(db, request_id))
+            request = self._request(db, _row(db, request_id))
             if request.state is not ApprovalState.PENDING:
                 raise decided(request)
             if any(v.approver == vote.approver for v in request.votes):
@@ -76,41 +98,79 @@ class SqliteApprovals:
                 "INSERT INTO approval_votes VALUES (?, ?, ?, ?, ?)",
                 (request.id, vote.approver, vote.answer, vote.reason, vote.at),
             )
-            approvals = 1 + sum(v.answer is Answer.APPROVE for v in request.votes)
+            voted = self._request(db, _row(db, request.id))
             if vote.answer is Answer.REJECT:
                 _decide(db, request.id, ApprovalState.REJECTED, vote.at, vote.reason)
-            elif approvals >= request.approvals_needed:
+            elif _is_enough(voted, policy):
                 _decide(db, request.id, ApprovalState.APPROVED, vote.at, vote.reason)
-            return _request(db, _row(db, request.id))
+            return self._request(db, _row(db, request.id))
 
     def void(self, request_id: str, reason: str, *, release_id: str = "") -> ApprovalRequest:
         with self._writing() as db:
-            request = _request(db, _row(db, request_id))
+            request = self._request(db, _row(db, request_id))
             if request.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
-                _decide(db, request.id, ApprovalState.VOID, _now(), reason)
+                _decide(db, request.id, ApprovalState.VOID, _iso(self._clock()), reason)
                 db.execute(
                     "UPDATE approvals SET release_id = ? WHERE id = ?", (release_id, request.id)
                 )
-            return _request(db, _row(db, request.id))
+            return self._request(db, _row(db, request.id))
+
+    def started(self, request_id: str, run_id: str) -> None:
+        with self._writing() as db:
+            db.execute(
+                "UPDATE approvals SET promotion_id = ? WHERE id = ? AND promotion_id = ''",
+                (run_id, _row(db, request_id)["id"]),
+            )
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """As ``_writing``, without its lock while nothing is overdue."""
+        db = connect(self._database)
+        try:
+            if db.execute(*self._overdue("SELECT 1 FROM approvals")).fetchone():
+                with transaction(db):
+                    self._expire(db)
+            yield db
+        finally:
+            db.close()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that first lets overdue requests expire."""
+        """A transaction that first lets overdue requests expire: whoever waited for the lock is
+        not in time because of it."""
         db = connect(self._database)
         try:
-            overdue = db.execute(
-                "SELECT 1 FROM approvals WHERE state = 'pending' AND expires_at <= ?", (_now(),)
-            ).fetchone()
-            if overdue:
-                db.execute(
-                    "UPDATE approvals SET state = 'expired', decided_at = expires_at, reason = ? "
-                    "WHERE state = 'pending' AND expires_at <= ?",
-                    (EXPIRED, _now()),
-                )
             with transaction(db):
+                self._expire(db)
                 yield db
         finally:
             db.close()
+
+    def _overdue(self, statement: str) -> tuple[str, Sequence[str]]:
+        """``statement`` for what is pending and should not be, and its values."""
+        now = self._clock()
+        asked_before = "" if self._expires is None else _iso(now - self._expires)
+        return (
+            f"{statement} WHERE state = 'pending' AND "
+            "(expires_at <= ? OR requested_at <= ? OR requested_at > ?)",
+            (_iso(now), asked_before, _iso(now + CLOCK_TOLERANCE)),
+        )
+
+    def _expire(self, db: sqlite3.Connection) -> None:
+        statement, values = self._overdue(
+            "UPDATE approvals SET state = 'expired', decided_at = min(expires_at, ?), "
+            "reason = iif(requested_at > ?, ?, ?)"
+        )
+        now, _, future = values
+        db.execute(statement, (now, future, CLOCK_BACK, EXPIRED, *values))
+
+    def _request(self, db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:
+        """As it is stored; an open one with the expiry that holds now."""
+        found = _stored(db, row)
+        if self._expires is None or found.state is not ApprovalState.PENDING:
+            return found
+        now_at = _iso(datetime.fromisoformat(found.requested_at) + self._expires)
+        return replace(found, expires_at=min(found.expires_at, now_at))
 
 
 def decided(request: ApprovalRequest) -> AlreadyDecided:
@@ -133,6 +193,14 @@ def _decide(
     )
 
 
+def _is_enough(request: ApprovalRequest, policy: Policy | None) -> bool:
+    """Whether the approvals that count are as many as are needed."""
+    asked = request.policy.stricter(policy) if policy else request.policy
+    yes = [v for v in request.votes if v.answer is Answer.APPROVE]
+    counted = sum(asked.allows(v.approver, request.requested_by) for v in yes)
+    return counted >= asked.approvals_needed
+
+
 def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
     if request_id == "latest":
         rows = db.execute("SELECT * FROM approvals ORDER BY requested_at DESC, rowid DESC LIMIT 1")
@@ -147,7 +215,7 @@ def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
     raise UnknownName(f"{what} {request_id!r}", where="approval", fix=_LIST)
 
 
-def _request(db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:
+def _stored(db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:
     votes = db.execute(
         "SELECT approver, answer, reason, at FROM approval_votes WHERE approval_id = ? "
         "ORDER BY at, rowid",
@@ -168,8 +236,11 @@ def _request(db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:
         decided_at=row["decided_at"],
         reason=row["reason"],
         release_id=row["release_id"],
+        approvers=tuple(json.loads(row["approvers"])),
+        self_approval=bool(row["self_approval"]),
+        promotion_id=row["promotion_id"],
     )
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")

@@ -17,18 +17,10 @@ from pathlib import Path
 from shutil import copyfile, copytree
 from typing import Any
 
-from platform_ctl.domain.models import INPUT_TYPE, Candidate
+from platform_ctl.domain.models import INPUT_TYPE, LOADER, WEIGHTS_DIR, Candidate
 from platform_ctl.errors import ConfigError
 
 PROJECT_PACKAGES = {"recipes", "pipelines", "platform_ctl"}
-WEIGHTS_DIR = "data/model"
-"""Where MLflow puts the trainer's files, inside the model directory."""
-LOADER = '''"""Loads the model with the predict code that it was registered with."""
-
-from {predictor} import load as _load_pyfunc
-
-__all__ = ["_load_pyfunc"]
-'''
 
 
 def write(candidate: Candidate, folder: Path) -> dict[str, Any]:

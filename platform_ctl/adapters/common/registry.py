@@ -25,6 +25,7 @@ from platform_ctl.adapters.common.history import AliasHistory
 from platform_ctl.domain.models import (
     DIGEST_TAG,
     OUTSIDE,
+    WEIGHTS_DIR,
     AliasMove,
     Candidate,
     ModelVersion,
@@ -78,7 +79,7 @@ class MlflowRegistry:
             folder = self._fetch(f"{self._run_artifacts(version)}/{part}")
         else:
             folder = self._fetch(version.source)
-            folder = folder / mlflow_model.WEIGHTS_DIR if part == "weights" else folder
+            folder = folder / WEIGHTS_DIR if part == "weights" else folder
         if not folder.is_dir():
             raise EvidenceMismatch(
                 f"the files of {version} are gone",

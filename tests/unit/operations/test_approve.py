@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from platform_ctl import targets
 from platform_ctl.domain.approvals import Answer, ApprovalState
 from platform_ctl.domain.models import PRODUCTION
 from platform_ctl.domain.recipe import CanaryPlan
+from platform_ctl.domain.runs import Run, RunState
 from platform_ctl.errors import AlreadyDecided, ApprovalMissing, NotAnApprover, UsageError
 from platform_ctl.operations.approve import decide, start_promotion, verify
 from platform_ctl.operations.compare import compare
 from platform_ctl.operations.deploy import require_approval
 from platform_ctl.operations.register import register_model
 from platform_ctl.operations.request_approval import request
+from platform_ctl.operations.resume_promotions import resume_promotions
 from platform_ctl.settings import ApprovalSettings, Settings
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate
@@ -233,16 +237,195 @@ def test_an_approver_sees_the_candidate_beside_the_baseline(ask, world):
     assert any("slice" in r.name or "mase," in r.name for r in rows)
 
 
-def test_a_promotion_is_one_run_however_often_it_is_started(ask):
-    class Submitted:
-        def __init__(self):
-            self.requests = []
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [(LAPTOP, TEAM), (TEAM, LAPTOP)],
+    ids=["tightened later", "loosened later"],
+)
+def test_the_stricter_policy_of_then_and_now_holds(ask, answer, then, now):
+    """A list that was made shorter counts at once; one made longer does not open what is open."""
+    made = ask(settings=then)
+    for nobody in ("eve", "ann"):
+        with pytest.raises(NotAnApprover, match="not one of the approvers: bob, carl"):
+            answer(made.id, who=nobody, settings=now)
+    assert answer(made.id, who="bob", settings=now).request.state is ApprovalState.APPROVED
 
-        def submit(self, request):
-            self.requests.append(request)
-            return request.idempotency_key
 
+@pytest.mark.parametrize("first", [True, False])
+def test_self_approval_needs_to_be_allowed_then_and_now(ask, answer, first):
+    strict = ApprovalSettings(self_approval=False)
+    then, now = (LAPTOP, strict) if first else (strict, LAPTOP)
+    made = ask(settings=then)
+    with pytest.raises(NotAnApprover, match="may not give it"):
+        answer(made.id, who="ann", settings=now)
+    assert answer(made.id, who="bob", settings=now).new
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_second_person_is_needed_when_it_was_or_is_asked_for(ask, answer, first):
+    two = ApprovalSettings(second_person=True)
+    then, now = (LAPTOP, two) if first else (two, LAPTOP)
+    made = ask(settings=then)
+    assert answer(made.id, who="bob", settings=now).request.state is ApprovalState.PENDING
+    assert answer(made.id, who="carl", settings=now).request.state is ApprovalState.APPROVED
+
+
+def test_the_first_of_two_counts_only_while_they_may_approve(ask, answer):
+    two = ApprovalSettings(second_person=True)
+    made = ask(settings=two)
+    answer(made.id, who="bob", settings=two)
+    bob_left = ApprovalSettings(approvers=["carl", "dora"], second_person=True)
+    assert answer(made.id, who="carl", settings=bob_left).request.state is ApprovalState.PENDING
+    decided = answer(made.id, who="dora", settings=bob_left).request
+    assert decided.state is ApprovalState.APPROVED
+
+
+def test_when_nobody_of_then_may_approve_now_it_says_how_to_ask_anew(ask, answer):
+    made = ask(settings=TEAM)
+    with pytest.raises(NotAnApprover, match="nobody who could approve") as refused:
+        answer(made.id, who="dora", settings=ApprovalSettings(approvers=["dora"]))
+    assert f"platform-ctl approval request {NAME}/1" in refused.value.fix
+
+
+def test_a_shorter_expiry_counts_at_once_and_a_longer_one_does_not(ask, world, tmp_path):
+    made = ask()
+
+    def seen(hours: float) -> str:
+        settings = Settings(home=str(tmp_path), approval=ApprovalSettings(expires_h=hours))
+        return targets.approvals(settings).get(made.id)
+
+    assert seen(1000.0).expires_at == made.expires_at
+    assert seen(1.0).expires_at < made.expires_at
+    assert seen(0.0).state is ApprovalState.EXPIRED
+
+
+def altered(world, part: str, pattern: str, change):
+    """Alter a file of version 1; yields its path, and puts it back."""
+    file = next(world.registry.local_dir(world.version("1"), part).glob(pattern))
+    content = file.read_text()
+    changed = change(content)
+    assert changed != content
+    file.write_text(changed)
+    return file, content
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change"),
+    [
+        ("code/predictor_*.py", lambda text: text + "\n# harmless\n"),
+        ("code/loader_*.py", lambda text: text.replace("__all__", "import os\n__all__")),
+        ("MLmodel", lambda text: text.replace("double", "long", 1)),
+        ("MLmodel", lambda text: text.replace("loader_module: loader_", "loader_module: other_")),
+        ("MLmodel", lambda text: text[:40]),
+        ("MLmodel", lambda text: "a: b: c"),
+    ],
+    ids=["predict code", "loader", "signature", "which loader", "half of it", "nonsense"],
+)
+def test_other_predict_code_or_signature_voids_the_request(ask, answer, world, pattern, change):
+    made = ask()
+    file, content = altered(world, "model", pattern, change)
+    try:
+        with pytest.raises(ApprovalMissing, match="is void"):
+            answer(made.id)
+    finally:
+        file.write_text(content)
+
+
+def test_code_that_was_put_beside_the_model_voids_the_request(ask, answer, world):
+    made = ask()
+    planted = world.registry.local_dir(world.version("1")) / "code" / "numpy.py"
+    planted.write_text("raise SystemExit")
+    try:
+        with pytest.raises(ApprovalMissing, match="is void"):
+            answer(made.id)
+    finally:
+        planted.unlink()
+
+
+def test_another_data_snapshot_voids_the_request(ask, answer, world):
+    made = ask()
+    client = MlflowClient(targets.mlflow_uri(world.settings))
+    client.set_model_version_tag(NAME, "1", "data_snapshot", "4712")
+    try:
+        with pytest.raises(ApprovalMissing, match="the data snapshot was 4711 and is 4712"):
+            answer(made.id)
+    finally:
+        client.set_model_version_tag(NAME, "1", "data_snapshot", "4711")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change"),
+    [
+        ("MLmodel", lambda text: re.sub(r"(?m)^run_id: .*$", "run_id: '4711'", text)),
+        (
+            "MLmodel",
+            lambda text: re.sub(r"(?m)^utc_time_created: .*$", "utc_time_created: x", text),
+        ),
+        ("requirements.txt", lambda text: text + "\n# written again\n"),
+        ("conda.yaml", lambda text: text + "\n# written again\n"),
+    ],
+)
+def test_what_only_says_who_wrote_it_voids_nothing(ask, answer, world, pattern, change):
+    made = ask()
+    file, content = altered(world, "model", pattern, change)
+    try:
+        assert answer(made.id).request.state is ApprovalState.APPROVED
+    finally:
+        file.write_text(content)
+
+
+class Submitted:
+    """Takes runs as an orchestrator does: the same key is the same run."""
+
+    def __init__(self, dies: bool = False):
+        self.dies = dies
+        self.requests = {}
+
+    def submit(self, request):
+        self.requests.setdefault(request.idempotency_key, request)
+        if self.dies:
+            raise KeyboardInterrupt
+        return Run(
+            request.idempotency_key, request.name, "promote", RunState.PENDING, "now", "folder"
+        )
+
+    def list(self, limit):
+        return []
+
+
+def test_a_promotion_is_one_run_however_often_it_is_started(ask, approvals):
     orchestrator, made = Submitted(), ask()
-    keys = {start_promotion(orchestrator, Path("promote.yaml"), made) for _ in range(2)}
-    assert keys == {f"promote-{made.id}"}
-    assert orchestrator.requests[0].parameters == {"approval_id": made.id}
+    for _ in range(2):
+        start_promotion(orchestrator, approvals, Path("promote.yaml"), made)
+    (submitted,) = orchestrator.requests.values()
+    assert submitted.idempotency_key == f"promote-{made.id}"
+    assert submitted.parameters == {"approval_id": made.id}
+    assert approvals.get(made.id).promotion_id == f"promote-{made.id}"
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["before it", "just after it"])
+def test_an_approval_whose_process_died_before_its_promotion_is_carried_out(
+    ask, answer, approvals, dies
+):
+    made = ask()
+    answer(made.id)
+    orchestrator = Submitted(dies)
+    if dies:
+        with pytest.raises(KeyboardInterrupt):
+            start_promotion(orchestrator, approvals, Path("promote.yaml"), made)
+        orchestrator.dies = False
+
+    def look():
+        return resume_promotions(orchestrator, approvals, lambda: Path("promote.yaml"))
+
+    assert [r.name for r in look()] == [f"promote {NAME}/1"]
+    assert look() == []
+    assert list(orchestrator.requests) == [f"promote-{made.id}"]
+
+
+@pytest.mark.parametrize("what", [None, Answer.REJECT])
+def test_only_a_yes_is_carried_out(ask, answer, approvals, what):
+    made = ask()
+    if what:
+        answer(made.id, what=what)
+    assert resume_promotions(Submitted(), approvals, lambda: 1 / 0) == []

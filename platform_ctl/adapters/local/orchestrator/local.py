@@ -98,7 +98,10 @@ class LocalOrchestrator:
             earlier = self._records.by_key(request)
             if earlier:
                 return self._revived(earlier.id)
-        _, run = self._admit(request)
+        try:
+            _, run = self._admit(request)
+        except sqlite3.IntegrityError:  # somebody submitted the same a moment ago
+            return self._records.get(self._records.by_key(request).id)
         self._detach(run)
         return self._records.get(run.id)
 
@@ -192,7 +195,11 @@ class LocalOrchestrator:
         with _disk_errors(directory):
             directory.mkdir(parents=True)
             (directory / "pipeline.yaml").write_bytes(data)
-            self._records.create(run, request.idempotency_key)
+            try:
+                self._records.create(run, request.idempotency_key)
+            except sqlite3.IntegrityError:
+                shutil.rmtree(directory)
+                raise
         return pipeline, run
 
     def _revived(self, run_id: str) -> Run:
@@ -312,8 +319,6 @@ class LocalOrchestrator:
 
     def _environment(self, run: Run) -> Mapping[str, str]:
         return {
-            # torch makes this folder when an optimiser is made, by itself in the machine's /tmp.
-            "TORCHINDUCTOR_CACHE_DIR": str(self._settings.layout.torch_cache),
             # torch makes this folder when an optimiser is made, by itself in the machine's /tmp.
             "TORCHINDUCTOR_CACHE_DIR": str(self._settings.layout.torch_cache),
             **os.environ,
