@@ -92,12 +92,16 @@ class _Recipes:
         if not recipe.columns:
             return {}
         if recipe.name not in self._columns:
-            self._columns[recipe.name] = _or_else({}, lambda: resolve(recipe.columns)())
+            told = _or_else({}, lambda: dict(resolve(recipe.columns)()))
+            self._columns[recipe.name] = {
+                k: v for k, v in told.items() if isinstance(v, DatasetColumns)
+            }
         return self._columns[recipe.name]
 
     @cached_property
     def _all(self) -> list[Recipe]:
-        return _or_else([], lambda: list(recipes(self._settings).values()))
+        found = _or_else({}, lambda: recipes(self._settings))
+        return [recipe for recipe in found.values() if isinstance(recipe, Recipe)]
 
 
 def _or_else(default: _T, told: Callable[[], _T]) -> _T:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ from platform_ctl import targets
 from platform_ctl.adapters.common import git_source
 from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.adapters.local.orchestrator.records import Records
+from platform_ctl.adapters.local.tuner.journal import Journal, TrialLine
+from platform_ctl.adapters.local.tuner.local import LocalTuner
 from platform_ctl.domain.lineage import task_run_id
 from platform_ctl.domain.lineage_graph import Graph
+from platform_ctl.domain.recipe import Budget
 from platform_ctl.domain.runs import Run, RunRequest, RunState
+from platform_ctl.domain.tuning import Trial, TrialState
 from platform_ctl.settings import Settings
-from tests.support import openlineage_check, six_steps
+from tests.support import experiments, openlineage_check, six_steps, trials
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +146,57 @@ def test_two_who_look_at_once_write_once(tmp_path: Path) -> None:
         list(pool.map(lambda _: targets.orchestrator(settings).list(1), range(4)))
     told = kinds(targets.lineage_spool(settings).of_run(run_id))
     assert len(told) == len(set(told)) and ("", "FAIL") in told
+
+
+def test_trials_of_a_search_that_was_killed_with_its_run(tmp_path: Path) -> None:
+    """From the search's journal; the one that was running then is aborted."""
+    settings, run_id = _killed_run(tmp_path)
+    workdir = Path(settings.home) / "runs" / run_id / "tuning"
+    _search(tmp_path, workdir, task="fit")
+    with Journal(workdir) as journal:
+        running = Trial("late", 9, (), state=TrialState.RUNNING, start_time=datetime.now(UTC))
+        journal.write(TrialLine(running))
+    targets.orchestrator(settings).list(1)
+    events = targets.lineage_spool(settings).of_run(run_id)
+    ends = [e for e in events if e["job"]["name"] == "six-steps.fit.trial"]
+    assert sorted(e["eventType"] for e in ends) == ["ABORT", *["COMPLETE"] * 3, *["START"] * 4]
+    assert {e["run"]["facets"]["parent"]["run"]["runId"] for e in ends} == {
+        task_run_id(run_id, "fit")
+    }
+    (fit,) = [t for t in Graph(events).of_run(run_id) if t.job == "six-steps.fit"]
+    assert [t.state for t in Graph(events).trials(fit)] == ["COMPLETE"] * 3 + ["ABORT"]
+    assert kinds(events)[-1] == ("", "FAIL")
+
+
+def test_a_search_belongs_to_the_task_that_ran_it(tmp_path: Path) -> None:
+    settings, run_id = _killed_run(tmp_path)
+    _search(tmp_path, Path(settings.home) / "runs" / run_id / "tuning", task="another")
+    targets.orchestrator(settings).list(1)
+    told = targets.lineage_spool(settings).of_run(run_id)
+    assert not [e for e in told if "trial" in e["job"]["name"]]
+
+
+@pytest.mark.parametrize(
+    "recipe", ["raise RuntimeError", "import nothing_like_it", "RECIPE = None", "nonsense ("]
+)
+def test_a_broken_recipe_costs_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    pipeline = six_steps.write_project(tmp_path)
+    package = f"broken_{abs(hash(recipe))}"
+    (tmp_path / package / "shop").mkdir(parents=True)
+    (tmp_path / package / "shop" / "recipe.py").write_text(recipe)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = msgspec.structs.replace(_settings(tmp_path), recipes_package=package)
+    assert _run(settings, pipeline).state is RunState.SUCCEEDED
+    assert len(targets.lineage_spool(settings).events()) == 14
+
+
+def _search(root: Path, workdir: Path, task: str) -> None:
+    """Three trials, by the tuner of a step of that name."""
+    tuner = LocalTuner(root, environment={"PLATFORM_TASK_NAME": task})
+    search = experiments.experiment(experiments.double("x", 0, 1), trials=3)
+    tuner.run(search, trial=trials.bowl, workdir=workdir, budget=Budget())
 
 
 def test_a_full_disk_costs_no_event_in_the_end(
