@@ -46,16 +46,16 @@ def serve(scrape: Callable[[], Scrape], host: str, port: int) -> MetricsServer:
     registry.register(_Scraped(_announcing(scrape)))
     ProcessCollector(registry=registry)  # what the scrapes themselves cost
     server, thread = start_http_server(port, addr=host, registry=registry)
-    return MetricsServer(
-        f"http://{host}:{server.server_port}/metrics", server.shutdown, thread.join
-    )
+    return MetricsServer(f"http://{host}:{server.server_port}/metrics", thread.join)
 
 
+@dataclass(frozen=True)
 class MetricsServer:
-    """Runs in a thread of its own."""
+    """Answers in a thread of its own, for as long as the process lives."""
 
-    def __init__(self, url: str, stop: Callable[[], None], wait: Callable[[], None]) -> None:
-        self.url, self.stop, self.wait = url, stop, wait
+    url: str
+    wait: Callable[[], None]
+    """Until the thread ends."""
 
 
 class _Scraped(Collector):
