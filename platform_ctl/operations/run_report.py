@@ -26,7 +26,7 @@ from platform_ctl.domain.report_run.value import (
     SearchTrial,
 )
 from platform_ctl.domain.roles import Role
-from platform_ctl.domain.runs import Run, Task
+from platform_ctl.domain.runs import Run, Task, TaskState
 from platform_ctl.domain.tuning_progress import best, scored
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError
@@ -190,9 +190,12 @@ class _Gathering:
         return self._try("evaluation", lambda: registry.local_dir(version, "evaluation"))
 
     def _gate(self, facts: Facts | None) -> Gate | None:
-        task = facts.task(Role.GATE) if facts else None
+        if facts is None:
+            self._missing("gate", self.absent["chain"])
+            return None
+        task = facts.task(Role.GATE)
         if task is None or not task.state.good:
-            told = _not_reached(task) if task else "this pipeline has no gate that was asked"
+            told = _not_reached(task) if task else "no gate was asked"
             self._missing("gate", told)
             return None
         verdict = str(task.outputs.parameters.get("verdict", ""))
@@ -204,7 +207,8 @@ class _Gathering:
 
     def _approval(self, facts: Facts | None) -> ApprovalRequest | None:
         if facts is None or facts.approval is None:
-            self._missing("approval", "nobody was asked: this run registered nothing to approve")
+            nobody = "nobody was asked: this run registered nothing to approve"
+            self._missing("approval", nobody if facts else self.absent["chain"])
             return None
         return facts.approval
 
@@ -237,6 +241,9 @@ class _Gathering:
         found = lineage_map(tasks, self.run.id) if tasks is not None else None
         if found is None:
             self._missing("lineage", "no lineage event of this run was recorded")
+        elif not found.edges:
+            self._missing("lineage", "it read nothing from outside and left nothing to others")
+            return None
         return found
 
 
@@ -246,7 +253,8 @@ def _worth_showing(found: Diagnosis | None, facts: Facts | None) -> Diagnosis | 
 
 
 def _not_written(facts: Facts | None, what: str) -> str:
-    failed = next((t for t in facts.run.tasks if t.error), None) if facts else None
+    failures = [t for t in facts.run.tasks if t.state is TaskState.FAILED] if facts else []
+    failed = next(iter(failures), None)
     return f"no step wrote {what}" + (f"; {failed.path}: {failed.error}" if failed else "")
 
 

@@ -224,7 +224,7 @@ def test_the_headline_comes_first_and_says_what_to_do(pages):
         ("failed", "Failed in train", "mend it"),
         ("running", "Still running", "run logs"),
         ("foreign", "Succeeded", ""),
-        ("promoted", "is in production", "platform-ctl model predict"),
+        ("promoted", "is in production, and a link is broken", "mlship deploy"),
     ):
         page = text_of(pages[name])
         assert title in re.search(r"<h1>(.*?)</h1>", page)[1], name

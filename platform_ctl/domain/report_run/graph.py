@@ -160,7 +160,9 @@ def took(task: Task) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """``0.02 s``, ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 0.095:
+        return f"{seconds:.2f} s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -192,23 +194,28 @@ def _place(
     arrows: list[Arrow],
 ) -> tuple[float, float]:
     """Add what is in the group with its top left corner at (x, y); the size of it all."""
-    sizes = {child.key: _size(child, down) for child in group.children}
-    drawing = _drawing(sizes, group.edges, down).moved(x, y)
+    drawing = _inner(group, down).moved(x, y)
     arrows += drawing.arrows
     for child, box in zip(group.children, drawing.boxes, strict=True):
         nodes.append(PlacedNode(child, box.x, box.y, box.width, box.height))
         if child.shape != "step":
-            _place(child, down, box.x + GROUP_PADDING, box.y + GROUP_TITLE, nodes, arrows)
+            beside = (box.width - _inner(child, down).width) / 2
+            _place(child, down, box.x + beside, box.y + GROUP_TITLE, nodes, arrows)
     return drawing.width, drawing.height
 
 
 def _size(node: Node, down: bool) -> tuple[float, float]:
     if node.shape == "step":
         return STEP_SIZE
-    inner = _drawing({c.key: _size(c, down) for c in node.children}, node.edges, down)
+    inner = _inner(node, down)
     title = len(node.label) * _TITLE_CHARACTER
     width = max(inner.width, STEP_SIZE[0], min(title, _WIDEST_TITLE)) + 2 * GROUP_PADDING
     return width, inner.height + GROUP_TITLE + GROUP_PADDING
+
+
+def _inner(group: Node, down: bool) -> Drawing:
+    """What is in the group, from (0, 0)."""
+    return _drawing({c.key: _size(c, down) for c in group.children}, group.edges, down)
 
 
 def _drawing(

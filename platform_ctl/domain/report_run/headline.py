@@ -140,8 +140,12 @@ def _model(
         use = Action(
             "ask the model", f"platform-ctl model predict {facts.version.name}@{PRODUCTION}"
         )
-        found = tuple(_next(diagnosis))
-        return Headline(Tone.GOOD, f"{name} is in production", reasons, (*found, use))
+        broken = diagnosis.broken if diagnosis else None
+        if broken:
+            told = f"{broken.name}: {broken.says}"
+            title = f"{name} is in production, and a link is broken"
+            return Headline(Tone.WAITING, title, (told, *reasons), (*_next(diagnosis), use))
+        return Headline(Tone.GOOD, f"{name} is in production", reasons, (*_next(diagnosis), use))
     if release and release.state is not ReleaseState.PROMOTED:
         return _release(name, release, diagnosis)
     if release and live:

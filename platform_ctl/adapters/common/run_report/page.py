@@ -124,13 +124,17 @@ def _context(report: RunReport) -> dict[str, Any]:
         "iterations": parts.iterations(report.steps) if len(rows) < len(report.steps) else None,
         "lineage": parts.lineage(report.lineage) if report.lineage else None,
         "record": list(_record(report)),
-        "absent": [(_NAMES.get(n, n), why) for n, why in report.absent.items()],
+        "absent": sorted(_absent(report), key=lambda pair: pair[0]),
     }
 
 
 _HOW_FIRST = ("chain", "steps", "timeline", "cost")
 """The order when there is no model to judge: then how the run went is the news."""
 _NAMES = {"evaluation": "quality", "importance": "importance of parameters"}
+
+
+def _absent(report: RunReport) -> Iterator[tuple[str, str]]:
+    return ((_NAMES.get(name, name), why) for name, why in report.absent.items())
 
 
 def _figures(report: RunReport) -> Iterator[Figure]:
@@ -147,7 +151,10 @@ def _figures(report: RunReport) -> Iterator[Figure]:
     yield Figure("Duration", duration(report.timeline.wall_s), running or _critical(report))
     cost = report.cost
     trials = f", {html.count(cost.trials, 'trial')}" if cost.trials else ""
-    yield Figure("Cost", money(cost.money), f"{number(cost.cpu_s)} cpu-s{trials}")
+    if cost.cpu_s or cost.saved_cpu_s:
+        yield Figure("Cost", money(cost.money), f"{number(cost.cpu_s)} cpu-s{trials}")
+    else:
+        yield Figure("Cost", "–", "none was recorded")
     states = Counter(s.state for s in report.steps)
     good = states[TaskState.SUCCEEDED] + states[TaskState.CACHED]
     others = (f"{n} {html.look(s).words}" for s, n in states.items() if s != TaskState.SUCCEEDED)
@@ -194,6 +201,8 @@ def _timeline_lead(report: RunReport) -> str:
 
 def _cost_lead(report: RunReport) -> str:
     cost = report.cost
+    if not cost.cpu_s and not cost.saved_cpu_s:
+        return "No cost was recorded."
     kinds = ", ".join(f"{kind} {number(s)}" for kind, s in cost.cpu_s_by_kind.items())
     told = f"{number(cost.cpu_s)} cpu-s, {money(cost.money)} money" + (
         f" ({kinds})" if kinds else ""
