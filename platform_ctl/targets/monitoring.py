@@ -13,6 +13,7 @@ from platform_ctl.targets.project import data_access, recipes
 
 if TYPE_CHECKING:
     from platform_ctl.adapters.common.log_json import RunLog
+    from platform_ctl.adapters.common.metrics_data import Newest
     from platform_ctl.adapters.common.metrics_exposition import MetricsServer
     from platform_ctl.operations.collect_metrics import Scrape
     from platform_ctl.ports.metrics import Metrics
@@ -27,8 +28,12 @@ def metrics(settings: Settings) -> list[Metrics]:
     from platform_ctl.adapters.common.metrics_releases import ReleaseMetrics
 
     layout = settings.layout
-    known = recipes(settings).values()
-    newest = {recipe.table: resolve(recipe.newest) for recipe in known if recipe.newest}
+
+    @functools.cache
+    def newest() -> dict[str, Newest]:
+        known = recipes(settings).values()
+        return {recipe.table: resolve(recipe.newest) for recipe in known if recipe.newest}
+
     to_anywhere = configured(settings.lineage.config_file, os.environ)
     sources: list[Metrics] = [
         RecordMetrics(layout.database),

@@ -143,6 +143,22 @@ def test_a_damaged_file_blinds_its_own_source_only(busy: Path) -> None:
     notes.write_bytes(before)
 
 
+def test_a_broken_recipe_blinds_the_tables_only(tmp_path: Path) -> None:
+    package = tmp_path / "broken_recipes"
+    (package / "one").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "one" / "recipe.py").write_text("raise RuntimeError('half edited')")
+    done = monitored.platform_ctl(
+        tmp_path / "home",
+        *("metrics", "serve", "--once"),
+        PLATFORM_CTL_RECIPES_PACKAGE="broken_recipes",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert done.returncode == 0
+    assert done.stderr == "tables: RuntimeError: half edited\n"
+    assert 'platform_metrics_source_up{source="tables"} 0.0' in done.stdout
+
+
 def test_the_values(busy: Path) -> None:
     samples = collect(list(sources(busy).values()), "1.2").samples
     found = {(s.metric.name.removeprefix("platform_"), *s.labels): s.value for s in samples}

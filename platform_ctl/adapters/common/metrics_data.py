@@ -18,13 +18,17 @@ class TableMetrics:
 
     name = "tables"
 
-    def __init__(self, catalog: Mapping[str, str], newest: Mapping[str, Newest]) -> None:
+    def __init__(
+        self, catalog: Mapping[str, str], newest: Callable[[], Mapping[str, Newest]]
+    ) -> None:
+        """``newest`` is asked for each table's recipe's way of telling its newest record; it
+        imports recipes, which may be broken, so it is asked when the tables are."""
         self._catalog = catalog
         self._newest = newest
-        """Table -> how its recipe tells the time of the newest record."""
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Raises sqlite3.Error, OSError, and whatever a recipe raises."""
+        newest_of = self._newest()
         for name in iceberg_sqlite.names(self._catalog):
             table = iceberg_sqlite.read(self._catalog, name)
             if table is None or not table.snapshots:
@@ -32,7 +36,7 @@ class TableMetrics:
             current = table.snapshot(table.current) or table.snapshots[-1]
             yield metrics.TABLE_SNAPSHOT.of(name, value=current.at)
             yield metrics.TABLE_ROWS.of(name, value=current.total_rows)
-            tell = self._newest.get(name)
+            tell = newest_of.get(name)
             newest = tell([s.summary for s in table.snapshots]) if tell else None
             if newest is not None:
                 yield metrics.TABLE_NEWEST.of(name, value=newest)
