@@ -255,3 +255,18 @@ def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not()
         "RunProcessDied",
     }
     assert silent | beside == names
+
+
+def test_the_panels_of_the_dashboard_do_not_lie_on_each_other() -> None:
+    panels = json.loads((MONITORING / "dashboard.json").read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: dict[tuple[int, int], str] = {}
+    for panel in panels:
+        at = panel["gridPos"]
+        for x in range(at["x"], at["x"] + at["w"]):
+            for y in range(at["y"], at["y"] + at["h"]):
+                assert x < 24
+                assert (x, y) not in taken, f"{panel['title']} lies on {taken[(x, y)]}"
+                taken[(x, y)] = panel["title"]
+        sources = {target["datasource"]["uid"] for target in panel.get("targets", ())}
+        assert sources <= {"${datasource}"}
