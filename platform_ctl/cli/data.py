@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,14 @@ def audit(
 
     Exit code 1 when one did.
     """
+    from platform_ctl import targets
+
     chosen, data = _recipe_and_data(ctx, recipe)
+    began = datetime.now(UTC)
     with _progress() as progress:
         progress("auditing", 0, 0)
         report = _data_module(chosen).audit(data, rows_path, count)
+    targets.record_audit(load_settings(ctx), chosen, report, (began, datetime.now(UTC)))
     if output == "json":
         render.print_json(report)
     else:

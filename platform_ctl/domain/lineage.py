@@ -16,12 +16,15 @@ from datetime import datetime
 from typing import Any
 
 from platform_ctl.domain import lineage_datasets as datasets
+from platform_ctl.domain.datasets import AuditReport
 from platform_ctl.domain.lineage_facets import PRODUCER, SPEC, Dataset, Event, Producer, text
 from platform_ctl.domain.runs import Run, RunState, Task, TaskState
 
 ENGINE = "platform-ctl"
 DAG, TASK, MATERIALIZATION, TRIAL = "DAG", "TASK", "MATERIALIZATION", "TRIAL"
 """Job types: a pipeline, a task, and what happens inside a task."""
+AUDIT = "AUDIT"
+"""Job type of an audit, which is no part of a run."""
 
 _ENDS = {
     TaskState.SUCCEEDED: "COMPLETE",
@@ -133,6 +136,35 @@ def materialisations(run: Run, task: Task, by: Producer, about: str = "") -> lis
                       about=about, inputs=[table], outputs=made)
             )  # fmt: skip
     return events
+
+
+def audit(
+    pipeline: str,
+    run_id: str,
+    times: tuple[str, str],
+    report: AuditReport,
+    read: Dataset,
+    by: Producer,
+) -> list[Event]:
+    """START and COMPLETE of an audit of ``read``, with what it asserted; ``times``: of the two."""
+    asserted = {
+        "assertion": "point_in_time",
+        "description": "Recomputed from what was known at its event time, no row differs",
+        "success": report.ok,
+        "expected": "0 mismatches",
+        "actual": f"{len(report.mismatches)} mismatches in {report.rows_checked} rows",
+    }
+    facet = by.facet("1-1-0/DataQualityAssertionsDatasetFacet", assertions=[asserted])
+    checked = {
+        **read,
+        "inputFacets": {**read.get("inputFacets", {}), "dataQualityAssertions": facet},
+    }
+    told = {"processing_engine": _engine(by), **_nominal(times[0], by)}
+    job = _job(f"{pipeline}.audit", AUDIT, pipeline, by)
+    return [
+        _event("START", times[0], run_id, told, job, by, inputs=[read]),
+        _event("COMPLETE", times[1], run_id, told, job, by, inputs=[checked]),
+    ]  # fmt: skip
 
 
 def child(

@@ -74,6 +74,26 @@ def model_version(name: str, number: str, by: Producer) -> Dataset:
     return {"namespace": by.naming.models, "name": f"models/{name}", "facets": facets}
 
 
+def written_at(run: Run, path: str, by: Producer) -> Dataset | None:
+    """The artifact of the run that lies at ``path``; None when there is none."""
+    for task in run.tasks:
+        for _, artifact in _all(task.outputs):
+            if artifact.uri == path:
+                return _artifact(run, artifact, by)
+    return None
+
+
+def run_of(path: str) -> str:
+    """The run whose artifact would lie at ``path``, or ""."""
+    made = _OF_A_RUN.search(path)
+    return made["run"] if made else ""
+
+
+def table_at(recipe: Recipe, snapshot: str, by: Producer) -> Dataset:
+    """The recipe's table at a snapshot."""
+    return _table(recipe.table, snapshot, by)
+
+
 def reference(dataset: Dataset) -> Dataset:
     """The same dataset at the same version, without what else is known of it."""
     facets = {k: v for k, v in dataset["facets"].items() if k == "version"}

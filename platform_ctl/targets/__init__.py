@@ -5,6 +5,7 @@ imports what it builds when it is called, so that a command pays only for the ca
 """
 
 from platform_ctl.targets.approving import approvals, approver_page, notifier
+from platform_ctl.targets.auditing import record_audit
 from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.delivery import deliver_lineage
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
@@ -74,6 +75,7 @@ __all__ = [
     "read_pipeline",
     "recipe_of",
     "recipes",
+    "record_audit",
     "recorded_lineage",
     "registry",
     "releasing",

@@ -39,7 +39,7 @@ def lineage_observer(settings: Settings) -> LineageObserver:
     """Writes the lineage events of runs; recipes are imported when a task may be of one."""
     from platform_ctl.adapters.common.lineage_observer import LineageObserver
 
-    producer = _producer(settings)
+    producer = lineage_producer(settings)
 
     def trials(run: Run, task: Task, about: str) -> Sequence[Event]:
         return _trial_events(run, task, producer, about)
@@ -47,7 +47,8 @@ def lineage_observer(settings: Settings) -> LineageObserver:
     return LineageObserver(lineage_spool(settings), state(settings), producer, trials)
 
 
-def _producer(settings: Settings) -> Producer:
+def lineage_producer(settings: Settings) -> Producer:
+    """How this home's events name things."""
     from platform_ctl import __version__
     from platform_ctl.adapters.common import iceberg_sqlite
     from platform_ctl.adapters.common.git_source import Sources

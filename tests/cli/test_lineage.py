@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from platform_ctl import targets
 from platform_ctl.cli.app import main
+from platform_ctl.domain.datasets import AuditReport, Mismatch
 from platform_ctl.domain.runs import RunRequest
 from platform_ctl.settings import Settings
+from recipes.train_deploy.recipe import RECIPE
 from tests.support import lineage_flow as flow
-from tests.support import six_steps
+from tests.support import openlineage_check, six_steps
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +152,41 @@ def test_events_as_one_document(cli):
 def test_events_of_nothing(cli):
     code, out, err = cli("events", "ffffffff")
     assert code == 2 and out == "" and "no run 'ffffffff'" in err
+
+
+# ---- audits ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def audited(home) -> Callable[[Path, int], list[dict[str, Any]]]:
+    """Events of an audit of the rows at a path, with so many mismatches."""
+
+    def record(path: Path, mismatches: int) -> list[dict[str, Any]]:
+        settings = msgspec.structs.replace(Settings(), home=str(home))
+        found = (Mismatch("r", NOON, "c", 1.0, 2.0, "late"),) * mismatches
+        report = AuditReport(not mismatches, 5, 50, str(path), "42", found)
+        targets.record_audit(settings, RECIPE, report, (NOON, NOON + timedelta(seconds=1)))
+        return targets.lineage_spool(settings).events()[-2:]
+
+    return record
+
+
+def test_an_audit_is_told_of_the_rows_of_the_run(home, audited):
+    rows = home / "runs" / run_id(home) / "tasks" / "clean" / "outputs" / "out"
+    start, end = audited(rows, mismatches=0)
+    (read,) = end["inputs"]
+    assert (start["eventType"], end["eventType"]) == ("START", "COMPLETE")
+    assert start["run"]["runId"] == end["run"]["runId"] != run_id(home)
+    assert read["name"] == "six-steps.clean.out"
+    assert len(read["facets"]["version"]["datasetVersion"]) == 64
+    (told,) = read["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert told["success"] and told["actual"] == "0 mismatches in 5 rows"
+    assert openlineage_check.check(start) and openlineage_check.check(end)
+
+
+def test_an_audit_of_rows_that_nobody_kept_is_told_of_the_table(tmp_path, audited):
+    (read,) = audited(tmp_path / "rows.parquet", mismatches=2)[1]["inputs"]
+    assert (read["namespace"], read["name"]) == ("iceberg", RECIPE.table)
+    assert read["facets"]["version"]["datasetVersion"] == "42"
+    (told,) = read["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert not told["success"] and told["actual"] == "2 mismatches in 5 rows"
