@@ -48,6 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     made = support.build(tmp_path_factory.mktemp("report") / "home")
     made.record(made.run(SECOND), _trained(made))
     made.record(made.run(CACHED), _cached(made))
+    _reused(made)
     made.record(made.run(FAILED, state=RunState.FAILED, epochs=SCRIPT), _failed(made), SCRIPT)
     alive = replace(made.run(RUNNING, state=RunState.RUNNING), pid=os.getpid())
     made.record(alive, _begun())
@@ -132,6 +133,20 @@ def _cached(chain: Chain) -> list[Task]:
     tasks = support.training(chain.snapshot, "2")
     served = ("extract", "tune", "train", "evaluate", "gate")
     return [replace(t, state=TaskState.CACHED) if t.name in served else t for t in tasks]
+
+
+def _reused(chain: Chain) -> None:
+    """The cache gave the search of the run before; it had searched nothing itself."""
+    targets.ledger(chain.settings).record(
+        CACHED, "tune", "tune", wall_s=12.0, cpu_s=13.0, trials=8, saved_by_cache=True
+    )
+    chain.sql(
+        "INSERT INTO cache_decisions (run_id, task, decision, reason, decided_at, source_run_id)"
+        " VALUES (?, 'tune', 'HIT', 'the same key', ?, ?)",
+        CACHED,
+        ago(1),
+        SECOND,
+    )
 
 
 def _failed(chain: Chain) -> list[Task]:
@@ -239,6 +254,13 @@ def test_the_evidence_is_there(pages):
     for words in ("mean_4w", "a perfect forecast", "best so far", "10 + 390", "inconclusive"):
         assert words in page
     assert "<strong>lineage</strong>: no lineage event" in page
+
+
+def test_a_cached_run_shows_the_search_that_it_reused_and_what_it_saved(pages):
+    page = text_of(pages["cached"])
+    assert f"Reused: run {SECOND[:8]} made it." in page and "best so far" in page
+    assert "the cache saved" in page and f"made by run {SECOND[:8]}" in page
+    assert "1 of 1" in page.partition("From the cache")[2][:200]
 
 
 def test_what_there_is_nothing_of_is_named_with_the_reason(pages):

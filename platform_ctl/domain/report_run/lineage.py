@@ -135,7 +135,8 @@ class _Walk:
     def _add_data(self, key: Key) -> None:
         namespace, name, version = key
         note = " ".join((namespace.partition(":")[0], _short(version))).strip()
-        self.nodes.setdefault(_data(key), LineageNode(_data(key), "data", name, note))
+        shown = name.removeprefix("models/")
+        self.nodes.setdefault(_data(key), LineageNode(_data(key), "data", shown, note))
 
 
 def _data(key: Key) -> str:

@@ -12,7 +12,7 @@ from platform_ctl.domain.report_run.lineage import LineageMap, LineageNode
 
 _WIDEST = 1240.0
 """What is wider could not be read on a page of 1080 pixels; it is drawn downwards only."""
-_LINEAGE_SIZE = (150.0, 46.0)
+_LINEAGE_SIZE = (164.0, 46.0)
 _INDENT = 10.0
 _NARROW, _BROAD = 6.2, 7.9
 """Pixels a character of narrow and broad fonts: the reader's is not known."""
