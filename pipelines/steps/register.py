@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from platform_ctl.domain.recipe import Recipe
     from platform_ctl.settings import Settings
 
+ENVIRONMENT_FILE = "environment.txt"
+"""What was installed when it was registered, beside the pins."""
+
 
 def run(
     recipe: Recipe,
@@ -48,8 +51,13 @@ def run(
         },
         attachments=_evidence(settings, search.path, decision.path),
     )
-    current = find_version(registry.models(), str(version))
-    return version.version, "successful", f"{version} is registered; its stage is {current.stage}"
+    stage = find_version(registry.models(), str(version)).stage
+    line = f"{version} is registered; its stage is {stage}"
+    if stage == "Production":
+        line = (
+            f"{version} is what is in production: this is the same model, nothing new to register"
+        )
+    return version.version, "successful", line
 
 
 def _evidence(settings: Settings, search: str, decision: str) -> dict[str, Path]:
@@ -60,8 +68,14 @@ def _evidence(settings: Settings, search: str, decision: str) -> dict[str, Path]
         "constraints.txt": Path(settings.project_root) / "constraints.txt",
     }
     if folder := os.environ.get("PLATFORM_RUN_DIR"):
+        environment = Path(folder) / ENVIRONMENT_FILE
+        environment.write_text(targets.installed_packages(), encoding="utf-8")
         made_by = Path(folder) / RUN_FILE
         run = targets.orchestrator(settings).get(os.environ["PLATFORM_RUN_ID"])
         made_by.write_bytes(describe_run(run))
-        files |= {RUN_FILE: made_by, "pipeline.yaml": Path(folder) / "pipeline.yaml"}
+        files |= {
+            RUN_FILE: made_by,
+            ENVIRONMENT_FILE: environment,
+            "pipeline.yaml": Path(folder) / "pipeline.yaml",
+        }
     return {name: path for name, path in files.items() if path.is_file()}

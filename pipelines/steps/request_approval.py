@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from platform_ctl import targets
 from platform_ctl.domain.approvals import ApprovalState
-from platform_ctl.domain.models import find_version
+from platform_ctl.domain.models import ModelVersion, find_version
 from platform_ctl.domain.recipe import Recipe
+from platform_ctl.operations.register import been_in_production
 from platform_ctl.operations.request_approval import request
+from platform_ctl.settings import Settings
 
 
 def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
@@ -18,6 +20,8 @@ def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
     settings = targets.current_settings()
     registry = targets.registry(settings)
     registered = find_version(registry.models(), f"{recipe.model_name}/{version}")
+    if been_in_production(registry, registered):
+        return _known(settings, registered)
     asked = request(
         registry,
         targets.approvals(settings),
@@ -32,3 +36,17 @@ def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
     if asked.state is not ApprovalState.PENDING:
         command = f"platform-ctl approval show {asked.id}"
     return asked.id, line, command
+
+
+def _known(settings: Settings, version: ModelVersion) -> tuple[str, str, str]:
+    """Nobody is asked about a model that is in production, or was until another took its place:
+    two that are as good as each other would take turns for ever."""
+    last = next(
+        (r for r in targets.approvals(settings).list() if r.reference == str(version)), None
+    )
+    asked = last.id if last else ""
+    if version.stage == "Production":
+        line = f"{version} is what is in production: there is nothing to approve"
+        return asked, line, f"platform-ctl model show {version}"
+    line = f"{version} has been in production before; nobody is asked again unless you want to"
+    return asked, line, f"platform-ctl approval request {version}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from platform_ctl.domain.models import ModelVersion, RegisteredModel
     from platform_ctl.domain.runs import Run
     from platform_ctl.operations.reproduce import Comparison
+    from platform_ctl.operations.verify_evidence import Verification
     from platform_ctl.ports.registry import Registry
 
 _NO_MODELS = "no models yet: platform-ctl pipeline run train-deploy"
@@ -98,10 +100,7 @@ def predict(ctx: click.Context, model: str, output: str) -> None:
         _print_csv(records)
     else:
         click.echo(f"{recipe.title}: {version} ({version.stage})", err=True)
-        columns = list(records[0]) if records else []
-        rows = [[_cell(value) for value in r.values()] for r in records]
-        numbers = {c for c in columns if records and isinstance(records[0][c], int | float)}
-        render.print_table([f"{c} #" if c in numbers else c for c in columns], rows, empty="-")
+        render.print_records(records, empty="-")
 
 
 @command.command()
@@ -109,25 +108,41 @@ def predict(ctx: click.Context, model: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def verify(ctx: click.Context, model: str, output: str) -> None:
-    """Check the files of MODEL (NAME/version or NAME@alias) and its evidence pack, offline."""
+    """Check MODEL (NAME/version or NAME@alias) and its evidence pack, offline.
+
+    MODEL may also be the file of a pack (….tar, with its .sha256 beside it):
+    then no home, registry or network is needed. Leaves with 1 when something is
+    not as it was; what is wrong is named.
+    """
+    from platform_ctl.operations.verify_evidence import verify_file
+
+    found = verify_file(Path(model)) if model.endswith(".tar") else _verify_version(ctx, model)
+    if output == "json":
+        render.print_json(found)
+    else:
+        for word, sentences in (
+            ("checked", found.checked),
+            ("absent", found.absent),
+            ("WRONG", found.problems),
+        ):
+            for sentence in sentences:
+                click.echo(f"{word:<8} {sentence}")
+        click.echo(
+            f"{found.model}: {'not as it was' if found.problems else 'as it was registered'}"
+        )
+    if found.problems:
+        ctx.exit(1)
+
+
+def _verify_version(ctx: click.Context, model: str) -> Verification:
     from platform_ctl import targets
     from platform_ctl.domain.models import find_version
-    from platform_ctl.operations.evidence import verify_pack
+    from platform_ctl.operations.verify_evidence import verify_version
 
     settings = load_settings(ctx)
     registry = targets.registry(settings)
     version = find_version(registry.models(), model)
-    checked, problems = verify_pack(registry, version, targets.evidence_dir(settings))
-    if output == "json":
-        render.print_json({"model": str(version), "checked": checked, "problems": problems})
-    else:
-        for sentence in checked:
-            click.echo(f"checked  {sentence}")
-        for sentence in problems:
-            click.echo(f"WRONG    {sentence}")
-        click.echo(f"{version}: {'not as it was' if problems else 'as it was registered'}")
-    if problems:
-        ctx.exit(1)
+    return verify_version(registry, version, targets.evidence_dir(settings))
 
 
 @command.command()
@@ -166,7 +181,6 @@ def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, ou
     Leaves with 1 when it did not come close enough.
     """
     import tempfile
-    from pathlib import Path
 
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
@@ -224,13 +238,6 @@ def _iso(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _cell(value: Any) -> Any:
-    """Dates without a clock, numbers with one decimal: forecasts promise no more."""
-    if hasattr(value, "strftime"):
-        return value.strftime("%Y-%m-%d")
-    return f"{value:.1f}" if isinstance(value, float) else value
-
-
 def _show_model(model: RegisteredModel, output: str) -> None:
     if output == "json":
         render.print_json(_model_json(model))
@@ -241,14 +248,14 @@ def _show_model(model: RegisteredModel, output: str) -> None:
         [
             v.version,
             v.stage,
-            v.created_at[:19],
+            render.minute(v.created_at),
             v.digest.removeprefix("sha256:")[:12],
             v.tags.get(SNAPSHOT_TAG),
             v.tags.get("run_id", "")[:8],
         ]
         for v in model.versions
     ]
-    columns = ["version", "stage", "registered (UTC)", "digest", "data snapshot", "run"]
+    columns = ["version", "stage", "registered (UTC)", "digest", "data snapshot ?", "run"]
     click.echo(model.name)
     render.print_table(columns, rows, empty="no versions left")
 
@@ -265,7 +272,7 @@ def _show_version(version: ModelVersion, output: str) -> None:
         "source": version.source,
         **version.tags,
     }
-    render.print_table(["what", "value"], sorted(facts.items()))
+    render.print_table(["what", "value …"], sorted(facts.items()))
 
 
 def _history(registry: Registry, model: RegisteredModel, output: str) -> None:
@@ -282,7 +289,7 @@ def _history(registry: Registry, model: RegisteredModel, output: str) -> None:
             [m.at[:19], m.alias, m.from_version or "-", m.to_version or "-", m.actor, m.reason]
             for m in mine
         ]
-        columns = ["when (UTC)", "alias", "from", "to", "who", "why"]
+        columns = ["when (UTC)", "alias", "from", "to", "who", "why …"]
         render.print_table(columns, rows, empty="no alias of this model has been moved")
     broken = broken_link(moves)
     if broken:

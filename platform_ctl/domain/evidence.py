@@ -1,7 +1,8 @@
 """The evidence pack of a model version: one tar with a list of digests, checkable offline.
 
-The tar is deterministic: the same contents give the same bytes. Its own digest
-lies beside it in the format of ``sha256sum``.
+The tar is deterministic: the same contents give the same bytes, so that packing
+what was read again shows every header and every byte of padding that differs.
+Its own digest lies beside it in the format of ``sha256sum``.
 """
 
 from __future__ import annotations
@@ -10,23 +11,33 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
 
 MANIFEST = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
+"""From 2 on the manifest holds a digest of itself."""
+MEMBERS = {
+    "pipeline.yaml": "the compiled pipeline",
+    "run.json": "the run and its parameters",
+    "constraints.txt": "the environment lock",
+    "version.json": "the version and its data snapshot",
+    "search.json": "the search history",
+    "evaluation/evaluation.json": "the evaluation with slices",
+    "gate.json": "the gate's verdict and figures",
+    "approval.json": "the approval",
+    "canary.json": "the canary's log",
+    "lineage.json": "the lineage",
+}
+"""What a pack of a version in production holds beside the model, and what it is."""
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
     """A tar of ``files`` and their manifest."""
-    digests = {name: _sha256(content) for name, content in sorted(files.items())}
-    manifest = json.dumps({"schema": SCHEMA, "files": digests}, indent=1).encode()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in [(MANIFEST, manifest), *sorted(files.items())]:
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(content), 0o644
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+    listed = {"schema": SCHEMA, "files": {n: _sha256(c) for n, c in sorted(files.items())}}
+    manifest = json.dumps({**listed, "digest": _own_digest(listed)}, indent=1).encode()
+    return _tar([(MANIFEST, manifest), *sorted(files.items())])
 
 
 def checksum_line(content: bytes, name: str) -> str:
@@ -34,32 +45,90 @@ def checksum_line(content: bytes, name: str) -> str:
 
 
 def unpack(content: bytes) -> dict[str, bytes]:
-    """The files of a pack, its manifest included. Raises ValueError for what is no tar."""
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
-            return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
-    except (tarfile.TarError, UnicodeDecodeError) as exc:
-        raise ValueError(f"not a readable tar: {exc}") from exc
+    """The files of a pack, its manifest included. Raises ValueError for what ``pack`` never makes:
+    no tar, or members that are no files, are there twice, or lead out of the archive."""
+    files, problems = _read(content)
+    if problems:
+        raise ValueError("; ".join(problems))
+    return files
 
 
 def check(content: bytes, checksum: str) -> list[str]:
     """Sentences that name whatever is not as it was packed; empty when everything is."""
-    expected = checksum.split(" ", maxsplit=1)[0].strip()
-    whole = expected == _sha256(content)
+    files, problems = _read(content)
+    manifest = files.pop(MANIFEST, None)
+    if manifest is None:
+        return [*problems, f"{MANIFEST} is missing"]
+    listed = _listed(manifest)
+    if listed is None:
+        return [*problems, f"{MANIFEST} was altered"]
+    broken = {n for n in listed if n in files and _sha256(files[n]) != listed[n]}
+    problems += [f"{name} was altered" for name in sorted(broken)]
+    problems += [f"{name} is missing" for name in listed if name not in files]
+    problems += [f"{name} was added" for name in files if name not in listed]
+    if not problems and _tar([(MANIFEST, manifest), *sorted(files.items())]) != content:
+        problems.append("a header or the padding of the archive was altered")
+    if not problems and checksum.split(" ", maxsplit=1)[0].strip() != _sha256(content):
+        problems.append("the archive is not the one that its .sha256 file is about")
+    return problems
+
+
+def absent(files: Mapping[str, bytes]) -> list[str]:
+    """What of MEMBERS is not there, in words."""
+    return [f"{what} ({name})" for name, what in MEMBERS.items() if name not in files]
+
+
+def _tar(members: list[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _read(content: bytes) -> tuple[dict[str, bytes], list[str]]:
+    """What can be read of an archive, and what is wrong with it. Nothing is written anywhere."""
+    files: dict[str, bytes] = {}
+    problems: list[str] = []
     try:
-        files = unpack(content)
-        listed = json.loads(files.pop(MANIFEST))["files"]
-    except (ValueError, KeyError, TypeError) as exc:
-        return [f"the archive or its {MANIFEST} is damaged: {exc}"]
-    found = [
-        f"{name} was altered" if name in files else f"{name} is missing"
-        for name, digest in listed.items()
-        if name not in files or _sha256(files[name]) != digest
-    ]
-    found += [f"{name} was added" for name in files if name not in listed]
-    if not whole and not found:
-        found.append(f"{MANIFEST}, a header or the padding of the archive was altered")
-    return found
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+            for member in tar:
+                problems += _strange(member, files)
+                if member.isreg():
+                    files.setdefault(member.name, tar.extractfile(member).read())
+    except (tarfile.TarError, ValueError, EOFError) as exc:
+        last = f" after {list(files)[-1]}" if files else ""
+        problems.append(f"the archive is cut short or damaged{last}: {exc}")
+    return files, problems
+
+
+def _strange(member: tarfile.TarInfo, known: Mapping[str, bytes]) -> Iterator[str]:
+    path = PurePosixPath(member.name)
+    if not member.isreg():
+        yield f"{member.name} was added, and is no file"
+    elif path.is_absolute() or ".." in path.parts or "\\" in member.name:
+        yield f"{member.name} was added, and leads out of the archive"
+    elif member.name in known:
+        yield f"{member.name} is there twice"
+
+
+def _listed(manifest: bytes) -> dict[str, str] | None:
+    """Name -> digest; None when the manifest is not as it was written."""
+    try:
+        found = json.loads(manifest)
+        schema, files = found["schema"], dict(found["files"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    said = found.get("digest")
+    if said is None and schema == 1:
+        return files
+    return files if said == _own_digest({"schema": schema, "files": files}) else None
+
+
+def _own_digest(listed: Mapping[str, Any]) -> str:
+    return _sha256(json.dumps(listed, sort_keys=True).encode())
 
 
 def _sha256(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Write and check the evidence pack of a model version."""
+"""Write the evidence pack of a model version."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import msgspec
 
 from platform_ctl.domain import evidence
 from platform_ctl.domain.approvals import ApprovalState
-from platform_ctl.domain.lineage_evidence import GATE_FILE, LINEAGE_FILE
-from platform_ctl.domain.lineage_evidence import problems as lineage_problems
-from platform_ctl.domain.models import EVALUATION_TAG, ModelVersion, content_digest
+from platform_ctl.domain.models import EVALUATION_TAG, ModelVersion
 from platform_ctl.domain.runs import Run
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.operations.approval_subject import stored_digest
@@ -23,6 +21,7 @@ from platform_ctl.ports.registry import Registry
 
 EVALUATION = "evaluation/"
 RUN_FILE = "run.json"
+VERSION_FILE, APPROVAL_FILE = "version.json", "approval.json"
 PARTS = {"model": "model/", "evaluation": EVALUATION, "evidence": ""}
 """Part of the registry -> its folder in the pack."""
 REQUIRED = ("model", "evaluation")
@@ -31,6 +30,12 @@ REQUIRED = ("model", "evaluation")
 def pack_file(folder: Path, version: ModelVersion) -> Path:
     """Where the pack of a version lies under ``folder``."""
     return folder / f"{version.name}-{version.version}.tar"
+
+
+def read_checksum(pack: Path) -> str:
+    """The line that lies beside a pack; "" when there is none."""
+    sidecar = Path(f"{pack}.sha256")
+    return sidecar.read_text(encoding="utf-8", errors="replace") if sidecar.is_file() else ""
 
 
 def describe_run(run: Run) -> bytes:
@@ -71,7 +76,7 @@ def write_pack(
         "created_at": version.created_at,
         "tags": dict(version.tags),
     }
-    told = {"version.json": described, "approval.json": _approval(approvals, version)}
+    told = {VERSION_FILE: described, APPROVAL_FILE: _approval(approvals, version)}
     for name, value in {**told, **(records or {})}.items():
         if value is not None:
             files[name] = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1)
@@ -82,33 +87,6 @@ def write_pack(
     _replace(Path(f"{target}.sha256"), line.encode())
     _replace(target, content)
     return target
-
-
-def verify_pack(
-    registry: Registry, version: ModelVersion, folder: Path
-) -> tuple[list[str], list[str]]:
-    """(what was checked, what is wrong), each a sentence; needs neither network nor MLflow."""
-    checked = [f"the registered files of {version}, against their digests"]
-    problems = registered_problems(registry, version)
-    target = pack_file(folder, version)
-    if not target.is_file():
-        if version.stage == "Production":
-            problems.append(f"there is no evidence pack at {target}")
-        return checked, problems
-    content = target.read_bytes()
-    sidecar = Path(f"{target}.sha256")
-    checksum = sidecar.read_text(encoding="utf-8") if sidecar.is_file() else ""
-    found = evidence.check(content, checksum)
-    checked.append(f"the evidence pack {target.name}, file by file")
-    if found:
-        return checked, [*problems, *(f"{target.name}: {sentence}" for sentence in found)]
-    files = evidence.unpack(content)
-    checked.append(f"the {len(files)} files of the pack, against the registry")
-    problems += _against_registry(files, version)
-    if LINEAGE_FILE in files:
-        checked.append("the lineage in the pack, from the data through the gate to the version")
-        problems += _against_lineage(files, version)
-    return checked, problems
 
 
 def registered_problems(registry: Registry, version: ModelVersion) -> list[str]:
@@ -124,30 +102,6 @@ def registered_problems(registry: Registry, version: ModelVersion) -> list[str]:
     if evaluated != version.tags.get(EVALUATION_TAG):
         found.append(f"the evaluation of {version} was altered")
     return found
-
-
-def _against_registry(files: Mapping[str, bytes], version: ModelVersion) -> Iterator[str]:
-    described = msgspec.json.decode(files["version.json"])
-    if described["tags"] != dict(version.tags):
-        changed = sorted(
-            k
-            for k in {*described["tags"], *version.tags}
-            if described["tags"].get(k) != version.tags.get(k)
-        )
-        yield f"tags changed in the registry since the pack was written: {', '.join(changed)}"
-    packed = {
-        name.removeprefix(EVALUATION): content
-        for name, content in files.items()
-        if name.startswith(EVALUATION)
-    }
-    if content_digest(packed) != version.tags.get(EVALUATION_TAG):
-        yield "the packed evaluation is not the one that was registered"
-
-
-def _against_lineage(files: Mapping[str, bytes], version: ModelVersion) -> Iterator[str]:
-    events = msgspec.json.decode(files[LINEAGE_FILE])
-    gate = msgspec.json.decode(files[GATE_FILE]) if GATE_FILE in files else None
-    return lineage_problems(events, version.name, version.version, version.tags, gate)
 
 
 def _registered_files(registry: Registry, version: ModelVersion) -> Iterator[tuple[str, bytes]]:

@@ -13,6 +13,7 @@ from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.models import (
     EVALUATION_TAG,
     INPUT_TYPE,
+    OUTSIDE,
     PRODUCTION,
     RECIPE_TAG,
     STAGING,
@@ -29,6 +30,8 @@ from platform_ctl.ports.registry import Registry
 
 PLATFORM = "platform-ctl"
 EVALUATION_FILE = "evaluation.json"
+GATE_TAGS = "gate."
+"""Before the name of each criterion."""
 
 
 def register_model(
@@ -45,8 +48,8 @@ def register_model(
 ) -> ModelVersion:
     """Register ``model_dir``; idempotent by digest, and ``staging`` points at it afterwards.
 
-    A version that is in production already keeps its alias and is not staged
-    again. ``provenance`` becomes tags (``run_id``, ``code_digest``,
+    A version that is in production, or has been, is not staged again: it is no
+    newer than what took its place. ``provenance`` becomes tags (``run_id``, ``code_digest``,
     ``data_snapshot``, ``feature_service``, ``environment``, …). Raises
     GateNotPassed, EvidenceMismatch when the evaluation is of another model, and
     ConfigError for a predictor that cannot travel with the model.
@@ -58,15 +61,43 @@ def register_model(
             fix="platform-ctl run show latest",
         )
     candidate = _candidate(recipe, Path(model_dir), Path(evaluation_dir))
-    tags = {**candidate.tags, **provenance, VERDICT_TAG: str(decision.verdict)}
+    tags = {**candidate.tags, **provenance, **gate_tags(decision)}
     candidate = replace(
         candidate, tags=tags, parameters=parameters or {}, attachments=attachments or {}
     )
     version = registry.register(candidate)
-    if registry.aliases(version.name).get(PRODUCTION) != version.version:
+    if not been_in_production(registry, version):
         reason = f"passed the gate: {decision.reasons[0]}" if decision.reasons else "passed"
         registry.move_aliases(version.name, {STAGING: version.version}, actor=actor, reason=reason)
     return version
+
+
+def been_in_production(registry: Registry, version: ModelVersion) -> bool:
+    """Whether the platform has put this version in production, now or before."""
+    return any(
+        (m.model, m.alias, m.to_version) == (version.name, PRODUCTION, version.version)
+        and m.actor != OUTSIDE
+        for m in registry.history()
+    )
+
+
+def gate_tags(decision: GateDecision) -> dict[str, str]:
+    """The verdict, the first reason, and each criterion with its figures, as tags for MLflow.
+
+    Values stay within the 500 bytes that every store of MLflow takes.
+    """
+    tags = {VERDICT_TAG: str(decision.verdict)}
+    if decision.reasons:
+        tags[f"{GATE_TAGS}reason"] = decision.reasons[0]
+    for criterion, figures in decision.figures.items():
+        told = [str(figures.get("verdict", ""))]
+        told += [f"{n} {_short(v)}" for n, v in figures.items() if n != "verdict"]
+        tags[f"{GATE_TAGS}{criterion}"] = ", ".join(told)
+    return {name: value.encode()[:500].decode(errors="ignore") for name, value in tags.items()}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _candidate(recipe: Recipe, model_dir: Path, evaluation_dir: Path) -> Candidate:

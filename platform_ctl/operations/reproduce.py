@@ -16,7 +16,7 @@ from platform_ctl.domain.models import ModelVersion
 from platform_ctl.domain.reproduction import reproduction
 from platform_ctl.domain.runs import Run, RunRequest
 from platform_ctl.errors import EvidenceMismatch, PreconditionMissing
-from platform_ctl.operations.evidence import EVALUATION, RUN_FILE
+from platform_ctl.operations.evidence import EVALUATION, RUN_FILE, read_checksum
 from platform_ctl.operations.register import EVALUATION_FILE
 
 PIPELINE_FILE = "pipeline.yaml"
@@ -43,9 +43,11 @@ class Comparison:
 def read_pack(path: Path) -> dict[str, bytes]:
     """The files of an evidence pack, checked. Raises EvidenceMismatch."""
     content = path.read_bytes()
-    problems = evidence.check(content, Path(f"{path}.sha256").read_text(encoding="utf-8"))
+    problems = evidence.check(content, read_checksum(path))
     if problems:
-        raise EvidenceMismatch("; ".join(problems), where=str(path), fix="platform-ctl model list")
+        raise EvidenceMismatch(
+            "; ".join(problems), where=str(path), fix=f"platform-ctl model verify {path}"
+        )
     return evidence.unpack(content)
 
 

@@ -29,6 +29,7 @@ from platform_ctl.targets.monitoring import metrics_server, metrics_text, scrape
 from platform_ctl.targets.project import (
     allowed_parameters,
     data_access,
+    installed_packages,
     pipelines,
     provenance,
     read_pipeline,
@@ -57,6 +58,7 @@ __all__ = [
     "exit_test_records",
     "faults",
     "impact",
+    "installed_packages",
     "lab",
     "ledger",
     "lineage_observer",

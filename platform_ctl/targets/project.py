@@ -89,3 +89,10 @@ def provenance(settings: Settings) -> dict[str, str]:
     from platform_ctl.adapters.common import provenance
 
     return provenance.provenance(Path(settings.project_root))
+
+
+def installed_packages() -> str:
+    """Every installed distribution as ``name==version``, a line each."""
+    from platform_ctl.adapters.common import provenance
+
+    return provenance.installed()

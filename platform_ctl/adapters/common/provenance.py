@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,13 @@ def provenance(project_root: Path) -> dict[str, str]:
     if lock.is_file():
         found["environment"] = content_digest({LOCK_FILE: lock})
     return {name: value for name, value in found.items() if value}
+
+
+def installed() -> str:
+    """``name==version`` of every installed distribution, a line each: what really ran, beside the
+    pins that should have."""
+    found = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
+    return "".join(f"{name}=={version}\n" for name, version in sorted(found.items()))
 
 
 def _commit(project_root: Path) -> str:
