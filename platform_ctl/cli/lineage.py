@@ -85,10 +85,17 @@ def events(ctx: click.Context, run: str, output: str) -> None:
 def repair(ctx: click.Context, run: str, output: str) -> None:
     """Add the events that RUN's records say are missing (a killed run, a full disk)."""
     from platform_ctl import targets
+    from platform_ctl.errors import DiskFull, HomeBusy
 
     settings = load_settings(ctx)
     found = targets.orchestrator(settings).get(run)
-    added = targets.lineage_observer(settings).repair(found)
+    where, again = str(settings.layout.lineage), f"platform-ctl lineage repair {found.id[:8]}"
+    try:
+        added = targets.lineage_observer(settings).repair(found)
+    except TimeoutError as exc:
+        raise HomeBusy("another process repairs lineage", where=where, fix=again) from exc
+    except OSError as exc:
+        raise DiskFull(f"the events cannot be written: {exc}", where=where, fix="df -h") from exc
     if output == "json":
         render.print_json({"run": found.id, "added": added})
         return

@@ -154,6 +154,25 @@ def test_events_of_nothing(cli):
     assert code == 2 and out == "" and "no run 'ffffffff'" in err
 
 
+# ---- repair ---------------------------------------------------------------------
+
+
+def test_repair_of_what_is_whole_adds_nothing(cli, home):
+    assert cli("repair")[:2] == (0, f"added 0 events to run {run_id(home)[:8]}\n")
+
+
+def test_repair_on_a_full_disk_is_an_error_with_a_fix(cli, home):
+    """A folder where the lock belongs is as unwritable as a disk without room."""
+    lock = home / "lineage" / "repair.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    try:
+        code, out, err = cli("repair")
+    finally:
+        lock.rmdir()
+    assert code == 4 and out == "" and "df -h" in err
+
+
 # ---- audits ---------------------------------------------------------------------
 
 
