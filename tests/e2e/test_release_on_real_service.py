@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -19,7 +20,7 @@ from platform_ctl.domain.recipe import CanaryPlan, DataAccess
 from platform_ctl.domain.release import Evidence, ReleaseState, Target
 from platform_ctl.domain.serving import ServiceState
 from platform_ctl.domain.verdict import Verdict
-from platform_ctl.operations.analyse_release import run_analysis
+from platform_ctl.operations.analyse_release import run_analysis, standing
 from platform_ctl.operations.deploy import carry_out
 from platform_ctl.operations.release import (
     Releasing,
@@ -30,6 +31,7 @@ from platform_ctl.operations.release import (
     start_release,
     undo_release,
 )
+from platform_ctl.operations.true_error import true_errors
 from tests.support import serving
 from tests.support.releases import FakeRegistry, Fuse
 from tests.support.waiting import eventually
@@ -121,6 +123,9 @@ def begin(ports, home, columns, version, rows=None):
         "stub",
         revision_of(ports.registry, found),
         ("a", "b"),
+        entity="repo",
+        online_features="tests.support.serving:online_features",
+        labels="tests.support.serving:labels",
         evidence=Evidence(str(home / "rows.parquet") if rows is None else rows, str(evaluation)),
     )
     return start_release(ports, target, PLAN, approval_id="approval", actor="test")
@@ -221,6 +226,34 @@ def test_held_then_everything_is_killed_and_a_human_continues_or_aborts(
             done = carry_out(afresh, release.id, actor="test")
             assert done.release.state is ReleaseState.PROMOTED, done.reasons
             assert ports.registry.alias == {"production": "7", "previous": "1"}
+
+
+def test_real_traffic_is_judged_on_the_labels_that_arrived_since(ports, home, columns, production):
+    """From a caller's question over the request log and its label to the verdict."""
+    release = begin(ports, home, columns, "3")
+    url = ports.serving.get("stub").url
+
+    def ask_until_enough():
+        for n in range(200):
+            body = {"instances": [{"repo": f"repo-{n % 30}"}]}
+            headers = {"x-request-key": f"{time.monotonic_ns()}"}
+            assert serving.post(url, "/v1/models/stub:predict", body, headers=headers)[0] == 200
+        now = standing(ports, release)
+        return min(now.canary_requests, now.production_requests) >= PLAN.min_requests
+
+    eventually(ask_until_enough, seconds=60)
+    analysed = run_analysis(ports, release.id)
+    (look,) = (e for e in analysed.log if e["kind"] == "analysed")
+    assert analysed.verdict is Verdict.FAILED
+    assert analysed.reasons[0].startswith("true error +800.0% against production on ")
+    assert look["figures"]["labelled_rows"] >= 20  # of 30 different questions
+    assert look["requests"]["traffic"] >= 2 * PLAN.min_requests
+    assert look["requests"]["replay"] < 10  # the golden rows, marked as what they are
+    ours, theirs = sorted(true_errors(ports, release), key=lambda e: -e.mae)
+    assert ours.revision == release.target.candidate.name
+    assert ours.forecasts == look["figures"]["labelled_rows"] and theirs.forecasts == 30
+    assert ours.mae == pytest.approx(9 * theirs.mae, rel=0.1)
+    rollback_release(ports, release.id, actor="test", reason=analysed.reasons[0])
 
 
 def kill_everything(ports):

@@ -8,7 +8,8 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from platform_ctl.adapters.local.serving.records import Limits
 from platform_ctl.adapters.local.serving.service import LocalServing
 from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.domain.serving import Revision
+from platform_ctl.domain.truth import Truth
 
 FEATURES = ("a", "b")
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +35,11 @@ def online_features(data: DataAccess, names: list[str]) -> dict[str, dict[str, f
         for n in names
         if not n.startswith("unknown")
     }
+
+
+def labels(data: DataAccess, asked: Sequence[tuple[str, datetime]]) -> list[Truth | None]:
+    """What came true for the stub's ``online_features``: a fifth more than a + 2 b."""
+    return [Truth("2024-01-01", 1.2 * (len(name) + 2.0)) for name, _ in asked]
 
 
 def save_model(path: Path, **config: Any) -> Path:

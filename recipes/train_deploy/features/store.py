@@ -164,6 +164,8 @@ def online_at(
     store: FeatureStore, repos: list[str]
 ) -> dict[str, tuple[datetime, dict[str, float]]]:
     """``online`` with the event time of each repository's features."""
+    if not repos:  # of which Feast would raise an IndexError
+        return {}
     response = store.get_online_features(
         features=store.get_feature_service(FEATURE_SERVICE),
         entity_rows=[{ENTITY: repo} for repo in repos],

@@ -60,6 +60,25 @@ def test_planted_skew_is_named(data):
     assert "(1 of 2 entities)" in found.reason
 
 
+def test_a_feature_in_another_unit_is_named_with_how_many_it_meets(data):
+    """A transformation that serving does differently: here thousands instead of units."""
+    rows = {row.entity: row.online for row in live.rows(data, 10)}
+    for repo in ("busy", "calm"):
+        write_online(data, repo, commits_4w=rows[repo]["commits_4w"] / 1000)
+    found = judged(data)
+    assert found.verdict is Verdict.FAILED
+    assert "feature commits_4w of busy" in found.reason and "(2 of 2 entities)" in found.reason
+
+
+def test_the_values_of_an_earlier_week_under_the_time_of_this_one_are_skew(data):
+    """An off-by-one window: the store looks fresh, and its values are not."""
+    (newest,) = (row.newest_at for row in live.rows(data, 10) if row.entity == "busy")
+    write_online(data, "busy", weeks_ago=1, event_timestamp=pd.Timestamp(newest))
+    found = judged(data)
+    assert found.verdict is Verdict.FAILED
+    assert "of busy is" in found.reason and "more features (1 of 2 entities)" in found.reason
+
+
 def test_an_older_row_is_behind_and_a_refresh_helps(data):
     write_online(data, "busy", weeks_ago=2)
     found = judged(data)
