@@ -48,10 +48,17 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
         render.print_json(shown)
         return
     rows = [
-        [r.id, r.reference, r.state, r.requested_by, r.requested_at[:19], r.expires_at[:19]]
+        [
+            r.id,
+            r.reference,
+            r.state,
+            r.requested_by,
+            render.minute(r.requested_at),
+            render.minute(r.expires_at),
+        ]
         for r in shown
     ]
-    columns = ["request", "model", "state", "asked by", "asked (UTC)", "expires (UTC)"]
+    columns = ["request", "model", "state", "asked by ?", "asked (UTC)", "expires (UTC)"]
     render.print_table(columns, rows, empty="nothing waits for an approval")
 
 
@@ -211,6 +218,7 @@ def _decide(settings: Settings, request: str, answer: str, reason: str) -> Appro
     from platform_ctl.operations import announce
     from platform_ctl.operations.approve import decide
 
+    notifier = targets.notifier(settings)  # before the vote: a wrong setting changes nothing
     decision = decide(
         targets.registry(settings),
         targets.approvals(settings),
@@ -222,7 +230,7 @@ def _decide(settings: Settings, request: str, answer: str, reason: str) -> Appro
         settings=settings.approval,
     )
     if decision.new and decision.request.state is not ApprovalState.PENDING:
-        targets.notifier(settings).send(announce.answered(decision.request))
+        notifier.send(announce.answered(decision.request))
     for note in decision.notes:
         click.echo(f"note: {note}", err=True)
     if not decision.new:

@@ -7,14 +7,19 @@ process dies between sending and noting it.
 
 from __future__ import annotations
 
+import html
+import http.client
 import json
+import queue
 import sqlite3
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -97,7 +102,7 @@ def ntfy(url: str, token: str = "") -> Send:
     """A topic of an ntfy server; ``token`` is the value itself."""
 
     def send(title: str, body: str) -> None:
-        headers = {"Title": title.encode("ascii", "replace").decode()}
+        headers = {"Title": " ".join(title.encode("ascii", "replace").decode().split())}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         _post(url, body.encode(), headers)
@@ -109,20 +114,64 @@ def webhook(url: str) -> Send:
     """Slack's incoming webhooks, and whatever understands them (Mattermost, Discord's /slack)."""
 
     def send(title: str, body: str) -> None:
-        payload = json.dumps({"text": f"*{title}*\n{body}"}).encode()
+        # Slack's three: what somebody gave as a reason mentions nobody and links nowhere.
+        text = html.escape(f"*{title}*\n{body}", quote=False)
+        payload = json.dumps({"text": text}).encode()
         _post(url, payload, {"Content-Type": "application/json"})
 
     return send
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Raises OSError (URLError and HTTPError are) for anything but success."""
-    request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-        if response.status >= 300:
-            raise urllib.error.HTTPError(
-                url, response.status, response.reason, response.headers, None
+    """Raises OSError for anything but success within TIMEOUT_S; it never names the URL, which
+    for a webhook is the secret."""
+    outcome: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def attempt() -> None:
+        try:
+            request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")
+            with _OPENER.open(request, timeout=TIMEOUT_S) as response:
+                outcome.put("" if response.status < 300 else f"HTTP {response.status}")
+        except urllib.error.HTTPError as exc:
+            outcome.put(f"HTTP {exc.code}")
+        except urllib.error.URLError as exc:
+            reason = exc.reason
+            outcome.put(
+                reason.strerror or type(reason).__name__
+                if isinstance(reason, OSError)
+                else "the address cannot be used"
             )
+        except (OSError, ValueError, http.client.HTTPException) as exc:
+            outcome.put(type(exc).__name__)
+
+    # Of its own thread: a name that does not resolve, or an answer that drips, has no timeout.
+    threading.Thread(target=attempt, daemon=True).start()
+    try:
+        failed = outcome.get(timeout=TIMEOUT_S)
+    except queue.Empty:
+        failed = f"no answer within {TIMEOUT_S:g} s"
+    if failed:
+        raise OSError(failed)
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would lose its body, and take the token to somebody else."""
+
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.OpenerDirector()
+for _handler in (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.UnknownHandler,
+    _Stay,
+):
+    _OPENER.add_handler(_handler())
 
 
 def _waiting(db: sqlite3.Connection) -> list[sqlite3.Row]:

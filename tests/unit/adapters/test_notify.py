@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -130,6 +133,112 @@ def test_without_channels_nothing_is_made(outbox, tmp_path):
     notifier.send(MESSAGE)
     assert notifier.deliver() == 0
     assert not (tmp_path / "platform.db").exists()
+
+
+SECRET = "T00/B00/xoxb-secret"
+
+
+@contextmanager
+def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that does with each connection what ``answer`` says; its URL holds a secret."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        answer(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
+
+
+def drip(connection: socket.socket) -> None:
+    """An answer that is always about to come."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    for _ in range(40):
+        time.sleep(0.2)
+        connection.sendall(b"X-A: b\r\n")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        drip,
+        lambda connection: connection.sendall(b"\x00\x01 nonsense\r\n\r\n"),
+        lambda connection: connection.sendall(b"HTTP/1.1 200 " + b"x" * 100_000),
+        lambda connection: connection.close(),
+        lambda connection: connection.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n"),
+    ],
+    ids=["drips", "nonsense", "endless", "hangs up", "404"],
+)
+def test_whatever_an_endpoint_does_the_message_waits_and_no_secret_is_kept(
+    outbox, tmp_path, answer
+):
+    with raw_server(answer) as url:
+        notifier = outbox(webhook=notify.webhook(url))
+        started = time.monotonic()
+        notifier.send(MESSAGE)
+        assert time.monotonic() - started < notify.BUDGET_S
+    with sqlite3.connect(tmp_path / "platform.db") as db:
+        (row,) = db.execute("SELECT delivered_at, attempts, last_error FROM notifications")
+    assert row[0] == "" and row[1] == 1 and row[2]
+    assert SECRET.encode() not in (tmp_path / "platform.db").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"hooks.example.org/{SECRET}",
+        f"file:///tmp/{SECRET}",
+        f"ftp://127.0.0.1/{SECRET}",
+        f"http://127.0.0.1:1/{SECRET}",
+        f"http://127.0.0.1:99999/{SECRET}",
+        f"http://[::/{SECRET}",
+        f"http://127.0.0.1/{SECRET} with spaces",
+        f"http://nowhere.invalid/{SECRET}",
+    ],
+)
+def test_an_address_that_cannot_be_used_stops_nobody(outbox, tmp_path, url):
+    notifier = outbox(webhook=notify.webhook(url), ntfy=notify.ntfy(url, "tk_1"))
+    notifier.send(MESSAGE)
+    with sqlite3.connect(tmp_path / "platform.db") as db:
+        errors = [e for (e,) in db.execute("SELECT last_error FROM notifications")]
+    assert len(errors) == 2 and all(errors)
+    assert not any(SECRET in e or "tk_1" in e for e in errors)
+
+
+def test_a_redirect_neither_counts_as_delivered_nor_takes_the_token_along(outbox, endpoint):
+    def redirect(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {endpoint.url}\r\n\r\n".encode())
+
+    with raw_server(redirect) as url:
+        notifier = outbox(ntfy=notify.ntfy(url, "tk_1"))
+        notifier.send(MESSAGE)
+        assert notifier.deliver() == 1
+    assert endpoint.received == []
+
+
+def test_what_waited_arrives_in_the_order_in_which_it_was_said(outbox, endpoint):
+    endpoint.status = 503
+    notifier = outbox(ntfy=notify.ntfy(endpoint.url))
+    for i in range(5):
+        notifier.send(Message(f"k{i}", f"title {i}", "b"))
+    endpoint.status = 200
+    assert notifier.deliver() == 0
+    assert [headers["Title"] for headers, _ in endpoint.received] == [
+        f"title {i}" for i in range(5)
+    ]
+
+
+def test_a_reason_cannot_call_a_channel_or_forge_a_header(outbox, endpoint):
+    notifier = outbox(ntfy=notify.ntfy(endpoint.url), webhook=notify.webhook(endpoint.url))
+    notifier.send(Message("k", "title\r\nX-Evil: 1", "<!channel> & <https://evil|here>"))
+    (headers, _), (_, body) = endpoint.received
+    assert headers["Title"] == "title X-Evil: 1" and "X-Evil" not in headers
+    assert "&lt;!channel&gt; &amp; &lt;https://evil|here&gt;" in json.loads(body)["text"]
 
 
 def test_secrets_are_references(tmp_path):
