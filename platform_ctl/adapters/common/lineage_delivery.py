@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,8 @@ class Delivered:
 
 
 @dataclass(frozen=True)
-class _Stop:
-    """Where earlier deliveries got stuck, and how often in a row."""
+class _Note(Position):
+    """How far the spool was delivered, and how many deliveries in a row have stopped there."""
 
     failures: int = 0
 
@@ -99,8 +99,10 @@ def _deliver(folder: Path, transport: Transport) -> Delivered:
             after = _after_poison(folder, transport, left)
             if after is None:
                 return Delivered(delivered, refused, waiting(folder), problem)
+            stopped = f"; {_failures(folder)} deliveries stopped here, and the next was taken"
             position, delivered = after, delivered + 1
-            problem += f"; {_failures(folder)} deliveries stopped here, and the next was taken"
+            problem, _ = _emit(transport, event)  # had the endpoint just come back?
+            problem += stopped if problem else ""
         if problem:
             _set_aside(folder, event, problem)
             refused += 1
@@ -195,21 +197,25 @@ def _unusable(what: str, where: str) -> ConfigError:
 
 def position_in(folder: Path) -> Position:
     """How far the spool in ``folder`` has been delivered."""
-    note = folder / _NOTE_FILE
-    if not note.is_file():
-        return Position()
-    return msgspec.json.decode(note.read_bytes(), type=Position)
+    note = _noted(folder)
+    return Position(note.file, note.offset)
 
 
 def _failures(folder: Path) -> int:
-    """How many deliveries in a row have stopped there."""
-    note = folder / _NOTE_FILE
-    return msgspec.json.decode(note.read_bytes(), type=_Stop).failures if note.is_file() else 0
+    return _noted(folder).failures
+
+
+def _noted(folder: Path) -> _Note:
+    """A note that a power cut left empty says nothing: then all of it is sent again."""
+    try:
+        return msgspec.json.decode((folder / _NOTE_FILE).read_bytes(), type=_Note)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return _Note()
 
 
 def _note(folder: Path, position: Position, failures: int = 0) -> None:
     scratch = folder / f"{_NOTE_FILE}.tmp"
-    scratch.write_bytes(msgspec.json.encode({**asdict(position), "failures": failures}))
+    scratch.write_bytes(msgspec.json.encode(_Note(position.file, position.offset, failures)))
     os.replace(scratch, folder / _NOTE_FILE)
 
 

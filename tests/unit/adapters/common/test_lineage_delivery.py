@@ -154,6 +154,26 @@ def test_an_event_that_is_never_taken_does_not_hold_up_the_rest(
     assert json.loads(aside)["event"]["number"] == 1 and "500" in json.loads(aside)["why"]
 
 
+def test_an_endpoint_that_comes_back_at_that_moment_loses_nothing(
+    tmp_path: Path, endpoint: Endpoint
+) -> None:
+    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
+    spool.append(map(event, range(3)))
+    endpoint.statuses = [503] * 3
+    for waits in (3, 3, 0):
+        assert lineage_delivery.deliver(spool.folder, config).waiting == waits
+    assert sorted(endpoint.got) == [0, 1, 2] and not (spool.folder / "refused.jsonl").exists()
+
+
+def test_a_note_that_a_power_cut_emptied(tmp_path: Path, endpoint: Endpoint) -> None:
+    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
+    spool.append(map(event, range(2)))
+    assert lineage_delivery.deliver(spool.folder, config).delivered == 2
+    (spool.folder / "delivered.json").write_bytes(b"")
+    assert lineage_delivery.deliver(spool.folder, config).delivered == 2
+    assert endpoint.got == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize("status", [500, 503, 401, 404, 429])
 def test_an_endpoint_that_is_out_of_order_loses_nothing(
     tmp_path: Path, endpoint: Endpoint, status: int
