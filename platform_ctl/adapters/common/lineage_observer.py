@@ -47,6 +47,7 @@ class LineageObserver:
     def observe(self, run: Run, event: RunEvent) -> None:
         """START of the run; START and end of its tasks."""
         if event.kind is EventKind.RUN and event.state == RunState.RUNNING:
+            self._repaired.discard(run.id)
             self._append(run, [lineage.run_start(run, self._producer)])
         elif event.kind is EventKind.TASK and event.task is not None:
             self._append(run, self.task_events(run, event.task))

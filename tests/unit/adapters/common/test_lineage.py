@@ -148,6 +148,19 @@ def test_two_who_look_at_once_write_once(tmp_path: Path) -> None:
     assert len(told) == len(set(told)) and ("", "FAIL") in told
 
 
+def test_a_killed_run_that_is_resumed_ends_again(tmp_path: Path) -> None:
+    """By whoever noticed its death: the last event is of its real end."""
+    settings, run_id = _killed_run(tmp_path)
+    orchestrator, spool = targets.orchestrator(settings), targets.lineage_spool(settings)
+    assert orchestrator.get(run_id).died
+    assert kinds(spool.of_run(run_id))[-1] == ("", "FAIL")
+    (tmp_path / "recipes" / "shop" / "fitting.py").write_text(six_steps.MODULES["fitting.py"])
+    assert orchestrator.resume(run_id, lambda event: None).state is RunState.SUCCEEDED
+    told = kinds(spool.of_run(run_id))
+    assert told[-1] == ("", "COMPLETE") and (".fit", "COMPLETE") in told
+    assert {t.state for t in Graph(spool.of_run(run_id)).of_run(run_id)} == {"COMPLETE"}
+
+
 def test_trials_of_a_search_that_was_killed_with_its_run(tmp_path: Path) -> None:
     """From the search's journal; the one that was running then is aborted."""
     settings, run_id = _killed_run(tmp_path)
