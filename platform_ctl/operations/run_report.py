@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,7 +121,7 @@ class _Gathering:
         for run_id in filter(None, (mine.id, source)):
             folder = Path(mine.directory).parent / run_id / FOLDER
             if folder.is_dir():
-                record = self._try("search", lambda: self.reporting.search(folder))  # noqa: B023
+                record = self._try("search", partial(self.reporting.search, folder))
                 if record is not None:
                     return self._searched(record, "" if run_id == self.run.id else run_id)
         gone = f"the search was made by run {source[:8]}, whose files are gone"
@@ -136,7 +137,7 @@ class _Gathering:
         return next((d.source_run_id for d in decisions if d.task in saved), "")
 
     def _searched(self, record: SearchRecord, of_run: str) -> Search:
-        experiment, scores = record.experiment, dict[str, float]()
+        experiment = record.experiment
         scores = {t.name: value for t, value in scored(experiment, record.trials)}
         top, ended = best(experiment, record.trials), record.status.outcome
         spec = experiment.spec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 
 from platform_ctl.domain.budget import LedgerEntry, cost
@@ -106,12 +107,12 @@ def criteria(task: Task) -> Iterable[Criterion]:
     for artifact in artifacts([task]):
         try:
             decision = GateDecision.from_dict(read_json(Path(artifact.uri)))
-            figures = {n: dict(f) for n, f in decision.figures.items()}
+            figures = {n: dict(f) for n, f in dict(decision.figures).items()}
         except (OSError, ValueError, KeyError, TypeError):
             continue
         for name, one in figures.items():
             numbers = {n: one[n] for n in ("point", "low", "high", "rows") if n in one}
-            known = {n: v for n, v in numbers.items() if isinstance(v, int | float)}
+            known = {n: v for n, v in numbers.items() if isinstance(v, int | float) and isfinite(v)}
             against = str(one.get("baseline", "champion" if name == "champion" else ""))
             yield Criterion(name, str(one.get("verdict", "")), against=against, **known)
 

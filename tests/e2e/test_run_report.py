@@ -21,8 +21,11 @@ from platform_ctl.cli.app import main
 from platform_ctl.domain.gate import decide
 from platform_ctl.domain.recipe import Budget
 from platform_ctl.domain.release import ReleaseState
+from platform_ctl.domain.report_run.forest import gate_forest
+from platform_ctl.domain.report_run.value import Gate
 from platform_ctl.domain.runs import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.operations.run_report import run_report
+from platform_ctl.operations.run_report_rows import criteria
 from recipes.train_deploy import evaluate
 from recipes.train_deploy.recipe import GATE
 from tests.support import chain as support
@@ -258,7 +261,7 @@ def test_the_evidence_is_there(pages):
 
 def test_a_cached_run_shows_the_search_that_it_reused_and_what_it_saved(pages):
     page = text_of(pages["cached"])
-    assert f"Reused: run {SECOND[:8]} made it." in page and "best so far" in page
+    assert f"Run {SECOND[:8]} made it." in page and "best so far" in page
     assert "the cache saved" in page and f"made by run {SECOND[:8]}" in page
     assert "1 of 1" in page.partition("From the cache")[2][:200]
 
@@ -277,6 +280,24 @@ def test_two_hundred_iterations_are_one_node_one_lane_and_one_row(pages):
     assert "200 of 200 ok" in page and "for each:" in page
     assert page.count('class="lane" role="listitem"') == 3
     assert "for-loop-1.add × 200" in page and "Every task as a table" in page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[1]",
+        '{"verdict": "failed"}',
+        '{"verdict": "x", "reasons": [], "figures": {}}',
+        '{"verdict": "failed", "reasons": [], "figures": [1]}',
+        '{"verdict": "failed", "reasons": [], "figures": {"a": {"point": NaN, "baseline": 3}}}',
+    ],
+)
+def test_whatever_a_gate_left_as_its_decision_the_report_is_written(text, tmp_path):
+    (tmp_path / "decision").write_text(text)
+    outputs = Outputs({}, {"d": (Artifact("d", str(tmp_path / "decision")),)})
+    found = Gate("gate", "failed", (), tuple(criteria(replace(task("gate"), outputs=outputs))))
+    assert gate_forest(found) is None
 
 
 def test_a_broken_evaluation_is_named_and_the_rest_is_shown(home, tmp_path):

@@ -79,8 +79,9 @@ def fit(
     size = max(abs(low), abs(high))
     if room < 1e-9 * max(1.0, size):  # as good as one value
         room = 0.5 * size if size > 1e-9 else 0.5
-    stays = low == 0.0 and (zero or kind == "log1p")
-    return Scale(low if stays else low - room, high + room, kind, start, end)
+    if kind == "log1p":
+        return Scale(max(0.0, low - room), high + room, kind, start, end)
+    return Scale(low if zero and low == 0.0 else low - room, high + room, kind, start, end)
 
 
 def spread(values: Sequence[float]) -> Kind:

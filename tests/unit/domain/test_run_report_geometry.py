@@ -6,7 +6,7 @@ import math
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from platform_ctl.domain.report_run.layout import acyclic, draw, path_of, reduced
@@ -89,6 +89,8 @@ def test_a_long_arrow_goes_around_what_is_between():
 
 
 @given(st.lists(FINITE, min_size=1, max_size=20), st.sampled_from(["linear", "log", "log1p"]))
+@example([1.0, 35.0], "log1p")
+@example([6.9e-180], "linear")
 def test_values_and_ticks_lie_inside_the_scale_and_in_order(values, kind):
     scale = fit(values, kind=kind)
     places = [scale.at(v) for v in sorted(values)]

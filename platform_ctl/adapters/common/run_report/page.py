@@ -12,7 +12,7 @@ from typing import Any
 from platform_ctl.adapters.common.run_report import diagrams, html, parts
 from platform_ctl.domain.report_run.forest import gate_forest, shares
 from platform_ctl.domain.report_run.graph import duration, key_of
-from platform_ctl.domain.report_run.plots import Tick, fit, metric, money, number
+from platform_ctl.domain.report_run.plots import Scale, Tick, metric, money, number
 from platform_ctl.domain.report_run.value import RunReport, StepRow
 from platform_ctl.domain.runs import TaskState
 from platform_ctl.errors import UsageError
@@ -128,6 +128,7 @@ def _context(report: RunReport) -> dict[str, Any]:
     }
 
 
+_UNITS = (("h", 3600), ("min", 60), ("s", 1))
 _HOW_FIRST = ("chain", "steps", "timeline", "cost")
 """The order when there is no model to judge: then how the run went is the news."""
 _NAMES = {"evaluation": "quality", "importance": "importance of parameters"}
@@ -159,20 +160,21 @@ def _figures(report: RunReport) -> Iterator[Figure]:
     good = states[TaskState.SUCCEEDED] + states[TaskState.CACHED]
     others = (f"{n} {html.look(s).words}" for s, n in states.items() if s != TaskState.SUCCEEDED)
     yield Figure("Steps done", f"{good} of {len(report.steps)}", ", ".join(others))
-    saved = f"{duration(cost.saved_wall_s)}, {number(cost.saved_cpu_s)} cpu-s"
+    yield _cache_figure(report)
+
+
+def _cache_figure(report: RunReport) -> Figure:
     asked = [s for s in report.steps if s.cache in ("HIT", "MISS")]
-    hits = sum(s.cache == "HIT" for s in asked)
-    yield Figure(
-        "From the cache",
-        f"{hits} of {len(asked)}" if asked else "–",
-        f"saved {saved}" if hits else "no step asked the cache" * (not asked) or "nothing saved",
-    )
+    if not asked:
+        return Figure("From the cache", "–", "no step asked the cache")
+    hits, cost = sum(s.cache == "HIT" for s in asked), report.cost
+    saved = f"saved {duration(cost.saved_wall_s)}, {number(cost.saved_cpu_s)} cpu-s"
+    return Figure("From the cache", f"{hits} of {len(asked)}", saved if hits else "nothing saved")
 
 
 def _critical(report: RunReport) -> str:
-    return f"{duration(report.timeline.critical_s)} on the critical path" * bool(
-        report.timeline.critical
-    )
+    found = report.timeline
+    return f"{duration(found.critical_s)} on the critical path" if found.critical else ""
 
 
 def _steps_lead(report: RunReport) -> str:
@@ -218,9 +220,9 @@ def _cost_lead(report: RunReport) -> str:
 def _time_ticks(wall_s: float) -> tuple[Tick, ...]:
     if wall_s <= 0:
         return ()
-    scale = fit([0.0, wall_s], start=0.0, end=100.0, zero=True)
-    exact = type(scale)(0.0, wall_s, "linear", 0.0, 100.0)
-    return tuple(Tick(t.at, f"{t.label} s") for t in exact.ticks(5) if t.at < 97)
+    unit, seconds = next((u, s) for u, s in _UNITS if wall_s >= 3 * s or s == 1)
+    scale = Scale(0.0, wall_s / seconds, start=0.0, end=100.0)
+    return tuple(Tick(t.at, f"{t.label} {unit}") for t in scale.ticks() if t.at < 97)
 
 
 def _step_groups(steps: Sequence[StepRow]) -> list[StepGroup]:

@@ -169,7 +169,7 @@ def search(found: Search) -> dict[str, Any]:
         ", ".join(f"{n} {charts.short(v)}" for n, v in chosen.parameters.items()) if chosen else ""
     )
     best = f" The best: {picked}, {found.metric} {number(chosen.score)}." if chosen else ""
-    reused = f" Reused: run {found.of_run[:8]} made it." if found.of_run else ""
+    reused = f" Run {found.of_run[:8]} made it." if found.of_run else ""
     aim = "smaller" if found.minimize else "larger"
     ended = f" {found.outcome[:1].upper()}{found.outcome[1:]}." if found.outcome else ""
     rows = [
