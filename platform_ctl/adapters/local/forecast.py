@@ -189,13 +189,13 @@ class _Lookup:
 
     def _whether(self, task: TaskInstance) -> frozenset[Output]:
         """Unknown outputs on which it hangs whether the task is reached, or how often: those of
-        conditions and loops around it, and of what it waits for."""
+        its condition, of what it waits for, and of conditions and loops around it."""
         if task.path not in self._reached:
-            found = self._of_unknown(iterated(task) | decisive(task))
+            found = self._of_unknown(decisive(task))
             for name in task.spec.upstream():
                 found |= self._whether(task.dag.tasks[name])
             if task.dag.owner:
-                found |= self._whether(task.dag.owner)
+                found |= self._whether(task.dag.owner) | self._of_unknown(iterated(task.dag.owner))
             self._reached[task.path] = found
         return self._reached[task.path]
 

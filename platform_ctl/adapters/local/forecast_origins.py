@@ -121,6 +121,7 @@ def _made(task: TaskInstance, key: str) -> Iterator[Output]:
     yield from iterated(task)
     for dag in task.children:
         for name, inner in selected:
+            yield from decisive(dag.tasks[name])  # of OneOf: which branch it comes from
             yield from _made(dag.tasks[name], inner)
 
 

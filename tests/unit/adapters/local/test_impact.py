@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.impact import Fate
-from tests.support import small_train
+from platform_ctl.domain.impact import Fate, Impact
+from platform_ctl.domain.runs import Run, RunRequest
+from platform_ctl.settings import Settings
+from tests.support import looping, small_train
 from tests.support.predictions import assert_came_true
 from tests.support.small_project import (
     Project,
@@ -162,3 +166,46 @@ def test_figures_hold_what_the_ledger_charged_beyond_the_process(project: Projec
     took = next(t for t in targets.orchestrator(project.settings).get(run.id).tasks
                 if t.path == "fit").usage  # fmt: skip
     assert fit.cpu_s == pytest.approx(took.cpu_s + 12.5)
+
+
+# ---- loops and branches ---------------------------------------------------------
+
+
+def test_loops_and_branches(tmp_path: Path) -> None:
+    """How often a loop turns, and which branch is taken, hang on the outputs that decide it."""
+    pipeline = looping.write_project(tmp_path)
+    settings = msgspec.structs.replace(
+        Settings(), home=str(tmp_path / "home"), project_root=str(tmp_path)
+    )
+
+    def impact(n: int) -> Impact:
+        return targets.impact(settings, pipeline, {"n": n})
+
+    def run(n: int) -> Run:
+        return targets.orchestrator(settings).run(RunRequest(pipeline, {"n": n}), lambda e: None)
+
+    first = {s.task: s for s in impact(3).steps}
+    assert first["for-loop-1.square"].depends_on == ("count.Output",)
+    assert first["for-loop-1.square"].why == "as often as count.Output says"
+    branches = [s for s in first.values() if s.task.startswith("condition-branches-")]
+    assert {s.depends_on for s in branches} == {("size.Output",)} and len(branches) == 2
+    assert {first[name].fate for name in ("count", "total", "size", "say")} == {RUN}
+
+    before = run(3)
+    again = impact(3)
+    assert {s.fate for s in again.steps} == {HIT, Fate.SKIP}
+    assert_came_true(again, before, run(3))
+
+    more = impact(4)
+    told = {s.task: s for s in more.steps}
+    assert told["count"].why == "parameters.n: 3 -> 4"
+    turns = [s for s in more.steps if s.task.startswith("for-loop-1.")]
+    assert len(turns) == 3 and {s.depends_on for s in turns} == {("count.Output",)}
+    assert all("reached or not with count.Output" in s.why for s in turns)
+    assert told["total"].depends_on == (
+        *("count.Output",), *(f"for-loop-1.{i}.square.Output" for i in range(3)),
+    )  # fmt: skip
+    assert told["size"].depends_on == ("total.Output",)
+    assert "size.Output" in told["say"].depends_on  # which branch it hears from
+    states = {t.path: t.state for t in run(4).tasks}
+    assert len([p for p in states if p.startswith("for-loop-1.")]) == 4
