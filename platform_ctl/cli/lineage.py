@@ -35,7 +35,7 @@ def show(ctx: click.Context, what: str, output: str) -> None:
     from platform_ctl.operations.lineage import find_dataset, unknown
 
     settings = load_settings(ctx)
-    graph = Graph(targets.lineage_spool(settings).events())
+    graph = Graph(targets.lineage_spool(settings).ends())
     key = find_dataset(graph, _version(settings, what) if "@" in what else what)
     if key:
         _show(output, label(key), picture(graph.around(key)), _both(graph, key))

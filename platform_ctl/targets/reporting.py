@@ -65,4 +65,4 @@ def _columns(folder: Path) -> Mapping[str, Sequence[Any]]:
 def _task_runs(settings: Settings) -> Iterable[TaskRun]:
     from platform_ctl.domain.lineage_graph import Graph
 
-    return Graph(lineage_spool(settings).events()).tasks.values()
+    return Graph(lineage_spool(settings).ends()).tasks.values()

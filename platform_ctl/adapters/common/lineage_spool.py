@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 
 _PATTERN = "events-*.jsonl"
+_START_LINE = b'{"eventType":"START"'
+"""How the spool writes one: not worth decoding where only ends count."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,15 @@ class Spool:
     def events(self) -> list[dict[str, Any]]:
         """All of them."""
         return [event for _, event in self.lines()]
+
+    def ends(self) -> Iterator[dict[str, Any]]:
+        """Those that end something, one at a time: a home may hold more than fits in memory."""
+        for path in self.files():
+            with path.open("rb") as file:
+                for line in file:
+                    event = None if line.startswith(_START_LINE) else _event(line)
+                    if event is not None and event["eventType"] != "START":
+                        yield event
 
     def of_run(self, run_id: str) -> list[dict[str, Any]]:
         """The events of a run, its tasks and what is inside them; not of those that mention it."""

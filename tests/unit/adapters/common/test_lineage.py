@@ -288,6 +288,16 @@ def test_a_torn_line_costs_one_event(tmp_path: Path) -> None:
     assert [e["number"] for e in spool.events()] == [1, 2]
 
 
+def test_ends_are_what_is_left_without_starts(tmp_path: Path) -> None:
+    """Whoever wrote the line: the spool, or a hand with other spaces and order."""
+    spool = Spool(tmp_path)
+    spool.append([event(1), {**event(2), "eventType": "COMPLETE"}])
+    with spool.files()[0].open("ab") as file:
+        file.write(b'{"number": 3, "eventType": "START"}\n{"number": 4, "eventType": "FAIL"}\n')
+        file.write(b'{"eventType": "COMPL')
+    assert [e["number"] for e in spool.ends()] == [2, 4]
+
+
 def test_source_has_no_password(tmp_path: Path) -> None:
     git = tmp_path / ".git"
     (git / "refs" / "heads").mkdir(parents=True)
