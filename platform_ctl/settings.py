@@ -33,7 +33,7 @@ class ApprovalSettings(Section):
     self_approval: bool = True
     """Whether who requested may approve. True only makes sense on a laptop."""
     second_person: bool = False
-    """Whether the approver must be somebody else than who started the run."""
+    """Whether two different people have to approve."""
     expires_h: float = 72.0
     """Hours until a pending request expires. Expired means no."""
 

@@ -15,6 +15,7 @@ def command(ctx: click.Context, output: str) -> None:
     """Exit code 1 when a check fails; warnings leave it at 0."""
     from platform_ctl import targets
     from platform_ctl.operations import doctor
+    from platform_ctl.operations.restore_aliases import check_aliases
 
     settings = load_settings(ctx)
     damaged = targets.damaged_databases(settings)
@@ -28,10 +29,12 @@ def command(ctx: click.Context, output: str) -> None:
         targets.orchestrator(settings) if local else None,
         targets.serving(settings) if local else None,
     )
+    if local and damaged.keys() <= {settings.layout.iceberg / "catalog.db"}:
+        checks += check_aliases(targets.registry(settings))
     if output == "json":
         render.print_json(checks)
     else:
         render.print_table(
-            ["", "check", "found", "fix"], [(c.health, c.name, c.detail, c.fix) for c in checks]
+            ["", "check", "found …", "fix …"], [(c.health, c.name, c.detail, c.fix) for c in checks]
         )
     ctx.exit(1 if any(c.health == doctor.Health.FAIL for c in checks) else 0)

@@ -69,6 +69,27 @@ def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
 
 
 @command.command()
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; kept in the history.")
+@render.output_option
+@click.pass_context
+def restore(ctx: click.Context, name: str, reason: str, output: str) -> None:
+    """Put the aliases of NAME that were moved or deleted in MLflow back where the platform put
+    them. The moves, theirs and this one, are in the history."""
+    from platform_ctl import targets
+    from platform_ctl.operations.restore_aliases import restore
+
+    registry = targets.registry(load_settings(ctx))
+    moved = restore(registry, name, actor=targets.local_user(), reason=reason)
+    if output == "json":
+        render.print_json([{"alias": a, "to": to, "found_at": at} for a, to, at in moved])
+        return
+    rows = [[alias, found or "-", recorded or "-"] for alias, recorded, found in moved]
+    empty = f"every alias of {name} is where the platform put it"
+    render.print_table(["alias", "found at", "put back to"], rows, empty=empty)
+
+
+@command.command()
 @click.argument("model")
 @click.option(
     "-o",
@@ -304,13 +325,13 @@ def _history(registry: Registry, model: RegisteredModel, output: str) -> None:
 def _warn_of_drift(history: Any, model: RegisteredModel) -> None:
     """Say so on stderr when an alias is not where the platform put it."""
     from platform_ctl.domain.models import unrecorded_moves
+    from platform_ctl.operations.restore_aliases import fix_of, sentence
 
-    for alias, recorded, found in unrecorded_moves(history, model.name, model.aliases):
-        click.echo(
-            f"warning: {model.name}@{alias} is at {found or 'nothing'}, but the platform put it at "
-            f"{recorded or 'nothing'}: it was moved outside the platform, or a move was cut short",
-            err=True,
-        )
+    moved = unrecorded_moves(history, model.name, model.aliases)
+    for one in moved:
+        click.echo(f"warning: {sentence(model.name, one)}", err=True)
+    if moved:
+        click.echo(f"to put it back: {fix_of(model.name)}", err=True)
 
 
 def _model_json(model: RegisteredModel) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
+from mlflow import MlflowClient
 
 from platform_ctl import targets
 from platform_ctl.cli.app import main
@@ -131,3 +133,75 @@ def test_verify_says_what_was_checked_and_leaves_with_one_when_something_is_wron
     finally:
         file.write_text(content)
     assert code == 1 and "WRONG    weights, signature or predict code" in out
+
+
+@pytest.fixture
+def promoted(cli, tmp_path, monkeypatch):
+    """A home of its own: version 1 in production, version 2 before it."""
+    settings = Settings(home=str(tmp_path / "home"))
+    registry = targets.registry(settings)
+    for seed in (1, 2):
+        model_dir, evaluation_dir = write_candidate(tmp_path / f"candidate-{seed}", seed=seed)
+        register_model(
+            registry,
+            recipe=RECIPE,
+            model_dir=model_dir,
+            evaluation_dir=evaluation_dir,
+            decision=PASSED,
+            provenance={},
+        )
+    for moves in ({"production": "1"}, {"production": "2", "previous": "1", "staging": ""}):
+        registry.move_aliases(RECIPE.model_name, moves, actor="promote", reason="canary successful")
+    monkeypatch.setenv("PLATFORM_HOME", settings.home)
+    return registry, MlflowClient(targets.mlflow_uri(settings))
+
+
+def test_an_alias_moved_or_deleted_in_mlflow_is_reported_and_put_back(promoted, cli):
+    registry, client = promoted
+    name, before = RECIPE.model_name, registry.aliases(RECIPE.model_name)
+    assert before == {"production": "2", "previous": "1"}
+
+    def health() -> str:
+        checks = json.loads(cli("doctor", "-o", "json")[1])
+        return next(c["health"] for c in checks if c["name"] == "aliases")
+
+    assert health() == "ok"
+    for alias, to in [("production", "1"), ("previous", "2"), ("staging", "1"), ("production", "")]:
+        if to:
+            client.set_registered_model_alias(name, alias, to)
+        else:
+            client.delete_registered_model_alias(name, alias)
+        assert f"{name}@{alias} is at {to or 'nothing'}" in cli("model", "show", name)[2]
+        assert health() == "warn"
+        said = cli("model", "restore", name, "--reason", "by mistake", "-o", "json")[1]
+        assert json.loads(said) == [{"alias": alias, "to": before.get(alias, ""), "found_at": to}]
+        assert registry.aliases(name) == before
+        outside, back = registry.history()[-2:]
+        assert (outside.actor, outside.to_version) == ("unknown", to)
+        assert (back.reason, back.to_version) == ("by mistake", before.get(alias, ""))
+    assert cli("model", "show", name)[2] == ""
+    assert json.loads(cli("model", "restore", name, "--reason", "again", "-o", "json")[1]) == []
+
+
+def test_putting_aliases_back_needs_a_reason_and_a_model(cli):
+    assert cli("model", "restore", RECIPE.model_name)[0] == 2
+    assert cli("model", "restore", RECIPE.model_name, "--reason", " ")[0] == 2
+    assert cli("model", "restore", "nobody", "--reason", "x")[0] == 3
+
+
+def test_a_pack_is_verified_without_a_home(promoted, cli, tmp_path, monkeypatch):
+    registry, _ = promoted
+    settings = Settings(home=str(tmp_path / "home"))
+    version = registry.models()[0].versions[0]
+    pack = targets.write_evidence(settings, version).rename(tmp_path / "pack.tar")
+    shutil.copy(settings.layout.root / "evidence" / "weekly-commits-2.tar.sha256", f"{pack}.sha256")
+    shutil.rmtree(settings.home)
+    code, out, _ = cli("model", "verify", str(pack))
+    assert code == 0 and "as it was registered" in out
+    assert not settings.layout.root.exists()
+    content = pack.read_bytes()
+    at = content.index(b'"mase"')
+    pack.write_bytes(content[:at] + b"?" + content[at + 1 :])
+    code, out, _ = cli("model", "verify", str(pack))
+    assert code == 1 and "evaluation/evaluation.json was altered" in out
+    assert cli("model", "verify", str(tmp_path / "none.tar"))[0] == 2
