@@ -12,6 +12,8 @@ from itertools import pairwise
 from typing import Literal
 
 Kind = Literal["linear", "log", "log1p"]
+_SMALLEST = 1e-100
+"""Below it there is no logarithmic axis: nobody could read its labels."""
 LEFT, RIGHT = 15.0, 97.0
 TOP, BOTTOM = 5.0, 82.0
 """The plotting area; the rest holds ticks and labels."""
@@ -68,7 +70,7 @@ def fit(
     """
     known = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(known), max(known)
-    if (kind == "log" and low <= 0) or (kind == "log1p" and low < 0):
+    if (kind == "log" and low < _SMALLEST) or (kind == "log1p" and low < 0):
         kind = "linear"
     if kind == "log":
         room = (high / low) ** 0.05 if high > low else 2.0
@@ -136,7 +138,8 @@ def _round(low: float, high: float, wanted: int) -> list[float]:
     step = _nice((high - low) / max(1, wanted))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(n * step, 12) for n in range(first, last + 1)]
+    digits = 12 - math.floor(math.log10(step))
+    return [round(n * step, digits) for n in range(first, last + 1)]
 
 
 def _nice(rough: float) -> float:
@@ -152,7 +155,9 @@ def _decades(low: float, high: float, wanted: int) -> list[float]:
         inside = [v for v in values if low <= v <= high]
         if len(inside) >= 3:
             break
-    return inside if len(inside) > 1 else _round(low, high, wanted)
+    if len(inside) < 2:
+        return _round(low, high, wanted)
+    return inside[:: math.ceil(len(inside) / (2 * wanted))]
 
 
 def _from_zero(low: float, high: float, wanted: int) -> list[float]:
