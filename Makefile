@@ -44,4 +44,4 @@ docs: setup ## Write the generated reference pages
 
 clean: ## Stop what runs and remove .platform and .venv
 	@[ ! -x $(BIN)/platform-ctl ] || infra/dev/stop-all.sh $(BIN)
-	@rm -rf $(VENV) .platform .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) .platform .recipe-new-* .import_linter_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -76,6 +76,8 @@ class Settings(Section):
     """Folder of all state; relative to the root of the project."""
     recipes_package: str = "recipes"
     """Python package whose folders with a ``recipe.py`` are the recipes."""
+    default_recipe: str = ""
+    """The recipe that a command means when it names none; empty: the only one."""
     pipelines_package: str = "pipelines"
     """Python package that holds ``*_pipeline.py`` and ``compiled/``."""
     mlflow_tracking_uri: str = ""

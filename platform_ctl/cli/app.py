@@ -25,7 +25,8 @@ from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, PlatformEr
 GROUPS: dict[str, str] = {
     "doctor": "Check what is installed, ports, disk and leftovers.",
     "config": "Show the settings and where each value comes from.",
-    "data": "Ingest, show and audit the recipe's data.",
+    "data": "Ingest, show and audit a recipe's data.",
+    "recipe": "List recipes, and make a new one from one that works.",
     "pipeline": "List, compile and run pipelines.",
     "run": "List, show, resume, cancel and explain runs.",
     "cache": "Explain, verify and prune the step cache.",

@@ -14,14 +14,16 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 
-@click.group(help="Ingest, show and audit the recipe's data.")
+@click.group(help="Ingest, show and audit a recipe's data.")
 def command() -> None:
     pass
 
 
 def recipe_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
-        "--recipe", metavar="NAME", help="Whose data; needed when there is more than one recipe."
+        "--recipe",
+        metavar="NAME",
+        help="Whose data (setting default_recipe says whose when none is named).",
     )(function)
 
 
@@ -265,25 +267,10 @@ def remove(ctx: click.Context, repo: str, recipe: str | None, output: str) -> No
 def _recipe_and_data(ctx: click.Context, name: str | None) -> tuple[Any, Any]:
     """The recipe that is meant, and where its data lives. Raises UnknownName, BadParameter."""
     from platform_ctl import targets
-    from platform_ctl.errors import BadParameter, UnknownName
 
     settings = load_settings(ctx)
-    known = targets.recipes(settings)
-    if name is None and len(known) == 1:
-        name = next(iter(known))
-    if name is None:
-        raise BadParameter(
-            f"there is more than one recipe: {', '.join(known)}",
-            where=ctx.command_path,
-            fix=f"{ctx.command_path} --recipe {next(iter(known), 'NAME')}",
-        )
-    if name not in known:
-        raise UnknownName(
-            f"there is no recipe {name!r}; there are: {', '.join(known)}",
-            where=settings.recipes_package,
-            fix=f"{ctx.command_path} --recipe {next(iter(known), 'NAME')}",
-        )
-    return known[name], targets.data_access(settings)
+    chosen = targets.recipe(settings, name, command=f"{ctx.command_path} --recipe")
+    return chosen, targets.data_access(settings)
 
 
 def _source(recipe: Any, name: str) -> Callable[..., Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.domain.recipe import DataAccess, Recipe
-from platform_ctl.errors import ConfigError
+from platform_ctl.errors import BadParameter, ConfigError, UnknownName
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.models import ModelVersion
     from platform_ctl.domain.parameters import Allowed
+    from platform_ctl.domain.recipe_copy import RecipeName
 
 
 def data_access(settings: Settings) -> DataAccess:
@@ -55,6 +57,48 @@ def allowed_parameters(settings: Settings, pipeline: str) -> Mapping[str, Allowe
         if recipe.pipeline == pipeline
         for name, allowed in recipe.parameters.items()
     }
+
+
+def recipe(settings: Settings, name: str | None, *, command: str) -> Recipe:
+    """The recipe that is meant: the one of that name, the project's default, or the only one.
+
+    ``command`` is what was typed up to where it names one. Raises UnknownName, BadParameter.
+    """
+    known = recipes(settings)
+    wanted = (name or settings.default_recipe).replace("-", "_")
+    if not wanted and len(known) == 1:
+        return next(iter(known.values()))
+    if not wanted:
+        raise BadParameter(
+            f"there is more than one recipe: {', '.join(known)}",
+            where="setting default_recipe",
+            fix=f"{command} {next(iter(known), 'NAME')}",
+        )
+    if wanted not in known:
+        near = difflib.get_close_matches(wanted, known, n=1)
+        raise UnknownName(
+            f"there is no recipe {wanted!r}"
+            + (f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"),
+            where=f"package {settings.recipes_package}",
+            fix=f"{command} {near[0]}" if near else "platform-ctl recipe list",
+        )
+    return known[wanted]
+
+
+def new_recipe(settings: Settings, name: str, source: str | None) -> tuple[RecipeName, list[str]]:
+    """Make recipe ``name`` from ``source``; its name, and the files and folders it is.
+
+    Raises BadParameter, UnknownName, ConfigError.
+    """
+    from platform_ctl.adapters.common.recipe_files import RecipeFiles
+    from platform_ctl.domain.recipe_copy import RecipeName, refuse_taken
+
+    parsed = RecipeName.parse(name)
+    refuse_taken(parsed, recipes(settings).values())
+    copied = recipe(settings, source, command=f"platform-ctl recipe new {name} --from")
+    root = Path(settings.project_root)
+    files = RecipeFiles(root, settings.recipes_package, settings.pipelines_package)
+    return parsed, files.create(copied, parsed)
 
 
 def recipe_of(settings: Settings, version: ModelVersion) -> Recipe:

@@ -2,6 +2,7 @@
 
 All recipes of a project live in one home: one Iceberg catalog, one MLflow, one
 fleet of services. Whatever a recipe writes there is found by these names only.
+``platform-ctl recipe new`` sets the first four; the others live inside them.
 """
 
 RECIPE = "train_deploy"
@@ -11,6 +12,7 @@ MODEL = "weekly-commits"
 """Registered model, its MLflow experiment and its InferenceService."""
 NAMESPACE = "abukix"
 """Of the Iceberg tables, and the Feast project over them."""
+
 COMMITS = f"{NAMESPACE}.commits"
 FEATURES = f"{NAMESPACE}.repo_weekly_features"
 REPO_WEEKS = f"{NAMESPACE}.repo_weeks"

@@ -1,0 +1,169 @@
+"""The files of a project's recipes, and how a new recipe comes among them: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from platform_ctl.adapters.common.pipelines import Pipelines
+from platform_ctl.domain.recipe import Recipe
+from platform_ctl.domain.recipe_copy import Copy, RecipeName
+from platform_ctl.errors import BadParameter, ConfigError
+
+_LEFT_OUT = ("__pycache__", ".*", "*.pyc", "*.egg-info")
+_README = "README.md"
+_WIRING = ("components", "pipeline")
+"""Modules of a recipe among the pipelines: ``<recipe>_<part>.py``."""
+_MODEL_CARD = Path(__file__).with_name("model_card.template")
+
+
+class RecipeFiles:
+    """Recipes below one project root. ``recipes`` and ``pipelines`` are packages there."""
+
+    def __init__(self, root: Path, recipes: str, pipelines: str) -> None:
+        self._root = root
+        self._recipes = recipes
+        self._pipelines = pipelines
+        self._tests = f"tests/{recipes}"
+
+    def create(self, source: Recipe, name: RecipeName) -> list[str]:
+        """Make a recipe that is ``source`` under another name; its files and folders, relative.
+
+        Everything is made and tried in a folder beside, then put in place; what is
+        there already is never touched. Raises BadParameter when the name is taken,
+        ConfigError when the copy does not work.
+        """
+        copy = Copy(source.name, source.pipeline, name, self._recipes)
+        self._require_wiring(source)
+        places = self._places(name)
+        for place in places:
+            if os.path.lexists(self._root / place):
+                raise self._taken(place, name)
+        with self._workshop() as workshop:
+            self._write(copy, workshop)
+            self._try(name, workshop)
+            self._put(workshop, [p for p in places if (workshop / p).exists()], name)
+        return [p for p in places if (self._root / p).exists()]
+
+    def _require_wiring(self, source: Recipe) -> None:
+        for part in _WIRING:
+            file = f"{self._pipelines}/{source.name}_{part}.py"
+            if not (self._root / file).is_file():
+                raise ConfigError(
+                    f"the recipe {source.name} cannot be copied: it has no {file}",
+                    where=file,
+                    fix="platform-ctl recipe list",
+                )
+
+    def _places(self, name: RecipeName) -> list[str]:
+        """In the order in which they are put in place: the recipe is found by its folder."""
+        return [
+            f"{self._tests}/{name.module}",
+            *(f"{self._pipelines}/{name.module}_{part}.py" for part in _WIRING),
+            f"{self._pipelines}/compiled/{name.word}.yaml",
+            f"{self._recipes}/{name.module}",
+        ]
+
+    @contextlib.contextmanager
+    def _workshop(self) -> Iterator[Path]:
+        """The project's recipes and pipelines in a folder of their own, on the same file system."""
+        folder = Path(tempfile.mkdtemp(prefix=".recipe-new-", dir=self._root))
+        try:
+            for package in (self._recipes, self._pipelines):
+                shutil.copytree(
+                    self._root / package,
+                    folder / package,
+                    ignore=shutil.ignore_patterns(*_LEFT_OUT),
+                )
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _write(self, copy: Copy, workshop: Path) -> None:
+        new = copy.new.module
+        for package in (self._recipes, self._tests):
+            folder = self._root / package / copy.old
+            for file in _files(folder):
+                target = workshop / package / new / file.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(copy.file(file.name, file.read_bytes()))
+        for part in _WIRING:
+            file = self._root / self._pipelines / f"{copy.old}_{part}.py"
+            target = workshop / self._pipelines / f"{new}_{part}.py"
+            target.write_bytes(copy.file(file.name, file.read_bytes()))
+        card = _MODEL_CARD.read_text(encoding="utf-8")
+        words = {"{{word}}": copy.new.word, "{{module}}": new, "{{source}}": copy.old}
+        for placeholder, text in words.items():
+            card = card.replace(placeholder, text)
+        (workshop / self._recipes / new / _README).write_text(card, encoding="utf-8")
+
+    def _try(self, name: RecipeName, workshop: Path) -> None:
+        """Import the recipe and compile its pipeline, there. Raises ConfigError."""
+        command = [sys.executable, "-c", f"import {self._recipes}.{name.module}.recipe"]
+        done = subprocess.run(command, cwd=workshop, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise ConfigError(
+                f"a copy under the name {name.word} cannot be imported: {last}",
+                where=f"{self._recipes}/",
+                fix="platform-ctl recipe list",
+            )
+        _format([workshop / place for place in self._places(name)], self._root)
+        Pipelines(workshop, self._pipelines).compile()
+        for folder in list(workshop.rglob("__pycache__")):
+            shutil.rmtree(folder)
+
+    def _put(self, workshop: Path, places: list[str], name: RecipeName) -> None:
+        done: list[Path] = []
+        try:
+            for place in places:
+                target = self._root / place
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    _move(workshop / place, target)
+                except FileExistsError as exc:  # came while this was at work
+                    raise self._taken(place, name) from exc
+                done.append(target)
+        except BaseException:
+            for target in reversed(done):
+                shutil.rmtree(target) if target.is_dir() else target.unlink()
+            raise
+
+    def _taken(self, place: str, name: RecipeName) -> BadParameter:
+        return BadParameter(
+            f"the name {name.word} is taken: there is {place}",
+            where=place,
+            fix=f"platform-ctl recipe new {name.word}-2",
+        )
+
+
+def _files(folder: Path) -> list[Path]:
+    ignored = shutil.ignore_patterns(*_LEFT_OUT)
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - ignored(parent, folders))
+        kept = set(names) - ignored(parent, names) - {_README}
+        found += [Path(parent, name) for name in sorted(kept)]
+    return [file for file in found if file.is_file() and not file.is_symlink()]
+
+
+def _move(source: Path, target: Path) -> None:
+    """Raises FileExistsError rather than replace anything."""
+    if source.is_dir():
+        target.mkdir()
+        source.rename(target)  # over the empty folder that was just made
+    else:
+        os.link(source, target)
+
+
+def _format(paths: list[Path], root: Path) -> None:
+    """Longer names break lines elsewhere. Without ruff, ``make format`` does it later."""
+    present = [str(path) for path in paths if path.exists() and path.suffix != ".yaml"]
+    command = [sys.executable, "-m", "ruff", "format", "--config", str(root / "pyproject.toml")]
+    subprocess.run([*command, *present], capture_output=True, check=False)

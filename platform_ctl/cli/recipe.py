@@ -1,0 +1,69 @@
+"""``platform-ctl recipe``: list recipes, make a new one."""
+
+from __future__ import annotations
+
+import click
+
+from platform_ctl.cli import render
+from platform_ctl.cli.app import load_settings
+
+
+@click.group(help="List recipes, and make a new one from one that works.")
+def command() -> None:
+    pass
+
+
+@command.command("list")
+@render.output_option
+@click.pass_context
+def list_(ctx: click.Context, output: str) -> None:
+    """The project's recipes, and under which names each keeps what it makes."""
+    from platform_ctl import targets
+
+    recipes = targets.recipes(load_settings(ctx)).values()
+    columns = ("recipe", "pipeline", "model", "table", "title")
+    rows = [(r.name, r.pipeline, r.model_name, r.table, r.title) for r in recipes]
+    if output == "json":
+        render.print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    render.print_table(columns, rows, empty="no recipes: write recipes/NAME/recipe.py")
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "source",
+    metavar="RECIPE",
+    help="Which recipe to copy (setting default_recipe says which when none is named).",
+)
+@render.output_option
+@click.pass_context
+def new(ctx: click.Context, name: str, source: str | None, output: str) -> None:
+    """Make a second recipe that runs and passes its tests: a copy under another name.
+
+    It has its own tables, features, golden set, model and service, and shares the
+    steps of the pipeline. Whole or not at all; no file that exists is touched.
+
+    \b
+    platform-ctl recipe new energy-load
+    """
+    from platform_ctl import targets
+
+    made, paths = targets.new_recipe(load_settings(ctx), name, source)
+    module = made.module
+    following = [
+        f"platform-ctl data ingest --sample --recipe {module}",
+        f"platform-ctl pipeline run {made.word}",
+        'platform-ctl approval approve latest --reason "the copy works" --wait',
+        f"python -m pytest tests/recipes/{module}",
+    ]
+    if output == "json":
+        render.print_json({"recipe": module, "created": paths, "next": following})
+        return
+    for path in paths:
+        click.echo(f"created {path}")
+    click.echo("\nIt runs as it is:")
+    for line in following:
+        click.echo(f"  {line}")
+    click.echo(f"\nWhat to change, in which order: recipes/{module}/README.md")
