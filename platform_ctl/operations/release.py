@@ -22,7 +22,7 @@ from platform_ctl.domain.release import (
     revision_name,
 )
 from platform_ctl.domain.serving import Revision
-from platform_ctl.errors import PreconditionMissing, UnknownName
+from platform_ctl.errors import HomeBusy, PreconditionMissing, UnknownName
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.registry import Registry
 from platform_ctl.ports.releases import Releases
@@ -195,7 +195,13 @@ def _finish(ports: Releasing, release: Release, *, actor: str) -> Release:
     elif release.returns and production is not None:
         _spend_approvals(ports, release, production.model_version)
     done = dataclasses.replace(release, state=state, intent=Intent.NONE)
-    return ports.releases.update(done, state.value, actor=actor)
+    try:
+        return ports.releases.update(done, state.value, actor=actor)
+    except HomeBusy:  # whoever looked meanwhile has finished it
+        now = ports.releases.get(release.id)
+        if now.state is not state:
+            raise
+        return now
 
 
 def _spend_approvals(ports: Releasing, release: Release, version: str) -> None:

@@ -195,6 +195,22 @@ def test_concurrent_changes_are_noticed(world):
         world.releases.update(dataclasses.replace(release, step=2), "weight")
 
 
+def test_somebody_who_looks_in_between_finishes_it_and_it_is_decided_once(world):
+    release = world.start()
+    apply = world.serving.apply
+
+    def apply_while_somebody_looks(name, spec):
+        served = apply(name, spec)
+        world.serving.apply = apply
+        settle(world.ports, NAME)
+        return served
+
+    world.serving.apply = apply_while_somebody_looks
+    assert promote_release(world.ports, release.id, actor="me").state is ReleaseState.PROMOTED
+    kinds = [e.kind for e in world.releases.events(release.id)]
+    assert kinds == ["started", "will promote", "promoted"]
+
+
 def test_events_tell_the_story(world):
     release = world.start()
     promote_release(world.ports, release.id, actor="me")

@@ -40,7 +40,8 @@ _CONTROL_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0
 _ENDING_S = 2.0
 """A killed process may be seen for a moment after its sockets have closed."""
-_SUCCESSION_S = 15.0
+_SUCCESSION_S = 60.0
+"""Most of it is two imports; on a busy machine they take long."""
 _ASK_AGAIN = 3
 _POLL_S = 0.05
 

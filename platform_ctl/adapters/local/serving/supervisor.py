@@ -29,6 +29,7 @@ import tenacity
 
 from platform_ctl.adapters.local.serving import records
 from platform_ctl.adapters.local.serving.fleet import Fleet
+from platform_ctl.adapters.local.serving.promotions import unstarted_promotion
 from platform_ctl.adapters.local.serving.records import (
     Options,
     ProcessId,
@@ -38,11 +39,19 @@ from platform_ctl.adapters.local.serving.records import (
 )
 from platform_ctl.adapters.local.serving.succession import end_all, start_supervisor
 from platform_ctl.domain.serving import ServiceSpec, check_spec
-from platform_ctl.errors import HomeBusy, PlatformError, PortInUse, ServiceUnavailable
+from platform_ctl.errors import (
+    HomeBusy,
+    PlatformError,
+    PortInUse,
+    ServiceUnavailable,
+    UsageError,
+)
+from platform_ctl.settings import HomeLayout
 
 _BACKLOG = 512
 _HOME_CHECK_S = 2.0
 _GRACE_S = 3.0
+_LOOK_EVERY_S = 30.0
 log = logging.getLogger("platform_ctl.supervisor")
 
 
@@ -68,6 +77,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._turn = asyncio.Lock()
         self._succeeded = False
+        self._changes = 0
         self._fleet = Fleet(files.name, options, listener, self._sockets, files, self._record)
 
     async def run(self, spec: ServiceSpec | None, announce: Any) -> None:
@@ -84,8 +94,10 @@ class Supervisor:
                 if spec is not None:
                     await self._restore(spec)
             relief = asyncio.create_task(self._relieve())
+            looking = asyncio.create_task(self._look_for_the_dead())
             announce(None)
             await self._until_stopped()
+            looking.cancel()
         finally:
             async with self._turn:
                 server.close()
@@ -131,6 +143,31 @@ class Supervisor:
             self._succeeded = False
             self._record()
             raise
+
+    async def _look_for_the_dead(self) -> None:
+        """See that the promotion behind a canary still has a process: the command that lists
+        services does, and continues one that died. Once after every change, and while a canary
+        waits, or an approval was not carried out."""
+        looked_at = -1
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            home = self._files.root.parent.parent
+            idle = self._changes == looked_at and not self._fleet.has_canary
+            if idle and not unstarted_promotion(HomeLayout(home).database):
+                continue
+            looked_at = self._changes
+            code = "from platform_ctl.cli.app import main; main()"
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", code, "--home", str(home), "service", "list"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=self._options.project_root,
+                env={k: v for k, v in os.environ.items() if not k.startswith("PLATFORM_RUN")},
+            )
+            _, said = await process.communicate()
+            for line in said.decode(errors="replace").splitlines():
+                log.info("%s", line)
 
     async def _until_stopped(self) -> None:
         """Until told to stop, or until the home was deleted under us."""
@@ -183,12 +220,19 @@ class Supervisor:
             spec = msgspec.convert(request["spec"], ServiceSpec)
             check_spec(self._files.name, spec)
             await self._fleet.apply(spec)
+            self._changes += 1
             self._record()
         elif request["verb"] == "restart":
             await self._hand_over()
             return {"ends": True}
         elif request["verb"] == "stop":
             return {"ends": True}
+        elif request["verb"] != "status":
+            raise UsageError(
+                f"this supervisor is older than the command: it knows no {request['verb']!r}",
+                where=f"InferenceService {self._files.name}",
+                fix=f"platform-ctl service stop {self._files.name}",
+            )
         return {"status": self._fleet.status()}
 
 
