@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.domain.recipe import DataAccess, Recipe
-from platform_ctl.errors import BadParameter, ConfigError, UnknownName
+from platform_ctl.errors import BadParameter, ConfigError, PlatformError, UnknownName
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,14 +39,32 @@ def data_access(settings: Settings) -> DataAccess:
 
 
 def recipes(settings: Settings) -> dict[str, Recipe]:
-    """Every recipe of the project, by name: folders that hold a recipe.py."""
+    """Every recipe of the project, by name: folders that hold a recipe.py.
+
+    Raises ConfigError for one that cannot be imported.
+    """
     import importlib
 
     package = importlib.import_module(settings.recipes_package)
     names = sorted(
         p.parent.name for root in package.__path__ for p in Path(root).glob("*/recipe.py")
     )
-    return {n: importlib.import_module(f"{package.__name__}.{n}.recipe").RECIPE for n in names}
+    return {name: _imported_recipe(f"{package.__name__}.{name}.recipe") for name in names}
+
+
+def _imported_recipe(module: str) -> Recipe:
+    import importlib
+
+    try:
+        return importlib.import_module(module).RECIPE
+    except PlatformError:
+        raise
+    except Exception as exc:  # whatever somebody's code does when it is imported
+        raise ConfigError(
+            f"recipe {module} cannot be imported: {type(exc).__name__}: {exc}",
+            where=module.replace(".", "/") + ".py",
+            fix=f"python -c 'import {module}'",
+        ) from exc
 
 
 def allowed_parameters(settings: Settings, pipeline: str) -> Mapping[str, Allowed]:
