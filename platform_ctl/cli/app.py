@@ -109,8 +109,7 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process
     debug = "--debug" in words
     try:
-        code = command.main(args=argv, prog_name=prog, standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(_call(command, argv, prog))
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
@@ -135,6 +134,18 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
         if debug:
             raise
         _print_and_exit(_named(exc, shlex.join([prog, *words])), words)
+
+
+def _call(command: click.Command, argv: list[str] | None, prog: str) -> int:
+    try:
+        code = command.main(args=argv, prog_name=prog, standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit:
+        # So click ends, with 1, when the reader of a pipe has left: it had what it wanted.
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
+            return 0
+        raise
+    return code if isinstance(code, int) else 0
 
 
 def _print_and_exit(exc: PlatformError, words: Sequence[str]) -> NoReturn:

@@ -40,7 +40,7 @@ def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None
             _print_decision(decision)
     else:
         rows = [[d.task, d.decision, d.reason] for d in decisions]
-        render.print_table(["task", "cache", "why"], rows)
+        render.print_table(["task", "cache", "why …"], rows)
 
 
 @command.command()
@@ -63,7 +63,9 @@ def verify(ctx: click.Context, output: str) -> int:
             [q.component, q.artifact, q.run_id[:8], q.reason, q.path] for q in report.quarantined
         ]
         if rows:
-            render.print_table(["component", "artifact", "run", "quarantined: it", "kept in"], rows)
+            render.print_table(
+                ["component", "artifact", "run", "quarantined: it …", "kept in …"], rows
+            )
     return 1 if report.quarantined else 0
 
 
@@ -104,4 +106,4 @@ def _print_decision(decision: Decision) -> None:
         click.echo(f"fingerprint  {decision.fingerprint} (the KFP driver's)")
     if decision.changes:
         rows = [[c.field, c.old or "-", c.new or "-"] for c in decision.changes]
-        render.print_table(["field", "then", "now"], rows)
+        render.print_table(["field …", "then …", "now …"], rows)

@@ -32,5 +32,13 @@ def show(ctx: click.Context, origin: bool, output: str) -> None:
     if output == "json":
         render.print_json({k: {"value": v, "origin": o} for k, v, o in rows})
         return
-    columns = ["setting", "value", "origin"] if origin else ["setting", "value"]
-    render.print_table(columns, [r[: len(columns)] for r in rows])
+    columns = ["setting", "value …", "origin"] if origin else ["setting", "value …"]
+    shown = [(key, _as_written(value), where) for key, value, where in rows]
+    render.print_table(columns, [r[: len(columns)] for r in shown])
+
+
+def _as_written(value: object) -> object:
+    """As in platform-ctl.toml."""
+    if value == "":
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else value

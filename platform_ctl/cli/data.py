@@ -85,7 +85,7 @@ def _print_report(report: Any) -> None:
                 r.new_commits,
                 r.known_commits,
                 "yes" if r.backfill else "no",
-                r.observed_until,
+                render.minute(r.observed_until),
             )
             for r in report.repos
         ],
@@ -124,14 +124,21 @@ def show(ctx: click.Context, recipe: str | None, output: str) -> None:
     render.print_table(
         ["repository", "commits #", "first commit", "last commit", "observed until", "state"],
         [
-            (r.repo, r.commits, r.first_commit_at, r.last_commit_at, r.observed_until, r.state)
+            (
+                r.repo,
+                r.commits,
+                render.day(r.first_commit_at),
+                render.day(r.last_commit_at),
+                render.minute(r.observed_until),
+                r.state,
+            )
             for r in summary.repos
         ],
         empty="no repositories",
     )
     click.echo()
     render.print_table(
-        ["table", "snapshot", "written", "operation", "added #", "rows #"],
+        ["table", "snapshot ?", "written", "operation ?", "added #", "rows #"],
         [
             (s.table, s.snapshot_id, s.committed_at, s.operation, s.added_rows, s.total_rows)
             for s in summary.snapshots
@@ -179,7 +186,7 @@ def audit(
 def _print_audit(report: Any) -> None:
     if report.mismatches:
         render.print_table(
-            ["repository", "event time", "column", "in the row", "recomputed", "why"],
+            ["repository", "event time", "column", "in the row #", "recomputed #", "why …"],
             [
                 (m.repo, m.event_timestamp, m.column, m.in_row, m.recomputed, m.reason)
                 for m in report.mismatches
@@ -236,16 +243,19 @@ def _print_golden(found: Any, output: str) -> None:
                 found.digest[:12],
                 found.rows,
                 found.repos,
-                found.starts_at,
-                found.ends_at,
-                found.created_at,
+                render.day(found.starts_at),
+                render.day(found.ends_at),
+                render.minute(found.created_at),
             )
         ],
     )
     click.echo(f"\nfile {found.file}\n")
     render.print_table(
-        ["pinned", "digest", "snapshot", "reason"],
-        [(e["created_at"], e["digest"][:12], e["snapshot_id"], e["reason"]) for e in found.history],
+        ["pinned", "digest", "snapshot ?", "reason …"],
+        [
+            (render.minute(e["created_at"]), e["digest"][:12], e["snapshot_id"], e["reason"])
+            for e in found.history
+        ],
     )
 
 

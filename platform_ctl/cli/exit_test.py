@@ -136,6 +136,6 @@ def _print(ctx: click.Context, checks: Sequence[Checked], output: str) -> None:
         render.print_json(list(checks))
     else:
         rows = [["yes" if c.holds else "no", c.what, c.evidence] for c in checks]
-        render.print_table(["", "what", "records"], rows)
+        render.print_table(["", "what …", "records …"], rows)
     if not all(c.holds for c in checks):
         ctx.exit(1)

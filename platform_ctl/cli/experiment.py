@@ -154,15 +154,16 @@ def _print_search(record: SearchRecord) -> None:
     metric = experiment.spec.objective.objective_metric_name
     scores = {t.name: value for t, value in scored(experiment, record.trials)}
     names = [p.name for p in experiment.spec.parameters]
-    columns = ["trial", *names, f"{metric} #", "state", "wall s #", "cpu s #", "why"]
+    headings = [f"{n.replace('_', ' ')} #" for n in (*names, metric)]
+    columns = ["trial", *headings, "state", "wall s # ?", "cpu s # ?", "why …"]
     rows = [
         (
-            t.name,
+            t.name.removeprefix(f"{experiment.name}-"),
             *(_short(t.parameters[n]) for n in names),
             scores.get(t.name),
             t.state.value,
-            t.wall_s,
-            t.cpu_s,
+            f"{t.wall_s:.1f}",
+            f"{t.cpu_s:.1f}",
             t.message or None,
         )
         for t in record.trials

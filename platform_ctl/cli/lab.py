@@ -41,7 +41,7 @@ def list_(ctx: click.Context, output: str) -> None:
     if output == "json":
         render.print_json([{"fault": f.name, "symptom": f.symptom} for f in faults.values()])
         return
-    render.print_table(["fault", "symptom"], [[f.name, f.symptom] for f in faults.values()])
+    render.print_table(["fault", "symptom …"], [[f.name, f.symptom] for f in faults.values()])
 
 
 @command.command()
@@ -54,7 +54,7 @@ def causes(ctx: click.Context, output: str) -> None:
     if output == "json":
         render.print_json(CAUSES)
         return
-    render.print_table(["cause", "meaning"], CAUSES.items())
+    render.print_table(["cause", "meaning …"], CAUSES.items())
 
 
 @command.command()

@@ -37,7 +37,7 @@ def list_(ctx: click.Context, output: str) -> None:
         return
     rows = [[p.name, ", ".join(p.parameters) or "-", p.problem or p.compiled] for p in found]
     render.print_table(
-        ["pipeline", "parameters", "compiled"],
+        ["pipeline", "parameters …", "compiled …"],
         rows,
         empty="no pipelines: write pipelines/NAME_pipeline.py, then pipeline compile",
     )
@@ -130,7 +130,7 @@ def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: s
     rows = [
         [s.task, s.fate, f"{s.wall_s:.1f} s" if s.wall_s else "-", s.why] for s in expected.steps
     ]
-    render.print_table(["step", "fate", "took #", "why"], rows)
+    render.print_table(["step", "fate", "took #", "why …"], rows)
     against = f"run {expected.against[:8]}" if expected.against else "no earlier run"
     click.echo(f"\nagainst {against}, steps one after the other, as they took before:")
     for words, spent in (
@@ -193,7 +193,7 @@ def _explain(findings: list[Any], output: str) -> None:
         return
     rows = [[f.action, f.where, f.what] for f in findings]
     render.print_table(
-        ["", "where", "what"], rows, empty="everything in this pipeline runs here as it is"
+        ["", "where …", "what …"], rows, empty="everything in this pipeline runs here as it is"
     )
 
 

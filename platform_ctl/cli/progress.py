@@ -81,7 +81,7 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        from platform_ctl.cli.render import state_style
+        from platform_ctl.cli.table import state_style
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         hidden = max(0, len(self._tasks) - _MAX_LINES)

@@ -44,7 +44,7 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     if now is not None:
         click.echo(f"{'so far':<9}{_so_far(now)}")
     rows = [(e.at[:19], e.kind, _in_short(e)) for e in events]
-    render.print_table(["at", "what", "detail"], rows)
+    render.print_table(["at (UTC)", "what", "detail …"], rows)
     if errors:
         click.echo("\nforecasts of real traffic whose label has arrived:")
         told = [(e.revision, e.forecasts, e.last_period, e.mae, e.mase) for e in errors]

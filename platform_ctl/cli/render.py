@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from platform_ctl.cli.table import Column, print_rows, text
 
 
 def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,55 +32,79 @@ def print_json(value: Any) -> None:
     click.echo(msgspec.json.format(encoded, indent=2).decode())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "") -> None:
-    """Aligned columns; coloured headings on a terminal, plain text in a pipe."""
+def print_table(
+    columns: Sequence[str | Column], rows: Iterable[Sequence[Any]], *, empty: str = ""
+) -> None:
+    """Aligned columns, fitted to a terminal; in a pipe whole lines of plain text."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     rows = list(rows)
     if not rows and empty:
         click.echo(empty)
         return
-    table = Table(
-        box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0)
-    )
-    for column in columns:
-        right = column.endswith((" #", "%"))
-        table.add_column(
-            column.removesuffix(" #"), justify="right" if right else "left", overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*(Text(_text(cell), style=state_style(cell)) for cell in row))
-    console = Console(
-        soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 10_000
-    )
-    console.print(table)
+    terminal = sys.stdout.isatty()
+    console = Console(soft_wrap=not terminal, width=None if terminal else 10_000)
+    print_rows([Column.of(c) for c in columns], rows, console, narrow=terminal)
 
 
-def _text(value: Any) -> str:
+def print_records(records: Sequence[Mapping[str, Any]], *, empty: str = "") -> None:
+    """Records of one shape, whatever their fields are called: what all share is said once above."""
+    if not records:
+        click.echo(empty)
+        return
+    names = list(records[0])
+    shared = [n for n in names if len(records) > 1 and len({r[n] for r in records}) == 1]
+    names = [n for n in names if n not in shared]
+    columns = {name: [r[name] for r in records] for name in names}
+    for name in shared:
+        click.echo(f"{_words(name)}: {text(_day(records[0][name]))}", err=True)
+    headings = [Column(_words(n), right=_are_numbers(columns[n])) for n in names]
+    cells = [_alike(columns[name]) for name in names]
+    print_table(headings, zip(*cells, strict=True))
+
+
+def print_indented(sentence: str, columns: int) -> None:
+    """A sentence under its label; on a terminal broken between words, in a pipe one line."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    blank = " " * columns
+    lines = textwrap.wrap(sentence, width, initial_indent=blank, subsequent_indent=blank)
+    click.echo("\n".join(lines))
+
+
+def minute(value: Any) -> str:
+    """A time in UTC to the minute; from ISO text or a datetime. None is ``-``."""
     if value is None:
         return "-"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return (at.astimezone(UTC) if at.tzinfo else at).strftime("%Y-%m-%d %H:%M")
 
 
-_STYLES = {
-    "SUCCEEDED": "green",
-    "CACHED": "cyan",
-    "FAILED": "red",
-    "CANCELED": "yellow",
-    "RUNNING": "blue",
-    "SKIPPED": "dim",
-    "successful": "green",
-    "failed": "red",
-    "inconclusive": "yellow",
-}
+def day(value: Any) -> str:
+    """The date of a time in UTC. None is ``-``."""
+    return minute(value)[:10]
 
 
-def state_style(value: Any) -> str:
-    """rich style of a state or verdict; "" for anything else."""
-    return _STYLES.get(str(value), "")
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def _alike(values: Sequence[Any]) -> list[Any]:
+    """Cells of one column, written alike: whole numbers as such, others to one decimal."""
+    if not _are_numbers(values):
+        return [_day(value) for value in values]
+    digits = 0 if all(value == int(value) for value in values) else 1
+    return [f"{value:,.{digits}f}" for value in values]
+
+
+def _day(value: Any) -> Any:
+    """A time that is the start of a day is that day."""
+    if isinstance(value, datetime) and not (value.hour or value.minute or value.second):
+        return value.date().isoformat()
+    return value

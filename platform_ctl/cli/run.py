@@ -42,10 +42,18 @@ def list_(ctx: click.Context, limit: int, output: str) -> None:
         render.print_json(runs)
         return
     rows = [
-        [r.id[:8], r.pipeline, r.name, r.state, r.created_at[:19], _duration(r), _verdicts(r)]
+        [
+            r.id[:8],
+            r.pipeline,
+            r.name,
+            r.state,
+            render.minute(r.created_at),
+            _duration(r),
+            _verdicts(r),
+        ]
         for r in runs
     ]
-    columns = ["run", "pipeline", "name", "state", "created (UTC)", "took #", "verdicts"]
+    columns = ["run", "pipeline", "name ?", "state", "created (UTC)", "took #", "verdicts"]
     render.print_table(columns, rows, empty="no runs yet: platform-ctl pipeline run NAME")
 
 
@@ -73,8 +81,9 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     for name, value in found.parameters.items():
         click.echo(f"parameter  {name} = {value!r:.100}")
     for verdict in found.verdicts:
-        reasons = "; ".join(verdict.reasons)
-        click.echo(f"verdict    {verdict.task}: {verdict.verdict} {reasons}".rstrip())
+        click.echo(f"verdict    {verdict.task}: {verdict.verdict}")
+        for reason in verdict.reasons:
+            render.print_indented(reason, 11)
     for line in _cost(spent, _duration(found)):
         click.echo(line)
     click.echo(f"files      {found.directory}")
@@ -90,7 +99,9 @@ def show(ctx: click.Context, run: str, output: str) -> None:
         ]
         for t in found.tasks
     ]
-    render.print_table(["task", "state", "wall #", "cpu #", "memory #", "tries #", "note"], rows)
+    render.print_table(
+        ["task", "state", "wall #", "cpu #", "memory # ?", "tries # ?", "note …"], rows
+    )
 
 
 @command.command()
@@ -238,7 +249,7 @@ def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
             if d.kind.is_cause is cause
         ]
         click.echo(f"\n{title}")
-        render.print_table(["kind", "what", "then", "now", "steps", ""], rows, empty="none")
+        render.print_table(["kind", "what …", "then …", "now …", "steps …", ""], rows, empty="none")
 
 
 def _print_likeliest(found: Sequence[Difference]) -> None:

@@ -90,7 +90,7 @@ def _print(services: list[InferenceService], output: str) -> None:
     for service in services:
         rows.append((service.name, service.state, service.url, *_split(service)))
     render.print_table(
-        ["service", "state", "url", "production", "canary", "weight %"],
+        ["service", "state", "url ?", "production", "canary", "weight %"],
         rows,
         empty="no InferenceServices; mlship deploy NAME makes one",
     )

@@ -71,7 +71,7 @@ def test_show_prints_trials_and_draws(home: Path, tmp_path: Path) -> None:
     picture, page = tmp_path / "s.png", tmp_path / "s.html"
     shown = platform_ctl(home, "experiment", "show", "parabola", "--plot", str(picture))
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.count("parabola-") == 13  # twelve rows and the best
+    assert shown.stdout.count("Succeeded ") == 13  # twelve rows and the search
     assert picture.read_bytes().startswith(b"\x89PNG")
     shown = platform_ctl(home, "experiment", "show", "--plot", str(page), "-o", "json")
     assert len(json.loads(shown.stdout)["trials"]) == 12

@@ -107,7 +107,7 @@ def test_a_run_from_start_to_prune(judged: Path, tmp_path: Path) -> None:
     listed = json.loads(platform_ctl(tmp_path, "run", "list", "-o", "json").stdout)
     assert listed[0]["id"] == record["id"]
     shown = platform_ctl(tmp_path, "run", "show", listed[1]["id"][:6])
-    assert "successful x is 5" in shown.stdout
+    assert "judge: successful\n           x is 5" in shown.stdout
     logs = platform_ctl(tmp_path, "run", "logs", listed[1]["id"][:6], "judge")
     assert logs.stdout == "looking at 5 hello\n"
     pruned = platform_ctl(tmp_path, "run", "prune", "--older-than", "0s", "--keep", "1")
