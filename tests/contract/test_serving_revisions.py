@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -86,6 +87,21 @@ def test_production_shadows_what_the_canary_answered(local, service, good, model
     ask(service.url, "k")
     seen = eventually(lambda: local.observations("stub", since=since))
     assert (seen[0].revision, seen[0].predictions, seen[0].shadow) == ("better", [15.0], [5.0])
+
+
+def test_the_address_tells_the_metrics_of_both_revisions(local, service, good, models):
+    local.apply("stub", ServiceSpec(good, models("better", bias=10.0), 50))
+    for revision in ("production", "canary"):
+        assert ask(service.url, revision=revision)[0] == 200
+    serving.post(service.url, V1, {}, headers={"x-platform-revision": "canary"})
+    local.apply("stub", ServiceSpec(good, models("bad-error", **{"raise": True}), 50))
+    assert ask(service.url, revision="canary")[0] == 200  # production stood in
+    with urllib.request.urlopen(f"{service.url}/metrics") as answer:
+        told = answer.read().decode()
+    for revision, code in (("good", 200), ("better", 200), ("better", 400), ("bad-error", 500)):
+        labels = f'code="{code}",revision="{revision}",service="stub"'
+        assert f"inference_requests_total{{{labels}}}" in told
+    assert 'inference_request_seconds_count{revision="better",service="stub"}' in told
 
 
 def wait_for_answers(local, revision, *, since, count, failed=False):

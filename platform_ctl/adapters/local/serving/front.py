@@ -39,7 +39,9 @@ HOP_HEADER = b"x-platform-hop"
 """Production sends it to the canary; it answers with its own time in ms."""
 
 REQUESTS = Counter(
-    "inference_requests", "Answers by revision and HTTP status.", ["service", "revision", "code"]
+    "inference_requests",
+    "Answers by revision and HTTP status; 0: the canary gave none.",
+    ["service", "revision", "code"],
 )
 SECONDS = Histogram(
     "inference_request_seconds",
@@ -132,6 +134,7 @@ class Front:
         if canary is not None and await self._by_canary(canary, scope, headers, body, send):
             return
         if not self.production and headers.get(REVISION_HEADER.encode()) != b"canary":
+            self._count(503)
             await self._reply(send, _no_production(self._service), self._revision)
             return
         started = time.perf_counter()
@@ -205,10 +208,13 @@ class Front:
                 self._closed_until = time.monotonic() + _OPEN_FOR_S
             FALLBACKS.labels(self._service, reason.split(":")[0]).inc()
             status = answer.status if answer else 0
+            REQUESTS.labels(self._service, canary.revision, str(status)).inc()
             self._log.write(canary.revision, status, elapsed_ms, headers, body, b"", failure=reason)
             return False
         self._failures = 0
         elapsed_ms = float(dict(answer.headers)[HOP_HEADER])
+        REQUESTS.labels(self._service, canary.revision, str(answer.status)).inc()
+        SECONDS.labels(self._service, canary.revision).observe(elapsed_ms / 1e3)
         kept = [h for h in answer.headers if h[0] not in _DROPPED]
         kept.append((b"content-length", str(len(answer.body)).encode()))
         await self._reply(send, Answer(answer.status, kept, answer.body), canary.revision)
