@@ -71,18 +71,21 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     from platform_ctl import targets
     from platform_ctl.domain.approvals import ApprovalState
     from platform_ctl.operations.approve import subject_changes
-    from platform_ctl.operations.compare import compare
+    from platform_ctl.operations.compare import compare, same_data
 
     settings = load_settings(ctx)
     promotions.resume_dead(settings)
     registry = targets.registry(settings)
     found = targets.approvals(settings).get(request)
     changes = subject_changes(registry, targets.recipes(settings), found)
-    comparison = compare(registry, found)
+    comparison, note = compare(registry, found), same_data(registry, found)
     if output == "json":
-        render.print_json({"request": found, "changes": changes, "comparison": comparison})
+        told = {"request": found, "changes": changes, "comparison": comparison, "note": note}
+        render.print_json(told)
         return
     _print_request(found, changes)
+    if note:
+        click.echo(f"note       {note}")
     rows = [[r.name, r.candidate, r.champion, r.baseline] for r in comparison]
     columns = ["golden set", f"version {found.version} #", "champion #", "better naive #"]
     render.print_table(columns, rows, empty="the evaluation is gone")

@@ -9,9 +9,13 @@ from platform_ctl.operations.compare import ComparisonRow
 from platform_ctl.ports.notifier import Message
 
 
-def waiting(request: ApprovalRequest, comparison: Sequence[ComparisonRow]) -> Message:
-    """A request that waits for an answer."""
-    lines = [_figures(row) for row in comparison]
+def waiting(
+    request: ApprovalRequest, comparison: Sequence[ComparisonRow], note: str = ""
+) -> Message:
+    """A request that waits for an answer; ``note`` is said before the figures."""
+    lines = [note] * bool(note) + [_figures(row) for row in comparison]
+    if request.approvals_needed > 1:
+        lines.insert(0, f"It takes {request.approvals_needed} different people.")
     return Message(
         key=f"approval-{request.id}-pending",
         title=f"{request.reference} waits for approval",

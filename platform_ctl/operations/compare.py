@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from platform_ctl.domain.approvals import ApprovalRequest
-from platform_ctl.domain.models import find_version
+from platform_ctl.domain.approvals import NO_CHAMPION, SELF, ApprovalRequest
+from platform_ctl.domain.models import SNAPSHOT_TAG, find_version
 from platform_ctl.errors import EvidenceMismatch, NoSuchModel
 from platform_ctl.operations.register import EVALUATION_FILE
 from platform_ctl.ports.registry import Registry
@@ -32,6 +32,24 @@ def compare(registry: Registry, request: ApprovalRequest) -> list[ComparisonRow]
     except (NoSuchModel, EvidenceMismatch):
         return []
     return list(_rows(json.loads((folder / EVALUATION_FILE).read_text(encoding="utf-8"))))
+
+
+def same_data(registry: Registry, request: ApprovalRequest) -> str:
+    """A sentence when the champion knows the same data, else "": no worse is then no reason."""
+    number = request.subject.champion.split(" ")[0]
+    if number in (NO_CHAMPION, SELF):
+        return ""
+    try:
+        champion = find_version(registry.models(), f"{request.model}/{number}")
+    except NoSuchModel:
+        return ""
+    snapshot = request.subject.data_snapshot
+    if not snapshot or champion.tags.get(SNAPSHOT_TAG) != snapshot:
+        return ""
+    return (
+        f"{champion} in production was trained on the same data: "
+        "what differs is code, parameters or chance"
+    )
 
 
 def _rows(evaluation: Mapping[str, Any]) -> Iterator[ComparisonRow]:

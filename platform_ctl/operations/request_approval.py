@@ -11,7 +11,7 @@ from platform_ctl.domain.recipe import Recipe
 from platform_ctl.operations import announce
 from platform_ctl.operations.approval_subject import current_subject
 from platform_ctl.operations.approve import policy_of
-from platform_ctl.operations.compare import compare
+from platform_ctl.operations.compare import compare, same_data
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.notifier import Notifier
 from platform_ctl.ports.registry import Registry
@@ -33,10 +33,9 @@ def request(
 
     The same subject gives the same request, whatever became of it; ``again``
     opens a new one when the last was rejected, has expired, or was used up by a
-    release that was rolled back. A pending request
-    about something that changed since is voided. ``notifier`` tells people of a new
-    one. Raises EvidenceMismatch when
-    the version's files are gone.
+    release that was rolled back. A pending request about something that changed
+    since is voided. ``notifier`` tells people of a new one. Raises
+    EvidenceMismatch when the version's files are gone.
     """
     subject = current_subject(registry, recipe, version)
     earlier = _earlier(approvals, version, subject)
@@ -46,7 +45,8 @@ def request(
         return same
     made = approvals.open(_new(recipe, version, subject, requested_by, settings))
     if notifier:
-        notifier.send(announce.waiting(made, compare(registry, made)))
+        told = compare(registry, made), same_data(registry, made)
+        notifier.send(announce.waiting(made, *told))
     return made
 
 

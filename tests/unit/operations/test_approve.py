@@ -374,6 +374,41 @@ def test_what_only_says_who_wrote_it_voids_nothing(ask, answer, world, pattern, 
         file.write_text(content)
 
 
+class Kept:
+    """A notifier that keeps what it is given."""
+
+    def __init__(self):
+        self.messages = []
+
+    def send(self, message):
+        self.messages.append(message)
+
+
+def test_the_message_has_what_an_approver_needs(ask, world):
+    kept = Kept()
+    made = ask(settings=ApprovalSettings(second_person=True), notifier=kept)
+    (message,) = kept.messages
+    assert message.title == f"{NAME}/1 waits for approval"
+    assert "same data" not in message.body
+    for needed in (
+        "Asked by ann",
+        made.expires_at,
+        "2 different people",
+        "better naive forecast",
+        "mase, steady",
+        f"platform-ctl approval approve {made.id} --reason",
+        f"platform-ctl approval reject {made.id} --reason",
+    ):
+        assert needed in message.body
+
+
+def test_an_approver_is_told_that_the_champion_knows_the_same_data(ask, world):
+    world.point_production_at("2")
+    kept = Kept()
+    ask(notifier=kept)
+    assert f"{NAME}/2 in production was trained on the same data" in kept.messages[0].body
+
+
 class Submitted:
     """Takes runs as an orchestrator does: the same key is the same run."""
 
