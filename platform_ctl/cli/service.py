@@ -62,7 +62,14 @@ def stop(ctx: click.Context, name: str, output: str) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="How many of the last lines.",
+)
 @click.option("--revision", metavar="NAME", help="Only what this revision printed.")
 @click.pass_context
 def logs(ctx: click.Context, name: str, lines: int, revision: str | None) -> None:

@@ -15,14 +15,12 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from platform_ctl.adapters.local.serving.channel import Launch
 from platform_ctl.adapters.local.serving.records import ServiceFiles
 from platform_ctl.adapters.local.serving.succession import start_supervisor
 from platform_ctl.errors import HomeBusy, PlatformError
-
-if TYPE_CHECKING:
-    from platform_ctl.adapters.local.serving.revision import RevisionProcess
 
 _ATTEMPTS = 3
 _RETRY_S = 1.0
@@ -32,16 +30,28 @@ _DEATH_S = 2.0
 log = logging.getLogger("platform_ctl.revision")
 
 
+class Outliving(Protocol):
+    """What a lifeline has to know of its process."""
+
+    launch: Launch
+
+    @property
+    def at_the_door(self) -> bool: ...
+
+    @property
+    def is_ending(self) -> bool: ...
+
+
 class Lifeline:
     """Watched from a thread, so that a stuck event loop is no way to stay alive."""
 
     def __init__(self, lifeline_fd: int, listen_fd: int) -> None:
         self._fd = lifeline_fd
         self._listen_fd = listen_fd
-        self._process: RevisionProcess | None = None
+        self._process: Outliving | None = None
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
-    def protects(self, process: RevisionProcess) -> None:
+    def protects(self, process: Outliving) -> None:
         """From now on there is something that is worth outliving the supervisor for."""
         self._process = process
 
@@ -58,7 +68,7 @@ class Lifeline:
         time.sleep(grace_s)
         os._exit(1)
 
-    def _outlive(self, process: RevisionProcess) -> None:
+    def _outlive(self, process: Outliving) -> None:
         files = ServiceFiles(Path(process.launch.service_dir))
         if not files.root.is_dir():  # the home was removed, and the supervisor with it
             return
@@ -67,7 +77,7 @@ class Lifeline:
             return
         time.sleep(_ADOPTION_S)
 
-    def _find_successor(self, process: RevisionProcess, files: ServiceFiles) -> bool:
+    def _find_successor(self, process: Outliving, files: ServiceFiles) -> bool:
         log.warning("the supervisor is gone; starting its successor")
         for _ in range(_ATTEMPTS):
             try:
