@@ -19,7 +19,6 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -123,29 +122,10 @@ def webhook(url: str) -> Send:
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Raises OSError for anything but success within TIMEOUT_S; it never names the URL, which
-    for a webhook is the secret."""
+    """Raises OSError for anything but success within TIMEOUT_S."""
     outcome: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def attempt() -> None:
-        try:
-            request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")
-            with _OPENER.open(request, timeout=TIMEOUT_S) as response:
-                outcome.put("" if response.status < 300 else f"HTTP {response.status}")
-        except urllib.error.HTTPError as exc:
-            outcome.put(f"HTTP {exc.code}")
-        except urllib.error.URLError as exc:
-            reason = exc.reason
-            outcome.put(
-                reason.strerror or type(reason).__name__
-                if isinstance(reason, OSError)
-                else "the address cannot be used"
-            )
-        except (OSError, ValueError, http.client.HTTPException) as exc:
-            outcome.put(type(exc).__name__)
-
     # Of its own thread: a name that does not resolve, or an answer that drips, has no timeout.
-    threading.Thread(target=attempt, daemon=True).start()
+    threading.Thread(target=lambda: outcome.put(_failure(url, body, headers)), daemon=True).start()
     try:
         failed = outcome.get(timeout=TIMEOUT_S)
     except queue.Empty:
@@ -154,24 +134,36 @@ def _post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
         raise OSError(failed)
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would lose its body, and take the token to somebody else."""
+def _failure(url: str, body: bytes, headers: Mapping[str, str]) -> str:
+    """What went wrong, "" for nothing. Never the URL, which for a webhook is the secret."""
+    try:
+        request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")
+        with _opener().open(request, timeout=TIMEOUT_S) as response:
+            return "" if response.status < 300 else f"HTTP {response.status}"
+    except urllib.error.HTTPError as exc:
+        return f"HTTP {exc.code}"
+    except urllib.error.URLError as exc:
+        if isinstance(exc.reason, OSError):
+            return exc.reason.strerror or type(exc.reason).__name__
+        return "the address cannot be used"
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        return type(exc).__name__
 
-    def redirect_request(self, *args: Any) -> None:
-        return None
 
-
-_OPENER = urllib.request.OpenerDirector()
-for _handler in (
-    urllib.request.ProxyHandler,
-    urllib.request.HTTPHandler,
-    urllib.request.HTTPSHandler,
-    urllib.request.HTTPDefaultErrorHandler,
-    urllib.request.HTTPErrorProcessor,
-    urllib.request.UnknownHandler,
-    _Stay,
-):
-    _OPENER.add_handler(_handler())
+def _opener() -> urllib.request.OpenerDirector:
+    """HTTP and nothing else, and no redirects: a redirected POST would lose its body, and take
+    the token to somebody else."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
 def _waiting(db: sqlite3.Connection) -> list[sqlite3.Row]:
