@@ -40,7 +40,8 @@ def metrics(old: Side, new: Side) -> Iterator[Difference]:
         change = f" ({100 * (b / a - 1):+.1f} %)" if a else ""
         estimate = estimates.get(name.rpartition(".")[2])
         detail = _interval(estimate) if estimate else note
-        yield Difference(Kind.METRIC, name, f"{a:.4g}", f"{b:.4g}{change}", detail=detail)
+        step = (name.rpartition(".")[0],)
+        yield Difference(Kind.METRIC, name, f"{a:.4g}", f"{b:.4g}{change}", step, detail)
 
 
 def totals(old: Side, new: Side) -> Iterator[Difference]:

@@ -9,6 +9,7 @@ tests/unit/adapters/local/test_impact.py.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -19,7 +20,10 @@ from urllib.parse import urlparse
 
 import pytest
 
+from platform_ctl import targets
 from platform_ctl.domain.impact import Fate
+from platform_ctl.domain.release import ReleaseState
+from platform_ctl.settings import load
 from tests.support.predictions import assert_came_true
 from tests.support.quick_checkout import ROOT, Checkout
 from tests.support.waiting import eventually
@@ -251,7 +255,18 @@ def test_impact_of_a_champion(checkout: Checkout) -> None:
 def test_why_in_production(checkout: Checkout) -> None:
     for words in (("run", "why"), ("model", "why", MODEL), ("model", "why", f"{MODEL}@production"),
                   ("model", "why", f"{MODEL}/1")):  # fmt: skip
+        begun = os.times()
         assert_healthy(why(checkout, *words))
+        ended = os.times()
+        used_s = sum(getattr(ended, n) - getattr(begun, n)
+                     for n in ("children_user", "children_system"))  # fmt: skip
+        assert used_s < 2.0, words
+
+
+def test_diff_names_what_the_run_before_production_did_not_have(checkout: Checkout) -> None:
+    found = checkout.json("run", "diff", checkout.newest().id)
+    assert (found[0]["kind"], found[0]["what"]) == ("data", "resolve.champion")
+    assert [d["kind"] for d in found if d["what"].startswith("evaluate.")]
 
 
 def test_why_of_an_alias_that_was_moved_by_hand(checkout: Checkout) -> None:
@@ -300,7 +315,13 @@ def test_why_of_a_canary_that_was_taken_back(checkout: Checkout) -> None:
     asked = checkout.json("approval", "list")
     assert "pending" in {a["state"] for a in asked}, asked
     checkout.call("approval", "approve", "latest", "--reason", "try it")
-    eventually(lambda: checkout.json("release", "show", MODEL)["state"] == "running", seconds=60)
+    settings = load(cwd=checkout.root, env={}, flags={"home": str(checkout.home)}).settings
+    releases = targets.releasing(settings).releases
+
+    def is_canary() -> bool:
+        newest = releases.latest(MODEL)
+        return newest is not None and newest.state is ReleaseState.RUNNING
+
+    eventually(is_canary, seconds=120)
     checkout.call("release", "abort", MODEL)
-    found = why(checkout, "model", "why", MODEL)
-    assert_broken(found, "release", "rolled back")
+    assert_broken(why(checkout, "model", "why", MODEL), "release", "rolled back")
