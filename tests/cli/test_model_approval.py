@@ -121,6 +121,16 @@ def test_ask_show_reject_and_ask_again(cli):
     assert again["id"] != asked and again["state"] == "pending"
 
 
+def test_a_secret_that_is_not_set_leaves_no_half_of_a_decision(cli, monkeypatch):
+    asked = json.loads(cli("approval", "request", "weekly-commits/1", "-o", "json")[1])["id"]
+    monkeypatch.setenv("PLATFORM_CTL_NOTIFY__NTFY_URL", "http://127.0.0.1:1/topic")
+    monkeypatch.setenv("PLATFORM_CTL_NOTIFY__NTFY_TOKEN", "env:NO_SUCH_TOKEN")
+    code, _, err = cli("approval", "approve", asked, "--reason", "good")
+    assert code == 2 and "NO_SUCH_TOKEN, which is not set" in err
+    monkeypatch.delenv("PLATFORM_CTL_NOTIFY__NTFY_TOKEN")
+    assert json.loads(cli("approval", "show", asked, "-o", "json")[1])["request"]["votes"] == []
+
+
 def test_verify_says_what_was_checked_and_leaves_with_one_when_something_is_wrong(cli, home):
     assert cli("model", "verify", "weekly-commits/1")[0] == 0
     registry = targets.registry(Settings(home=home))

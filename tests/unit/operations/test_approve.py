@@ -299,6 +299,18 @@ def test_a_shorter_expiry_counts_at_once_and_a_longer_one_does_not(ask, world, t
     assert seen(0.0).state is ApprovalState.EXPIRED
 
 
+def test_what_has_expired_is_asked_again_only_by_somebody_who_asks(ask, answer, tmp_path):
+    made = ask()
+    impatient = Settings(home=str(tmp_path), approval=ApprovalSettings(expires_h=0.0))
+    assert targets.approvals(impatient).get(made.id).state is ApprovalState.EXPIRED
+    with pytest.raises(AlreadyDecided, match="expired"):
+        answer(made.id)
+    assert ask().state is ApprovalState.EXPIRED
+    again = ask(again=True)
+    assert again.id != made.id
+    assert answer(again.id).request.state is ApprovalState.APPROVED
+
+
 def altered(world, part: str, pattern: str, change):
     """Alter a file of version 1; yields its path, and puts it back."""
     file = next(world.registry.local_dir(world.version("1"), part).glob(pattern))
