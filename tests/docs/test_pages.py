@@ -64,6 +64,18 @@ def test_links_resolve(page: Path) -> None:
     assert not dead, f"{page_id(page)}: {dead}"
 
 
+def test_the_list_of_pages_names_every_page() -> None:
+    listing = ROOT / "docs" / "README.md"
+    named = {
+        (listing.parent / link.partition("#")[0]).resolve()
+        for link in _LINK.findall(listing.read_text(encoding="utf-8"))
+    }
+    below = {p for p in pages() if listing.parent in p.parents} - {listing}
+    by_an_index = {p for p in below if p.parent.name == "decisions" and p.name != "README.md"}
+    missing = sorted(page_id(p) for p in below - by_an_index - named)
+    assert not missing
+
+
 def _anchors(page: Path) -> set[str]:
     headings = _HEADING.findall(page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings}
