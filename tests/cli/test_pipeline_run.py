@@ -81,10 +81,10 @@ def judged(tmp_path: Path) -> Path:
     return path
 
 
-def platform_ctl(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def platform_ctl(tmp_path: Path, *words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "from platform_ctl.cli.app import main; main()", *words],
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, "PLATFORM_HOME": str(tmp_path / "home")},
         capture_output=True,
         text=True,
@@ -207,6 +207,13 @@ def test_unknown_names_have_near_misses(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "did you mean train-deploy?" in done.stderr
     assert platform_ctl(tmp_path, "run", "show", "nope").returncode == 2
+
+
+def test_the_wrong_folder_is_named(tmp_path: Path) -> None:
+    done = platform_ctl(tmp_path, "pipeline", "run", "train-deploy", cwd=tmp_path)
+    assert done.returncode == 2
+    assert str(tmp_path) in done.stderr
+    assert "cd to the project" in done.stderr
 
 
 def test_explain_lists_what_is_refused(judged: Path, tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ class Pipelines:
             return self._root / names[word]
         near = difflib.get_close_matches(word, names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
+        if not names:
+            raise UnknownName(
+                f"no pipeline {word!r}: this folder has none at all",
+                where=str(self._compiled),
+                fix="cd to the project's folder, and the same command again",
+            )
         raise UnknownName(
             f"no pipeline {word!r}{hint}",
             where=str(self._compiled),
