@@ -110,12 +110,12 @@ def wait_for_answers(local, revision, *, since, count, failed=False):
         found = [o for o in seen if o.revision == revision.name and bool(o.failure) == failed]
         return len(found) >= count
 
-    eventually(enough, seconds=30)
+    eventually(enough, seconds=60)
 
 
 def test_no_request_fails_through_weights_promote_and_rollback(local, service, good, models):
     better = models("better", bias=10.0)
-    with serving.steady_load(service.url, seconds=40) as report:
+    with serving.steady_load(service.url, seconds=200) as report:
         splits = [ServiceSpec(good, better, weight) for weight in (10, 50, 100)]
         for spec in (*splits, ServiceSpec(better), ServiceSpec(good)):
             since = time.time()
@@ -141,14 +141,14 @@ def test_a_bad_canary_never_hurts_a_caller(local, service, good, models, fault, 
     since = time.time()
     bad = models(f"bad-{fault}", **config)
     local.apply("stub", ServiceSpec(good, bad, 30))
-    with serving.steady_load(service.url, seconds=60, rate=60) as report:
+    with serving.steady_load(service.url, seconds=200, rate=60) as report:
         wait_for_answers(local, bad, since=since, count=3, failed=True)
         wait_for_answers(local, good, since=since, count=50)
+        if fault == "memory":
+            told = eventually(lambda: local.get("stub").revision(bad.name).last_failure, seconds=60)
+            assert "MiB" in told
     assert report["failures"] == []
     assert report["answers"].get("200 good", 0) >= 50
-    if fault == "memory":
-        status = local.get("stub").revision(bad.name)
-        assert status.restarts or "MiB" in status.last_failure
     local.apply("stub", ServiceSpec(good))
     assert local.get("stub").state is ServiceState.RUNNING
 
@@ -198,7 +198,7 @@ def assert_replaced(local, before):
 
 
 def test_a_restart_fails_no_request(local, both):
-    with serving.steady_load(both.url, seconds=60) as report:
+    with serving.steady_load(both.url, seconds=200) as report:
         eventually(lambda: local.observations("stub", since=0))
         local.start("stub", anew=True)
         assert_replaced(local, both)
@@ -207,7 +207,7 @@ def test_a_restart_fails_no_request(local, both):
 
 def test_after_kill_nine_of_the_supervisor_a_successor_comes_and_no_request_fails(local, both):
     since = time.time()
-    with serving.steady_load(both.url, seconds=60) as report:
+    with serving.steady_load(both.url, seconds=200) as report:
         os.kill(both.pid, signal.SIGKILL)
         assert local.start("stub").pid != both.pid  # waits for it, and starts no second one
         assert_replaced(local, both)
@@ -218,7 +218,7 @@ def test_after_kill_nine_of_the_supervisor_a_successor_comes_and_no_request_fail
 
 def test_kill_nine_of_the_successor_as_well(local, both):
     record = ServiceFiles(local._dir / "stub").running
-    with serving.steady_load(both.url, seconds=60) as report:
+    with serving.steady_load(both.url, seconds=200) as report:
         os.kill(both.pid, signal.SIGKILL)
         successor = eventually(
             lambda: (r := read_json(record, Running)).supervisor.pid != both.pid and r.supervisor

@@ -163,7 +163,7 @@ def test_a_first_release_that_answers_differently_than_approved_fails(ports, hom
 
 @pytest.mark.parametrize("version", ["2", "7"])
 def test_a_good_model_is_promoted_under_load(ports, home, columns, production, version):
-    with serving.steady_load(ports.serving.get("stub").url, seconds=60, rate=80) as report:
+    with serving.steady_load(ports.serving.get("stub").url, seconds=200, rate=80) as report:
         release = begin(ports, home, columns, version)
         lines = []
         analysed = run_analysis(ports, release.id, on_progress=lines.append)
@@ -192,7 +192,7 @@ def test_a_restart_in_the_middle_changes_neither_verdict_nor_answers(
             else:
                 os.kill(stub.pid, signal.SIGKILL)
 
-    with serving.steady_load(stub.url, seconds=60, rate=80) as report:
+    with serving.steady_load(stub.url, seconds=200, rate=80) as report:
         release = begin(ports, home, columns, "2")
         analysed = run_analysis(ports, release.id, on_progress=after_the_first_look)
         assert analysed.verdict is Verdict.SUCCESSFUL, analysed.reasons
@@ -291,7 +291,7 @@ def kill_everything(ports):
 def test_a_bad_model_is_rolled_back_and_no_caller_notices(
     ports, home, columns, production, version, reason
 ):
-    with serving.steady_load(ports.serving.get("stub").url, seconds=60, rate=40) as report:
+    with serving.steady_load(ports.serving.get("stub").url, seconds=200, rate=40) as report:
         release = begin(ports, home, columns, version)
         analysed = run_analysis(ports, release.id)
         assert analysed.verdict is Verdict.FAILED

@@ -20,7 +20,7 @@ CALLERS = 4
 
 class Load:
     def __init__(self, url: str, seconds: float, rate: int) -> None:
-        assert url.startswith("http://127.0.0.1:") and seconds <= 60 and rate <= 500
+        assert url.startswith("http://127.0.0.1:") and seconds <= 300 and rate <= 500
         self.address = url.removeprefix("http://")
         self.deadline = time.monotonic() + seconds
         self.pause_s = CALLERS / rate
