@@ -39,9 +39,14 @@ GROUPS: dict[str, str] = {
     "exit-test": "Build, diagnose, articulate: the exit test, checked from records.",
     "report": "Write the weekly log from the records.",
     "lineage": "Show, list and deliver OpenLineage events.",
+    "completion": "Print the completion script of a shell.",
     "metrics": "Serve metrics to Prometheus.",
 }
 """Command -> help. ``platform_ctl/cli/<command>.py`` (``-`` is ``_``) holds ``command``."""
+
+
+COMPLETION = {"_PLATFORM_CTL_COMPLETE", "_MLSHIP_COMPLETE"}
+"""Variables by which a shell asks for completions."""
 
 
 class LazyGroup(click.Group):
@@ -53,16 +58,32 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in GROUPS:
             return None
-        return importlib.import_module(f"platform_ctl.cli.{name.replace('-', '_')}").command
+        found = importlib.import_module(f"platform_ctl.cli.{name.replace('-', '_')}").command
+        return completing(name, found)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        named = [CompletionItem(n, help=h) for n, h in GROUPS.items() if n.startswith(incomplete)]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in GROUPS:
+        if args and args[0] not in GROUPS and not ctx.resilient_parsing:
             raise click.exceptions.NoSuchCommand(args[0], possibilities=GROUPS, ctx=ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(GROUPS.items()))
+
+
+def completing(name: str, command: click.Command) -> click.Command:
+    """The command as the Tab key wants it, when it was the Tab key that called."""
+    if COMPLETION & os.environ.keys():
+        from platform_ctl.cli.completion import teach
+
+        return teach(name, command)
+    return command
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

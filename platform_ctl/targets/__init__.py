@@ -6,6 +6,7 @@ imports what it builds when it is called, so that a command pays only for the ca
 
 from platform_ctl.targets.approving import approvals, approver_page, notifier
 from platform_ctl.targets.auditing import record_audit
+from platform_ctl.targets.completing import recorded_names
 from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.delivery import deliver_lineage
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
@@ -83,6 +84,7 @@ __all__ = [
     "recipes",
     "record_audit",
     "recorded_lineage",
+    "recorded_names",
     "registry",
     "releasing",
     "report_page",

@@ -52,6 +52,13 @@ class Checkout:
     def json(self, *words: str):
         return json.loads(self.ctl(*words, "-o", "json"))
 
+    def completions(self, *words: str) -> list[str]:
+        """What the Tab key offers for the last word."""
+        asked = f"os.environ.update(COMP_WORDS='platform-ctl {' '.join(words)}'"
+        asked += f", COMP_CWORD='{len(words)}', _PLATFORM_CTL_COMPLETE='bash_complete')"
+        told = self.python("-c", f"import os; {asked}; {MAIN}")
+        return [line.partition(",")[2] for line in told.splitlines()]
+
     def files(self) -> dict[str, bytes]:
         names = [p for p in self.root.rglob("*") if p.is_file() and "cache" not in str(p)]
         return {str(p.relative_to(self.root)): p.read_bytes() for p in names}
@@ -117,6 +124,8 @@ def test_it_registers_and_serves_under_its_own_name(trained):
     assert [s["name"] for s in trained.json("service", "list")] == ["energy-load"]
     forecasts = trained.json("model", "predict", "energy-load@production")
     assert len(forecasts["predictions"]) == 24
+    assert trained.completions("model", "predict", "energy-load@p") == ["energy-load@production"]
+    assert trained.completions("service", "stop", "") == ["energy-load"]
 
 
 def test_the_two_share_no_data(trained):

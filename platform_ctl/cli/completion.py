@@ -1,0 +1,74 @@
+"""``platform-ctl completion``: words for the shell's Tab key, also from the home's records."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from platform_ctl.cli.app import load_settings
+
+COMMANDS = ("platform-ctl", "mlship")
+KINDS = {
+    "run": {"run": "runs", "a": "runs", "b": "runs"},
+    "cache": {"run": "runs"},
+    "lineage": {"run": "runs", "what": "runs"},
+    "pipeline": {"pipeline": "pipelines"},
+    "model": {"model": "models", "name": "models"},
+    "approval": {"request": "approvals", "model": "models"},
+    "release": {"name": "services"},
+    "service": {"name": "services"},
+    "lab": {"fault": "faults"},
+    "data": {"recipe": "recipes"},
+    "recipe": {"source": "recipes"},
+    "deploy": {"reference": "models"},
+}
+"""Command -> its parameters (and its subcommands') -> kind of name that completes them."""
+
+
+@click.command(help="Print the completion script of a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def command(shell: str) -> None:
+    """Commands, options, and names from the home: runs, models, approvals, services, faults.
+
+    \b
+    bash   eval "$(platform-ctl completion bash)"       in ~/.bashrc
+    zsh    eval "$(platform-ctl completion zsh)"        in ~/.zshrc, after compinit
+    fish   platform-ctl completion fish | source        in ~/.config/fish/config.fish
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    for name in COMMANDS:
+        variable = f"_{name.replace('-', '_')}_complete".upper()
+        click.echo(kind(click.Command(name), {}, name, variable).source())
+
+
+class Recorded(click.ParamType):
+    """Text that completes to names from the home's records; nothing where they cannot be read."""
+
+    name = "text"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from platform_ctl import targets
+
+        root = ctx.find_root()
+        root.obj = root.obj or {k: root.params.get(k) for k in ("home", "target")}
+        try:
+            found = targets.recorded_names(load_settings(ctx), self.kind)
+        except Exception:  # noqa: BLE001 - a Tab key has nowhere to show an error
+            return []
+        return [CompletionItem(n, help=what) for n, what in found if n.startswith(incomplete)]
+
+
+def teach(group: str, command: click.Command) -> click.Command:
+    """The command, with parameters that complete from records. Called only while completing."""
+    for parameter in command.params:
+        if kind := KINDS.get(group, {}).get(parameter.name or ""):
+            parameter.type = Recorded(kind)
+    for subcommand in getattr(command, "commands", {}).values():
+        teach(group, subcommand)
+    return command

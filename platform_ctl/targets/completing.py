@@ -1,0 +1,35 @@
+"""Names for shell completion. Each costs a millisecond or so, and none makes or changes a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platform_ctl.settings import Settings
+
+
+def recorded_names(settings: Settings, kind: str) -> list[tuple[str, str]]:
+    """(name, what it is) of runs, approvals, services, models, pipelines, recipes or faults."""
+    from platform_ctl.adapters.common import recorded_names as names
+
+    layout, root = settings.layout, Path(settings.project_root)
+    if kind == "runs":
+        return names.runs(layout.database)
+    if kind == "approvals":
+        return names.approvals(layout.database)
+    if kind == "services":
+        return names.services(layout.services, layout.database)
+    if kind == "models":
+        from platform_ctl.adapters.common.mlflow_sqlite import PREFIX, database_of
+
+        home = f"{PREFIX}{layout.mlflow}/mlflow.db"
+        database = database_of(settings.mlflow_tracking_uri or home)
+        return names.models(database) if database else []
+    if kind == "pipelines":
+        folder = root / settings.pipelines_package / "compiled"
+        return [(file.stem, "pipeline") for file in sorted(folder.glob("*.yaml"))]
+    if kind == "recipes":
+        folder = root / settings.recipes_package
+        return [(file.parent.name, "recipe") for file in sorted(folder.glob("*/recipe.py"))]
+    from platform_ctl.adapters.local.lab.fault import all_faults
+
+    return [(name, fault.symptom) for name, fault in sorted(all_faults().items())]

@@ -1,0 +1,148 @@
+"""The Tab key, by click's own protocol: a process that gets words and prints candidates."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from platform_ctl import targets
+from platform_ctl.settings import Settings
+
+PROGRAMS = {"platform-ctl": "platform_ctl.cli.app", "mlship": "platform_ctl.cli.mlship"}
+
+
+def ask(home: Path, line: str, *, cwd: Path = Path()) -> subprocess.CompletedProcess[str]:
+    """Candidates for the last word of ``line``."""
+    program = line.split(maxsplit=1)[0]
+    env = {
+        **os.environ,
+        "PLATFORM_HOME": str(home),
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split(" ")) - 1),
+        f"_{program.replace('-', '_').upper()}_COMPLETE": "bash_complete",
+    }
+    code = f"from {PROGRAMS[program]} import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done
+
+
+def words(home: Path, line: str) -> list[str]:
+    return [answer.partition(",")[2] for answer in ask(home, line).stdout.split()]
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    """A home with two runs and two requests, as its own database records them."""
+    home = tmp_path / "home"
+    database = targets.state(Settings(home=str(home)))
+    for number, state in enumerate(("SUCCEEDED", "FAILED")):
+        database.execute(
+            "INSERT INTO runs (id, name, pipeline, state, created_at, directory, parameters,"
+            " use_cache) VALUES (?, '', 'train-deploy', ?, ?, '', '{}', 1)",
+            (f"{number}aaaaaaa-0000", state, f"2026-01-0{number + 1}T00:00:00Z"),
+        )
+    for number, state in enumerate(("pending", "approved")):
+        database.execute(
+            "INSERT INTO approvals (id, model, version, recipe, subject, subject_digest, state,"
+            " requested_by, requested_at, expires_at, approvals_needed)"
+            " VALUES (?, 'm', '1', 'r', '{}', '', ?, 'me', ?, '', 1)",
+            (f"{number}bbbbbbb", state, f"2026-01-0{number + 1}T00:00:00Z"),
+        )
+    database.commit()
+    (home / "services" / "weekly-commits").mkdir(parents=True)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("platform-ctl pipel", ["pipeline"]),
+        ("platform-ctl run sh", ["show"]),
+        ("platform-ctl run show --out", ["--output"]),
+        ("platform-ctl run show -o ", ["text", "json"]),
+        ("platform-ctl completion ", ["bash", "zsh", "fish"]),
+        ("platform-ctl pipeline run tr", ["train-deploy"]),
+        ("platform-ctl data show --recipe tr", ["train_deploy"]),
+        ("platform-ctl recipe new x --from tr", ["train_deploy"]),
+        ("platform-ctl lab start blocked", ["blocked-promotion"]),
+        ("platform-ctl nonsense pipel", ["pipeline"]),
+        ("platform-ctl --home /nowhere run show lat", ["latest"]),
+        ("mlship dep", ["deploy"]),
+    ],
+)
+def test_what_needs_no_home(tmp_path, line, expected):
+    assert words(tmp_path / "home", line) == expected
+
+
+def test_names_from_the_records_newest_first(home):
+    assert words(home, "platform-ctl run show ") == ["latest", "1aaaaaaa", "0aaaaaaa"]
+    assert words(home, "platform-ctl run diff 0aaaaaaa 1") == ["1aaaaaaa"]
+    assert words(home, "platform-ctl cache explain 0") == ["0aaaaaaa"]
+    assert words(home, "platform-ctl approval approve ") == ["latest", "0bbbbbbb", "1bbbbbbb"]
+    assert words(home, "platform-ctl service stop ") == ["weekly-commits"]
+    assert words(home.parent, f"platform-ctl --home {home} service stop ") == ["weekly-commits"]
+
+
+@pytest.mark.parametrize("command", ["run show ", "approval show ", "model show ", "service stop "])
+def test_asking_makes_nothing_and_tells_no_error(tmp_path, command):
+    home = tmp_path / "home"
+    words(home, f"platform-ctl {command}")
+    assert not home.exists()
+    home.mkdir()
+    (home / "platform.db").write_bytes(b"no database at all" * 100)
+    (home / "mlflow").mkdir()
+    (home / "mlflow" / "mlflow.db").write_bytes(b"nor this")
+    before = sorted(home.rglob("*"))
+    assert set(words(home, f"platform-ctl {command}")) <= {"latest"}
+    assert sorted(home.rglob("*")) == before
+
+
+def test_a_broken_settings_file_is_no_error_either(tmp_path):
+    (tmp_path / "platform-ctl.toml").write_text("not = [toml")
+    assert ask(tmp_path / "home", "platform-ctl run show ", cwd=tmp_path).stdout.strip() == ""
+
+
+def test_it_answers_before_a_finger_is_lifted(home):
+    """CPU time of the whole process; the least of five, because machines are busy."""
+
+    def cpu_s(line: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        words(home, line)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    for line in ("platform-ctl ", "platform-ctl run show ", "platform-ctl model show "):
+        assert min(cpu_s(line) for _ in range(5)) < 0.3, line
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_is_one_the_shell_accepts(shell, tmp_path):
+    code = f"from platform_ctl.cli.app import main; main(['completion', {shell!r}])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert "_PLATFORM_CTL_COMPLETE" in printed and "_MLSHIP_COMPLETE" in printed
+    if shutil.which(shell):
+        checked = subprocess.run([shell, "-n"], input=printed, capture_output=True, text=True)
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_real_bash_completes_a_run(home):
+    """Sourced and asked the way bash asks."""
+    program = Path(sys.executable).with_name("platform-ctl")
+    script = f"""
+        export PATH={program.parent}:$PATH PLATFORM_HOME={home}
+        eval "$(platform-ctl completion bash)"
+        COMP_WORDS=(platform-ctl run show 1a) COMP_CWORD=3
+        _platform_ctl_completion platform-ctl
+        echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("1aaaaaaa", "")
