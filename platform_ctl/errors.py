@@ -178,6 +178,12 @@ class HomeNotUsable(ConfigError):
     id = "err-home-not-usable"
 
 
+class NothingYet(PreconditionMissing):
+    """The home holds none of what was asked for by name, so no name could be right."""
+
+    id = "err-nothing-yet"
+
+
 class MissingTable(PreconditionMissing):
     """The home has no such Iceberg table yet: nothing was ingested."""
 

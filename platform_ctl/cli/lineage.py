@@ -31,7 +31,7 @@ def show(ctx: click.Context, what: str, output: str) -> None:
     """
     from platform_ctl import targets
     from platform_ctl.domain.lineage_graph import Graph, label, picture, run_tree
-    from platform_ctl.errors import UnknownName
+    from platform_ctl.errors import NothingYet, UnknownName
     from platform_ctl.operations.lineage import find_dataset, unknown
 
     settings = load_settings(ctx)
@@ -42,6 +42,10 @@ def show(ctx: click.Context, what: str, output: str) -> None:
         return
     try:
         run = targets.orchestrator(settings).get(what)
+    except NothingYet:
+        if not graph.names():
+            raise
+        raise unknown(what, graph) from None
     except UnknownName as exc:
         raise unknown(what, graph) from exc
     tasks = graph.of_run(run.id)

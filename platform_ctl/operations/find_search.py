@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platform_ctl.errors import UnknownName
+from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.settings import HomeLayout
 
 FOLDER = "tuning"
@@ -19,7 +19,7 @@ def search_dir(layout: HomeLayout, name: str) -> Path:
 def find_search(layout: HomeLayout, reference: str) -> Path:
     """The working directory of an Experiment's name, a run id, its unique prefix, or ``latest``.
 
-    Raises UnknownName, naming what is near.
+    Raises UnknownName, naming what is near, or NothingYet.
     """
     named = search_dir(layout, reference)
     if named.is_dir():
@@ -31,15 +31,19 @@ def find_search(layout: HomeLayout, reference: str) -> Path:
     matching = [path for run_id, path in of_runs.items() if run_id.startswith(reference)]
     if len(matching) == 1:
         return matching[0]
+    if not of_runs and not of_names:
+        raise NothingYet(
+            f"there is no search yet, so there is no {reference!r}",
+            where=str(layout.root),
+            fix="platform-ctl experiment run FILE",
+        )
     import difflib
 
     known = sorted({*of_names, *of_runs})
     near = difflib.get_close_matches(reference, known, n=3) or known[:3]
     found = "several runs" if matching else "no search"
     raise UnknownName(
-        f"{found} called {reference!r}" + (f"; there is {', '.join(near)}" if near else ""),
+        f"{found} called {reference!r}" + f"; there is {', '.join(near)}",
         where=str(layout.root),
-        fix=f"platform-ctl experiment show {near[0]}"
-        if near
-        else "platform-ctl experiment run FILE",
+        fix=f"platform-ctl experiment show {near[0]}",
     )

@@ -22,7 +22,7 @@ from platform_ctl.domain.release import (
     revision_name,
 )
 from platform_ctl.domain.serving import Revision
-from platform_ctl.errors import HomeBusy, PreconditionMissing, UnknownName
+from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.registry import Registry
 from platform_ctl.ports.releases import Releases
@@ -98,7 +98,7 @@ def rollback_release(ports: Releasing, release_id: str, *, actor: str, reason: s
 def undo_release(ports: Releasing, service: str, *, actor: str, reason: str) -> Release:
     """One command back: abort an open release, or return from a promoted one to ``previous``.
 
-    Raises UnknownName without any release, NoSuchModel or PreconditionMissing
+    Raises NothingYet without any release, NoSuchModel or PreconditionMissing
     when there is nothing to return to.
     """
     release = settled(ports, service)
@@ -137,10 +137,10 @@ def settle(ports: Releasing, service: str) -> Release | None:
 
 
 def settled(ports: Releasing, service: str) -> Release:
-    """Like ``settle``. Raises UnknownName when there is no release."""
+    """Like ``settle``. Raises NothingYet when there is no release."""
     release = settle(ports, service)
     if release is None:
-        raise UnknownName(
+        raise NothingYet(
             f"nothing was released as {service!r} yet",
             where="releases",
             fix="platform-ctl approval list",

@@ -11,7 +11,7 @@ from platform_ctl.domain.recipe import DataAccess, resolve
 from platform_ctl.domain.release import Release, Target
 from platform_ctl.domain.serving import Observation
 from platform_ctl.domain.truth import Truth, entities_of
-from platform_ctl.errors import PreconditionMissing, UnknownName
+from platform_ctl.errors import NothingYet, PreconditionMissing, UnknownName
 from platform_ctl.operations import replay
 from platform_ctl.operations.release import Releasing
 
@@ -78,7 +78,10 @@ def true_errors(ports: Releasing, release: Release) -> list[RevisionError]:
     since = datetime.fromisoformat(release.created_at).timestamp()
     try:
         seen = ports.serving.observations(release.target.service, since=since)
-    except UnknownName:  # the service's files are gone; the release is still to be shown
+    except (
+        NothingYet,
+        UnknownName,
+    ):  # the service's files are gone; the release is still to be shown
         return []
     found = labelled(ports.data, release.target, seen)
     if not found:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.domain.recipe import Recipe
-from platform_ctl.errors import UnknownName, Unsupported
+from platform_ctl.errors import NothingYet, UnknownName, Unsupported
 from platform_ctl.settings import Settings
 from platform_ctl.targets.lineage import lineage_producer, lineage_spool, start_delivery
 from platform_ctl.targets.runs import orchestrator
@@ -42,7 +42,7 @@ def _audited(settings: Settings, recipe: Recipe, report: AuditReport, by: Produc
 
     path = str(Path(report.rows_path).resolve())
     if run_id := datasets.run_of(path):
-        with contextlib.suppress(UnknownName, Unsupported):
+        with contextlib.suppress(NothingYet, UnknownName, Unsupported):
             run = orchestrator(settings).get(run_id)
             if found := datasets.written_at(run, path, by):
                 return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from platform_ctl.domain.recipe import DatasetColumns, Recipe, resolve
-from platform_ctl.errors import UnknownName
+from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import state
@@ -136,7 +136,7 @@ def pay_owed(settings: Settings, observer: LineageObserver, read: Callable[[str]
             if not run.state.final:
                 continue
             observer.repair(run)
-        except UnknownName:  # removed since
+        except (NothingYet, UnknownName):  # removed since
             pass
         except OSError:
             return

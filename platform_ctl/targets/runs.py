@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import DiskFull, UnknownName, Unsupported
+from platform_ctl.errors import DiskFull, NothingYet, UnknownName, Unsupported
 from platform_ctl.settings import Settings
 from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.home import require_local, state
@@ -67,7 +67,7 @@ def run_lineage(settings: Settings, run_id: str) -> list[Event] | None:
     """The events of a run, what is missing added from its records; None when there are none."""
     if not run_id:
         return None
-    with contextlib.suppress(UnknownName, Unsupported, OSError):
+    with contextlib.suppress(NothingYet, UnknownName, Unsupported, OSError):
         run = orchestrator(settings).get(run_id)
         if run.state.final:
             lineage_observer(settings).repair(run)

@@ -213,10 +213,10 @@ def test_unknown_names(type_: Type, words: tuple[str, ...], code: int, what: str
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (("run", "why"), 2),
-        (("run", "why", "latest"), 2),
-        (("run", "diff"), 2),
-        (("run", "diff", "latest", "latest"), 2),
+        (("run", "why"), 3),
+        (("run", "why", "latest"), 3),
+        (("run", "diff"), 3),
+        (("run", "diff", "latest", "latest"), 3),
         (("model", "why", "shop"), 3),
         (("model", "why", "shop@production"), 3),
         (("model", "why", "shop/1"), 3),

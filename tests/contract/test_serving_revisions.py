@@ -16,7 +16,7 @@ import pytest
 
 from platform_ctl.adapters.local.serving.records import Running, ServiceFiles, read_json
 from platform_ctl.domain.serving import ServiceSpec, ServiceState
-from platform_ctl.errors import PortInUse, ServiceUnavailable, UnknownName
+from platform_ctl.errors import NothingYet, PortInUse, ServiceUnavailable
 from tests.support import serving
 from tests.support.waiting import eventually
 
@@ -305,6 +305,6 @@ def _alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_unknown_names_are_unknown(local):
-    with pytest.raises(UnknownName, match="nope"):
+def test_a_name_is_asked_for_where_there_is_no_service_yet(local):
+    with pytest.raises(NothingYet, match="nope"):
         local.start("nope")

@@ -19,7 +19,7 @@ from platform_ctl.domain.approvals import (
     Subject,
     Vote,
 )
-from platform_ctl.errors import AlreadyDecided, UnknownName
+from platform_ctl.errors import AlreadyDecided, NothingYet, UnknownName
 
 EXPIRED = "nobody answered in time"
 CLOCK_BACK = "it was asked for in the future: the clock was set back, and no answer means no"
@@ -211,6 +211,12 @@ def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
     found = rows.fetchall()
     if len(found) == 1 and request_id:
         return found[0]
+    if not db.execute("SELECT 1 FROM approvals LIMIT 1").fetchone():
+        raise NothingYet(
+            f"nothing has asked for an approval yet, so there is no {request_id!r}",
+            where="approvals of this home",
+            fix="platform-ctl pipeline list",
+        )
     what = f"{len(found)} requests begin with" if found else "there is no approval request"
     raise UnknownName(f"{what} {request_id!r}", where="approval", fix=_LIST)
 

@@ -22,7 +22,7 @@ from platform_ctl.domain.recipe import CanaryPlan, DataAccess
 from platform_ctl.domain.release import ReleaseState, Target
 from platform_ctl.domain.serving import Observation, ServiceState
 from platform_ctl.domain.verdict import Verdict
-from platform_ctl.errors import HomeBusy, PreconditionMissing, UnknownName, UsageError
+from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UsageError
 from platform_ctl.operations.analyse_release import run_analysis, standing
 from platform_ctl.operations.release import (
     Releasing,
@@ -225,7 +225,7 @@ def test_bad_plans_and_unknown_names(world):
     with pytest.raises(UsageError, match="go up"):
         plan = CanaryPlan(weights_percent=(50, 10))
         start_release(world.ports, world.target("2"), plan, approval_id="a", actor="me")
-    with pytest.raises(UnknownName):
+    with pytest.raises(NothingYet):
         undo_release(world.ports, "nothing", actor="me", reason="")
 
 

@@ -23,7 +23,7 @@ from platform_ctl.domain.runs import (
     TaskVerdict,
     Usage,
 )
-from platform_ctl.errors import UnknownName
+from platform_ctl.errors import NothingYet, UnknownName
 
 
 def now() -> str:
@@ -150,7 +150,10 @@ class Records:
         return {row["path"]: _task(row) for row in rows}
 
     def get(self, run_id: str) -> Run:
-        """By id, unique prefix or ``latest``, with tasks in order. Raises UnknownName."""
+        """By id, unique prefix or ``latest``, with tasks in order.
+
+        Raises UnknownName, or NothingYet when there is no run at all.
+        """
         self._mark_orphans()
         row = self._find(run_id)
         tasks = self._db.execute(
@@ -182,6 +185,12 @@ class Records:
         rows = found.fetchall()
         if len(rows) == 1:
             return rows[0]
+        if not self._db.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
+            raise NothingYet(
+                f"there is no run yet, so there is no {run_id!r}",
+                where="runs of this home",
+                fix="platform-ctl pipeline list",
+            )
         what = f"more than one run starts with {run_id!r}" if rows else f"no run {run_id!r}"
         raise UnknownName(what, where=run_id, fix="platform-ctl run list")
 

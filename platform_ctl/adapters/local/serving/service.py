@@ -124,8 +124,14 @@ class LocalServing:
         files = ServiceFiles(self._dir / name)
         if not files.spec.is_file():
             known = [p.parent.name for p in self._dir.glob("*/spec.json")]
+            if not known:
+                raise errors.NothingYet(
+                    f"there is no InferenceService yet, so there is no {name!r}",
+                    where=str(self._dir),
+                    fix="platform-ctl model list",
+                )
             raise errors.UnknownName(
-                f"there is no InferenceService {name!r}; there is: {', '.join(known) or 'none'}",
+                f"there is no InferenceService {name!r}; there is: {', '.join(known)}",
                 where=str(self._dir),
                 fix="platform-ctl service list",
             )
