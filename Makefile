@@ -45,3 +45,4 @@ docs: setup ## Write the generated reference pages
 clean: ## Stop what runs and remove .platform and .venv
 	@[ ! -x $(BIN)/platform-ctl ] || infra/dev/stop-all.sh $(BIN)
 	@rm -rf $(VENV) .platform .recipe-new-* .import_linter_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +

@@ -17,12 +17,14 @@ for record in json.load(sys.stdin):
 ' "$@"
 }
 
-for database in .platform/platform.db .platform/*/platform.db; do
-  [ -f "$database" ] || continue
+unread() { echo "stop-all: $PLATFORM_HOME cannot be asked; look for its processes with ps" >&2; }
+
+# Homes lie in homes: .platform/demo, .platform/lab/home, .platform/demo/lab/home.
+find .platform -maxdepth 4 -name platform.db 2>/dev/null | while read -r database; do
   PLATFORM_HOME=$(cd "$(dirname "$database")" && pwd)
   export PLATFORM_HOME
   "$bin/platform-ctl" run list --limit 1000 -o json | select_from id PENDING,RUNNING |
-    while read -r run; do "$bin/platform-ctl" run cancel "$run"; done
+    while read -r run; do "$bin/platform-ctl" run cancel "$run"; done || unread
   "$bin/platform-ctl" service list -o json | select_from name running,degraded |
-    while read -r service; do "$bin/platform-ctl" service stop "$service"; done
+    while read -r service; do "$bin/platform-ctl" service stop "$service"; done || unread
 done

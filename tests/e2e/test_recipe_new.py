@@ -68,7 +68,7 @@ class Checkout:
         path = self.root / file
         original = path.read_text()
         before = self._hits()
-        path.write_text(original + "\nADDED = 1\nprint(ADDED)\n")
+        path.write_text(original + "\nADDED = 1\nassert ADDED\n")
         try:
             return before - self._hits()
         finally:
