@@ -19,6 +19,12 @@ from platform_ctl.errors import UsageError
 def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> UsageError:
     """``words`` are what followed ``prog`` on the command line."""
     path = _command(exc, prog, words)
+    if moved := _before_the_command(exc, words):
+        return UsageError(
+            f"{moved[0].partition('=')[0]} stands before the command",
+            where=path,
+            fix=shlex.join([prog, *moved]),
+        )
     wrong, right = _correction(exc, words)
     corrected = _replaced(words, wrong, right) if right else []
     what = exc.format_message()
@@ -37,6 +43,22 @@ def _command(exc: click.ClickException, prog: str, words: Sequence[str]) -> str:
     if context:
         return context.command_path
     return " ".join([prog, *itertools.takewhile(lambda word: not word.startswith("-"), words)])
+
+
+def _before_the_command(exc: click.ClickException, words: Sequence[str]) -> list[str]:
+    """The words with an option of the program itself moved to the front; empty for any other."""
+    context = getattr(exc, "ctx", None)
+    if not isinstance(exc, click.exceptions.NoSuchOption) or not context:
+        return []
+    for option in context.find_root().command.params:
+        if exc.option_name not in option.opts or not isinstance(option, click.Option):
+            continue
+        at = next((i for i, w in enumerate(words) if w.partition("=")[0] == exc.option_name), -1)
+        if at < 0:
+            return []
+        length = 1 if option.is_flag or "=" in words[at] else 2
+        return [*words[at : at + length], *words[:at], *words[at + length :]]
+    return []
 
 
 def _correction(exc: click.ClickException, words: Sequence[str]) -> tuple[str, str]:

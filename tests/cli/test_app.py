@@ -123,6 +123,18 @@ def test_a_near_miss_is_named(words: list[str], hint: str) -> None:
             "platform-ctl run list --help",
         ),
         (
+            "run list --limit 5 --home there",
+            "--home stands before the command",
+            "platform-ctl run list",
+            "platform-ctl --home there run list --limit 5",
+        ),
+        (
+            "run list --debug",
+            "--debug stands before the command",
+            "platform-ctl run list",
+            "platform-ctl --debug run list",
+        ),
+        (
             "modle list",
             "no such command 'modle'; did you mean 'model'?",
             "platform-ctl",
