@@ -93,6 +93,7 @@ def test_what_is_not_ours_to_type_is_only_the_set_up():
         SETUP,
         "source .venv/bin/activate",
         "export PLATFORM_HOME=.platform/tutorial",
+        'eval "$(platform-ctl completion bash)"',
     }
 
 
