@@ -74,12 +74,17 @@ def loop():
         trivial(n=item)
 
 @dsl.pipeline
+def long_loop():
+    with dsl.ParallelFor(list(range(2000))) as item:
+        trivial(n=item)
+
+@dsl.pipeline
 def killed() -> int:
     with dsl.ParallelFor(list(range(8)), parallelism=3) as item:
         each = slow(n=item)
     return add(numbers=dsl.Collected(each.output)).output
 
-for p in (six, naps, loop, killed):
+for p in (six, naps, loop, long_loop, killed):
     compiler.Compiler().compile(p, f'{p.name}.yaml')
 """
 ORACLE = """
@@ -163,8 +168,23 @@ def bench(work: Path) -> None:
     loop = best(ours("loop", cold=True), env, 1)
     report("ParallelFor over 200", loop, best(theirs("loop", cold=True), env, 1))
     print(f"  ours: {loop.cpu_s / 200 * 1000:.1f} ms CPU a task")
+    memory(work, env)
     many_runs(work, env)
     kills(work, env)
+
+
+def memory(work: Path, env: dict[str, str]) -> None:
+    """Peak memory of the orchestrator's own process for one step, 200 and 2,000 items of a loop."""
+    told = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    code = f"import atexit; atexit.register(lambda: exec({told!r})); {RUN}"
+    for name, items in (("six", 6), ("loop", 200), ("long-loop", 2000)):
+        words = ["pipeline", "run", str(work / f"{name}.yaml"), "--no-cache"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=ROOT, env=env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        peak_mb = int(done.stdout.split()[-1]) / 1024
+        print(f"peak memory, {items:>5,} tasks      {peak_mb:>8.0f} MB", flush=True)
 
 
 def report(title: str, ours: Cost, theirs: Cost | None = None) -> None:
