@@ -18,6 +18,7 @@ from typing import Any
 from platform_ctl.domain import lineage_datasets as datasets
 from platform_ctl.domain.datasets import AuditReport
 from platform_ctl.domain.lineage_facets import PRODUCER, SPEC, Dataset, Event, Producer, text
+from platform_ctl.domain.redaction import redacted
 from platform_ctl.domain.runs import Run, RunState, Task, TaskState
 
 ENGINE = "platform-ctl"
@@ -196,9 +197,8 @@ def child(
 
 
 def error(message: str, by: Producer) -> dict[str, Any]:
-    return by.facet(
-        "1-0-1/ErrorMessageRunFacet", message=message or "unknown", programmingLanguage="python"
-    )
+    told = redacted(message) or "unknown"
+    return by.facet("1-0-1/ErrorMessageRunFacet", message=told, programmingLanguage="python")
 
 
 # ---- parts ----------------------------------------------------------------------

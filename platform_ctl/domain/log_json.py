@@ -7,21 +7,15 @@ those, a step, a log line or a report, names the same trace without being told.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import re
 import uuid
 from typing import Any
 
+from platform_ctl.domain.redaction import redacted
 from platform_ctl.domain.runs import ORPHANED, EventKind, Run, RunEvent, RunState, Task, TaskState
 
 Line = dict[str, Any]
 
-_SECRET = (
-    r"(?P<uri>://)[^\s/@]+@"
-    r"|(?P<name>\b[\w-]*(?:password|passwd|secret|token|api[_-]?key|authorization)\b"
-    r"[\"']?\s*[=:]\s*[\"']?(?:bearer\s+|basic\s+)?)[^\s\"',;&]+"
-)
 _LEVELS = {"FAILED": "error", "CANCELED": "warning"}
 
 
@@ -43,17 +37,6 @@ def traceparent(run_id: str, task: str) -> str:
     return f"00-{trace_id(run_id)}-{span_id(run_id, task)}-01"
 
 
-def without_secrets(text: str) -> str:
-    """A step's words without credentials in URIs, and without values of what is called a secret."""
-    return _secret().sub(lambda m: f"{m['uri']}***@" if m["uri"] else f"{m['name']}***", text)
-
-
-@functools.cache
-def _secret() -> re.Pattern[str]:
-    """Compiled when something went wrong: that takes 5 ms, and most runs go well."""
-    return re.compile(_SECRET, re.IGNORECASE)
-
-
 def line_of(run: Run, event: RunEvent) -> Line | None:
     """What an event of a run is worth in the log; its end is told by ``run_end``."""
     if event.kind is EventKind.RUN and event.state == RunState.RUNNING:
@@ -61,7 +44,7 @@ def line_of(run: Run, event: RunEvent) -> Line | None:
         return _of_run(run, "run.resumed" if resumed else "run.started", RunState.RUNNING)
     if event.kind is EventKind.NOTE:
         line = _of_run(run, "run.note", RunState.RUNNING, "warning")
-        return {**line, "message": without_secrets(event.text)}
+        return {**line, "message": redacted(event.text)}
     return _of_task(run, event.task) if event.task else None
 
 
@@ -129,4 +112,4 @@ def _of_task(run: Run, task: Task) -> Line | None:
 
 def _with_error(line: Line, error: str) -> Line:
     """A task that was skipped says why in the same place."""
-    return {**line, "error": without_secrets(error)} if error else line
+    return {**line, "error": redacted(error)} if error else line

@@ -23,7 +23,6 @@ from platform_ctl.targets.lineage import (
     lineage_observer,
     lineage_spool,
     recorded_lineage,
-    without_secrets,
 )
 from platform_ctl.targets.models import load_model, mlflow_uri, registry
 from platform_ctl.targets.monitoring import metrics_server, metrics_text, scrape
@@ -96,7 +95,6 @@ __all__ = [
     "step_cache",
     "training",
     "tuner",
-    "without_secrets",
     "write_evidence",
     "write_report",
 ]

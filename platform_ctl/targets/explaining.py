@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platform_ctl.domain.redaction import without_user
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approving import approvals
 from platform_ctl.targets.costs import ledger
@@ -48,7 +49,7 @@ def looking(settings: Settings) -> Looking:
         releases=SqliteReleases(state(settings)),
         serving=serving(settings),
         recipes=recipes(settings),
-        registry_uri=mlflow_uri(settings),
+        registry_uri=without_user(mlflow_uri(settings)),
         read_pipeline=read_pipeline,
         table=lambda name: iceberg_sqlite.read(data_access(settings).catalog, name),
         lineage=lambda run: recorded_lineage(settings, run),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from platform_ctl.domain.recipe import DatasetColumns, Recipe, resolve
+from platform_ctl.domain.redaction import without_user
 from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.settings import Settings
@@ -68,7 +69,7 @@ def lineage_producer(settings: Settings) -> Producer:
         __version__,
         naming,
         settings.target,
-        registry_uri=without_secrets(mlflow_uri(settings)),
+        registry_uri=without_user(mlflow_uri(settings)),
         money_per_cpu_hour=settings.money_per_cpu_hour,
         sources=Sources(Path(settings.project_root), settings.pipelines_package),
     )
@@ -177,12 +178,5 @@ def start_delivery(settings: Settings) -> None:
 
 def _models_namespace(settings: Settings) -> str:
     """OpenLineage's namespace of the registry: ``mlflow://host:port``, or ``mlflow:///path``."""
-    place = without_secrets(mlflow_uri(settings)).partition("://")[2]
+    place = without_user(mlflow_uri(settings)).partition("://")[2]
     return f"mlflow://{'/' + place.lstrip('/') if place.startswith('/') else place}"
-
-
-def without_secrets(uri: str) -> str:
-    """A URI without user and password."""
-    scheme, separator, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

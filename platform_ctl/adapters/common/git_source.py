@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from platform_ctl.domain.lineage_facets import Source
+from platform_ctl.domain.redaction import without_user
 
 
 class Sources(Mapping[str, Source]):
@@ -52,8 +53,7 @@ def _origin(git: Path) -> str:
     scheme, separator, rest = url.partition("://")
     if scheme not in ("http", "https", "ssh"):
         return ""
-    host, slash, path = rest.partition("/")
-    return f"https{separator}{host.rpartition('@')[2]}{slash}{path}"
+    return without_user(f"https{separator}{rest}")
 
 
 def _commit(git: Path) -> str:

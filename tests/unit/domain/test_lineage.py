@@ -11,7 +11,7 @@ from openlineage.client.generated.base import InputDatasetFacet, RunFacet
 
 from platform_ctl.domain import lineage
 from platform_ctl.domain.lineage_facets import SPEC
-from platform_ctl.domain.runs import Outputs, TaskState
+from platform_ctl.domain.runs import Outputs, RunState, TaskState
 from recipes.train_deploy.recipe import RECIPE
 from tests.support import lineage_flow as flow
 from tests.support import openlineage_check
@@ -230,3 +230,14 @@ def test_a_task_that_did_not_succeed_wrote_nothing(state: TaskState, kind: str) 
     assert (event["eventType"], event["outputs"]) == (kind, [])
     assert ("errorMessage" in event["run"]["facets"]) == (kind == "FAIL")
     openlineage_check.check(event)
+
+
+def test_what_went_wrong_is_told_without_credentials() -> None:
+    error = "http://me:pass-word@mlflow.lan refused"
+    task = replace(flow.TASKS[3], state=TaskState.FAILED, error=error)
+    run = replace(flow.TRAIN, state=RunState.FAILED, error=error)
+    for event in (
+        lineage.task_end(flow.TRAIN, task, flow.producer()),
+        lineage.run_end(run, flow.producer()),
+    ):
+        assert "pass-word" not in str(event)

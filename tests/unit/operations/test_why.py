@@ -22,6 +22,7 @@ from platform_ctl.domain.serving import ServiceState
 from platform_ctl.errors import NoSuchModel, PreconditionMissing
 from platform_ctl.operations.why import why_model
 from platform_ctl.settings import Settings
+from platform_ctl.targets.lineage import lineage_producer
 from recipes.train_deploy.recipe import RECIPE
 from tests.support import chain as support
 from tests.support.chain import FIRST, GROUP, NAME, PROMOTED, SECOND, Chain, ago, task
@@ -112,6 +113,14 @@ def test_wrong_registry_uri(chain: Chain, tmp_path: Path) -> None:
     found = chain.why(**_fields(targets.looking(wrong)))
     assert_broken(found, "registration", "wrong registry", "other.db", f"{NAME}/2")
     assert str(chain.home) in found.broken.fix
+
+
+def test_a_registry_with_a_password_is_the_one_that_the_run_recorded(chain: Chain) -> None:
+    guarded = msgspec.structs.replace(
+        chain.settings, mlflow_tracking_uri="http://me:pass-word@mlflow.lan:5000"
+    )
+    recorded = lineage_producer(guarded).registry_uri
+    assert targets.looking(guarded).registry_uri == recorded == "http://mlflow.lan:5000"
 
 
 def _fields(looking: object) -> dict[str, object]:
