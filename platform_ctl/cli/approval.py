@@ -122,6 +122,7 @@ def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
 def request(ctx: click.Context, model: str, output: str) -> None:
     """Ask (again) for MODEL: NAME/version or NAME@alias."""
     from platform_ctl import targets
+    from platform_ctl.domain.approvals import ApprovalState
     from platform_ctl.domain.models import find_version
     from platform_ctl.operations.request_approval import request as ask
 
@@ -142,7 +143,9 @@ def request(ctx: click.Context, model: str, output: str) -> None:
         render.print_json(made)
         return
     click.echo(f"request {made.id} for {made.reference} is {made.state}")
-    click.echo(f"next: platform-ctl approval show {made.id}", err=True)
+    stands = made.state is ApprovalState.APPROVED
+    step = f"mlship deploy {made.reference}" if stands else f"platform-ctl approval show {made.id}"
+    click.echo(f"next: {step}", err=True)
 
 
 def _answer_options(function: Any) -> Any:

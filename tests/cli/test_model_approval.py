@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 from mlflow import MlflowClient
 
 from platform_ctl import targets
 from platform_ctl.cli.app import main
+from platform_ctl.domain.approvals import Answer, Vote
 from platform_ctl.operations.register import register_model
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
@@ -61,7 +63,7 @@ def test_an_empty_home_says_what_to_do(empty):
     code, out, err = empty("model", "show", "weekly-commits")
     assert (code, out) == (3, "") and "no model is registered yet" in err
     assert empty("approval", "list")[1] == "nothing waits for an approval\n"
-    assert empty("approval", "show")[0] == 2
+    assert empty("approval", "show")[0] == 3
 
 
 def test_models_are_listed_with_their_stages(cli):
@@ -90,7 +92,7 @@ def test_the_history_says_who_when_and_why(cli):
         (("model", "show", "weekly-commits@stagin"), 3, "did you mean 'staging'"),
         (("model", "show", "a/b/c"), 2, "is not NAME, NAME@alias or NAME/version"),
         (("model", "predict", "weekly-commits"), 3, "err-no-table"),
-        (("approval", "show", "zzzz"), 2, "there is no approval request"),
+        (("approval", "show", "zzzz"), 3, "there is no approval request"),
         (("approval", "approve", "latest", "--reason", " "), 2, "needs a reason"),
         (("approval", "request", "weekly-commits/9"), 3, "has no version 9"),
     ],
@@ -129,6 +131,15 @@ def test_a_secret_that_is_not_set_leaves_no_half_of_a_decision(cli, monkeypatch)
     assert code == 2 and "NO_SUCH_TOKEN, which is not set" in err
     monkeypatch.delenv("PLATFORM_CTL_NOTIFY__NTFY_TOKEN")
     assert json.loads(cli("approval", "show", asked, "-o", "json")[1])["request"]["votes"] == []
+
+
+def test_asking_about_what_stands_approved_says_how_to_release_it(cli, home):
+    asked = json.loads(cli("approval", "request", "weekly-commits/1", "-o", "json")[1])["id"]
+    yes = Vote("ada", Answer.APPROVE, "good", datetime.now(UTC).isoformat())
+    targets.approvals(Settings(home=home)).vote(asked, yes)
+    code, out, err = cli("approval", "request", "weekly-commits/1")
+    assert code == 0 and f"{asked} for weekly-commits/1 is approved" in out
+    assert "next: mlship deploy weekly-commits/1" in err
 
 
 def test_verify_says_what_was_checked_and_leaves_with_one_when_something_is_wrong(cli, home):
