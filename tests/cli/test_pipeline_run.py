@@ -206,7 +206,7 @@ def test_unknown_names_have_near_misses(tmp_path: Path) -> None:
     done = platform_ctl(tmp_path, "pipeline", "run", "train-depoy")
     assert done.returncode == 2
     assert "did you mean train-deploy?" in done.stderr
-    assert platform_ctl(tmp_path, "run", "show", "nope").returncode == 2
+    assert platform_ctl(tmp_path, "run", "show", "nope").returncode == 3  # there is no run at all
 
 
 def test_the_wrong_folder_is_named(tmp_path: Path) -> None:
