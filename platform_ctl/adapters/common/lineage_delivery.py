@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from filelock import FileLock, Timeout
 
+from platform_ctl.adapters.common import files
 from platform_ctl.adapters.common.lineage_spool import Position, Spool
 from platform_ctl.errors import ConfigError, HomeBusy, PlatformError
 
@@ -53,6 +54,14 @@ class _Note(Position):
     """How far the spool was delivered, and how many deliveries in a row have stopped there."""
 
     failures: int = 0
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A line of REFUSED_FILE."""
+
+    why: str
+    event: dict[str, Any]
 
 
 def deliver(folder: Path, config_file: str = "", *, refused_too: bool = False) -> Delivered:
@@ -137,13 +146,20 @@ def _again(folder: Path, transport: Transport) -> int:
     lines = path.read_bytes().splitlines() if path.is_file() else []
     kept = []
     for line in lines:
-        problem, _ = _emit(transport, msgspec.json.decode(line)["event"])
+        event = _refused_event(line)
+        problem = _emit(transport, event)[0] if event is not None else "torn"
         if problem:
             kept.append(line + b"\n")
-    scratch = path.with_suffix(".tmp")
-    scratch.write_bytes(b"".join(kept))
-    os.replace(scratch, path)
+    files.replace(path, b"".join(kept))
     return len(lines) - len(kept)
+
+
+def _refused_event(line: bytes) -> dict[str, Any] | None:
+    """None for a line that a full disk or a power cut has cut short."""
+    try:
+        return msgspec.json.decode(line, type=_Refused).event
+    except msgspec.MsgspecError:
+        return None
 
 
 def _emit(transport: Transport, event: dict[str, Any]) -> tuple[str, bool]:
@@ -214,14 +230,12 @@ def _noted(folder: Path) -> _Note:
 
 
 def _note(folder: Path, position: Position, failures: int = 0) -> None:
-    scratch = folder / f"{_NOTE_FILE}.tmp"
-    scratch.write_bytes(msgspec.json.encode(_Note(position.file, position.offset, failures)))
-    os.replace(scratch, folder / _NOTE_FILE)
+    note = _Note(position.file, position.offset, failures)
+    files.replace(folder / _NOTE_FILE, msgspec.json.encode(note))
 
 
 def _set_aside(folder: Path, event: dict[str, Any], why: str) -> None:
-    with (folder / REFUSED_FILE).open("ab") as file:
-        file.write(msgspec.json.encode({"why": why, "event": event}) + b"\n")
+    files.append_line(folder / REFUSED_FILE, msgspec.json.encode(_Refused(why, event)))
 
 
 def main(words: list[str]) -> int:

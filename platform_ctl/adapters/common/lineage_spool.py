@@ -6,7 +6,6 @@ one starts on a line of its own and readers pass over the fragment.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from platform_ctl.adapters.common import files
 
 _PATTERN = "events-*.jsonl"
 _START_LINE = b'{"eventType":"START"'
@@ -40,14 +41,7 @@ class Spool:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.folder / f"events-{datetime.now(UTC):%Y-%m}.jsonl"
         for event in events:
-            line = msgspec.json.encode(event) + b"\n"
-            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                size = os.fstat(file).st_size
-                torn = size and os.pread(file, 1, size - 1) != b"\n"
-                os.write(file, b"\n" + line if torn else line)
-            finally:
-                os.close(file)
+            files.append_line(path, msgspec.json.encode(event))
 
     def files(self) -> list[Path]:
         """Oldest first."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from platform_ctl.adapters.common import files
 from platform_ctl.domain import log_json
 from platform_ctl.domain.log_json import Line
 from platform_ctl.domain.runs import Run, RunEvent
@@ -33,26 +34,15 @@ class JsonLog:
 
     def write(self, line: Line) -> None:
         """Append one object, with the time as its first field."""
-        data = msgspec.json.encode({"ts": _now(), **line}) + b"\n"
+        data = msgspec.json.encode({"ts": _now(), **line})
         with contextlib.suppress(OSError):
             try:
-                size = self._append(data)
+                size = files.append_line(self._path, data)
             except FileNotFoundError:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                size = self._append(data)
+                size = files.append_line(self._path, data)
             if size >= self._max_bytes:
                 self._rotate()
-
-    def _append(self, data: bytes) -> int:
-        """The file's size afterwards. A line that a full disk has cut short stays on its own."""
-        file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            size = os.fstat(file).st_size
-            if size and os.pread(file, 1, size - 1) != b"\n":
-                data = b"\n" + data
-            return size + os.write(file, data)
-        finally:
-            os.close(file)
 
     def _rotate(self) -> None:
         """By one process; another that is about to do the same leaves it to that one."""

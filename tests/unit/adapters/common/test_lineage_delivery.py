@@ -123,6 +123,25 @@ def test_a_refused_event_is_kept_aside(tmp_path: Path, endpoint: Endpoint) -> No
     assert endpoint.got == [0, 2]
 
 
+def test_a_torn_line_among_the_refused_holds_up_no_other(
+    tmp_path: Path, endpoint: Endpoint
+) -> None:
+    spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
+    spool.append(map(event, range(3)))
+    endpoint.statuses = [422, 201, 422]
+    lineage_delivery.deliver(spool.folder, config)
+    refused = spool.folder / "refused.jsonl"
+    assert refused.stat().st_mode & 0o077 == 0
+    first, last = refused.read_bytes().splitlines()
+    refused.write_bytes(first + b"\n" + last[:-9])
+    spool.append([event(3)])
+    endpoint.statuses = [201, 422]
+    assert lineage_delivery.deliver(spool.folder, config, refused_too=True).delivered == 1
+    assert endpoint.got == [1, 0]
+    torn, new = refused.read_bytes().splitlines()
+    assert torn == last[:-9] and json.loads(new)["event"]["number"] == 3
+
+
 def test_a_refused_event_is_sent_again_when_asked(tmp_path: Path, endpoint: Endpoint) -> None:
     spool, config = Spool(tmp_path / "spool"), endpoint.config(tmp_path)
     spool.append(map(event, range(4)))
