@@ -17,6 +17,7 @@ from platform_ctl.domain.runs import Run, Task
 from platform_ctl.domain.score_change import COLUMNS
 from platform_ctl.domain.tables import TableState
 from platform_ctl.errors import PlatformError, UnknownName
+from platform_ctl.operations.read_evaluation import ERRORS_FILE
 from platform_ctl.ports.cache import Cache
 from platform_ctl.ports.orchestrator import Orchestrator
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _RUNS = 200
-ERRORS_FILE = "errors.parquet"
 SPLIT, TRAIN = "split", "train"
 """A column that says what a row is for, and its value for those that a model learns from."""
 
@@ -168,11 +168,15 @@ def _errors(tasks: Iterable[Task]) -> dict[str, np.ndarray]:
     """The first ``errors.parquet`` among the tasks' artifacts."""
     import pyarrow.parquet as pq
 
-    for folder in _files(tasks):
-        if (folder / ERRORS_FILE).is_file():
-            table = pq.read_table(folder / ERRORS_FILE)
-            if set(table.column_names) >= COLUMNS:
-                return {name: table[name].to_numpy() for name in table.column_names}
+    for file in (f / ERRORS_FILE for f in _files(tasks)):
+        if not file.is_file():
+            continue
+        try:
+            table = pq.read_table(file)
+        except (OSError, ValueError):  # cut short, or no Parquet file
+            continue
+        if set(table.column_names) >= COLUMNS:
+            return {name: table[name].to_numpy() for name in table.column_names}
     return {}
 
 

@@ -16,6 +16,8 @@ from platform_ctl.ports.registry import Registry
 
 Columns = Callable[[Path], Mapping[str, Sequence[Any]]]
 """Folder -> columns of the table of single errors in it; empty without one."""
+ERRORS_FILE = "errors.parquet"
+"""The table of single errors beside EVALUATION_FILE."""
 _MOST_BYTES = 16 << 20
 """A larger JSON file is no decision and no evaluation."""
 

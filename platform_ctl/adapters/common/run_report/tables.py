@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ERRORS_FILE = "errors.parquet"
+from platform_ctl.operations.read_evaluation import ERRORS_FILE
 
 
 def columns(folder: Path) -> Mapping[str, Sequence[Any]]:
