@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
 from platform_ctl.operations import replay, true_error
 from platform_ctl.operations.check_skew import check_skew
 from platform_ctl.operations.release import Releasing
+from platform_ctl.operations.release_target import signature_columns
 
 _GIVE_UP_AFTER = 10
 """Replayed requests in a row that a canary does not answer: more would only cost time."""
@@ -69,7 +71,7 @@ def run_analysis(
     """
     release = _open(ports, release_id)
     evidence = release.target.evidence
-    recent = replay.read_rows(evidence.rows, release.target.features, "recent")
+    recent = replay.read_rows(evidence.rows, _columns(release), "recent")
     approved = replay.read_approved(evidence.evaluation)
     unfaithful = _unfaithful(ports, release, approved)
     if unfaithful:
@@ -96,6 +98,16 @@ def run_analysis(
         if release.production is None or release.step + 1 == len(release.plan.weights_percent):
             return _conclude(ports, release, Verdict.SUCCESSFUL, analysis.reasons)
         release = dataclasses.replace(release, step=release.step + 1)
+
+
+def _columns(release: Release) -> tuple[str, ...]:
+    """What the candidate takes, then what only production does: a replayed row suits both."""
+    candidate = release.target.features
+    folder = Path(release.production.model_dir) if release.production else None
+    if folder is None or not (folder / "MLmodel").is_file():
+        return candidate
+    before = signature_columns(folder)
+    return (*candidate, *(c for c in before if c not in candidate))
 
 
 def _open(ports: Releasing, release_id: str) -> Release:
@@ -148,16 +160,11 @@ def _line(release: Release, analysis: Analysis) -> str:
 
 def _unfaithful(ports: Releasing, release: Release, approved: replay.Approved) -> str:
     """Why the canary's answers to the golden rows are not the approved ones; empty if they are."""
-    golden = replay.read_rows(release.target.evidence.rows, release.target.features, "golden")
+    golden = replay.read_rows(release.target.evidence.rows, _columns(release), "golden")
     kept = [i for i, k in enumerate(golden.keys) if k in approved.predictions]
     if not kept:
         return ""
-    golden = replay.HeldOut(
-        tuple(golden.keys[i] for i in kept),
-        golden.features[kept],
-        golden.labels[kept],
-        golden.scales[kept],
-    )
+    golden = golden.take(kept)
     caller = replay.Caller(ports.serving.get(release.target.service).url, release.target.service)
     try:
         served, served_by = replay.ask_all(caller, golden, revision="canary")
@@ -262,10 +269,10 @@ def _top_up(
     caller = replay.Caller(ports.serving.get(release.target.service).url, release.target.service)
     asked = unanswered = 0
     try:
-        for i, (key, features) in enumerate(replay.in_turn(recent, max(short.values()))):
+        for i, (key, instance) in enumerate(replay.in_turn(recent, max(short.values()))):
             for role in (role for role, missing in short.items() if i < missing):
                 asked += 1
-                answered = _ask(caller, features, key, role, release) == candidate
+                answered = _ask(caller, instance, key, role, release) == candidate
                 if role == "canary":
                     unanswered = 0 if answered else unanswered + 1
             if unanswered >= _GIVE_UP_AFTER:
@@ -276,11 +283,11 @@ def _top_up(
 
 
 def _ask(
-    caller: replay.Caller, features: list[float], key: str, role: str, release: Release
+    caller: replay.Caller, instance: dict[str, float], key: str, role: str, release: Release
 ) -> str:
     """Who answered. A first release's candidate may fail: nobody stands in for it."""
     try:
-        return caller.ask([features], key=f"replay:{key}", revision=role)[1]
+        return caller.ask([instance], key=f"replay:{key}", revision=role)[1]
     except ServiceUnavailable:
         if release.production is not None:
             raise

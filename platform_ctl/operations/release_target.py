@@ -26,7 +26,7 @@ def target_of(registry: Registry, recipe: Recipe, version: ModelVersion) -> Targ
         service=recipe.inference_service,
         model=version.name,
         candidate=revision_of(registry, version),
-        features=_signature_columns(registry.local_dir(version)),
+        features=signature_columns(registry.local_dir(version)),
         entity=recipe.entity,
         online_features=recipe.online_features,
         live_features=recipe.live_features,
@@ -35,7 +35,7 @@ def target_of(registry: Registry, recipe: Recipe, version: ModelVersion) -> Targ
     )
 
 
-def _signature_columns(model_dir: Path) -> tuple[str, ...]:
+def signature_columns(model_dir: Path) -> tuple[str, ...]:
     """The features a model takes, in order: its own signature, not what the recipe has become."""
     import yaml
 

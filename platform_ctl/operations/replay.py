@@ -19,7 +19,7 @@ from platform_ctl.domain.serving import (
 from platform_ctl.errors import ServiceUnavailable
 
 _TIMEOUT_S = 30.0
-_BATCH = 500
+_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,36 @@ class HeldOut:
     features: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     labels: np.ndarray = field(default_factory=lambda: np.empty(0))
     scales: np.ndarray = field(default_factory=lambda: np.empty(0))
+    names: tuple[str, ...] = ()
+    """Of the columns of ``features``."""
+
+    def take(self, rows: Sequence[int]) -> HeldOut:
+        kept = (self.features[rows], self.labels[rows], self.scales[rows])
+        return HeldOut(tuple(self.keys[i] for i in rows), *kept, self.names)
+
+    def instance(self, row: int) -> dict[str, float]:
+        """By name: revisions of one service may take different features."""
+        return dict(zip(self.names, self.features[row].tolist(), strict=True))
 
 
 def read_rows(path: str, features: Sequence[str], split: str) -> HeldOut:
-    """One split of the rows that ``extract`` wrote; empty when there is no such file."""
+    """One split of the rows that ``extract`` wrote; empty when there is no such file.
+
+    With those of ``features`` that the file has.
+    """
     if not path or not Path(path).is_file():
         return HeldOut()
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, filters=[("split", "=", split)])
-    columns = [table[name].to_numpy().astype(np.float64) for name in features]
+    names = tuple(name for name in features if name in table.column_names)
+    columns = [table[name].to_numpy().astype(np.float64) for name in names]
     return HeldOut(
         _row_keys(table),
-        np.stack(columns, axis=1) if len(table) else np.empty((0, len(features))),
+        np.stack(columns, axis=1) if len(table) else np.empty((0, len(names))),
         table["label"].to_numpy().astype(np.float64),
         table["scale"].to_numpy().astype(np.float64),
+        names,
     )
 
 
@@ -136,14 +151,14 @@ def ask_all(caller: Caller, rows: HeldOut, *, revision: str) -> tuple[np.ndarray
     answers: list[float] = []
     served_by = ""
     for start in range(0, len(rows.keys), _BATCH):
-        batch = rows.features[start : start + _BATCH].tolist()
+        batch = [rows.instance(i) for i in range(start, min(start + _BATCH, len(rows.keys)))]
         predictions, served_by = caller.ask(batch, key=f"batch-{start}", revision=revision)
         answers += predictions
     return np.array(answers), served_by
 
 
-def in_turn(rows: HeldOut, count: int) -> Iterator[tuple[str, list[float]]]:
-    """``count`` (key, features) pairs, round and round the rows."""
+def in_turn(rows: HeldOut, count: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """``count`` (key, instance) pairs, round and round the rows."""
     for i in range(count if rows.keys else 0):
         at = i % len(rows.keys)
-        yield rows.keys[at], rows.features[at].tolist()
+        yield rows.keys[at], rows.instance(at)

@@ -78,6 +78,11 @@ def test_metadata_names_inputs_and_outputs(url):
 ACCEPTED = {
     "v1 rows": (V1, {"instances": [[1, 2], [3, 4]]}, {}),
     "v1 by name": (V1, {"instances": [{"b": 2, "a": 1}]}, {}),
+    "v1 replayed, with what another revision takes": (
+        V1,
+        {"instances": [{"b": 2, "a": 1, "c": 3}]},
+        {"x-platform-replay": "1"},
+    ),
     "v1 by entity": (V1, {"instances": [{"repo": "abc"}]}, {}),
     "v1 without content type": (V1, b'{"instances": [[1, 2]]}', {}),
     "v1 as curl -d sends it": (

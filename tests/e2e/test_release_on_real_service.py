@@ -51,6 +51,7 @@ MODELS = {
     "8": {"crash": True, "healthy_calls": 40},
     "9": {"sleep_s": 30.0, "healthy_calls": 40},
     "10": {"eat_bytes": 30 * 2**20, "healthy_calls": 5},
+    "11": {"features": ("a", "b", "c")},
 }
 
 
@@ -68,6 +69,7 @@ def write_rows(path, rng):
         "scale": np.ones(n),
         "a": a.astype(np.float32),
         "b": b.astype(np.float32),
+        "c": b.astype(np.float32),
     }
     pq.write_table(pa.table(columns), path)
     return columns
@@ -122,7 +124,7 @@ def begin(ports, home, columns, version, rows=None):
         "stub",
         "stub",
         revision_of(ports.registry, found),
-        ("a", "b"),
+        MODELS[version].get("features", ("a", "b")),
         entity="repo",
         online_features="tests.support.serving:online_features",
         labels="tests.support.serving:labels",
@@ -175,6 +177,20 @@ def test_a_good_model_is_promoted_under_load(ports, home, columns, production, v
     looks = [e for e in analysed.log if e["kind"] == "analysed"]
     assert looks[-1]["figures"]["labelled_rows"] >= 100
     assert looks[-1]["requests"]["replay"] > 0 and looks[-1]["requests"]["traffic"] > 0
+
+
+def test_a_feature_that_comes_or_goes_is_no_fault_of_either_side(ports, home, columns, production):
+    for version in ("11", "2"):
+        release = begin(ports, home, columns, version)
+        analysed = run_analysis(ports, release.id)
+        assert analysed.verdict is Verdict.SUCCESSFUL, analysed.reasons
+        looks = [e for e in analysed.log if e["kind"] == "analysed"]
+        assert looks[-1]["figures"]["labelled_rows"] >= 100  # both have answered each of them
+        promote_release(ports, release.id, actor="test")
+    undo_release(ports, "stub", actor="test", reason="back to 11")
+    release = begin(ports, home, columns, "1")
+    assert run_analysis(ports, release.id).verdict is Verdict.SUCCESSFUL
+    promote_release(ports, release.id, actor="test")
 
 
 @pytest.mark.parametrize("how", ["kill -9", "restart"])

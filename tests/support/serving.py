@@ -42,7 +42,7 @@ def labels(data: DataAccess, asked: Sequence[tuple[str, datetime]]) -> list[Trut
     return [Truth("2024-01-01", 1.2 * (len(name) + 2.0)) for name, _ in asked]
 
 
-def save_model(path: Path, **config: Any) -> Path:
+def save_model(path: Path, features: Sequence[str] = FEATURES, **config: Any) -> Path:
     """Write a model directory with MLflow itself."""
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
@@ -58,7 +58,7 @@ def save_model(path: Path, **config: Any) -> Path:
         data_path=str(data),
         code_paths=[str(Path(__file__).with_name("stub_model.py"))],
         signature=ModelSignature(
-            inputs=Schema([ColSpec("float", f) for f in FEATURES]),
+            inputs=Schema([ColSpec("float", f) for f in features]),
             outputs=Schema([ColSpec("float")]),
         ),
         pip_requirements=[],

@@ -28,6 +28,7 @@ from kserve.errors import InferenceError, InvalidInput
 from kserve.logging import logger
 
 from platform_ctl.domain.recipe import DataAccess, resolve
+from platform_ctl.domain.serving import REPLAY_HEADER
 from platform_ctl.errors import FeaturesUnavailable, PlatformError
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -150,12 +151,12 @@ class RevisionModel(Model):
             output = InferOutput("output-0", [len(answer)], "FP64", data=answer.tolist())
             # KServe 0.21 answers 500 when a request has no id and the response gets none.
             return InferResponse(payload.id or uuid.uuid4().hex, self.name, [output])
-        rows = await self._rows_v1(payload)
+        rows = await self._rows_v1(payload, replayed=REPLAY_HEADER in (headers or {}))
         return {"predictions": self._predictor.predict(rows).tolist()}
 
     # ---- V1 ---------------------------------------------------------------
 
-    async def _rows_v1(self, payload: Any) -> np.ndarray:
+    async def _rows_v1(self, payload: Any, *, replayed: bool) -> np.ndarray:
         if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
             raise InvalidInput('expected {"instances": [...]}')
         instances = payload["instances"]
@@ -163,7 +164,7 @@ class RevisionModel(Model):
         if all(isinstance(i, dict) for i in instances):
             if any(self._entity and self._entity in i for i in instances):
                 return await self._rows_of_entities([self._entity_of(i) for i in instances])
-            instances = [self._by_name(i) for i in instances]
+            instances = [self._by_name(i, replayed=replayed) for i in instances]
         return self._matrix(instances)
 
     def _entity_of(self, instance: dict) -> str:
@@ -174,8 +175,12 @@ class RevisionModel(Model):
             )
         return name
 
-    def _by_name(self, instance: dict) -> list:
-        if instance.keys() != self._index.keys():
+    def _by_name(self, instance: dict, *, replayed: bool) -> list:
+        """In the model's order. A replayed row may hold features that only another revision takes;
+        a caller's may not, since a name that is nearly right would be passed over in silence."""
+        if instance.keys() != self._index.keys() and not (
+            replayed and instance.keys() >= self._index.keys()
+        ):
             missing = sorted(self._index.keys() - instance.keys())
             unknown = sorted(map(str, instance.keys() - self._index.keys()))
             raise InvalidInput(f"features missing: {missing}; unknown: {unknown}")
