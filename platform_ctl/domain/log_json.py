@@ -48,12 +48,12 @@ def line_of(run: Run, event: RunEvent) -> Line | None:
     return _of_task(run, event.task) if event.task else None
 
 
-def run_end(run: Run, duration_s: float | None) -> Line:
+def run_end(run: Run) -> Line:
     """The last line of a run, from its final record."""
     level = _LEVELS.get(run.state, "info")
     line = _of_run(run, "run.ended", run.state, level)
-    if duration_s is not None:
-        line["duration_s"] = round(duration_s, 3)
+    if run.duration_s is not None:
+        line["duration_s"] = round(run.duration_s, 3)
     if run.verdicts:
         line["verdicts"] = {v.task: v.verdict for v in run.verdicts}
     return _with_error(line, run.error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from platform_ctl.domain.bootstrap import Estimate
 from platform_ctl.domain.budget import Cost
@@ -49,7 +48,7 @@ def totals(old: Side, new: Side) -> Iterator[Difference]:
     if _apart(old.cost.cpu_s, new.cost.cpu_s):
         yield Difference(Kind.COST, "cost", *(_cost(s.cost) for s in (old, new)))
     if old.run.state is new.run.state is RunState.SUCCEEDED:
-        took = [_took_s(s.run) for s in (old, new)]
+        took = [s.run.duration_s or 0.0 for s in (old, new)]
         if _apart(*took):
             yield Difference(Kind.DURATION, "the run", *(f"{s:.1f} s" for s in took))
     before = old.tasks
@@ -60,15 +59,7 @@ def totals(old: Side, new: Side) -> Iterator[Difference]:
 
 
 def _numbers(run: Run) -> dict[str, float]:
-    return {
-        f"{task.path}.{name}": float(value)
-        for task in run.tasks
-        for artifacts in task.outputs.artifacts.values()
-        for artifact in artifacts
-        if artifact.schema_title == "system.Metrics"
-        for name, value in artifact.metadata.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    return {f"{task.path}.{name}": value for task in run.tasks for name, value in task.metrics}
 
 
 def _estimates(old: Side, new: Side) -> tuple[dict[str, Estimate], str]:
@@ -91,14 +82,6 @@ def _interval(ratio: Estimate) -> str:
 def _cost(cost: Cost) -> str:
     trials = f", {cost.trials} trials" if cost.trials else ""
     return f"{cost.cpu_s:.1f} cpu-s, {cost.money:.4f} money{trials}"
-
-
-def _took_s(run: Run) -> float:
-    if not run.started_at or not run.ended_at:
-        return 0.0
-    ends = (datetime.fromisoformat(t) for t in (run.started_at, run.ended_at))
-    begun, ended = ends
-    return (ended - begun).total_seconds()
 
 
 def _apart(a: float, b: float) -> bool:

@@ -5,8 +5,9 @@ Times are UTC ISO 8601 strings with milliseconds; durations end in ``_s``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,14 @@ class TaskState(StrEnum):
 
 ERROR_FILE = "error.json"
 """Beside a task's log: ``PlatformError.as_dict`` of what ended the step, if it was one."""
+
+
+def elapsed_s(started_at: str | None, ended_at: str | None) -> float | None:
+    """From one moment to the other; None as long as one of them is missing."""
+    if not started_at or not ended_at:
+        return None
+    begun, ended = datetime.fromisoformat(started_at), datetime.fromisoformat(ended_at)
+    return (ended - begun).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,20 @@ class Task:
     log: str = ""
     """Path of the log, relative to the run's directory."""
 
+    @property
+    def artifacts(self) -> Iterator[Artifact]:
+        """Everything that it made."""
+        return (a for some in self.outputs.artifacts.values() for a in some)
+
+    @property
+    def metrics(self) -> Iterator[tuple[str, float]]:
+        """Names and numbers of its ``system.Metrics``."""
+        for artifact in self.artifacts:
+            if artifact.schema_title == "system.Metrics":
+                for name, value in artifact.metadata.items():
+                    if isinstance(value, int | float) and not isinstance(value, bool):
+                        yield name, float(value)
+
 
 @dataclass(frozen=True)
 class TaskVerdict:
@@ -137,6 +160,11 @@ class Run:
     """Of the pipeline itself."""
     tasks: tuple[Task, ...] = ()
     """Filled by ``get``; ``list`` leaves it empty."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """None before it has ended, and for one that never started."""
+        return elapsed_s(self.started_at, self.ended_at)
 
     @property
     def died(self) -> bool:

@@ -115,7 +115,7 @@ def _features(facts: Facts) -> Link:
     service = facts.output(Role.FEATURES, "feature_service")
     task = facts.task(Role.FEATURES)
     used = facts.output(Role.RESOLVE, "snapshot_id")
-    for artifact in (a for some in task.outputs.artifacts.values() for a in some) if task else ():
+    for artifact in task.artifacts if task else ():
         of = str(artifact.metadata.get("snapshot_id", used))
         if of != used:
             return _broken(

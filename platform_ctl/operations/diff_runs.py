@@ -183,5 +183,4 @@ def _errors(tasks: Iterable[Task]) -> dict[str, np.ndarray]:
 def _files(tasks: Iterable[Task]) -> Iterable[Path]:
     """Artifacts of the tasks that are on this machine."""
     for task in tasks:
-        for artifacts in task.outputs.artifacts.values():
-            yield from (Path(a.uri) for a in artifacts if Path(a.uri).exists())
+        yield from (Path(a.uri) for a in task.artifacts if Path(a.uri).exists())

@@ -181,7 +181,7 @@ class _Gathering:
 
     def _evaluation_folder(self, facts: Facts | None) -> Path | None:
         run = facts.run if facts else self.run
-        for artifact in rows.artifacts(run.tasks):
+        for artifact in (a for task in run.tasks for a in task.artifacts):
             if (Path(artifact.uri) / EVALUATION_FILE).is_file():
                 return Path(artifact.uri)
         version = facts.version if facts else None

@@ -13,7 +13,7 @@ from platform_ctl.domain.release import ReleaseEvent
 from platform_ctl.domain.report_run.graph import took
 from platform_ctl.domain.report_run.headline import Failure
 from platform_ctl.domain.report_run.value import Criterion, Look, Metric, Parameter, StepRow
-from platform_ctl.domain.runs import ERROR_FILE, Artifact, Run, Task, TaskState
+from platform_ctl.domain.runs import ERROR_FILE, Run, Task, TaskState
 from platform_ctl.domain.step_cache import Decision
 from platform_ctl.operations.read_evaluation import read_json
 
@@ -90,21 +90,12 @@ def _tail(path: Path) -> str:
 
 
 def metrics(run: Run) -> Iterable[Metric]:
-    for task in run.tasks:
-        for artifact in artifacts([task]):
-            if artifact.schema_title == "system.Metrics":
-                for name, value in artifact.metadata.items():
-                    if isinstance(value, int | float) and not isinstance(value, bool):
-                        yield Metric(task.path, name, float(value))
-
-
-def artifacts(tasks: Iterable[Task]) -> Iterable[Artifact]:
-    return (a for t in tasks for some in t.outputs.artifacts.values() for a in some)
+    return (Metric(task.path, name, value) for task in run.tasks for name, value in task.metrics)
 
 
 def criteria(task: Task) -> Iterable[Criterion]:
     """The figures of the decision that the gate left as JSON, if it did."""
-    for artifact in artifacts([task]):
+    for artifact in task.artifacts:
         try:
             decision = GateDecision.from_dict(read_json(Path(artifact.uri)))
             figures = {n: dict(f) for n, f in dict(decision.figures).items()}

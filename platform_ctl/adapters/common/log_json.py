@@ -77,17 +77,10 @@ class RunLog:
     def ended(self, run: Run) -> None:
         """From its final record; one whose end could not be recorded has no last line."""
         if run.state.final:
-            self._log.write(log_json.run_end(run, _duration_s(run)))
+            self._log.write(log_json.run_end(run))
 
     def died(self, run_id: str) -> None:
         self._log.write(log_json.run_death(run_id))
-
-
-def _duration_s(run: Run) -> float | None:
-    if not run.started_at or not run.ended_at:
-        return None
-    begun, ended = map(datetime.fromisoformat, (run.started_at, run.ended_at))
-    return (ended - begun).total_seconds()
 
 
 def _now() -> str:

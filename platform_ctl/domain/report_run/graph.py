@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal
 
 from platform_ctl.domain.ir import Component, Pipeline, TaskSpec
 from platform_ctl.domain.report_run.layout import Arrow, Drawing, Edge, draw
-from platform_ctl.domain.runs import Run, Task, TaskState
+from platform_ctl.domain.runs import Run, Task, TaskState, elapsed_s
 
 NOT_REACHED = "NOT_REACHED"
 """A run that is over never came to look at the task."""
@@ -152,11 +151,8 @@ def took(task: Task) -> str:
         return ""
     if task.usage.wall_s:
         return duration(task.usage.wall_s)
-    if task.started_at and task.ended_at:
-        ends = (datetime.fromisoformat(t) for t in (task.started_at, task.ended_at))
-        begun, ended = ends
-        return duration((ended - begun).total_seconds())
-    return ""
+    took_s = elapsed_s(task.started_at, task.ended_at)
+    return "" if took_s is None else duration(took_s)
 
 
 def duration(seconds: float) -> str:

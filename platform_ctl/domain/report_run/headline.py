@@ -10,6 +10,7 @@ from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, Link
 from platform_ctl.domain.models import PRODUCTION
 from platform_ctl.domain.release import Release, ReleaseState
+from platform_ctl.domain.report_run.plots import count
 from platform_ctl.domain.roles import Role
 from platform_ctl.domain.runs import Run, RunState, TaskState, TaskVerdict
 from platform_ctl.domain.verdict import Verdict
@@ -76,7 +77,7 @@ def _unfinished(run: Run) -> Headline | None:
     return Headline(
         Tone.WAITING,
         "Still running" if run.state is RunState.RUNNING else "Not started yet",
-        (f"{_count(ended, 'task')} ended" + (f"; now: {now}" if now else ""),),
+        (f"{count(ended, 'task')} ended" + (f"; now: {now}" if now else ""),),
         (Action("follow it", f"platform-ctl run logs {run.id[:8]} -f"),),
     )
 
@@ -203,7 +204,7 @@ def _plain(run: Run) -> Headline:
     good = sum(t.state.good for t in run.tasks)
     of_these = f", {cached} of them from the cache" if cached else ""
     told = tuple(r for v in run.verdicts for r in v.reasons)
-    return Headline(Tone.GOOD, "Succeeded", (f"{_count(good, 'task')} done{of_these}", *told))
+    return Headline(Tone.GOOD, "Succeeded", (f"{count(good, 'task')} done{of_these}", *told))
 
 
 def _next(diagnosis: Diagnosis | None) -> Iterator[Action]:
@@ -215,7 +216,3 @@ def _next(diagnosis: Diagnosis | None) -> Iterator[Action]:
 
 def _told(text: str) -> tuple[str, ...]:
     return (text,) if text else ()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

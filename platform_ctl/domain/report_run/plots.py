@@ -119,6 +119,11 @@ def metric(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
+def count(number: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def money(value: float) -> str:
     """Four decimals, as on the command line."""
     return f"{value:.4f}" if value >= 0.0001 or value == 0 else "< 0.0001"

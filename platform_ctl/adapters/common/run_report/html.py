@@ -106,10 +106,6 @@ def plain(value: Any) -> str:
     return text[:_MOST_CHARACTERS] + "…" if cut else text or "(empty)"
 
 
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def sentence(text: str) -> str:
     """With a capital and a full stop."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")

@@ -12,7 +12,7 @@ from typing import Any
 from platform_ctl.adapters.common.run_report import diagrams, html, parts
 from platform_ctl.domain.report_run.forest import gate_forest, shares
 from platform_ctl.domain.report_run.graph import duration, key_of
-from platform_ctl.domain.report_run.plots import Scale, Tick, metric, money, number
+from platform_ctl.domain.report_run.plots import Scale, Tick, count, metric, money, number
 from platform_ctl.domain.report_run.value import RunReport, StepRow
 from platform_ctl.domain.runs import TaskState
 from platform_ctl.errors import UsageError
@@ -151,7 +151,7 @@ def _figures(report: RunReport) -> Iterator[Figure]:
     running = "" if run.state.final else "so far"
     yield Figure("Duration", duration(report.timeline.wall_s), running or _critical(report))
     cost = report.cost
-    trials = f", {html.count(cost.trials, 'trial')}" if cost.trials else ""
+    trials = f", {count(cost.trials, 'trial')}" if cost.trials else ""
     if cost.cpu_s or cost.saved_cpu_s:
         yield Figure("Cost", money(cost.money), f"{number(cost.cpu_s)} cpu-s{trials}")
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from platform_ctl.adapters.common.run_report import diagrams
-from platform_ctl.adapters.common.run_report.html import count, look, when
+from platform_ctl.adapters.common.run_report.html import look, when
 from platform_ctl.domain.approvals import ApprovalRequest
 from platform_ctl.domain.report_run import charts
 from platform_ctl.domain.report_run.evaluation import Evaluation
@@ -18,7 +18,7 @@ from platform_ctl.domain.report_run.forest import (
 )
 from platform_ctl.domain.report_run.graph import duration
 from platform_ctl.domain.report_run.lineage import LineageMap
-from platform_ctl.domain.report_run.plots import metric, number
+from platform_ctl.domain.report_run.plots import count, metric, number
 from platform_ctl.domain.report_run.value import Canary, Gate, Metric, Search, StepRow
 
 _MOST_ROWS = 300
