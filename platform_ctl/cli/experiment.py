@@ -162,7 +162,7 @@ def _print_search(record: SearchRecord) -> None:
             *(_short(t.parameters[n]) for n in names),
             scores.get(t.name),
             t.state.value,
-            f"{t.wall_s:.1f}",
+            None if t.wall_s is None else f"{t.wall_s:.1f}",
             f"{t.cpu_s:.1f}",
             t.message or None,
         )

@@ -13,6 +13,7 @@ import yaml
 from kubeflow_katib_api import models
 
 from tests.support.experiments import choice, document, double
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +77,34 @@ def test_show_prints_trials_and_draws(home: Path, tmp_path: Path) -> None:
     shown = platform_ctl(home, "experiment", "show", "--plot", str(page), "-o", "json")
     assert len(json.loads(shown.stdout)["trials"]) == 12
     assert "<svg" in page.read_text()
+
+
+def test_a_search_can_be_looked_at_while_its_trials_run(tmp_path: Path) -> None:
+    doc = document(double("x", 0, 1), trials=1, command=["sleep", "600${trialParameters.x}"])
+    doc["metadata"]["name"] = "endless"
+    path = tmp_path / "endless.yaml"
+    path.write_text(yaml.safe_dump(doc))
+    home = tmp_path / "home"
+    start = "from platform_ctl.cli.app import main; main()"
+    search = subprocess.Popen(
+        [sys.executable, "-c", start, "experiment", "run", str(path)],
+        cwd=ROOT,
+        env={**os.environ, "PLATFORM_HOME": str(home)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        eventually(lambda: _states(home) == ["Running"], seconds=30)
+        shown = platform_ctl(home, "experiment", "show", "endless")
+        assert shown.returncode == 0, shown.stderr
+        assert "Running" in shown.stdout.partition("endless:")[0]
+    finally:
+        search.terminate()
+        search.wait(timeout=30)
+
+
+def _states(home: Path) -> list[str]:
+    shown = platform_ctl(home, "experiment", "show", "endless", "-o", "json")
+    return [t["state"] for t in json.loads(shown.stdout)["trials"]] if shown.stdout else []
 
 
 def test_the_search_is_in_mlflow_once(home: Path) -> None:
