@@ -213,7 +213,7 @@ def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
         return found[0]
     if not db.execute("SELECT 1 FROM approvals LIMIT 1").fetchone():
         raise NothingYet(
-            f"there is no approval request yet, so there is no {request_id!r}",
+            f"nothing has asked for an approval yet, so there is no {request_id!r}",
             where="approvals of this home",
             fix="platform-ctl pipeline list",
         )
