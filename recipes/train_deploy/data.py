@@ -170,9 +170,9 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
 def _require_repositories(commits: tables.CommitsSnapshot) -> None:
     if not commits.observed:
         raise MissingTable(
-            f"{names.COMMITS} holds no repository",
+            f"{names.COMMITS} holds no repository: ingest your clones (--git PATH…) or the sample",
             where=names.COMMITS,
-            fix=f"platform-ctl data ingest --recipe {RECIPE} --git PATH…   (or --sample)",
+            fix=f"platform-ctl data ingest --recipe {RECIPE} --sample",
         )
 
 

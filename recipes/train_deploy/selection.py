@@ -111,5 +111,5 @@ def check_enough(rows: pa.Table, newest: datetime) -> None:
         + ("; ".join(missing) or f"only {living} golden rows of live repositories")
         + f" (about {total} weeks of one live repository are needed)",
         where=COMMITS,
-        fix=f"platform-ctl data ingest --recipe {RECIPE} --git OLDER-CLONE…   (or --sample)",
+        fix=f"platform-ctl data ingest --recipe {RECIPE} --git OLDER-CLONE",
     )

@@ -89,9 +89,9 @@ def open_catalog(data: DataAccess, *, create: bool = False) -> Catalog:
 
 def _no_table(name: str) -> MissingTable:
     return MissingTable(
-        f"there is no table {name} yet",
+        f"there is no table {name} yet: ingest your clones (--git PATH…) or the sample",
         where=name,
-        fix=f"platform-ctl data ingest --recipe {RECIPE} --git PATH…   (or --sample)",
+        fix=f"platform-ctl data ingest --recipe {RECIPE} --sample",
     )
 
 

@@ -103,7 +103,7 @@ def processes_of(home: Path) -> list[str]:
 
 def test_without_data_the_run_says_what_to_do(shell):
     said = shell.errors("pipeline", "run", "train-deploy", *SMALL, code=3)
-    assert "error: there is no table abukix.commits yet (err-no-table)" in said
+    assert "error: there is no table abukix.commits yet: ingest your clones" in said
     assert "fix:   platform-ctl data ingest" in said
 
 
