@@ -73,12 +73,10 @@ def assertions(task: Task, by: Producer) -> dict[str, dict[str, Any]]:
     A task that gives a verdict with reasons asserts it of everything it read.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for artifacts in task.outputs.artifacts.values():
-        for artifact in artifacts:
-            for one in _asserted(artifact.metadata.get("assertions")):
-                found.setdefault(one.get("dataset", ""), []).append(
-                    {k: one[k] for k in _ASSERTION if k in one}
-                )
+    for artifact in task.artifacts:
+        for one in _asserted(artifact.metadata.get("assertions")):
+            known = {k: one[k] for k in _ASSERTION if k in one}
+            found.setdefault(one.get("dataset", ""), []).append(known)
     verdict, reasons = (task.outputs.parameters.get(n) for n in ("verdict", "reasons"))
     if isinstance(verdict, str) and isinstance(reasons, list):
         for name in task.inputs.artifacts:

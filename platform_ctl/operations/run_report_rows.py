@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 
 from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.ir import UNSET, Pipeline, plain_numbers
 from platform_ctl.domain.release import ReleaseEvent
+from platform_ctl.domain.report_run.evaluation import finite
 from platform_ctl.domain.report_run.graph import took
 from platform_ctl.domain.report_run.headline import Failure
 from platform_ctl.domain.report_run.value import Criterion, Look, Metric, Parameter, StepRow
@@ -103,7 +103,7 @@ def criteria(task: Task) -> Iterable[Criterion]:
             continue
         for name, one in figures.items():
             numbers = {n: one[n] for n in ("point", "low", "high", "rows") if n in one}
-            known = {n: v for n, v in numbers.items() if isinstance(v, int | float) and isfinite(v)}
+            known = {n: v for n, v in numbers.items() if finite(v) is not None}
             against = str(one.get("baseline", "champion" if name == "champion" else ""))
             yield Criterion(name, str(one.get("verdict", "")), against=against, **known)
 

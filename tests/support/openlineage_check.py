@@ -100,14 +100,16 @@ def build(hint: Any, value: Any) -> Any:
 
 @cache
 def upstream_classes() -> dict[str, type]:
-    """The spec's facets as openlineage-python has them, by schema URL."""
+    """The spec's facets as openlineage-python has them, by schema URL. Its transports, once they
+    are imported, have classes of their own below the same bases."""
     for module in pkgutil.iter_modules(generated.__path__):
         importlib.import_module(f"{generated.__name__}.{module.name}")
     todo, found = [BaseFacet], {}
     while todo:
         cls = todo.pop()
         todo += cls.__subclasses__()
-        found[cls._get_schema()] = cls
+        if cls.__module__.startswith(f"{generated.__name__}."):
+            found[cls._get_schema()] = cls
     return found
 
 

@@ -105,7 +105,7 @@ def parse(document: object, columns: Mapping[str, Sequence[Any]] | None = None) 
         forecasts=forecasts,
         interval=_pair(intervals.get(metric)),
         differences=tuple(_differences(metric, forecasts, intervals)),
-        confidence=_float(intervals.get("confidence")) or 0.0,
+        confidence=finite(intervals.get("confidence")) or 0.0,
         method=str(intervals.get("method", "")),
         slices=tuple(_slices(document, metric)),
         predictions=_thinned(predictions),
@@ -127,7 +127,7 @@ def _forecasts(document: Mapping[str, Any]) -> list[Forecast]:
 
 
 def _metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    return {str(n): _float(v) for n, v in metrics.items() if v is None or _float(v) is not None}
+    return {str(n): finite(v) for n, v in metrics.items() if v is None or finite(v) is not None}
 
 
 def _differences(
@@ -150,8 +150,8 @@ def _slices(document: Mapping[str, Any], metric: str) -> list[Slice]:
         Slice(
             str(name),
             _count(figures.get("rows")),
-            _float(figures.get(metric)),
-            _float(figures.get(f"baseline_{metric}")),
+            finite(figures.get(metric)),
+            finite(figures.get(f"baseline_{metric}")),
         )
         for name, figures in (told.items() if isinstance(told, Mapping) else ())
         if isinstance(figures, Mapping)
@@ -172,12 +172,12 @@ def _predictions(columns: Mapping[str, Sequence[Any]]) -> list[Prediction]:
     )
     found = []
     for told, actual, predicted, champion in rows:
-        a, p = _float(actual), _float(predicted)
+        a, p = finite(actual), finite(predicted)
         if a is not None and p is not None:
             label = " ".join(
                 str(t)[:10] if i else str(t) for i, t in enumerate(told) if t is not None
             )
-            found.append(Prediction(label, a, p, _float(champion)))
+            found.append(Prediction(label, a, p, finite(champion)))
     return found
 
 
@@ -189,14 +189,18 @@ def _thinned(predictions: list[Prediction]) -> tuple[Prediction, ...]:
 def _pair(value: object) -> tuple[float, float] | None:
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
-    low, high = map(_float, value)
+    low, high = map(finite, value)
     return None if low is None or high is None else (low, high)
 
 
-def _float(value: object) -> float | None:
+def finite(value: object) -> float | None:
+    """None for what is no number, and for one that no float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _count(value: object) -> int:

@@ -183,11 +183,21 @@ def test_thousands_of_rows_are_thinned_by_place_and_not_by_error():
     assert "of 5000" in charts.predicted_against_actual(found).note
 
 
+HUGE = 10**400
+"""JSON may hold it; no float can."""
+
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5) | st.just(HUGE),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=8,
 )
+
+
+def test_a_number_that_no_float_can_hold_is_none():
+    found = evaluation.parse(
+        {"metrics": {"mase": 0.9, "mae": HUGE}, "intervals": {"mase": [0, HUGE]}}
+    )
+    assert found.interval is None and found.metrics == ("mase",)
 
 
 @given(st.fixed_dictionaries({}, optional={k: _JSON for k in DOCUMENT}))
