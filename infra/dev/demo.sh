@@ -58,6 +58,7 @@ cat <<EOF
 The model is served at $url until you stop it. Where to look next (in this shell):
   export PLATFORM_HOME=$PLATFORM_HOME PATH=$PWD/.venv/bin:\$PATH
   platform-ctl run show latest                      what the last run did, and what it cost
+  platform-ctl run report latest                    the same as one page to look at and pass on
   platform-ctl cache explain latest                 why each step was or was not repeated
   platform-ctl pipeline run train-deploy            again: only what the new champion changes is repeated
   platform-ctl model show weekly-commits --history  who moved which alias, when and why
