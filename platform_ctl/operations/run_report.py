@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from platform_ctl.domain.approvals import ApprovalRequest
 from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.diagnosis import Diagnosis, Facts
 from platform_ctl.domain.lineage_graph import TaskRun
+from platform_ctl.domain.redaction import redacted
 from platform_ctl.domain.release import Release
 from platform_ctl.domain.report_run import evaluation as evaluations
 from platform_ctl.domain.report_run.graph import graph
@@ -58,7 +59,14 @@ class Reporting:
 
 def run_report(reporting: Reporting, run_id: str) -> RunReport:
     """Everything about one run. Raises UnknownName when there is no such run."""
-    return _Gathering(reporting, reporting.looking.orchestrator.get(run_id)).report()
+    run = reporting.looking.orchestrator.get(run_id)
+    return _Gathering(reporting, _without_credentials(run)).report()
+
+
+def _without_credentials(run: Run) -> Run:
+    """A page is sent on, and what went wrong may quote an address with a password."""
+    tasks = tuple(replace(t, error=redacted(t.error)) if t.error else t for t in run.tasks)
+    return replace(run, error=redacted(run.error) if run.error else "", tasks=tasks)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from pathlib import Path
 from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.ir import UNSET, Pipeline, plain_numbers
+from platform_ctl.domain.redaction import redacted
 from platform_ctl.domain.release import ReleaseEvent
 from platform_ctl.domain.report_run.evaluation import finite
 from platform_ctl.domain.report_run.graph import took
@@ -79,14 +80,14 @@ def _told(path: Path) -> Mapping[str, str]:
 
 
 def _tail(path: Path) -> str:
-    """The last lines of a log; "" when there is none."""
+    """The last lines of a log, without credentials; "" when there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _LOG_BYTES))
             lines = file.read(_LOG_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(lines[-_LOG_LINES:])
+    return redacted("\n".join(lines[-_LOG_LINES:]))
 
 
 def metrics(run: Run) -> Iterable[Metric]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from platform_ctl.adapters.common import files
 from platform_ctl.adapters.common.run_report import diagrams, html, parts
 from platform_ctl.domain.report_run.forest import gate_forest, shares
 from platform_ctl.domain.report_run.graph import duration, key_of
@@ -79,13 +79,17 @@ def render(report: RunReport) -> str:
 
 
 def write(report: RunReport, path: Path) -> Path:
-    """Write the page, whole or not at all. Raises UsageError where it cannot be written."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write the page, whole or not at all, for its owner to read.
+
+    Raises UsageError where it cannot be written.
+    """
+    content = render(report).encode()
     try:
-        draft.write_text(render(report), encoding="utf-8")
-        os.replace(draft, path)
+        if path.exists() and not path.is_file():  # a pipe, a device: it must stay what it is
+            path.write_bytes(content)
+        else:
+            files.replace(path.resolve(), content)
     except OSError as exc:
-        draft.unlink(missing_ok=True)
         raise UsageError(
             f"the report cannot be written: {exc.strerror}",
             where=str(path),
