@@ -16,7 +16,7 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from platform_ctl.adapters.common.run_report import html, parts
 from platform_ctl.domain.approvals import Answer, ApprovalRequest
@@ -86,9 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self) -> None:
-        if not self._host_is_ours():
+        address = self._address()
+        if address is None:
             return
-        address = urlsplit(self.path)
         offered = parse_qs(address.query).get("token", [""])[0]
         if offered and hmac.compare_digest(offered.encode(), self.server.token.encode()):
             cookie = f"{COOKIE}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
@@ -97,7 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(address.path)
 
     def do_POST(self) -> None:
-        if not self._host_is_ours() or not self._allowed():
+        address = self._address()
+        if address is None or not self._allowed():
             return
         form = self._form()
         if form is None:
@@ -107,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         if origin != self.server.origin or not hmac.compare_digest(csrf, self.server.csrf.encode()):
             self._refuse(HTTPStatus.FORBIDDEN, "This form is not from this page.")
             return
-        request_id = urlsplit(self.path).path.strip("/")
+        request_id = address.path.strip("/")
         try:
             answer = Answer(form.get("answer", ""))
         except ValueError:
@@ -125,6 +126,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are not logged: the first one's address holds the token."""
 
     # ---- guards -----------------------------------------------------------------
+
+    def _address(self) -> SplitResult | None:
+        """What is asked for; None, and refused, when that is not ours to answer."""
+        if not self._host_is_ours():
+            return None
+        try:
+            return urlsplit(self.path)
+        except ValueError:
+            self._refuse(HTTPStatus.BAD_REQUEST, "That is no address.")
+            return None
 
     def _host_is_ours(self) -> bool:
         """A name that resolves here from elsewhere (DNS rebinding) is not ours."""
@@ -148,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _form(self) -> dict[str, str] | None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        if not length.isascii() or not length.isdigit() or int(length) > MAX_BODY_BYTES:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The reason is too long.")
             return None
         fields = parse_qs(self.rfile.read(int(length)).decode("utf-8", "replace"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -141,6 +142,21 @@ def test_what_has_changed_is_shown_and_cannot_be_approved(site):
     site.changes = ["the champion was 3 and is 5"]
     _, _, text = site.ask("GET", "/aaaa1111")
     assert "the champion was 3 and is 5" in text and "<form" not in text
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["GET //[ HTTP/1.1", "POST //[ HTTP/1.1\r\nContent-Length: 3",
+     "POST /aaaa1111 HTTP/1.1\r\nContent-Length: \xb2"],
+)  # fmt: skip
+def test_nonsense_is_refused_in_words(site, head, capfd):
+    host, port = site.page.server_address[:2]
+    with socket.create_connection((host, port), timeout=10) as connection:
+        asked = f"{head}\r\nHost: {host}:{port}\r\nCookie: {site.cookie}\r\n\r\n"
+        connection.sendall(asked.encode("latin-1") + b"a=b")
+        status = int(connection.makefile("rb").readline().split()[1])
+    assert status in (400, 413)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_decided_request_has_no_form(site):
