@@ -146,7 +146,7 @@ def test_what_has_changed_is_shown_and_cannot_be_approved(site):
 
 @pytest.mark.parametrize(
     "head",
-    ["GET //[ HTTP/1.1", "POST //[ HTTP/1.1\r\nContent-Length: 3",
+    ["GET http://[ HTTP/1.1", "POST http://[ HTTP/1.1\r\nContent-Length: 3",
      "POST /aaaa1111 HTTP/1.1\r\nContent-Length: \xb2"],
 )  # fmt: skip
 def test_nonsense_is_refused_in_words(site, head, capfd):
