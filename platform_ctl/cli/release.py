@@ -165,6 +165,8 @@ def _in_short(event: ReleaseEvent) -> str:
         return f"{detail['weight_percent']} %: {detail['verdict']}: {reasons} ({asked})"
     if event.kind == "live features":
         return f"{detail['verdict']}: {detail['reason']}"
+    if "reasons" in detail:
+        return "; ".join(detail["reasons"])
     return ", ".join(f"{key} {value}" for key, value in detail.items())
 
 
