@@ -23,6 +23,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RUN = "from platform_ctl.cli.app import main; main()"
+TAB = {
+    "COMP_WORDS": "platform-ctl run show ",
+    "COMP_CWORD": "3",
+    "_PLATFORM_CTL_COMPLETE": "bash_complete",
+}
 SOURCE = """
 import functools
 from typing import List
@@ -154,6 +159,7 @@ def bench(work: Path) -> None:
         f"{'case':<28}{'ours wall':>10}{'cpu':>8}{'kfp.local wall':>16}{'cpu':>8}{'cpu ratio':>11}"
     )
     report("--help", best(lambda: [sys.executable, "-c", RUN, "--help"], env))
+    report("the Tab key", best(lambda: [sys.executable, "-c", RUN], {**env, **TAB}))
     measure(ours("six", cold=True)(), env)
     for title, name, cold in (
         ("six steps, cold", "six", True),

@@ -9,7 +9,6 @@ tests/unit/adapters/local/test_impact.py.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 import subprocess
@@ -255,12 +254,7 @@ def test_impact_of_a_champion(checkout: Checkout) -> None:
 def test_why_in_production(checkout: Checkout) -> None:
     for words in (("run", "why"), ("model", "why", MODEL), ("model", "why", f"{MODEL}@production"),
                   ("model", "why", f"{MODEL}/1")):  # fmt: skip
-        begun = os.times()
         assert_healthy(why(checkout, *words))
-        ended = os.times()
-        used_s = sum(getattr(ended, n) - getattr(begun, n)
-                     for n in ("children_user", "children_system"))  # fmt: skip
-        assert used_s < 2.0, words
 
 
 def test_diff_names_what_the_run_before_production_did_not_have(checkout: Checkout) -> None:
