@@ -55,7 +55,7 @@ class Homes(RuleBasedStateMachine):
         self.records, self.ledger = Records(db), Ledger(db, 0.05)
         self.runs: list[str] = []
         self.seen: dict[tuple[str, ...], float] = {}
-        self.ends = 0
+        self.started = self.ends = 0
         self.dead = gone()
 
     def teardown(self) -> None:
@@ -63,7 +63,8 @@ class Homes(RuleBasedStateMachine):
 
     @rule(pipeline=st.sampled_from("ab"))
     def start(self, pipeline: str) -> None:
-        run_id = f"run-{len(self.runs)}"
+        self.started += 1  # ids are never used again, pruned or not
+        run_id = f"run-{self.started}"
         self.runs.append(run_id)
         run = Run(run_id, run_id, pipeline, RunState.PENDING, AT, "/x", pid=self.dead)
         self.records.create(run)
