@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlparse
+from urllib.parse import unquote, urlparse
 
 import msgspec
 
+from platform_ctl.adapters.common import sqlite_file
 from platform_ctl.domain.tables import Snapshot, TableColumn, TableState
 
 _PREFIX = "sqlite:///"
@@ -45,7 +45,7 @@ def names(catalog: Mapping[str, str]) -> list[str]:
     database = _database(catalog)
     if database is None or not database.exists():
         return []
-    with closing(_connect(database)) as db:
+    with sqlite_file.reading(database) as db:
         rows = db.execute(
             "SELECT table_namespace, table_name FROM iceberg_tables WHERE catalog_name = ?"
             " ORDER BY 1, 2",
@@ -60,15 +60,11 @@ def _database(catalog: Mapping[str, str]) -> Path | None:
     return Path(uri.removeprefix(_PREFIX)) if uri.startswith(_PREFIX) else None
 
 
-def _connect(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
-
-
 def _metadata_location(database: Path, catalog: str, name: str) -> str | None:
     """ "" when there is no such table; None when the catalog cannot be read."""
     namespace, _, table = name.rpartition(".")
     try:
-        with closing(_connect(database)) as db:
+        with sqlite_file.reading(database) as db:
             row = db.execute(
                 "SELECT metadata_location FROM iceberg_tables"
                 " WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
 
+from platform_ctl.adapters.common import sqlite_file
 from platform_ctl.errors import PreconditionMissing
 
 SCHEMA = 71
@@ -26,10 +26,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection | None]:
     if not database.exists():
         yield None
         return
-    uri = f"file:{quote(str(database))}?mode=ro"
-    with contextlib.closing(
-        sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    ) as db:
+    with sqlite_file.reading(database, BUSY_TIMEOUT_S) as db:
         db.row_factory = sqlite3.Row
         db.execute("BEGIN")
         (schema,) = db.execute("PRAGMA user_version").fetchone()

@@ -11,11 +11,12 @@ import sqlite3
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
 
+from platform_ctl.adapters.common import sqlite_file
 from platform_ctl.domain.models import ModelVersion, RegisteredModel
 
 PREFIX = "sqlite:///"
+_BUSY_TIMEOUT_S = 10.0
 _VERSIONS = """
     SELECT v.name, v.version, v.creation_time, v.run_id, COALESCE(v.storage_location, v.source)
     FROM model_versions v
@@ -33,29 +34,28 @@ def read(database: Path) -> list[RegisteredModel] | None:
     """Every model; None when this is not a store that we can read."""
     if not database.exists():
         return []
-    db = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=10)
     try:
-        names = [r[0] for r in db.execute("SELECT name FROM registered_models ORDER BY name")]
-        rows = db.execute(_VERSIONS).fetchall()
-        tags = db.execute("SELECT name, version, key, value FROM model_version_tags").fetchall()
-        aliases = db.execute("SELECT name, version, alias FROM registered_model_aliases").fetchall()
+        with sqlite_file.reading(database, _BUSY_TIMEOUT_S) as db:
+            names = [r[0] for r in db.execute("SELECT name FROM registered_models ORDER BY name")]
+            rows = db.execute(_VERSIONS).fetchall()
+            tags = db.execute("SELECT name, version, key, value FROM model_version_tags").fetchall()
+            aliases = db.execute(
+                "SELECT name, version, alias FROM registered_model_aliases"
+            ).fetchall()
     except sqlite3.DatabaseError:
         return None
-    finally:
-        db.close()
     return _assemble(names, rows, tags, aliases)
 
 
 def artifact_dir(database: Path, run_id: str) -> str:
     """The artifact URI of an MLflow run; "" when there is none."""
-    db = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=10)
+    asked = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
     try:
-        row = db.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
-        return row[0] if row else ""
+        with sqlite_file.reading(database, _BUSY_TIMEOUT_S) as db:
+            row = db.execute(asked, (run_id,)).fetchone()
     except sqlite3.DatabaseError:
         return ""
-    finally:
-        db.close()
+    return row[0] if row else ""
 
 
 def _assemble(

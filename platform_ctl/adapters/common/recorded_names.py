@@ -9,7 +9,8 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+
+from platform_ctl.adapters.common import sqlite_file
 
 LIMIT = 50
 """Newest first: nobody chooses among more."""
@@ -52,9 +53,5 @@ def models(database: Path) -> Names:
 def _read(database: Path, query: str) -> Iterator[tuple[str, str]]:
     if not database.is_file():
         return
-    uri = f"file:{quote(str(database))}?mode=ro"
-    with (
-        contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0.05)) as db,
-    ):
+    with contextlib.suppress(sqlite3.Error), sqlite_file.reading(database, 0.05) as db:
         yield from db.execute(query, (LIMIT,)).fetchall()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+from platform_ctl.adapters.common import sqlite_file
 from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, HomeTooNew
 
 BUSY_TIMEOUT_S = 30.0
@@ -46,7 +47,7 @@ def schema_versions(database: Path) -> tuple[int | None, int]:
     newest = steps[-1][0] if steps else 0
     if not database.exists():
         return None, newest
-    with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as db:
+    with sqlite_file.reading(database) as db:
         return _schema(db, database), newest
 
 
@@ -59,9 +60,8 @@ def damage(database: Path) -> str:
         return ""
     if _emptied(database):
         return _EMPTIED
-    uri = f"{database.as_uri()}?mode=ro"
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+        with sqlite_file.reading(database, BUSY_TIMEOUT_S) as db:
             said = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
     except sqlite3.OperationalError:
         return ""  # busy, or no right to read: not the file's fault

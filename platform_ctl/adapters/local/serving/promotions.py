@@ -3,10 +3,10 @@ millisecond: an approval that somebody's death kept from its promotion leaves no
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from pathlib import Path
-from urllib.parse import quote
+
+from platform_ctl.adapters.common import sqlite_file
 
 _APPROVED = """
     SELECT 1 FROM approvals a LEFT JOIN runs r ON r.idempotency_key = 'promote-' || a.id
@@ -17,8 +17,7 @@ _APPROVED = """
 def unstarted_promotion(database: Path) -> bool:
     """Whether a standing approval has no promotion; False when the database cannot be read now."""
     try:
-        uri = f"file:{quote(str(database))}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1.0)) as db:
+        with sqlite_file.reading(database, 1.0) as db:
             return db.execute(_APPROVED).fetchone() is not None
     except sqlite3.Error:
         return False
