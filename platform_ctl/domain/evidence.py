@@ -31,6 +31,8 @@ MEMBERS = {
     "lineage.json": "the lineage",
 }
 """What a pack of a version in production holds beside the model, and what it is."""
+_SINCE = {"lineage.json": 2}
+"""Schema from which on packs hold a member; the others were there from the first."""
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
@@ -76,6 +78,13 @@ def check(content: bytes, checksum: str) -> list[str]:
 def absent(files: Mapping[str, bytes]) -> list[str]:
     """What of MEMBERS is not there, in words."""
     return [f"{what} ({name})" for name, what in MEMBERS.items() if name not in files]
+
+
+def lacking(files: Mapping[str, bytes]) -> list[str]:
+    """What of MEMBERS is not there and was, when packs of this schema were written, in words."""
+    schema = json.loads(files[MANIFEST])["schema"]
+    old = {name for name, since in _SINCE.items() if since > schema}
+    return absent({**dict.fromkeys(old, b""), **files})
 
 
 def _tar(members: list[tuple[str, bytes]]) -> bytes:

@@ -65,7 +65,7 @@ def verify_version(registry: Registry, version: ModelVersion, folder: Path) -> V
     found.checked.append(f"the {len(files)} files of the pack, against the registry")
     found.problems += _against_registry(files, version)
     if version.stage == "Production" and version.tags.get("run_id"):
-        found.problems += [f"{target.name} lacks {what}" for what in found.absent]
+        found.problems += [f"{target.name} lacks {what}" for what in evidence.lacking(files)]
     return found
 
 

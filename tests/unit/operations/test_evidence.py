@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import tarfile
 from pathlib import Path
@@ -128,6 +129,15 @@ def test_a_manifest_that_is_none_is_named(manifest):
         tar.addfile(member, io.BytesIO(manifest))
     content = buffer.getvalue()
     assert evidence.check(content, line_of(content)) == ["manifest.json was altered"]
+
+
+@pytest.mark.parametrize(("schema", "lacks"), [(1, []), (2, ["the lineage (lineage.json)"])])
+def test_a_pack_from_before_lineage_lacks_nothing(schema, lacks):
+    manifest = json.dumps({"schema": schema, "files": {}}).encode()
+    files = {evidence.MANIFEST: manifest, **dict.fromkeys(evidence.MEMBERS, b"")}
+    del files["lineage.json"]
+    assert evidence.absent(files) == ["the lineage (lineage.json)"]
+    assert evidence.lacking(files) == lacks
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar", bytes(2048), b"\xff" * 4096])
