@@ -70,7 +70,7 @@ def test_errors_are_four_lines(cli, words, code, error):
 def test_wrong_words(cli, words):
     code, out, err = cli(*words)
     assert (code, out) == (2, "")
-    assert "Usage:" in err
+    assert "(err-usage)\nwhere: platform-ctl data ingest\nfix:   platform-ctl data ingest" in err
 
 
 def test_too_little_history(cli, tmp_path):

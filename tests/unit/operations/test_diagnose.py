@@ -153,7 +153,7 @@ class SilentServing:
 
 
 def test_a_service_that_does_not_answer_fails_its_check_and_no_other(tmp_path: Path) -> None:
-    checks = doctor.diagnose(Settings(home=str(tmp_path)), Schema(1, 1), None, SilentServing())
+    checks = doctor.diagnose(Settings(home=str(tmp_path)), {}, Schema(1, 1), None, SilentServing())
     failed = [c for c in checks if c.detail == "commits does not answer"]
     assert [c.health for c in failed] == [Health.FAIL]
     assert {"python", "disk", "processes"} <= {c.name for c in checks}
