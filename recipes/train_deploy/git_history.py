@@ -260,10 +260,19 @@ def _not_a_repository(path: Path, stderr: bytes) -> NotARepository:
             where=str(path),
             fix=f"platform-ctl data ingest --recipe {RECIPE} --git {quote(str(enclosing))}",
         )
+    inside = sorted(str(p.parent) for p in path.glob("*/.git"))
+    if inside:
+        clones = " ".join(quote(clone) for clone in inside)
+        return NotARepository(
+            f"{path} is a folder with {len(inside)} git repositories in it, not one itself",
+            where=str(path),
+            fix=f"platform-ctl data ingest --recipe {RECIPE} --git {clones}",
+        )
     said = stderr.decode(errors="replace").strip().splitlines()
     detail = said[-1].removeprefix("fatal: ") if said else "git does not recognise it"
+    why = "" if detail.startswith("not a git repository") else f": {detail}"
     return NotARepository(
-        f"{path} is not a git repository: {detail}",
+        f"{path} is not a git repository{why}",
         where=str(path),
         fix=f"git -C {quote(str(path))} status",
     )

@@ -113,6 +113,16 @@ def test_folder_inside_a_repository_is_not_one(data, tmp_path):
     assert str(clone) in caught.value.fix
 
 
+def test_folder_with_clones_in_it_names_them(data, tmp_path):
+    clones = [make_repo(tmp_path / "src" / name, weekly_commits(1)) for name in ("app", "lib")]
+    (tmp_path / "src" / "notes").mkdir()
+    with pytest.raises(NotARepository, match="2 git repositories in it") as caught:
+        ingest_git(data, [tmp_path / "src"], NOW)
+    assert caught.value.fix.endswith(f"--git {clones[0]} {clones[1]}")
+    with pytest.raises(NotARepository, match=r"notes is not a git repository$"):
+        ingest_git(data, [tmp_path / "src" / "notes"], NOW)
+
+
 def test_shallow_clone_is_refused_with_the_command_that_helps(data, tmp_path):
     full = make_repo(tmp_path / "full", weekly_commits(3))
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{full}", "shallow")
