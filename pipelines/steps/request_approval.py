@@ -33,8 +33,10 @@ def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
     )
     line = f"{registered} against {champion or 'the naive baselines'}: {asked.state}"
     command = f'platform-ctl approval approve {asked.id} --reason "…" --wait'
-    if asked.state is not ApprovalState.PENDING:
+    if asked.state is ApprovalState.APPROVED:
         command = f"platform-ctl approval show {asked.id}"
+    elif asked.state is not ApprovalState.PENDING:
+        command = f"platform-ctl approval request {registered}"
     return asked.id, line, command
 
 

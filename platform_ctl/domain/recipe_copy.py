@@ -81,8 +81,9 @@ def refuse_taken(name: RecipeName, recipes: Iterable[Recipe]) -> None:
         }
         for what, other in kept.items():
             if other in (name.word, name.module):
+                used = "a recipe" if what == "recipe" else f"the {what} of recipe {recipe.name}"
                 raise BadParameter(
-                    f"the name {name.word} is taken: it is the {what} of recipe {recipe.name}",
+                    f"the name {name.word} is taken: it is {used}",
                     where=f"recipe {recipe.name}",
                     fix=f"platform-ctl recipe new {name.word}-2",
                 )

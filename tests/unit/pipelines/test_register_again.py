@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from mlflow import MlflowClient
 
 from pipelines.steps import request_approval
 from platform_ctl import targets
+from platform_ctl.domain.approvals import Answer, Vote
 from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.verdict import Verdict
 from platform_ctl.operations.register import register_model
@@ -64,6 +67,16 @@ def test_the_model_that_is_in_production_is_not_asked_about_again(home):
     assert home.run(1) == ("1", f"{NAME}/1 is what is in production: there is nothing to approve")
     assert home.asked == asked
     assert home.registry.aliases(NAME) == {"production": "1"}
+
+
+def test_after_a_no_the_run_names_the_command_that_asks_again(home):
+    home.run(1)
+    (asked,) = targets.approvals(home.settings).list()
+    no = Vote("ada", Answer.REJECT, "not now", datetime.now(UTC).isoformat())
+    targets.approvals(home.settings).vote(asked.id, no)
+    _, line, command = request_approval.run(RECIPE, "1", "")
+    assert line.endswith(": rejected")
+    assert command == f"platform-ctl approval request {NAME}/1"
 
 
 def test_two_models_that_are_as_good_do_not_take_turns(home):
