@@ -305,6 +305,6 @@ def _alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_name_is_asked_for_where_there_is_no_service_yet(local):
+def test_a_name_is_asked_for_where_there_is_no_service_yet(tmp_path):
     with pytest.raises(NothingYet, match="nope"):
-        local.start("nope")
+        serving.local_serving(tmp_path).start("nope")

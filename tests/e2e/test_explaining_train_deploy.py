@@ -267,7 +267,8 @@ def test_why_of_an_alias_that_was_moved_by_hand(checkout: Checkout) -> None:
     registry = f"{checkout.home}/mlflow/mlflow.db"
     checkout.python(
         "from mlflow import MlflowClient; import sys;"
-        "MlflowClient(sys.argv[1]).delete_registered_model_alias('weekly-commits', 'production')",
+        "MlflowClient(sys.argv[1], sys.argv[1])"
+        ".delete_registered_model_alias('weekly-commits', 'production')",
         f"sqlite:///{registry}",
     )
     assert_broken(why(checkout, "model", "why", MODEL), "alias", "by hand", "production")

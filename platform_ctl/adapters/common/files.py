@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ def append_line(path: Path, line: bytes) -> int:
     """
     file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the size may be in the middle of another's write
         size = os.fstat(file).st_size
         torn = size and os.pread(file, 1, size - 1) != b"\n"
         return size + os.write(file, (b"\n" if torn else b"") + line + b"\n")
