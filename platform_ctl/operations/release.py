@@ -7,6 +7,7 @@ Every action may be repeated with the same effect.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import uuid
 
@@ -22,7 +23,7 @@ from platform_ctl.domain.release import (
     revision_name,
 )
 from platform_ctl.domain.serving import Revision
-from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing
+from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.registry import Registry
 from platform_ctl.ports.releases import Releases
@@ -64,7 +65,7 @@ def start_release(
         if open_one.target.candidate != target.candidate:
             raise _under_way(open_one)
         ports.serving.apply(target.service, open_one.split())
-        return open_one
+        return _unless_aborted(ports, open_one)
     production = _production(ports, target)
     if production is not None and production.model_version == target.candidate.model_version:
         return _already_there(ports, target, plan, open_one)
@@ -75,7 +76,7 @@ def start_release(
         weight_percent=plan.weights_percent[0] if production else 0,
     )
     ports.serving.apply(target.service, release.split())
-    return release
+    return _unless_aborted(ports, release)
 
 
 def promote_release(ports: Releasing, release_id: str, *, actor: str) -> Release:
@@ -181,11 +182,7 @@ def _finish(ports: Releasing, release: Release, *, actor: str) -> Release:
             aliases[STAGING] = ""
         state = ReleaseState.PROMOTED
     else:
-        before = release.rolled_back()
-        if before is not None:
-            ports.serving.apply(target.service, before)
-        else:
-            ports.serving.stop(target.service)
+        _take_back(ports, release)
         aliases = {PRODUCTION: production.model_version if production else ""}
         state = ReleaseState.ROLLED_BACK
     reason = f"release {release.id}: {release.reason}"
@@ -202,6 +199,24 @@ def _finish(ports: Releasing, release: Release, *, actor: str) -> Release:
         if now.state is not state:
             raise
         return now
+
+
+def _take_back(ports: Releasing, release: Release) -> None:
+    """All traffic to what was before; where nothing was, nothing is served."""
+    before = release.rolled_back()
+    if before is not None:
+        ports.serving.apply(release.target.service, before)
+        return
+    with contextlib.suppress(NothingYet, UnknownName):  # aborted before the service was made
+        ports.serving.stop(release.target.service)
+
+
+def _unless_aborted(ports: Releasing, release: Release) -> Release:
+    """Somebody may have aborted it while its traffic was set: then that is undone."""
+    now = ports.releases.get(release.id)
+    if Intent.ROLL_BACK is now.intent or now.state is ReleaseState.ROLLED_BACK:
+        _take_back(ports, now)
+    return now
 
 
 def _spend_approvals(ports: Releasing, release: Release, version: str) -> None:

@@ -98,6 +98,7 @@ class FakeServing:
         return self.get(name)
 
     def stop(self, name: str) -> InferenceService:
+        self.get(name)
         self.fuse.action()
         self.stopped.add(name)
         return self.get(name)

@@ -106,6 +106,36 @@ def test_start_serves_the_first_weight_and_may_be_repeated(world):
         world.start("3")
 
 
+@pytest.mark.parametrize("production", ["", "1"])
+@pytest.mark.parametrize("late", [False, True])
+def test_aborted_while_it_starts_nothing_of_it_is_served(tmp_path, monkeypatch, production, late):
+    """By somebody else: before the service has heard of it, or just after."""
+    world = World(tmp_path, production)
+    set_traffic = world.serving.apply
+
+    def abort() -> None:
+        open_one = world.releases.latest(NAME)
+        rollback_release(world.ports, open_one.id, actor="ann", reason="not today")
+
+    def apply(name, spec):
+        monkeypatch.setattr(world.serving, "apply", set_traffic)
+        if not late:
+            abort()
+        done = set_traffic(name, spec)
+        if late:
+            abort()
+        return done
+
+    monkeypatch.setattr(world.serving, "apply", apply)
+    assert world.start().state is ReleaseState.ROLLED_BACK
+    assert world.registry.alias.get("production", "") == production
+    if production:
+        spec = world.serving.specs[NAME]
+        assert spec.production.model_version == production and spec.canary is None
+    else:
+        assert NAME in world.serving.stopped
+
+
 def test_promote_moves_both_and_keeps_the_way_back(world):
     release = promote_release(world.ports, world.start().id, actor="me")
     assert release.state is ReleaseState.PROMOTED
