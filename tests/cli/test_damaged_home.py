@@ -20,6 +20,7 @@ from platform_ctl import targets
 from platform_ctl.domain.runs import RunRequest
 from platform_ctl.settings import Settings
 from tests.support import ir
+from tests.support.commands import platform_ctl
 
 ROOT = Path(__file__).parents[2]
 PAGE_BYTES = 4096
@@ -35,18 +36,6 @@ COMMANDS = (
     "pipeline impact train-deploy",
     "pipeline run train-deploy",
 )
-
-
-def platform_ctl(home: Path, words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from platform_ctl.cli.app import main; main()", *words.split()],
-        cwd=ROOT,
-        env={**os.environ, "PLATFORM_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +84,17 @@ def test_every_command_says_so_and_doctors_fix_helps(
 ) -> None:
     damage(home / "platform.db")
     for words in COMMANDS:
-        done = platform_ctl(home, words)
+        done = platform_ctl(home, *words.split())
         assert done.returncode == 2, f"{words}: {done.stderr}"
         assert "(err-home-damaged)" in done.stderr
         assert len(done.stderr.strip().splitlines()) == 4, done.stderr
-    done = platform_ctl(home, "doctor -o json")
+    done = platform_ctl(home, *["doctor", "-o", "json"])
     assert done.returncode == 1, done.stderr
     (found,) = (c for c in json.loads(done.stdout) if c["name"] == "databases")
     assert found["health"] == "fail"
     subprocess.run(found["fix"], shell=True, check=True)
-    assert platform_ctl(home, "run list").returncode == 0
-    healed = json.loads(platform_ctl(home, "doctor -o json").stdout)
+    assert platform_ctl(home, *["run", "list"]).returncode == 0
+    healed = json.loads(platform_ctl(home, *["doctor", "-o", "json"]).stdout)
     assert {c["health"] for c in healed if c["name"] in ("databases", "schema")} == {"ok"}
 
 
@@ -117,7 +106,7 @@ def test_one_page_of_records_is_enough_for_doctor(home: Path) -> None:
     data = bytearray(database.read_bytes())
     data[(root - 1) * PAGE_BYTES : root * PAGE_BYTES] = os.urandom(PAGE_BYTES)
     database.write_bytes(data)
-    assert "(err-home-damaged)" in platform_ctl(home, "run list").stderr
+    assert "(err-home-damaged)" in platform_ctl(home, *["run", "list"]).stderr
     done = platform_ctl(home, "doctor")
     assert done.returncode == 1
     assert "is damaged" in " ".join(done.stdout.split())
@@ -126,17 +115,17 @@ def test_one_page_of_records_is_enough_for_doctor(home: Path) -> None:
 def test_a_registry_that_is_damaged_is_found_too(home: Path) -> None:
     (home / "mlflow").mkdir(exist_ok=True)
     no_header(home / "mlflow" / "mlflow.db")
-    checks = json.loads(platform_ctl(home, "doctor -o json").stdout)
+    checks = json.loads(platform_ctl(home, *["doctor", "-o", "json"]).stdout)
     (found,) = (c for c in checks if c["name"] == "databases")
     assert "mlflow.db" in found["detail"] and found["health"] == "fail"
-    done = platform_ctl(home, "model list")
+    done = platform_ctl(home, *["model", "list"])
     assert "(err-home-damaged)" in done.stderr and done.returncode == 2
     assert "fix:   platform-ctl doctor" in done.stderr
 
 
 def test_a_new_home_killed_before_its_first_record_is_no_damaged_one(tmp_path: Path) -> None:
     (tmp_path / "platform.db").touch()
-    assert platform_ctl(tmp_path, "run list").returncode == 0
+    assert platform_ctl(tmp_path, *["run", "list"]).returncode == 0
 
 
 def test_without_its_write_ahead_log_the_database_is_what_it_was_before(home: Path) -> None:
@@ -151,7 +140,7 @@ def test_without_its_write_ahead_log_the_database_is_what_it_was_before(home: Pa
     )
     assert killed.returncode == -signal.SIGKILL
     (home / "platform.db-wal").unlink()
-    done = platform_ctl(home, "run list -o json")
+    done = platform_ctl(home, *["run", "list", "-o", "json"])
     assert len(json.loads(done.stdout)) == 3
-    checks = json.loads(platform_ctl(home, "doctor -o json").stdout)
+    checks = json.loads(platform_ctl(home, *["doctor", "-o", "json"]).stdout)
     assert {c["health"] for c in checks if c["name"] == "databases"} == {"ok"}

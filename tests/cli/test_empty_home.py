@@ -6,15 +6,13 @@ only for words that would be wrong in any home.
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from platform_ctl.cli import app
+from tests.support.commands import platform_ctl
 
 ROOT = Path(__file__).parents[2]
 LISTS = (
@@ -60,28 +58,16 @@ NAMES = (
 )
 
 
-def platform_ctl(home: Path, words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from platform_ctl.cli.app import main; main()", *words.split()],
-        cwd=ROOT,
-        env={**os.environ, "PLATFORM_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("words", LISTS)
 def test_a_list_of_nothing_is_no_error(words: str, tmp_path: Path) -> None:
-    done = platform_ctl(tmp_path / "home", words)
+    done = platform_ctl(tmp_path / "home", *words.split())
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
 
 @pytest.mark.parametrize("words", NAMES)
 def test_what_has_to_be_there_first_is_a_missing_precondition(words: str, tmp_path: Path) -> None:
-    done = platform_ctl(tmp_path / "home", words)
+    done = platform_ctl(tmp_path / "home", *words.split())
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     lines = done.stderr.strip().splitlines()

@@ -14,6 +14,7 @@ import pytest
 
 from platform_ctl.domain.metrics import CATALOGUE
 from tests.support import monitored
+from tests.support.commands import platform_ctl
 from tests.support.programs import needs
 
 PROGRAM = "from platform_ctl.cli.app import main; main()"
@@ -43,7 +44,7 @@ def lint(text: str) -> tuple[int, str, str]:
 
 @needs("promtool")
 def test_prometheus_own_linter_has_nothing_to_say(home: Path) -> None:
-    printed = monitored.platform_ctl(home, "metrics", "serve", "--once")
+    printed = platform_ctl(home, "metrics", "serve", "--once")
     assert printed.returncode == 0, printed.stderr
     assert printed.stderr == ""
     assert lint(printed.stdout) == (0, "", "")
@@ -73,7 +74,7 @@ def test_names_that_this_home_has_nothing_for_are_good_too() -> None:
 
 
 def test_the_same_as_data(home: Path) -> None:
-    printed = monitored.platform_ctl(home, "metrics", "serve", "--once", "-o", "json")
+    printed = platform_ctl(home, "metrics", "serve", "--once", "-o", "json")
     samples = json.loads(printed.stdout)
     waiting = {"name": "platform_approvals", "value": 1.0}
     labels = {"model": monitored.MODEL, "state": "pending"}
@@ -81,7 +82,7 @@ def test_the_same_as_data(home: Path) -> None:
 
 
 def test_a_home_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
-    printed = monitored.platform_ctl(tmp_path / "home", "metrics", "serve", "--once")
+    printed = platform_ctl(tmp_path / "home", "metrics", "serve", "--once")
     assert printed.returncode == 0
     assert 'platform_metrics_source_up{source="records"} 1.0' in printed.stdout
     assert not (tmp_path / "home").exists()
@@ -89,7 +90,7 @@ def test_a_home_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "platform.db").write_bytes(b"no database" * 1000)
-    printed = monitored.platform_ctl(tmp_path, "metrics", "serve", "--once")
+    printed = platform_ctl(tmp_path, "metrics", "serve", "--once")
     assert printed.returncode == 0
     assert 'platform_metrics_source_up{source="records"} 0.0' in printed.stdout
     assert "records: DatabaseError: file is not a database" in printed.stderr
@@ -125,7 +126,7 @@ def scraped(url: str) -> str:
 def test_a_port_that_is_taken(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = monitored.platform_ctl(home, "metrics", "serve", "--port", port)
+        done = platform_ctl(home, "metrics", "serve", "--port", port)
     assert done.returncode == 4
     assert "err-port-in-use" in done.stderr
     assert "metrics serve --port 0" in done.stderr

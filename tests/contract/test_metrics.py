@@ -14,6 +14,7 @@ from platform_ctl.operations.collect_metrics import collect
 from platform_ctl.ports.metrics import Metrics
 from platform_ctl.targets.monitoring import metrics
 from tests.support import monitored
+from tests.support.commands import platform_ctl
 
 SOURCES = ("records", "releases", "tables", "lineage", "searches", "services")
 OF_THE_DATABASE = {"records", "releases", "searches"}
@@ -148,7 +149,7 @@ def test_a_broken_recipe_blinds_the_tables_only(tmp_path: Path) -> None:
     (package / "one").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "one" / "recipe.py").write_text("raise RuntimeError('half edited')")
-    done = monitored.platform_ctl(
+    done = platform_ctl(
         tmp_path / "home",
         *("metrics", "serve", "--once"),
         PLATFORM_CTL_RECIPES_PACKAGE="broken_recipes",

@@ -21,6 +21,7 @@ import yaml
 
 from platform_ctl.settings import Settings
 from tests.support import monitored
+from tests.support.commands import platform_ctl
 from tests.support.programs import needs
 from tests.support.waiting import eventually
 
@@ -90,7 +91,7 @@ def _happen_before(settings: Settings, pipelines: dict[str, Path], folder: Path)
     monitored.releases(settings)
     monitored.dead_service(settings)
     clone = monitored.old_commits(folder / "clone")
-    done = monitored.platform_ctl(folder / "home", "data", "ingest", "--git", str(clone))
+    done = platform_ctl(folder / "home", "data", "ingest", "--git", str(clone))
     assert done.returncode == 0, done.stderr
 
 

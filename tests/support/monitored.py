@@ -101,18 +101,6 @@ def run(settings: Settings, pipeline: Path, x: int, *, use_cache: bool = True) -
     return targets.orchestrator(settings).run(request, lambda event: None)
 
 
-def platform_ctl(home: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from platform_ctl.cli.app import main; main()", *words],
-        cwd=ROOT,
-        env={**os.environ, "PLATFORM_HOME": str(home), **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def old_commits(folder: Path) -> Path:
     """A clone whose last commit is years old."""
     env = {**os.environ, "GIT_AUTHOR_DATE": "2024-03-04T10:00:00Z"}
