@@ -176,7 +176,9 @@ def test_a_good_model_is_promoted_under_load(ports, home, columns, production, v
     assert ports.registry.alias == {"production": version, "previous": "1"}
     looks = [e for e in analysed.log if e["kind"] == "analysed"]
     # Each request of the callers takes the place of a replayed row, which has a label.
-    assert looks[-1]["figures"]["labelled_rows"] > 0 and "true error" in analysed.reasons[0]
+    labelled, callers = looks[-1]["figures"]["labelled_rows"], looks[-1]["requests"]["traffic"]
+    assert labelled > 0 and labelled + callers >= PLAN.min_requests
+    assert "true error" in analysed.reasons[0]
     assert looks[-1]["requests"]["replay"] > 0 and looks[-1]["requests"]["traffic"] > 0
 
 
