@@ -28,7 +28,7 @@ def approvals(settings: Settings) -> Approvals:
 def notifier(settings: Settings) -> Notifier:
     """ntfy and a webhook, where they are set, behind the home's outbox."""
     from platform_ctl.adapters.common import notify
-    from platform_ctl.adapters.common.secrets import read_secret
+    from platform_ctl.home.secrets import read_secret
 
     asked, layout = settings.notify, settings.layout
     channels = {}

@@ -9,7 +9,7 @@ from platform_ctl.settings import Settings
 
 def recorded_names(settings: Settings, kind: str) -> list[tuple[str, str]]:
     """(name, what it is) of runs, approvals, services, models, pipelines, recipes or faults."""
-    from platform_ctl.adapters.common import recorded_names as names
+    from platform_ctl.home import recorded_names as names
 
     layout, root = settings.layout, Path(settings.project_root)
     if kind == "runs":

@@ -22,21 +22,21 @@ def current_settings() -> Settings:
 
 def state(settings: Settings) -> sqlite3.Connection:
     """The home's database, migrated."""
-    from platform_ctl.adapters.common.state import connect
+    from platform_ctl.home.state import connect
 
     return connect(settings.layout.database)
 
 
 def schema_versions(settings: Settings) -> tuple[int | None, int]:
     """Schema of the home (None: no home yet) and the newest one this version knows."""
-    from platform_ctl.adapters.common.state import schema_versions
+    from platform_ctl.home.state import schema_versions
 
     return schema_versions(settings.layout.database)
 
 
 def damaged_databases(settings: Settings) -> dict[Path, tuple[str, str]]:
     """Each damaged database of the home, with what is wrong and the command that moves it away."""
-    from platform_ctl.adapters.common.state import damage, set_aside
+    from platform_ctl.home.state import damage, set_aside
 
     layout = settings.layout
     databases = (layout.database, layout.mlflow / "mlflow.db", layout.iceberg / "catalog.db")
@@ -46,7 +46,7 @@ def damaged_databases(settings: Settings) -> dict[Path, tuple[str, str]]:
 
 def local_user() -> str:
     """The account this process runs as."""
-    from platform_ctl.adapters.common import identity
+    from platform_ctl.home import identity
 
     return identity.local_user()
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from platform_ctl.adapters.common.ledger import Ledger
-from platform_ctl.adapters.common.state import connect
 from platform_ctl.domain.budget import cost
+from platform_ctl.home.state import connect
 
 pytestmark = [
     pytest.mark.e2e,

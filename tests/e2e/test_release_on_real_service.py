@@ -15,11 +15,11 @@ import pytest
 
 from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.releases import SqliteReleases
-from platform_ctl.adapters.common.state import connect
 from platform_ctl.domain.recipe import CanaryPlan, DataAccess
 from platform_ctl.domain.release import Evidence, ReleaseState, Target
 from platform_ctl.domain.serving import ServiceState
 from platform_ctl.domain.verdict import Verdict
+from platform_ctl.home.state import connect
 from platform_ctl.operations.analyse_release import run_analysis, standing
 from platform_ctl.operations.deploy import carry_out
 from platform_ctl.operations.release import (

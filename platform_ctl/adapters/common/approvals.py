@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from platform_ctl.adapters.common.state import connect, transaction
 from platform_ctl.domain.approvals import (
     Answer,
     ApprovalRequest,
@@ -20,6 +19,7 @@ from platform_ctl.domain.approvals import (
     Vote,
 )
 from platform_ctl.errors import AlreadyDecided, NothingYet, UnknownName
+from platform_ctl.home.state import connect, transaction
 
 EXPIRED = "nobody answered in time"
 CLOCK_BACK = "it was asked for in the future: the clock was set back, and no answer means no"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from platform_ctl.adapters.common.state import transaction
 from platform_ctl.domain.budget import LedgerEntry, money
+from platform_ctl.home.state import transaction
 
 _COLUMNS = "run_id, task, kind, wall_s, cpu_s, money, trials, saved_by_cache, note"
 _ADD = (

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from filelock import FileLock, Timeout
 
-from platform_ctl.adapters.common import files
 from platform_ctl.adapters.common.lineage_spool import Position, Spool
 from platform_ctl.errors import ConfigError, HomeBusy, PlatformError
+from platform_ctl.home import files
 
 if TYPE_CHECKING:
     from openlineage.client.transport import Transport

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.adapters.common import files
+from platform_ctl.home import files
 
 _PATTERN = "events-*.jsonl"
 _START_LINE = b'{"eventType":"START"'

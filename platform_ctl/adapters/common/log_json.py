@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from platform_ctl.adapters.common import files
 from platform_ctl.domain import log_json
 from platform_ctl.domain.log_json import Line
 from platform_ctl.domain.runs import Run, RunEvent
+from platform_ctl.home import files
 
 FILE = "platform.jsonl"
 MAX_BYTES = 10 * 2**20

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platform_ctl.adapters.common import sqlite_file
 from platform_ctl.errors import PreconditionMissing
+from platform_ctl.home import sqlite_file
 
 SCHEMA = 71
 """The migration that keeps totals. A scrape migrates nothing: it is a reader."""

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from itertools import groupby, product
 from pathlib import Path
 
-from platform_ctl.adapters.common import process
 from platform_ctl.adapters.common.metrics_home import reading, seconds
 from platform_ctl.domain import metrics
 from platform_ctl.domain.metrics import Metric, Sample
 from platform_ctl.domain.runs import RunState
 from platform_ctl.domain.verdict import Verdict
+from platform_ctl.home import process
 
 _ENDS = tuple(state.value for state in RunState if state.final)
 _OPEN = tuple(state.value for state in RunState if not state.final)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from platform_ctl.adapters.common.state import connect, transaction
+from platform_ctl.home.state import connect, transaction
 from platform_ctl.ports.notifier import Message
 
 TIMEOUT_S = 1.0

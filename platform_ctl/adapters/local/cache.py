@@ -18,7 +18,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from platform_ctl.adapters.common.state import transaction
 from platform_ctl.adapters.local import cache_rows as rows
 from platform_ctl.adapters.local import fingerprint
 from platform_ctl.adapters.local.fingerprint import (
@@ -43,6 +42,7 @@ from platform_ctl.domain.step_cache import (
     VerifyReport,
 )
 from platform_ctl.errors import DiskFull
+from platform_ctl.home.state import transaction
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 NEAREST_OF = 10

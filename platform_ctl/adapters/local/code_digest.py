@@ -30,12 +30,12 @@ from typing import TypeVar
 
 import msgspec
 
-from platform_ctl.adapters.common.state import transaction
 from platform_ctl.adapters.local import distributions
 from platform_ctl.adapters.local.code_walk import Signature, Walk, signature
 from platform_ctl.adapters.local.fingerprint import CLOCK_TICK_NS
 from platform_ctl.adapters.local.module_facts import Facts, parse
 from platform_ctl.domain.cache_key import CodeDigest
+from platform_ctl.home.state import transaction
 
 M = TypeVar("M", bound=msgspec.Struct)
 

@@ -10,7 +10,6 @@ import pytest
 
 from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.releases import SqliteReleases
-from platform_ctl.adapters.common.state import connect
 from platform_ctl.domain.approvals import (
     Answer,
     ApprovalRequest,
@@ -23,6 +22,7 @@ from platform_ctl.domain.release import ReleaseState, Target
 from platform_ctl.domain.serving import Observation, ServiceState
 from platform_ctl.domain.verdict import Verdict
 from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UsageError
+from platform_ctl.home.state import connect
 from platform_ctl.operations.analyse_release import run_analysis, standing
 from platform_ctl.operations.release import (
     Releasing,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.adapters.common import files
 from platform_ctl.adapters.common.run_report import diagrams, html, parts
 from platform_ctl.domain.report_run.forest import gate_forest, shares
 from platform_ctl.domain.report_run.graph import duration, key_of
@@ -16,6 +15,7 @@ from platform_ctl.domain.report_run.plots import Scale, Tick, count, metric, mon
 from platform_ctl.domain.report_run.value import RunReport, StepRow
 from platform_ctl.domain.runs import TaskState
 from platform_ctl.errors import UsageError
+from platform_ctl.home import files
 
 REPORT_FILE = "report.html"
 _TITLES = {

@@ -28,9 +28,9 @@ from typing import Any
 import msgspec
 import psutil
 
-from platform_ctl.adapters.common.state import connect
 from platform_ctl.domain.lab import Session
 from platform_ctl.errors import ConfigError, WorkloadFailed
+from platform_ctl.home.state import connect
 from platform_ctl.settings import TOML_NAME, Settings
 
 MARKER, SESSION = "lab.json", "session.json"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from platform_ctl.adapters.common.ledger import Ledger
-from platform_ctl.adapters.common.process import own_cpu_s
 from platform_ctl.domain.runs import Task
 from platform_ctl.domain.step_cache import Hit
+from platform_ctl.home.process import own_cpu_s
 
 
 class RunCost:

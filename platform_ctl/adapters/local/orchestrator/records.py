@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.adapters.common import process
-from platform_ctl.adapters.common.state import transaction
 from platform_ctl.domain.runs import (
     ORPHANED,
     Outputs,
@@ -24,6 +22,8 @@ from platform_ctl.domain.runs import (
     Usage,
 )
 from platform_ctl.errors import NothingYet, UnknownName
+from platform_ctl.home import process
+from platform_ctl.home.state import transaction
 
 
 def now() -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from platform_ctl.adapters.common import sqlite_file
+from platform_ctl.home import sqlite_file
 
 _APPROVED = """
     SELECT 1 FROM approvals a LEFT JOIN runs r ON r.idempotency_key = 'promote-' || a.id

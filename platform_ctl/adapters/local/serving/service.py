@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from platform_ctl import errors
-from platform_ctl.adapters.common.process import tree_cpu_s
 from platform_ctl.adapters.local.serving import records, requestlog
 from platform_ctl.adapters.local.serving.records import (
     Limits,
@@ -35,6 +34,7 @@ from platform_ctl.domain.serving import (
     ServiceState,
     check_spec,
 )
+from platform_ctl.home.process import tree_cpu_s
 
 _CONTROL_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0

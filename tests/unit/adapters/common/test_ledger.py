@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from platform_ctl.adapters.common.ledger import Ledger
-from platform_ctl.adapters.common.state import connect
 from platform_ctl.domain.budget import cost
+from platform_ctl.home.state import connect
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from platform_ctl.adapters.common.state import connect
 from platform_ctl.errors import HomeNotUsable
+from platform_ctl.home.state import connect
 
 
 @pytest.mark.parametrize("home", ["file", "file/below"])

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_ctl.adapters.common.state import connect
 from platform_ctl.adapters.local import object_store
 from platform_ctl.adapters.local.cache import StepCache
 from platform_ctl.domain.cache_key import ABSENT, CacheKeyInputs, compute
 from platform_ctl.domain.runs import Artifact, Outputs
 from platform_ctl.domain.step_cache import Hit, Miss
+from platform_ctl.home.state import connect
 
 STEP = CacheKeyInputs(
     component="comp-make",

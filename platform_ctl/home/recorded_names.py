@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from platform_ctl.adapters.common import sqlite_file
+from platform_ctl.home import sqlite_file
 
 LIMIT = 50
 """Newest first: nobody chooses among more."""

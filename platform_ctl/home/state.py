@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from platform_ctl.adapters.common import sqlite_file
 from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, HomeTooNew
+from platform_ctl.home import sqlite_file
 
 BUSY_TIMEOUT_S = 30.0
 
