@@ -14,8 +14,8 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.runs import Run, Task
+    from platform_ctl.ir.pipeline import Pipeline
     from platform_ctl.settings import Settings
 
 
@@ -102,7 +102,7 @@ def run(
         _submitted(started, output)
         return
     from platform_ctl.cli.progress import Progress
-    from platform_ctl.domain.ir import planned_leaves
+    from platform_ctl.ir.pipeline import planned_leaves
 
     planned = planned_leaves(ir) if sys.stderr.isatty() else []
     with Progress(planned) as progress:
@@ -202,7 +202,7 @@ def _parameters(
 ) -> dict[str, Any]:
     """What was given, checked: by the pipeline's types, and by what its recipe allows."""
     from platform_ctl import targets
-    from platform_ctl.domain import parameters
+    from platform_ctl.ir import parameters
 
     text = parameters.split(ir, params, called=called)
     given = {**(_from_file(file) if file else {}), **parameters.parse(ir, text, called=called)}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from platform_ctl.domain.parameters import Allowed
 from platform_ctl.errors import ConfigError
+from platform_ctl.ir.parameters import Allowed
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,11 @@ from platform_ctl.domain.report_run.value import (
     Search,
     SearchTrial,
 )
-from platform_ctl.domain.roles import Role
 from platform_ctl.domain.runs import Run, Task, TaskState
 from platform_ctl.domain.tuning_progress import best, scored
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError
+from platform_ctl.ir.roles import Role
 from platform_ctl.operations import run_report_rows as rows
 from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.operations.read_evaluation import Columns, read_evaluation

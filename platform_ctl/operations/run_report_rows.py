@@ -7,7 +7,6 @@ from pathlib import Path
 
 from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.gate import GateDecision
-from platform_ctl.domain.ir import UNSET, Pipeline, plain_numbers
 from platform_ctl.domain.redaction import redacted
 from platform_ctl.domain.release import ReleaseEvent
 from platform_ctl.domain.report_run.evaluation import finite
@@ -16,6 +15,7 @@ from platform_ctl.domain.report_run.headline import Failure
 from platform_ctl.domain.report_run.value import Criterion, Look, Metric, Parameter, StepRow
 from platform_ctl.domain.runs import ERROR_FILE, Run, Task, TaskState
 from platform_ctl.domain.step_cache import Decision
+from platform_ctl.ir.pipeline import UNSET, Pipeline, plain_numbers
 from platform_ctl.operations.read_evaluation import read_json
 
 _LOG_BYTES, _LOG_LINES = 8192, 30

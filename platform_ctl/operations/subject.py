@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 
 from platform_ctl.domain.datasets import Resolved
 from platform_ctl.domain.impact import Foreseen
-from platform_ctl.domain.ir import Component, Pipeline
 from platform_ctl.domain.models import PRODUCTION
 from platform_ctl.domain.recipe import DataAccess, Recipe, resolve
-from platform_ctl.domain.roles import Role, roles
 from platform_ctl.errors import PlatformError
+from platform_ctl.ir.pipeline import Component, Pipeline
+from platform_ctl.ir.roles import Role, roles
 from platform_ctl.ports.registry import Registry
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, RecordedLineage
-from platform_ctl.domain.ir import Component, Pipeline
 from platform_ctl.domain.models import PRODUCTION, RegisteredModel, find_version, parse_reference
 from platform_ctl.domain.recipe import Recipe
-from platform_ctl.domain.roles import Role, roles
 from platform_ctl.domain.runs import Run
 from platform_ctl.domain.serving import InferenceService
 from platform_ctl.domain.tables import TableState
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError, PreconditionMissing
+from platform_ctl.ir.pipeline import Component, Pipeline
+from platform_ctl.ir.roles import Role, roles
 from platform_ctl.operations.approve import subject_changes
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.cache import Cache

@@ -63,7 +63,7 @@ def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Imp
     from platform_ctl.adapters.local.code_digest import CodeDigester
     from platform_ctl.adapters.local.forecast import Records, forecast
     from platform_ctl.adapters.local.orchestrator.cached_steps import CachedSteps
-    from platform_ctl.domain.parameters import resolve
+    from platform_ctl.ir.parameters import resolve
     from platform_ctl.operations.subject import foresee
 
     ir, runs, db = read_pipeline(file), orchestrator(settings), state(settings)

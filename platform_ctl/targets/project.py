@@ -13,11 +13,11 @@ from platform_ctl.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from platform_ctl.adapters.common.pipelines import Pipelines
-    from platform_ctl.domain.ir import Pipeline
     from platform_ctl.domain.models import ModelVersion
-    from platform_ctl.domain.parameters import Allowed
     from platform_ctl.domain.recipe_copy import RecipeName
+    from platform_ctl.ir.catalogue import Pipelines
+    from platform_ctl.ir.parameters import Allowed
+    from platform_ctl.ir.pipeline import Pipeline
 
 
 def data_access(settings: Settings) -> DataAccess:
@@ -134,14 +134,14 @@ def recipe_of(settings: Settings, version: ModelVersion) -> Recipe:
 
 def pipelines(settings: Settings) -> Pipelines:
     """The project's pipeline sources and their committed IR."""
-    from platform_ctl.adapters.common.pipelines import Pipelines
+    from platform_ctl.ir.catalogue import Pipelines
 
     return Pipelines(Path(settings.project_root), settings.pipelines_package)
 
 
 def read_pipeline(file: Path) -> Pipeline:
     """One compiled file, checked. Raises BadPipelineFile."""
-    from platform_ctl.adapters.common import ir_file
+    from platform_ctl.ir import file as ir_file
 
     return ir_file.read(file)
 

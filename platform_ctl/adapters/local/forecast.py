@@ -33,9 +33,9 @@ from platform_ctl.adapters.local.orchestrator.graph import DagInstance, RunFacts
 from platform_ctl.domain.cache_diff import FieldChange, diff, short_values
 from platform_ctl.domain.cache_key import CacheKey
 from platform_ctl.domain.impact import Expected, Fate, Foreseen, Impact
-from platform_ctl.domain.ir import ParameterType as Type
-from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import Artifact, Outputs, Run, Task, TaskState
+from platform_ctl.ir.pipeline import ParameterType as Type
+from platform_ctl.ir.pipeline import Pipeline
 
 _ALL = -1
 _UNCACHED = "caching is off for this task"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from platform_ctl.adapters.local.orchestrator.graph import DagInstance, TaskInstance
-from platform_ctl.domain.ir import Component, Pipeline
+from platform_ctl.ir.pipeline import Component, Pipeline
 
 _READ = re.compile(r"parameter_values\['([^']+)'\]")
 """An input parameter in a condition, as the compiler writes it."""

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 import yaml
 
-from platform_ctl.adapters.common import ir_file
-from platform_ctl.domain.ir import Pipeline, RetryPolicy, plain_numbers, planned_leaves
 from platform_ctl.errors import BadPipelineFile
+from platform_ctl.ir import file as ir_file
+from platform_ctl.ir.pipeline import Pipeline, RetryPolicy, plain_numbers, planned_leaves
 from tests.support import ir
 
 FILE = Path("pipeline.yaml")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain import parameters
-from platform_ctl.domain.ir import UNSET, ParameterType, Pipeline
-from platform_ctl.domain.parameters import Allowed
 from platform_ctl.errors import BadParameter
+from platform_ctl.ir import parameters
+from platform_ctl.ir.parameters import Allowed
+from platform_ctl.ir.pipeline import UNSET, ParameterType, Pipeline
 from tests.support import ir
 
 PIPELINE = msgspec.convert(ir.document(), Pipeline)

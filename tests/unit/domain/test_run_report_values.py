@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.adapters.common.ir_file import read
 from platform_ctl.domain.lineage_graph import TaskRun
 from platform_ctl.domain.report_run import charts, evaluation, forest
 from platform_ctl.domain.report_run.graph import NOT_REACHED, duration, graph, picture
@@ -18,6 +17,7 @@ from platform_ctl.domain.report_run.lineage import MOST_NODES, lineage_map
 from platform_ctl.domain.report_run.timeline import critical_path, timeline
 from platform_ctl.domain.report_run.value import Canary, Look, Search, SearchTrial
 from platform_ctl.domain.runs import ORPHANED, Run, RunState, Task, TaskState, TaskVerdict
+from platform_ctl.ir.file import read
 from tests.support.chain import ROOT
 
 TRAIN = read(ROOT / "pipelines" / "compiled" / "train-deploy.yaml")

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.domain import portability, support
-from platform_ctl.domain.ir import Pipeline
+from platform_ctl.ir import portability, support
+from platform_ctl.ir.pipeline import Pipeline
 from tests.support import ir
 
 HERE = support.Environment(

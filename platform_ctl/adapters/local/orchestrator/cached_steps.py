@@ -19,9 +19,9 @@ from platform_ctl.domain.cache_key import (
     OutputArtifactSpec,
     component_source,
 )
-from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import Artifact, Outputs, Usage
 from platform_ctl.domain.step_cache import Hit
+from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.ports.cache import Cache
 
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from platform_ctl.domain.ir import Pipeline
 from platform_ctl.errors import BadPipelineFile, StepFailed
+from platform_ctl.ir.pipeline import Pipeline
 
 
 def condition(expression: str, parameters: Mapping[str, Any]) -> bool:

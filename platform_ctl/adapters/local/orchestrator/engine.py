@@ -13,9 +13,9 @@ from dataclasses import replace
 from platform_ctl.adapters.local.orchestrator import graph
 from platform_ctl.adapters.local.orchestrator.execution import Execution, Outcome
 from platform_ctl.adapters.local.orchestrator.graph import DagInstance, RunFacts, TaskInstance
-from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import Outputs, RunState, Task, TaskState, TaskVerdict
 from platform_ctl.errors import StepFailed
+from platform_ctl.ir.pipeline import Pipeline
 
 _CANCELED = "the run was cancelled"
 _OVERDUE = "the run exceeded its deadline"

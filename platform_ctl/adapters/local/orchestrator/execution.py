@@ -25,11 +25,11 @@ from platform_ctl.adapters.local.orchestrator.records import now
 from platform_ctl.adapters.local.orchestrator.reuse import Reuse
 from platform_ctl.adapters.local.orchestrator.steps import Exited, StepCommand, Steps
 from platform_ctl.adapters.local.orchestrator.task_files import TaskFiles
-from platform_ctl.domain.ir import Container, Pipeline
 from platform_ctl.domain.log_json import traceparent
 from platform_ctl.domain.runs import Outputs, Task, TaskState, Usage
-from platform_ctl.domain.support import thin_component
 from platform_ctl.errors import StepFailed
+from platform_ctl.ir.pipeline import Container, Pipeline
+from platform_ctl.ir.support import thin_component
 
 GRACE_S = 1.0
 """Between SIGTERM and SIGKILL."""

@@ -13,8 +13,10 @@ from typing import Any
 
 from platform_ctl.adapters.local.orchestrator import conditions
 from platform_ctl.adapters.local.orchestrator.placeholders import fill
-from platform_ctl.domain import parameters as typing
-from platform_ctl.domain.ir import (
+from platform_ctl.domain.runs import Artifact, Outputs, TaskState
+from platform_ctl.errors import StepFailed
+from platform_ctl.ir import parameters as typing
+from platform_ctl.ir.pipeline import (
     UNSET,
     Component,
     ParameterBinding,
@@ -23,8 +25,6 @@ from platform_ctl.domain.ir import (
     TaskSpec,
     plain_numbers,
 )
-from platform_ctl.domain.runs import Artifact, Outputs, TaskState
-from platform_ctl.errors import StepFailed
 
 Artifacts = tuple[Artifact, ...]
 

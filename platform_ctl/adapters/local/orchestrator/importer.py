@@ -13,9 +13,9 @@ from platform_ctl.adapters.local.orchestrator.graph import (
 )
 from platform_ctl.adapters.local.orchestrator.placeholders import fill
 from platform_ctl.adapters.local.orchestrator.task_files import TaskFiles
-from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import Artifact, Outputs
 from platform_ctl.errors import StepFailed
+from platform_ctl.ir.pipeline import Pipeline
 
 
 def run(

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from platform_ctl.adapters.common import ir_file
 from platform_ctl.adapters.common.ledger import Ledger
 from platform_ctl.adapters.local.cache import StepCache
 from platform_ctl.adapters.local.code_digest import CodeDigester
@@ -32,8 +31,6 @@ from platform_ctl.adapters.local.orchestrator.execution import Execution
 from platform_ctl.adapters.local.orchestrator.graph import RunFacts
 from platform_ctl.adapters.local.orchestrator.records import Records, RunEnd, now
 from platform_ctl.adapters.local.orchestrator.steps import Steps
-from platform_ctl.domain import parameters, support
-from platform_ctl.domain.ir import Pipeline
 from platform_ctl.domain.runs import (
     EventKind,
     Run,
@@ -50,6 +47,9 @@ from platform_ctl.errors import (
     UnsupportedInPipeline,
     UsageError,
 )
+from platform_ctl.ir import file as ir_file
+from platform_ctl.ir import parameters, support
+from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.settings import Settings
 
 MIN_PARALLEL = 4

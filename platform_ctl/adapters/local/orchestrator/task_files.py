@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from platform_ctl.domain.ir import Component, OutputArtifact, ParameterType
 from platform_ctl.domain.runs import ERROR_FILE, Artifact, Outputs
 from platform_ctl.errors import StepFailed
+from platform_ctl.ir.pipeline import Component, OutputArtifact, ParameterType
 
 _TAIL_BYTES = 8192
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from platform_ctl.domain.ir import Component, Pipeline
+from platform_ctl.ir.pipeline import Component, Pipeline
 
 
 class Role(StrEnum):

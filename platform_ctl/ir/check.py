@@ -6,8 +6,8 @@ import graphlib
 import re
 from collections.abc import Iterator, Mapping
 
-from platform_ctl.domain.ir import Component, Dag, Pipeline, TaskSpec
 from platform_ctl.errors import BadPipelineFile
+from platform_ctl.ir.pipeline import Component, Dag, Pipeline, TaskSpec
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}")
 _MAX_NESTING = 32

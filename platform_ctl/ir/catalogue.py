@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from platform_ctl.adapters.common import ir_file
-from platform_ctl.domain import portability
 from platform_ctl.errors import (
     BadPipelineSource,
     NotPortable,
@@ -20,8 +18,10 @@ from platform_ctl.errors import (
     StaleCompiledPipeline,
     UnknownName,
 )
+from platform_ctl.ir import file as ir_file
+from platform_ctl.ir import portability
 
-_COMPILER = "platform_ctl.adapters.common.compile"
+_COMPILER = "platform_ctl.ir.compile"
 _FIX = "platform-ctl pipeline compile"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from platform_ctl.domain.ir import Component, Container, Importer, Pipeline, TaskSpec
+from platform_ctl.ir.pipeline import Component, Container, Importer, Pipeline, TaskSpec
 
 _RUNS_EXECUTOR = re.compile(r"ephemeral_component\.py.*kfp\.dsl\.executor_main", re.DOTALL)
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import yaml
 
-from platform_ctl.domain import ir_check
-from platform_ctl.domain.ir import Pipeline
 from platform_ctl.errors import BadPipelineFile
+from platform_ctl.ir import check as ir_check
+from platform_ctl.ir.pipeline import Pipeline
 
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 200

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from platform_ctl.domain.ir import UNSET, Component, ParameterType, Pipeline, TaskSpec
+from platform_ctl.ir.pipeline import UNSET, Component, ParameterType, Pipeline, TaskSpec
 
 _STRING_COMPARISON = re.compile(
     r"inputs\.parameter_values\['([^']+)'\]\s*[=!]=\s*'|'\s*[=!]=\s*inputs\.parameter_values\['([^']+)'\]"

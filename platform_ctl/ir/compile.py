@@ -1,4 +1,4 @@
-"""``python -m platform_ctl.adapters.common.compile MODULE...``: pipelines to IR on stdout.
+"""``python -m platform_ctl.ir.compile MODULE...``: pipelines to IR on stdout.
 
 Prints a JSON list of {"name", "module", "yaml"}: one for every ``@dsl.pipeline``
 defined in the modules. Runs in a process of its own, because importing kfp

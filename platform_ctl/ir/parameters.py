@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from platform_ctl.domain.ir import UNSET, InputParameter, ParameterType, Pipeline, plain_numbers
 from platform_ctl.errors import BadParameter
+from platform_ctl.ir.pipeline import UNSET, InputParameter, ParameterType, Pipeline, plain_numbers
 
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 

@@ -1,0 +1,1 @@
+"""The compiled pipeline: values, checks, parameters, compilation, portability."""
