@@ -11,8 +11,8 @@ import hashlib
 import uuid
 from typing import Any
 
-from platform_ctl.domain.redaction import redacted
 from platform_ctl.domain.runs import ORPHANED, EventKind, Run, RunEvent, RunState, Task, TaskState
+from platform_ctl.text import redacted
 
 Line = dict[str, Any]
 

@@ -13,7 +13,6 @@ from platform_ctl.domain.approvals import ApprovalRequest
 from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.diagnosis import Diagnosis, Facts
 from platform_ctl.domain.lineage_graph import TaskRun
-from platform_ctl.domain.redaction import redacted
 from platform_ctl.domain.release import Release
 from platform_ctl.domain.report_run import evaluation as evaluations
 from platform_ctl.domain.report_run.graph import graph
@@ -38,6 +37,7 @@ from platform_ctl.operations.read_evaluation import Columns, read_evaluation
 from platform_ctl.operations.register import EVALUATION_FILE
 from platform_ctl.operations.why import Looking, facts_of
 from platform_ctl.ports.tuner import SearchRecord
+from platform_ctl.text import redacted
 
 T = TypeVar("T")
 

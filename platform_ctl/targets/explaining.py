@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platform_ctl.domain.redaction import without_user
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approving import approvals
 from platform_ctl.targets.costs import ledger
@@ -16,6 +15,7 @@ from platform_ctl.targets.models import mlflow_uri, registry
 from platform_ctl.targets.project import data_access, read_pipeline, recipes
 from platform_ctl.targets.releases import serving
 from platform_ctl.targets.runs import orchestrator, step_cache
+from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
     from platform_ctl.domain.compared import Side

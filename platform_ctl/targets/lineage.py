@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from platform_ctl.domain.recipe import DatasetColumns, Recipe, resolve
-from platform_ctl.domain.redaction import without_user
 from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import state
 from platform_ctl.targets.models import mlflow_uri
 from platform_ctl.targets.project import data_access, recipes
+from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
     from platform_ctl.adapters.common.lineage_observer import LineageObserver

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from platform_ctl.domain.lineage_facets import Source
-from platform_ctl.domain.redaction import without_user
+from platform_ctl.text import without_user
 
 
 class Sources(Mapping[str, Source]):

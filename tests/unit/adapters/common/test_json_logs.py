@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from platform_ctl import targets
 from platform_ctl.adapters.common.log_json import FILE, JsonLog
 from platform_ctl.domain import log_json
-from platform_ctl.domain.redaction import redacted
 from platform_ctl.settings import Settings
+from platform_ctl.text import redacted
 from tests.support import monitored
 
 IDS = {"run_id", "trace_id", "span_id"}
