@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from platform_ctl.domain.gate import decide
-from platform_ctl.domain.recipe import GateThresholds
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe.gate import decide
+from platform_ctl.recipe.recipe import GateThresholds
+from platform_ctl.recipe.verdict import Verdict
 from tests.support.golden import GoldenSet, evaluation
 
 THRESHOLDS = GateThresholds(

@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy.ingest import ingest_git
 
 GOAL_PER_CPU_S = 20_000

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from platform_ctl import targets
-from platform_ctl.domain import gate
 from platform_ctl.operations.register import register_model
 from platform_ctl.operations.request_approval import request
+from platform_ctl.recipe import gate
 from recipes.train_deploy import data, evaluate, train
 from recipes.train_deploy.features import rows as feature_rows
 from recipes.train_deploy.recipe import BUDGET, EXPERIMENT_FILE, GATE, RECIPE

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from platform_ctl import targets
 from platform_ctl.domain.release import ReleaseState
-from platform_ctl.domain.verdict import Verdict
 from platform_ctl.operations.analyse_release import run_analysis
+from platform_ctl.recipe.verdict import Verdict
 
 if TYPE_CHECKING:
     from kfp import dsl

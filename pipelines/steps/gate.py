@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platform_ctl.domain import gate
-from platform_ctl.domain.recipe import GateThresholds
+from platform_ctl.recipe import gate
+from platform_ctl.recipe.recipe import GateThresholds
 
 if TYPE_CHECKING:
     from kfp import dsl

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl import targets
-from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.models import find_version
 from platform_ctl.operations.evidence import RUN_FILE, describe_run
 from platform_ctl.operations.register import register_model
+from platform_ctl.recipe.gate import GateDecision
 
 if TYPE_CHECKING:
     from kfp import dsl
 
-    from platform_ctl.domain.recipe import Recipe
+    from platform_ctl.recipe.recipe import Recipe
     from platform_ctl.settings import Settings
 
 ENVIRONMENT_FILE = "environment.txt"

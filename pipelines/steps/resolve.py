@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from platform_ctl import targets
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.datasets import Resolved
-    from platform_ctl.domain.recipe import DataAccess
+    from platform_ctl.recipe.datasets import Resolved
+    from platform_ctl.recipe.recipe import DataAccess
 
 
 def run(resolve: Callable[[DataAccess], Resolved], model_name: str) -> tuple[str, str, str, str]:

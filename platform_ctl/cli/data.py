@@ -284,8 +284,8 @@ def _recipe_and_data(ctx: click.Context, name: str | None) -> tuple[Any, Any]:
 
 
 def _source(recipe: Any, name: str) -> Callable[..., Any]:
-    from platform_ctl.domain.recipe import resolve
     from platform_ctl.errors import BadParameter
+    from platform_ctl.recipe.recipe import resolve
 
     if name not in recipe.sources:
         raise BadParameter(
@@ -297,7 +297,7 @@ def _source(recipe: Any, name: str) -> Callable[..., Any]:
 
 
 def _data_module(recipe: Any) -> Any:
-    from platform_ctl.domain.recipe import resolve
+    from platform_ctl.recipe.recipe import resolve
 
     return resolve(recipe.data)
 

@@ -55,8 +55,8 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
     command continues. With -o json, prints Katib's status.
     """
     from platform_ctl import targets
-    from platform_ctl.domain.recipe import Budget
     from platform_ctl.operations.find_search import find_search, search_dir
+    from platform_ctl.recipe.recipe import Budget
 
     settings = load_settings(ctx)
     tuner = targets.tuner(settings)

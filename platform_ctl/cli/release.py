@@ -105,7 +105,7 @@ def say(line: str) -> None:
 
 def print_outcome(done: Analysed, output: str) -> int:
     """The result of an analysis; 1 unless the candidate is in production now."""
-    from platform_ctl.domain.verdict import Verdict
+    from platform_ctl.recipe.verdict import Verdict
 
     if output == "json":
         render.print_json(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from platform_ctl.domain.recipe import Budget
+from platform_ctl.recipe.recipe import Budget
 
 
 @dataclass(frozen=True)

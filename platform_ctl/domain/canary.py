@@ -34,8 +34,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from platform_ctl.domain.recipe import CanaryPlan
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe.recipe import CanaryPlan
+from platform_ctl.recipe.verdict import Verdict
 
 MEASURES = ("errors", "latency", "true error", "agreement")
 LATENCY_SLACK_MS = 2.0

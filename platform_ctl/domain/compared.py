@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.domain.budget import Cost
 from platform_ctl.domain.cache_key import CacheKeyInputs
 from platform_ctl.domain.runs import Run, Task
-from platform_ctl.domain.tables import TableState
+from platform_ctl.recipe.tables import TableState
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import Any
 
 from platform_ctl.domain import lineage_datasets as datasets
-from platform_ctl.domain.datasets import AuditReport
 from platform_ctl.domain.lineage_facets import PRODUCER, SPEC, Dataset, Event, Producer, text
 from platform_ctl.domain.runs import Run, RunState, Task, TaskState
+from platform_ctl.recipe.datasets import AuditReport
 from platform_ctl.text import redacted
 
 ENGINE = "platform-ctl"

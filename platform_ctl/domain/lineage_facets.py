@@ -9,8 +9,8 @@ from urllib.parse import urlparse
 
 import msgspec
 
-from platform_ctl.domain.recipe import DatasetColumns, Recipe
-from platform_ctl.domain.tables import TableState
+from platform_ctl.recipe.recipe import DatasetColumns, Recipe
+from platform_ctl.recipe.tables import TableState
 
 SPEC = "https://openlineage.io/spec/"
 PRODUCER = "urn:platform-ctl:"

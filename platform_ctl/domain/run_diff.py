@@ -15,7 +15,7 @@ from platform_ctl.domain import run_diff_effects as effects
 from platform_ctl.domain.cache_diff import diff, short_values
 from platform_ctl.domain.compared import Difference, Kind, Side
 from platform_ctl.domain.runs import Run, Task
-from platform_ctl.domain.tables import TableState
+from platform_ctl.recipe.tables import TableState
 
 _MODULE = "code.modules."
 _SEARCH = "search"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from platform_ctl.domain.bootstrap import Estimate, ratio
-from platform_ctl.domain.gate import DORMANT
+from platform_ctl.recipe.bootstrap import Estimate, ratio
+from platform_ctl.recipe.gate import DORMANT
 
 CONFIDENCE = 0.95
 _KEYS = ("repo", "event_timestamp", "label")

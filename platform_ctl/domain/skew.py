@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe.verdict import Verdict
 
 TOLERANCE = 1e-5
 """Relative difference that float32 on one side explains."""

@@ -19,10 +19,10 @@ from platform_ctl.domain.models import (
     find_version,
     model_digest,
 )
-from platform_ctl.domain.recipe import CanaryPlan, Recipe
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.operations.register import evaluation_digest
 from platform_ctl.ports.registry import Registry
+from platform_ctl.recipe.recipe import CanaryPlan, Recipe
 
 
 def current_subject(registry: Registry, recipe: Recipe, version: ModelVersion) -> Subject:

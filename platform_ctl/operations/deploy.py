@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
 from platform_ctl.domain.models import ModelVersion
-from platform_ctl.domain.recipe import CanaryPlan, Recipe
-from platform_ctl.domain.verdict import Verdict
 from platform_ctl.errors import ApprovalMissing, UsageError
 from platform_ctl.operations import approve
 from platform_ctl.operations.analyse_release import Analysed, Progress, run_analysis
@@ -19,6 +17,8 @@ from platform_ctl.operations.release import (
 )
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.registry import Registry
+from platform_ctl.recipe.recipe import CanaryPlan, Recipe
+from platform_ctl.recipe.verdict import Verdict
 
 
 def require_approval(

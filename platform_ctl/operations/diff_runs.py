@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.cache_key import CacheKeyInputs
 from platform_ctl.domain.compared import Side
-from platform_ctl.domain.recipe import Recipe
 from platform_ctl.domain.runs import Run, Task
 from platform_ctl.domain.score_change import COLUMNS
-from platform_ctl.domain.tables import TableState
 from platform_ctl.errors import PlatformError, UnknownName
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.operations.read_evaluation import ERRORS_FILE
 from platform_ctl.ports.cache import Cache
 from platform_ctl.ports.orchestrator import Orchestrator
+from platform_ctl.recipe.recipe import Recipe
+from platform_ctl.recipe.tables import TableState
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from platform_ctl.domain.models import ModelVersion
-from platform_ctl.domain.recipe import DataAccess, Recipe, resolve
 from platform_ctl.ports.registry import Registry
+from platform_ctl.recipe.recipe import DataAccess, Recipe, resolve
 
 PREDICTION = "prediction"
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.models import (
     EVALUATION_TAG,
     INPUT_TYPE,
@@ -23,10 +22,11 @@ from platform_ctl.domain.models import (
     content_digest,
     model_digest,
 )
-from platform_ctl.domain.recipe import Recipe, resolve
-from platform_ctl.domain.verdict import Verdict
 from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed
 from platform_ctl.ports.registry import Registry
+from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.recipe.recipe import Recipe, resolve
+from platform_ctl.recipe.verdict import Verdict
 
 PLATFORM = "platform-ctl"
 EVALUATION_FILE = "evaluation.json"

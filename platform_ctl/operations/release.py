@@ -13,7 +13,6 @@ import uuid
 
 from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.domain.models import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
-from platform_ctl.domain.recipe import CanaryPlan, DataAccess
 from platform_ctl.domain.release import (
     Intent,
     Release,
@@ -28,6 +27,7 @@ from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.registry import Registry
 from platform_ctl.ports.releases import Releases
 from platform_ctl.ports.serving import Serving
+from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
 
 
 @dataclasses.dataclass(frozen=True)

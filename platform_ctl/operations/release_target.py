@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from platform_ctl.domain.models import PRODUCTION, ModelVersion
-from platform_ctl.domain.recipe import Recipe
 from platform_ctl.domain.release import Evidence, Target
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.operations.release import revision_of
 from platform_ctl.ports.registry import Registry
+from platform_ctl.recipe.recipe import Recipe
 
 ROWS_FILE = "rows.parquet"
 """In the evaluation's folder: the golden and recent rows that a canary is judged on."""

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from platform_ctl.domain.approvals import SELF, ApprovalRequest, ApprovalState, Subject
 from platform_ctl.domain.models import ModelVersion
-from platform_ctl.domain.recipe import Recipe
 from platform_ctl.operations import announce
 from platform_ctl.operations.approval_subject import current_subject
 from platform_ctl.operations.approve import policy_of
@@ -15,6 +14,7 @@ from platform_ctl.operations.compare import compare, same_data
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.notifier import Notifier
 from platform_ctl.ports.registry import Registry
+from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.settings import ApprovalSettings
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from platform_ctl.domain.datasets import Resolved
 from platform_ctl.domain.impact import Foreseen
 from platform_ctl.domain.models import PRODUCTION
-from platform_ctl.domain.recipe import DataAccess, Recipe, resolve
 from platform_ctl.errors import PlatformError
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.ports.registry import Registry
+from platform_ctl.recipe.datasets import Resolved
+from platform_ctl.recipe.recipe import DataAccess, Recipe, resolve
 
 
 @dataclass(frozen=True)

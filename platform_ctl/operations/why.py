@@ -10,10 +10,8 @@ from pathlib import Path
 from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, RecordedLineage
 from platform_ctl.domain.models import PRODUCTION, RegisteredModel, find_version, parse_reference
-from platform_ctl.domain.recipe import Recipe
 from platform_ctl.domain.runs import Run
 from platform_ctl.domain.serving import InferenceService
-from platform_ctl.domain.tables import TableState
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError, PreconditionMissing
 from platform_ctl.ir.pipeline import Component, Pipeline
@@ -25,6 +23,8 @@ from platform_ctl.ports.orchestrator import Orchestrator
 from platform_ctl.ports.registry import Registry
 from platform_ctl.ports.releases import Releases
 from platform_ctl.ports.serving import Serving
+from platform_ctl.recipe.recipe import Recipe
+from platform_ctl.recipe.tables import TableState
 
 _RUNS = 200
 """Newest runs among which the one of a model, or the promotion of an approval, is looked for."""

@@ -8,15 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.recipe import Recipe
 from platform_ctl.errors import NothingYet, UnknownName, Unsupported
+from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.settings import Settings
 from platform_ctl.targets.lineage import lineage_producer, lineage_spool, start_delivery
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.datasets import AuditReport
     from platform_ctl.domain.lineage_facets import Dataset, Producer
+    from platform_ctl.recipe.datasets import AuditReport
 
 
 def record_audit(

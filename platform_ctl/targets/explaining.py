@@ -19,20 +19,21 @@ from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
     from platform_ctl.domain.compared import Side
-    from platform_ctl.domain.datasets import Resolved
     from platform_ctl.domain.impact import Impact
     from platform_ctl.domain.models import RegisteredModel
-    from platform_ctl.domain.recipe import DataAccess
     from platform_ctl.domain.runs import Run
     from platform_ctl.operations.subject import Subject
     from platform_ctl.operations.why import Looking
+    from platform_ctl.recipe.datasets import Resolved
+    from platform_ctl.recipe.recipe import DataAccess
 
 
 def looking(settings: Settings) -> Looking:
     """What ``run why`` and ``model why`` look at."""
-    from platform_ctl.adapters.common import iceberg_sqlite, mlflow_sqlite
+    from platform_ctl.adapters.common import mlflow_sqlite
     from platform_ctl.adapters.common.releases import SqliteReleases
     from platform_ctl.operations.why import Looking
+    from platform_ctl.recipe import iceberg_sqlite
 
     home_uri = f"sqlite:///{settings.layout.mlflow}/mlflow.db"
 
@@ -94,9 +95,9 @@ def current_subject(
 
 def compared_run(settings: Settings, run: Run) -> Side:
     """A run as ``run diff`` sees it."""
-    from platform_ctl.adapters.common import iceberg_sqlite
     from platform_ctl.adapters.local import cache_rows, code_digest
     from platform_ctl.operations.diff_runs import Sources, side
+    from platform_ctl.recipe import iceberg_sqlite
 
     db = state(settings)
     sources = Sources(

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from platform_ctl.domain.recipe import DatasetColumns, Recipe, resolve
 from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.operations.find_search import FOLDER
+from platform_ctl.recipe.recipe import DatasetColumns, Recipe, resolve
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import state
 from platform_ctl.targets.models import mlflow_uri
@@ -51,9 +51,9 @@ def lineage_observer(settings: Settings) -> LineageObserver:
 def lineage_producer(settings: Settings) -> Producer:
     """How this home's events name things."""
     from platform_ctl import __version__
-    from platform_ctl.adapters.common import iceberg_sqlite
     from platform_ctl.adapters.common.git_source import Sources
     from platform_ctl.domain.lineage_facets import Naming, Producer
+    from platform_ctl.recipe import iceberg_sqlite
 
     catalog = data_access(settings).catalog
     known = _Recipes(settings)

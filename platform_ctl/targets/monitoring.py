@@ -6,8 +6,8 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.recipe import resolve
 from platform_ctl.errors import PortInUse
+from platform_ctl.recipe.recipe import resolve
 from platform_ctl.settings import Settings
 from platform_ctl.targets.project import data_access, recipes
 

@@ -6,18 +6,18 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.recipe import DataAccess, Recipe
 from platform_ctl.errors import BadParameter, ConfigError, PlatformError, UnknownName
+from platform_ctl.recipe.recipe import DataAccess, Recipe
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from platform_ctl.domain.models import ModelVersion
-    from platform_ctl.domain.recipe_copy import RecipeName
     from platform_ctl.ir.catalogue import Pipelines
     from platform_ctl.ir.parameters import Allowed
     from platform_ctl.ir.pipeline import Pipeline
+    from platform_ctl.recipe.recipe_copy import RecipeName
 
 
 def data_access(settings: Settings) -> DataAccess:
@@ -108,8 +108,8 @@ def new_recipe(settings: Settings, name: str, source: str | None) -> tuple[Recip
 
     Raises BadParameter, UnknownName, ConfigError.
     """
-    from platform_ctl.adapters.common.recipe_files import RecipeFiles
-    from platform_ctl.domain.recipe_copy import RecipeName, refuse_taken
+    from platform_ctl.recipe.recipe_copy import RecipeName, refuse_taken
+    from platform_ctl.recipe.recipe_files import RecipeFiles
 
     parsed = RecipeName.parse(name)
     refuse_taken(parsed, recipes(settings).values())

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from platform_ctl.domain.datasets import AuditReport, Mismatch
-from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.recipe.datasets import AuditReport, Mismatch
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import tables
 from recipes.train_deploy.features.definitions import FEATURES, LOOKBACK_WEEKS
 from recipes.train_deploy.weeks import DORMANT_WEEKS, monday

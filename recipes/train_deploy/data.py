@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.datasets import (
+from platform_ctl.errors import MissingTable, UnknownName
+from platform_ctl.recipe.datasets import (
     AuditReport,
     DataSummary,
     GoldenSet,
@@ -15,8 +16,7 @@ from platform_ctl.domain.datasets import (
     Resolved,
     SnapshotSummary,
 )
-from platform_ctl.domain.recipe import DataAccess
-from platform_ctl.errors import MissingTable, UnknownName
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.ingest import ingest_git
 from recipes.train_deploy.names import RECIPE

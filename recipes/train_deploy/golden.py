@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from platform_ctl.domain.datasets import GoldenSet
-from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.errors import GoldenSetStale, GoldenSetTampered, MissingGoldenSet
+from platform_ctl.recipe.datasets import GoldenSet
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import names, selection, tables
 from recipes.train_deploy.features import build
 from recipes.train_deploy.names import RECIPE

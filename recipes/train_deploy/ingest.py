@@ -13,9 +13,9 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.datasets import IngestReport, Progress, RepoIngest, no_progress
-from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.errors import NotARepository, UsageError
+from platform_ctl.recipe.datasets import IngestReport, Progress, RepoIngest, no_progress
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import git_history, names, tables
 from recipes.train_deploy.git_history import Clone, RawCommit
 from recipes.train_deploy.names import RECIPE

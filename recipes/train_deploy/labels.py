@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from platform_ctl.domain.recipe import DataAccess
-from platform_ctl.domain.truth import Truth
+from platform_ctl.recipe.recipe import DataAccess
+from platform_ctl.recipe.truth import Truth
 from recipes.train_deploy import tables
 from recipes.train_deploy.weeks import WEEK, monday
 

@@ -5,8 +5,8 @@ release steps up; what it is called is in ``names.py``. The code behind each
 name is imported only when it is called: importing this file is cheap.
 """
 
-from platform_ctl.domain.recipe import Budget, CanaryPlan, GateThresholds, Recipe
 from platform_ctl.ir.parameters import Allowed
+from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Recipe
 from recipes.train_deploy import names
 from recipes.train_deploy.features import FEATURE_NAMES
 

@@ -30,8 +30,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from platform_ctl.domain.datasets import IngestReport, Progress, RepoIngest, no_progress
-from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.recipe.datasets import IngestReport, Progress, RepoIngest, no_progress
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.ingest import pseudonymiser
 from recipes.train_deploy.tables import Observation

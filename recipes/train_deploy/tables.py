@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import filelock
 import msgspec
 
-from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.errors import DiskFull, HomeBusy, MissingTable
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy.names import COMMITS, NAMESPACE, RECIPE
 
 if TYPE_CHECKING:

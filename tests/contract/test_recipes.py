@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from platform_ctl import targets
-from platform_ctl.domain.recipe import Recipe, resolve
+from platform_ctl.recipe.recipe import Recipe, resolve
 from platform_ctl.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,6 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.adapters.common import mlflow_sqlite
-from platform_ctl.domain.gate import GateDecision
 from platform_ctl.domain.models import (
     OUTSIDE,
     PRODUCTION,
@@ -26,10 +25,11 @@ from platform_ctl.domain.models import (
     find_version,
     unrecorded_moves,
 )
-from platform_ctl.domain.verdict import Verdict
 from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed, NoSuchModel
 from platform_ctl.operations.approval_subject import current_subject
 from platform_ctl.operations.register import register_model
+from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import FEATURES, PASSED, write_candidate
@@ -335,8 +335,8 @@ def test_the_probe_of_a_registered_model_does_not_import_mlflow(home):
         "from platform_ctl.operations.register import register_model\n"
         "from platform_ctl.settings import Settings\n"
         "from recipes.train_deploy.recipe import RECIPE\n"
-        "from platform_ctl.domain.gate import GateDecision\n"
-        "from platform_ctl.domain.verdict import Verdict\n"
+        "from platform_ctl.recipe.gate import GateDecision\n"
+        "from platform_ctl.recipe.verdict import Verdict\n"
         "home, model, evaluation = sys.argv[1:]\n"
         "print(register_model(targets.registry(Settings(home=home)), recipe=RECIPE,\n"
         "    model_dir=Path(model), evaluation_dir=Path(evaluation), provenance={},\n"

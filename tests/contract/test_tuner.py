@@ -11,8 +11,8 @@ import pytest
 
 from platform_ctl.adapters.local.training import LocalTraining
 from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.recipe import Budget
 from platform_ctl.domain.tuning import ExperimentStatus, Trial
+from platform_ctl.recipe.recipe import Budget
 from tests.support import trials
 from tests.support.experiments import choice, double, experiment
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_ctl.domain import gate
-from platform_ctl.domain.gate import GateDecision
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe import gate
+from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.recipe.verdict import Verdict
 from recipes.train_deploy import evaluate, rows
 from recipes.train_deploy.features import FEATURE_NAMES
 from recipes.train_deploy.recipe import RECIPE

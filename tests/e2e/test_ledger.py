@@ -36,7 +36,7 @@ def search(seconds: float):
     import os
     from pathlib import Path
     from platform_ctl import targets
-    from platform_ctl.domain.recipe import Budget
+    from platform_ctl.recipe.recipe import Budget
     from tests.support.experiments import double, experiment
     from tests.support.trials import burner
     settings = targets.current_settings()

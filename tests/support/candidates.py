@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platform_ctl.domain.gate import GateDecision
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.recipe.verdict import Verdict
 from recipes.train_deploy import evaluate, rows
 from recipes.train_deploy.features import FEATURE_NAMES as FEATURES
 from recipes.train_deploy.features import LOG_FEATURES

@@ -28,11 +28,11 @@ from platform_ctl.domain.approvals import (
     Subject,
     Vote,
 )
-from platform_ctl.domain.recipe import CanaryPlan
 from platform_ctl.domain.release import Release, ReleaseState, Target
 from platform_ctl.domain.runs import Run, RunRequest, RunState
 from platform_ctl.domain.serving import Revision, ServiceSpec
 from platform_ctl.operations.find_search import FOLDER
+from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.settings import Settings
 from tests.support import ir
 

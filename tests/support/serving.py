@@ -15,9 +15,9 @@ from typing import Any
 
 from platform_ctl.adapters.local.serving.records import Limits
 from platform_ctl.adapters.local.serving.service import LocalServing
-from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.domain.serving import Revision
-from platform_ctl.domain.truth import Truth
+from platform_ctl.recipe.recipe import DataAccess
+from platform_ctl.recipe.truth import Truth
 
 FEATURES = ("a", "b")
 ROOT = Path(__file__).resolve().parents[2]

@@ -82,7 +82,7 @@ def small_train(trials: int = 2):
 MODULES = {
     "__init__.py": "",
     "recipe.py": """
-from platform_ctl.domain.recipe import Budget, CanaryPlan, GateThresholds, Recipe
+from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Recipe
 
 RECIPE = Recipe(
     name="shop", title="Shop", model_name="shop", inference_service="shop", sources={},
@@ -96,7 +96,7 @@ import json
 import os
 from pathlib import Path
 
-from platform_ctl.domain.datasets import Resolved
+from platform_ctl.recipe.datasets import Resolved
 from platform_ctl.errors import MissingTable
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from platform_ctl.adapters.common import iceberg_sqlite
 from platform_ctl.domain import metrics
 from platform_ctl.domain.metrics import Sample
+from platform_ctl.recipe import iceberg_sqlite
 
 Newest = Callable[[Sequence[Mapping[str, str]]], float | None]
 """Summaries of a table's snapshots, oldest first -> seconds since the epoch, None when unknown."""

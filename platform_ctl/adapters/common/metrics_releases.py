@@ -15,7 +15,7 @@ from platform_ctl.domain import metrics
 from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.domain.metrics import Metric, Sample
 from platform_ctl.domain.release import Release, ReleaseState
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe.verdict import Verdict
 
 _OUTCOMES = {ReleaseState.PROMOTED: "promoted", ReleaseState.ROLLED_BACK: "rolled_back"}
 

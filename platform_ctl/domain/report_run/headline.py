@@ -12,9 +12,9 @@ from platform_ctl.domain.models import PRODUCTION
 from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.domain.report_run.plots import count
 from platform_ctl.domain.runs import Run, RunState, TaskState, TaskVerdict
-from platform_ctl.domain.verdict import Verdict
 from platform_ctl.domain.why import STEP_RUNBOOK
 from platform_ctl.ir.roles import Role
+from platform_ctl.recipe.verdict import Verdict
 
 
 class Tone(StrEnum):

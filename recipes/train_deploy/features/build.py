@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import weekly
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, definitions_digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from platform_ctl.domain.recipe import Column, DatasetColumns
+from platform_ctl.recipe.recipe import Column, DatasetColumns
 from recipes.train_deploy.features.definitions import FEATURES, Feature
 from recipes.train_deploy.names import COMMITS, FEATURE_SERVICE, FEATURE_VIEW
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.features import build
 from recipes.train_deploy.features.definitions import FEATURE_NAMES

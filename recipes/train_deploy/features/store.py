@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import names
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, FEATURES
 from recipes.train_deploy.names import FEATURE_SERVICE, FEATURE_VIEW, NAMESPACE, RECIPE

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from platform_ctl.domain.recipe import DataAccess
+from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.tables import Observation
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from platform_ctl.domain.truth import Truth
 from platform_ctl.errors import MissingTable
+from platform_ctl.recipe.truth import Truth
 from recipes.train_deploy.labels import labels
 from recipes.train_deploy.weeks import from_epoch
 from tests.recipes.train_deploy.histories import DAY_S, MONDAY_S, WEEK_S, data_access, write_commits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from platform_ctl.domain.budget import LedgerEntry, Spend, cost, exhausted, money, trials_left
-from platform_ctl.domain.recipe import Budget
+from platform_ctl.recipe.recipe import Budget
 
 
 @pytest.mark.parametrize(

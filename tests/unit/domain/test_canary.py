@@ -21,8 +21,8 @@ from platform_ctl.domain.canary import (
     judge,
     level,
 )
-from platform_ctl.domain.recipe import CanaryPlan
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe.recipe import CanaryPlan
+from platform_ctl.recipe.verdict import Verdict
 
 PLAN = CanaryPlan()
 DECISIONS = 400

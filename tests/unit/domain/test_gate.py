@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from platform_ctl.domain import gate
-from platform_ctl.domain.gate import GateDecision
-from platform_ctl.domain.recipe import GateThresholds
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe import gate
+from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.recipe.recipe import GateThresholds
+from platform_ctl.recipe.verdict import Verdict
 from tests.support.golden import GoldenSet, evaluation
 
 THRESHOLDS = GateThresholds(

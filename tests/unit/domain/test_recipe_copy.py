@@ -12,14 +12,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain.recipe_copy import (
+from platform_ctl.errors import BadParameter, ConfigError
+from platform_ctl.recipe.recipe_copy import (
     MAX_LENGTH,
     Copy,
     RecipeName,
     refuse_taken,
     set_constants,
 )
-from platform_ctl.errors import BadParameter, ConfigError
 from recipes.train_deploy.recipe import RECIPE
 
 COPY = Copy("load", "load-weekly", RecipeName("energy-load"))

@@ -18,7 +18,7 @@ from platform_ctl.domain.cache_key import CacheKeyInputs, CodeDigest, InputArtif
 from platform_ctl.domain.compared import Kind, Side
 from platform_ctl.domain.run_diff import compare
 from platform_ctl.domain.runs import Artifact, Outputs, Run, RunState, Task, TaskState, Usage
-from platform_ctl.domain.tables import Snapshot, TableState
+from platform_ctl.recipe.tables import Snapshot, TableState
 from tests.support.scores import errors
 
 STEPS = {"extract": ("resolve",), "tune": ("extract",), "train": ("extract", "tune"),

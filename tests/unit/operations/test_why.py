@@ -168,7 +168,7 @@ def test_approval_void(chain: Chain) -> None:
 
 
 def test_approval_of_something_that_has_changed(chain: Chain) -> None:
-    from platform_ctl.domain.recipe import CanaryPlan
+    from platform_ctl.recipe.recipe import CanaryPlan
 
     other = dataclasses.replace(RECIPE, canary=CanaryPlan((100,)))
     assert_broken(chain.why(recipes={RECIPE.name: other}), "approval", "void", "canary plan")

@@ -25,7 +25,6 @@ from platform_ctl.adapters.local.serving.succession import (
     have_ended,
     start_supervisor,
 )
-from platform_ctl.domain.recipe import DataAccess
 from platform_ctl.domain.serving import (
     InferenceService,
     Observation,
@@ -35,6 +34,7 @@ from platform_ctl.domain.serving import (
     check_spec,
 )
 from platform_ctl.home.process import tree_cpu_s
+from platform_ctl.recipe.recipe import DataAccess
 
 _CONTROL_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0

@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 from platform_ctl.adapters.local.tuner import journal
 from platform_ctl.adapters.local.tuner.executor import Executor
 from platform_ctl.adapters.local.tuner.journal import Header, Journal, StatusLine, Story
-from platform_ctl.domain.recipe import Budget
 from platform_ctl.domain.tuning import Experiment, ExperimentStatus, Trial, parse
 from platform_ctl.domain.tuning_check import check
 from platform_ctl.domain.tuning_metrics import objective_value
@@ -29,6 +28,7 @@ from platform_ctl.domain.tuning_progress import (
 )
 from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
 from platform_ctl.ports.tuner import SearchRecord, TrialFunction
+from platform_ctl.recipe.recipe import Budget
 
 _FORK_S = 2.0
 """A tuner killed while it starts a trial lives on in the lock for some milliseconds: the child

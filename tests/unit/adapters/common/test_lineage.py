@@ -24,9 +24,9 @@ from platform_ctl.adapters.local.tuner.journal import Journal, TrialLine
 from platform_ctl.adapters.local.tuner.local import LocalTuner
 from platform_ctl.domain.lineage import task_run_id
 from platform_ctl.domain.lineage_graph import Graph
-from platform_ctl.domain.recipe import Budget
 from platform_ctl.domain.runs import Run, RunRequest, RunState
 from platform_ctl.domain.tuning import Trial, TrialState
+from platform_ctl.recipe.recipe import Budget
 from platform_ctl.settings import Settings
 from tests.support import experiments, openlineage_check, six_steps, trials
 

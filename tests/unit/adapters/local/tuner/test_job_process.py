@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.recipe import Budget
 from platform_ctl.domain.tuning import ExperimentStatus, Trial
+from platform_ctl.recipe.recipe import Budget
 from tests.support.experiments import choice, double, experiment
 
 PROGRAM = """

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 
 from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.recipe import Budget
+from platform_ctl.recipe.recipe import Budget
 from tests.support.experiments import double, experiment
 
 TRIALS = 12
@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 import msgspec
 from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.recipe import Budget
+from platform_ctl.recipe.recipe import Budget
 from platform_ctl.domain.tuning import parse
 root = Path(sys.argv[1])
 search = parse(msgspec.json.decode((root / "experiment.json").read_bytes()))

@@ -20,8 +20,8 @@ from functools import cached_property
 
 import yaml
 
-from platform_ctl.domain.recipe import Recipe
 from platform_ctl.errors import BadParameter, ConfigError
+from platform_ctl.recipe.recipe import Recipe
 
 NAMES_FILE = "names.py"
 MAX_LENGTH = 30

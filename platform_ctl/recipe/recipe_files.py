@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from platform_ctl.domain.recipe import Recipe
-from platform_ctl.domain.recipe_copy import Copy, RecipeName
 from platform_ctl.errors import BadParameter, ConfigError
 from platform_ctl.ir.catalogue import Pipelines
+from platform_ctl.recipe.recipe import Recipe
+from platform_ctl.recipe.recipe_copy import Copy, RecipeName
 
 _LEFT_OUT = ("__pycache__", ".*", "*.pyc", "*.egg-info")
 _README = "README.md"

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from platform_ctl.domain.bootstrap import Estimate, ratio
-from platform_ctl.domain.recipe import GateThresholds
-from platform_ctl.domain.verdict import Verdict
+from platform_ctl.recipe.bootstrap import Estimate, ratio
+from platform_ctl.recipe.recipe import GateThresholds
+from platform_ctl.recipe.verdict import Verdict
 
 BASELINES = {"last_week": "naive_last_week", "mean_4w": "naive_mean_4w"}
 DORMANT = "dormant"

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlparse
 
 import msgspec
 
-from platform_ctl.domain.tables import Snapshot, TableColumn, TableState
 from platform_ctl.home import sqlite_file
+from platform_ctl.recipe.tables import Snapshot, TableColumn, TableState
 
 _PREFIX = "sqlite:///"
 
