@@ -17,7 +17,7 @@ from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.domain.approvals import Answer, ApprovalRequest
-    from platform_ctl.domain.runs import Run
+    from platform_ctl.runs.record import Run
     from platform_ctl.settings import Settings
 
 _POLL_S = 0.2
@@ -258,7 +258,7 @@ def _follow(settings: Settings, run: Run) -> Run:
     """Wait for a detached run, showing its tasks as they change."""
     from platform_ctl import targets
     from platform_ctl.cli.progress import Progress
-    from platform_ctl.domain.runs import EventKind, RunEvent
+    from platform_ctl.runs.record import EventKind, RunEvent
 
     orchestrator = targets.orchestrator(settings)
     seen: dict[str, str] = {}
@@ -275,7 +275,7 @@ def _follow(settings: Settings, run: Run) -> Run:
 
 
 def _print_decided(request: ApprovalRequest, run: Run | None, output: str) -> None:
-    from platform_ctl.domain.runs import RunState
+    from platform_ctl.runs.record import RunState
 
     if output == "json":
         render.print_json({"request": request, "run": run.id if run else None})

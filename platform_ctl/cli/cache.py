@@ -12,7 +12,7 @@ from platform_ctl.cli.app import load_settings
 from platform_ctl.cli.units import Duration, Size, text_of_bytes
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.step_cache import Decision
+    from platform_ctl.runs.cache.values import Decision
 
 
 @click.group(help="Explain, verify and prune the step cache.")
@@ -28,7 +28,7 @@ def command() -> None:
 def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None:
     """Which field of the key made each task of RUN (or one TASK) hit or miss."""
     from platform_ctl import targets
-    from platform_ctl.operations.explain_cache import explain_cache
+    from platform_ctl.runs.cache.explain import explain_cache
 
     settings = load_settings(ctx)
     run_id = targets.orchestrator(settings).get(run).id
@@ -49,7 +49,7 @@ def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None
 def verify(ctx: click.Context, output: str) -> int:
     """Hash every cached artifact again; exit 1 if one was not what was stored."""
     from platform_ctl import targets
-    from platform_ctl.operations.verify_cache import verify_cache
+    from platform_ctl.runs.cache.verify import verify_cache
 
     report = verify_cache(targets.step_cache(load_settings(ctx)))
     if output == "json":
@@ -82,7 +82,7 @@ def prune(
     Runs keep their own artifacts: bytes are freed when no run has them either.
     """
     from platform_ctl import targets
-    from platform_ctl.operations.prune_cache import prune_cache
+    from platform_ctl.runs.cache.prune import prune_cache
 
     cache = targets.step_cache(load_settings(ctx))
     report = prune_cache(cache, older_than=older_than, max_size_bytes=max_size)

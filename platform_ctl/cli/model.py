@@ -12,10 +12,10 @@ from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.domain.models import ModelVersion, RegisteredModel
-    from platform_ctl.domain.runs import Run
     from platform_ctl.operations.reproduce import Comparison
     from platform_ctl.operations.verify_evidence import Verification
     from platform_ctl.ports.registry import Registry
+    from platform_ctl.runs.record import Run
 
 _NO_MODELS = "no models yet: platform-ctl pipeline run train-deploy"
 
@@ -207,9 +207,9 @@ def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, ou
     from platform_ctl.cli.pipeline import finish
     from platform_ctl.cli.progress import Progress
     from platform_ctl.domain.models import find_version
-    from platform_ctl.domain.runs import RunRequest, RunState
     from platform_ctl.operations.evidence import pack_file
     from platform_ctl.operations.reproduce import compare, read_pack, repeat
+    from platform_ctl.runs.record import RunRequest, RunState
 
     settings = load_settings(ctx)
     version = find_version(targets.registry(settings).models(), model)

@@ -14,8 +14,8 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.runs import Run, Task
     from platform_ctl.ir.pipeline import Pipeline
+    from platform_ctl.runs.record import Run, Task
     from platform_ctl.settings import Settings
 
 
@@ -86,7 +86,7 @@ def run(
 ) -> None:
     """Run PIPELINE: a name from `pipeline list`, or a compiled FILE.yaml."""
     from platform_ctl import targets
-    from platform_ctl.domain.runs import RunRequest
+    from platform_ctl.runs.record import RunRequest
 
     settings = load_settings(ctx)
     file = targets.pipelines(settings).find(pipeline)
@@ -145,7 +145,7 @@ def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: s
 def finish(ctx: click.Context, run: Run, output: str) -> None:
     """Print a run that ended, and leave with its exit code (0, 1, 5 or 130)."""
     from platform_ctl.cli.progress import result_lines
-    from platform_ctl.domain.runs import RunState, TaskState
+    from platform_ctl.runs.record import RunState, TaskState
 
     if output == "json":
         render.print_json(run)
@@ -172,7 +172,7 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
 
 def _said(run: Run, task: Task | None) -> dict[str, str] | None:
     """What the step itself said of its failure, when it was an error of the platform's."""
-    from platform_ctl.domain.runs import ERROR_FILE
+    from platform_ctl.runs.record import ERROR_FILE
 
     if task is None or not task.log:
         return None

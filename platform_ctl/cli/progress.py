@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from platform_ctl.domain.runs import EventKind, Run, RunEvent, Task, TaskState
+from platform_ctl.runs.record import EventKind, Run, RunEvent, Task, TaskState
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,9 +16,9 @@ from platform_ctl.cli.run_report import report
 from platform_ctl.cli.units import Duration
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.budget import Cost
     from platform_ctl.domain.compared import Difference
-    from platform_ctl.domain.runs import Run
+    from platform_ctl.runs.budget import Cost
+    from platform_ctl.runs.record import Run
 
 _POLL_S = 0.2
 _CHUNK_BYTES = 1 << 16
@@ -66,7 +66,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     import msgspec
 
     from platform_ctl import targets
-    from platform_ctl.domain.budget import cost
+    from platform_ctl.runs.budget import cost
 
     settings = load_settings(ctx)
     found = targets.orchestrator(settings).get(run)

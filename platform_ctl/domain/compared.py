@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.budget import Cost
-from platform_ctl.domain.cache_key import CacheKeyInputs
-from platform_ctl.domain.runs import Run, Task
 from platform_ctl.recipe.tables import TableState
+from platform_ctl.runs.budget import Cost
+from platform_ctl.runs.cache.key import CacheKeyInputs
+from platform_ctl.runs.record import Run, Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from platform_ctl.domain.step_cache import Decision
+from platform_ctl.runs.cache.values import Decision
 
 WORDS = 600
 WORDS_MARGIN = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from platform_ctl.domain.budget import money
+from platform_ctl.runs.budget import money
 
 
 class Fate(StrEnum):

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from platform_ctl.domain.lineage_facets import Dataset, Producer
-from platform_ctl.domain.runs import Artifact, Task
 from platform_ctl.recipe.recipe import Column, DatasetColumns
+from platform_ctl.runs.record import Artifact, Task
 
 _COUNTS = {"nulls": "nullCount", "distinct": "distinctCount", "min": "min", "max": "max"}
 _ASSERTION = ("assertion", "success", "column", "severity", "name", "description", "expected",

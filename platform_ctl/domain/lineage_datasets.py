@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from platform_ctl.domain import lineage_columns as columns
-from platform_ctl.domain.cache_key import ABSENT
 from platform_ctl.domain.lineage_facets import SERVING, Dataset, Producer, physical, text
-from platform_ctl.domain.runs import Artifact, Outputs, Run, Task
 from platform_ctl.recipe.recipe import DatasetColumns, Recipe
+from platform_ctl.runs.cache.key import ABSENT
+from platform_ctl.runs.record import Artifact, Outputs, Run, Task
 
 _OF_A_RUN = re.compile(r"/runs/(?P<run>[0-9a-f-]{36})/tasks/(?P<task>[^/]+)/outputs/(?P<name>.+)$")
 

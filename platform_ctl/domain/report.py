@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from platform_ctl.domain.approvals import ApprovalRequest
-from platform_ctl.domain.budget import LedgerEntry
 from platform_ctl.domain.models import AliasMove
-from platform_ctl.domain.runs import Run
+from platform_ctl.runs.budget import LedgerEntry
+from platform_ctl.runs.record import Run
 
 WEEK = timedelta(days=7)
 

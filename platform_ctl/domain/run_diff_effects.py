@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from platform_ctl.domain.budget import Cost
 from platform_ctl.domain.compared import Difference, Kind, Side
-from platform_ctl.domain.runs import Run, RunState
 from platform_ctl.recipe.bootstrap import Estimate
+from platform_ctl.runs.budget import Cost
+from platform_ctl.runs.record import Run, RunState
 
 SHOWN = 5
 """Features told by name; the rest are counted."""

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from platform_ctl.domain import why_release
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, Link, LinkState
 from platform_ctl.domain.models import broken_link, unrecorded_moves
-from platform_ctl.domain.runs import RunState, Task, TaskState
 from platform_ctl.ir.roles import Role
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.runs.record import RunState, Task, TaskState
 
 FRESH_DAYS = 14.0
 """Two weekly runs: older data than this, and nobody is feeding the model."""

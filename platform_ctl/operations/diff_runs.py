@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.budget import LedgerEntry, cost
-from platform_ctl.domain.cache_key import CacheKeyInputs
 from platform_ctl.domain.compared import Side
-from platform_ctl.domain.runs import Run, Task
 from platform_ctl.domain.score_change import COLUMNS
 from platform_ctl.errors import PlatformError, UnknownName
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.operations.read_evaluation import ERRORS_FILE
-from platform_ctl.ports.cache import Cache
-from platform_ctl.ports.orchestrator import Orchestrator
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
+from platform_ctl.runs.budget import LedgerEntry, cost
+from platform_ctl.runs.cache.key import CacheKeyInputs
+from platform_ctl.runs.cache.port import Cache
+from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.record import Run, Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,15 +13,15 @@ from platform_ctl.domain import exit_test as rules
 from platform_ctl.domain.exit_test import BuildRun, Checked, Reading, RunFacts
 from platform_ctl.domain.lab import GREEN_RUN, Session
 from platform_ctl.domain.models import PRODUCTION, STAGING, ModelVersion
-from platform_ctl.domain.runs import Run, RunState, TaskState
 from platform_ctl.errors import PreconditionMissing
 from platform_ctl.operations import fault_lab
 from platform_ctl.operations.release_target import target_of
-from platform_ctl.ports.cache import Cache
 from platform_ctl.ports.lab import Fault, Lab
-from platform_ctl.ports.orchestrator import Orchestrator
 from platform_ctl.ports.registry import Registry
 from platform_ctl.recipe.recipe import Recipe
+from platform_ctl.runs.cache.port import Cache
+from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.record import Run, RunState, TaskState
 
 SYMPTOM = "The pipeline succeeded, but its model never appeared where it should be in the registry."
 _RUNS = 200

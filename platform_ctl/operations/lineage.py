@@ -8,8 +8,8 @@ from typing import Any
 from platform_ctl.domain.diagnosis import RecordedLineage
 from platform_ctl.domain.lineage import task_run_id
 from platform_ctl.domain.lineage_graph import Graph, Key
-from platform_ctl.domain.runs import Run
 from platform_ctl.errors import UnknownName
+from platform_ctl.runs.record import Run
 
 
 def recorded(events: Iterable[Mapping[str, Any]], since: str, run: Run) -> RecordedLineage:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from platform_ctl.domain.approvals import ApprovalState
-from platform_ctl.domain.runs import Run
 from platform_ctl.operations.approve import start_promotion
 from platform_ctl.ports.approvals import Approvals
-from platform_ctl.ports.orchestrator import Orchestrator
+from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.record import Run
 
 _NEWEST_RUNS = 500
 """Among which a promotion that died is looked for."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from platform_ctl.domain.approvals import ApprovalRequest
-from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.diagnosis import Diagnosis, Facts
 from platform_ctl.domain.lineage_graph import TaskRun
 from platform_ctl.domain.release import Release
@@ -26,7 +25,6 @@ from platform_ctl.domain.report_run.value import (
     Search,
     SearchTrial,
 )
-from platform_ctl.domain.runs import Run, Task, TaskState
 from platform_ctl.domain.tuning_progress import best, scored
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError
@@ -37,6 +35,8 @@ from platform_ctl.operations.read_evaluation import Columns, read_evaluation
 from platform_ctl.operations.register import EVALUATION_FILE
 from platform_ctl.operations.why import Looking, facts_of
 from platform_ctl.ports.tuner import SearchRecord
+from platform_ctl.runs.budget import LedgerEntry, cost
+from platform_ctl.runs.record import Run, Task, TaskState
 from platform_ctl.text import redacted
 
 T = TypeVar("T")

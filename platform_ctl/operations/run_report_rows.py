@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from platform_ctl.domain.budget import LedgerEntry, cost
 from platform_ctl.domain.release import ReleaseEvent
 from platform_ctl.domain.report_run.evaluation import finite
 from platform_ctl.domain.report_run.graph import took
 from platform_ctl.domain.report_run.headline import Failure
 from platform_ctl.domain.report_run.value import Criterion, Look, Metric, Parameter, StepRow
-from platform_ctl.domain.runs import ERROR_FILE, Run, Task, TaskState
-from platform_ctl.domain.step_cache import Decision
 from platform_ctl.ir.pipeline import UNSET, Pipeline, plain_numbers
 from platform_ctl.operations.read_evaluation import read_json
 from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.runs.budget import LedgerEntry, cost
+from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.record import ERROR_FILE, Run, Task, TaskState
 from platform_ctl.text import redacted
 
 _LOG_BYTES, _LOG_LINES = 8192, 30

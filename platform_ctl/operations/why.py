@@ -10,7 +10,6 @@ from pathlib import Path
 from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, RecordedLineage
 from platform_ctl.domain.models import PRODUCTION, RegisteredModel, find_version, parse_reference
-from platform_ctl.domain.runs import Run
 from platform_ctl.domain.serving import InferenceService
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError, PreconditionMissing
@@ -18,13 +17,14 @@ from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.operations.approve import subject_changes
 from platform_ctl.ports.approvals import Approvals
-from platform_ctl.ports.cache import Cache
-from platform_ctl.ports.orchestrator import Orchestrator
 from platform_ctl.ports.registry import Registry
 from platform_ctl.ports.releases import Releases
 from platform_ctl.ports.serving import Serving
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
+from platform_ctl.runs.cache.port import Cache
+from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.record import Run
 
 _RUNS = 200
 """Newest runs among which the one of a model, or the promotion of an approval, is looked for."""

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from platform_ctl.domain.compared import Side
     from platform_ctl.domain.impact import Impact
     from platform_ctl.domain.models import RegisteredModel
-    from platform_ctl.domain.runs import Run
     from platform_ctl.operations.subject import Subject
     from platform_ctl.operations.why import Looking
     from platform_ctl.recipe.datasets import Resolved
     from platform_ctl.recipe.recipe import DataAccess
+    from platform_ctl.runs.record import Run
 
 
 def looking(settings: Settings) -> Looking:
@@ -60,12 +60,12 @@ def looking(settings: Settings) -> Looking:
 
 def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:
     """What a run of the pipeline would do now, against its last one. Changes nothing."""
-    from platform_ctl.adapters.local.cache import StepCache
-    from platform_ctl.adapters.local.code_digest import CodeDigester
     from platform_ctl.adapters.local.forecast import Records, forecast
-    from platform_ctl.adapters.local.orchestrator.cached_steps import CachedSteps
     from platform_ctl.ir.parameters import resolve
     from platform_ctl.operations.subject import foresee
+    from platform_ctl.runs.cache.cache import StepCache
+    from platform_ctl.runs.cache.code_digest import CodeDigester
+    from platform_ctl.runs.local.cached_steps import CachedSteps
 
     ir, runs, db = read_pipeline(file), orchestrator(settings), state(settings)
     ended = (r for r in runs.list(-1) if r.pipeline == ir.name and r.state.final)
@@ -95,9 +95,9 @@ def current_subject(
 
 def compared_run(settings: Settings, run: Run) -> Side:
     """A run as ``run diff`` sees it."""
-    from platform_ctl.adapters.local import cache_rows, code_digest
     from platform_ctl.operations.diff_runs import Sources, side
     from platform_ctl.recipe import iceberg_sqlite
+    from platform_ctl.runs.cache import cache_rows, code_digest
 
     db = state(settings)
     sources = Sources(

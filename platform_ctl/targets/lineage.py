@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from platform_ctl.adapters.common.lineage_spool import Spool
     from platform_ctl.domain.diagnosis import RecordedLineage
     from platform_ctl.domain.lineage_facets import Event, Producer
-    from platform_ctl.domain.runs import Run, Task
+    from platform_ctl.runs.record import Run, Task
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)

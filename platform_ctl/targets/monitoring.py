@@ -12,11 +12,11 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.project import data_access, recipes
 
 if TYPE_CHECKING:
-    from platform_ctl.adapters.common.log_json import RunLog
     from platform_ctl.adapters.common.metrics_data import Newest
     from platform_ctl.adapters.common.metrics_exposition import MetricsServer
     from platform_ctl.operations.collect_metrics import Scrape
     from platform_ctl.ports.metrics import Metrics
+    from platform_ctl.runs.log_file import RunLog
 
 
 def metrics(settings: Settings) -> list[Metrics]:
@@ -87,6 +87,6 @@ def metrics_server(settings: Settings, host: str, port: int) -> MetricsServer:
 
 def run_log(settings: Settings) -> RunLog:
     """Writes what runs do to the home's log."""
-    from platform_ctl.adapters.common.log_json import JsonLog, RunLog
+    from platform_ctl.runs.log_file import JsonLog, RunLog
 
     return RunLog(JsonLog(settings.layout.logs))

@@ -20,10 +20,10 @@ from platform_ctl.targets.monitoring import run_log
 from platform_ctl.targets.tuning import training
 
 if TYPE_CHECKING:
-    from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
     from platform_ctl.domain.lineage_facets import Event
-    from platform_ctl.domain.runs import Run, RunEvent
-    from platform_ctl.ports.cache import Cache
+    from platform_ctl.runs.cache.port import Cache
+    from platform_ctl.runs.local.runs import LocalOrchestrator
+    from platform_ctl.runs.record import Run, RunEvent
 
 _EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
 """Program and words of a detached run's process (``python -c``); the run id follows."""
@@ -32,7 +32,7 @@ _EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
 def orchestrator(settings: Settings) -> LocalOrchestrator:
     """Runs compiled pipelines; ends a run's Ray with the run."""
     require_local(settings, "orchestrator")
-    from platform_ctl.adapters.local.orchestrator.local import Hooks, LocalOrchestrator
+    from platform_ctl.runs.local.runs import Hooks, LocalOrchestrator
 
     observer, log = lineage_observer(settings), run_log(settings)
 
@@ -88,6 +88,6 @@ def _stop_ray(settings: Settings, run_dir: Path) -> None:
 def step_cache(settings: Settings) -> Cache:
     """Results of earlier tasks."""
     require_local(settings, "cache")
-    from platform_ctl.adapters.local.cache import StepCache
+    from platform_ctl.runs.cache.cache import StepCache
 
     return StepCache(settings.layout.cache, state(settings))

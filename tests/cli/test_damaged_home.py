@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.runs import RunRequest
+from platform_ctl.runs.record import RunRequest
 from platform_ctl.settings import Settings
 from tests.support import ir
 from tests.support.commands import platform_ctl

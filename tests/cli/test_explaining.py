@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from platform_ctl.cli.app import main
-from platform_ctl.domain.runs import Run
+from platform_ctl.runs.record import Run
 from tests.support import small_train
 from tests.support.small_project import Project, step_function
 

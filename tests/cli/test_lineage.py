@@ -13,8 +13,8 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.cli.app import main
-from platform_ctl.domain.runs import RunRequest
 from platform_ctl.recipe.datasets import AuditReport, Mismatch
+from platform_ctl.runs.record import RunRequest
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
 from tests.support import lineage_flow as flow

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState, Subject, Vote
-from platform_ctl.domain.budget import LedgerEntry
 from platform_ctl.domain.models import NO_HASH, AliasMove
 from platform_ctl.domain.report import markdown, monday, weekly
-from platform_ctl.domain.runs import Run, RunState, TaskVerdict
+from platform_ctl.runs.budget import LedgerEntry
+from platform_ctl.runs.record import Run, RunState, TaskVerdict
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 IN, BEFORE, AFTER = "2026-03-04T10:00:00+00:00", "2026-03-01T23:59:59+00:00", "2026-03-09T00:00:00Z"

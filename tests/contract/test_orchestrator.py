@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.domain.runs import EventKind, RunState, TaskState
 from platform_ctl.errors import BadParameter, BadPipelineFile, UnsupportedInPipeline, UsageError
+from platform_ctl.runs.record import EventKind, RunState, TaskState
 from tests.support.orchestration import Lab, answer, oracle, states
 
 CONFORMING = (

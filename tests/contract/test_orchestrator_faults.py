@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from platform_ctl.domain.runs import Run, RunRequest, RunState
 from platform_ctl.errors import BadPipelineFile
+from platform_ctl.runs.record import Run, RunRequest, RunState
 from tests.support.orchestration import ROOT, Lab, answer, states
 from tests.support.waiting import eventually
 

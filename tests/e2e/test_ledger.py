@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from platform_ctl.adapters.common.ledger import Ledger
-from platform_ctl.domain.budget import cost
 from platform_ctl.home.state import connect
+from platform_ctl.runs.budget import cost
+from platform_ctl.runs.ledger import Ledger
 
 pytestmark = [
     pytest.mark.e2e,

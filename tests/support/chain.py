@@ -19,16 +19,16 @@ import msgspec
 
 from platform_ctl import targets
 from platform_ctl.adapters.common.releases import SqliteReleases
-from platform_ctl.adapters.local.orchestrator.records import Records, RunEnd
 from platform_ctl.domain.diagnosis import Diagnosis
 from platform_ctl.domain.models import PRODUCTION, ModelVersion, find_version
 from platform_ctl.domain.release import Release, ReleaseState
-from platform_ctl.domain.runs import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.operations.register import register_model
 from platform_ctl.operations.release import revision_of
 from platform_ctl.operations.release_target import target_of
 from platform_ctl.operations.request_approval import request
 from platform_ctl.operations.why import Looking
+from platform_ctl.runs.local.records import Records, RunEnd
+from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate

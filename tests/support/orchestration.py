@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from platform_ctl import targets
-from platform_ctl.adapters.local.orchestrator.local import LocalOrchestrator
-from platform_ctl.domain.runs import Run, RunEvent, RunRequest
+from platform_ctl.runs.local.runs import LocalOrchestrator
+from platform_ctl.runs.record import Run, RunEvent, RunRequest
 from platform_ctl.settings import Settings
 
 ROOT = Path(__file__).parents[2]

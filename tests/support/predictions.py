@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from platform_ctl.domain.impact import Expected, Fate, Impact
-from platform_ctl.domain.runs import Run, Task, TaskState
+from platform_ctl.runs.record import Run, Task, TaskState
 
 HAPPENS = {
     Fate.RUN: TaskState.SUCCEEDED,

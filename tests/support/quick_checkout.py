@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from platform_ctl.domain.impact import Impact
-from platform_ctl.domain.runs import Run
+from platform_ctl.runs.record import Run
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("-p", "max_trials=1", "-p", "epochs=1")

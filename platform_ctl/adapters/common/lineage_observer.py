@@ -11,7 +11,7 @@ from platform_ctl.adapters.common.lineage_owed import Owed
 from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.domain import lineage
 from platform_ctl.domain.lineage_facets import Event, Producer
-from platform_ctl.domain.runs import EventKind, Run, RunEvent, RunState, Task, TaskState
+from platform_ctl.runs.record import EventKind, Run, RunEvent, RunState, Task, TaskState
 
 Trials = Callable[[Run, Task, str], Sequence[Event]]
 """(run, ended task, nominal time) -> events of the trials of the search that the task ran."""

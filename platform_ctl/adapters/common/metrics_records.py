@@ -16,9 +16,9 @@ from pathlib import Path
 from platform_ctl.adapters.common.metrics_home import reading, seconds
 from platform_ctl.domain import metrics
 from platform_ctl.domain.metrics import Metric, Sample
-from platform_ctl.domain.runs import RunState
 from platform_ctl.home import process
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.runs.record import RunState
 
 _ENDS = tuple(state.value for state in RunState if state.final)
 _OPEN = tuple(state.value for state in RunState if not state.final)

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from platform_ctl.adapters.local import cache_rows
-from platform_ctl.adapters.local.cache import StepCache
 from platform_ctl.adapters.local.forecast_origins import (
     Output,
     behind,
@@ -26,16 +24,18 @@ from platform_ctl.adapters.local.forecast_origins import (
     unopened_loops,
 )
 from platform_ctl.adapters.local.forecast_records import last_execution, last_outputs
-from platform_ctl.adapters.local.orchestrator.cached_steps import CachedSteps
-from platform_ctl.adapters.local.orchestrator.engine import Engine
-from platform_ctl.adapters.local.orchestrator.execution import Outcome
-from platform_ctl.adapters.local.orchestrator.graph import DagInstance, RunFacts, TaskInstance
-from platform_ctl.domain.cache_diff import FieldChange, diff, short_values
-from platform_ctl.domain.cache_key import CacheKey
 from platform_ctl.domain.impact import Expected, Fate, Foreseen, Impact
-from platform_ctl.domain.runs import Artifact, Outputs, Run, Task, TaskState
 from platform_ctl.ir.pipeline import ParameterType as Type
 from platform_ctl.ir.pipeline import Pipeline
+from platform_ctl.runs.cache import cache_rows
+from platform_ctl.runs.cache.cache import StepCache
+from platform_ctl.runs.cache.diff import FieldChange, diff, short_values
+from platform_ctl.runs.cache.key import CacheKey
+from platform_ctl.runs.local.cached_steps import CachedSteps
+from platform_ctl.runs.local.engine import Engine
+from platform_ctl.runs.local.execution import Outcome
+from platform_ctl.runs.local.graph import DagInstance, RunFacts, TaskInstance
+from platform_ctl.runs.record import Artifact, Outputs, Run, Task, TaskState
 
 _ALL = -1
 _UNCACHED = "caching is off for this task"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from platform_ctl.adapters.local.orchestrator.graph import DagInstance, TaskInstance
 from platform_ctl.ir.pipeline import Component, Pipeline
+from platform_ctl.runs.local.graph import DagInstance, TaskInstance
 
 _READ = re.compile(r"parameter_values\['([^']+)'\]")
 """An input parameter in a condition, as the compiler writes it."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from platform_ctl.domain.impact import Spent
-from platform_ctl.domain.runs import Outputs
+from platform_ctl.runs.record import Outputs
 
 _LOOKED_AT = 50
 """Newest executions of a step among which the most similar one is looked for."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from platform_ctl.domain.report_run.layout import Arrow, Drawing, Edge, draw
-from platform_ctl.domain.runs import Run, Task, TaskState, elapsed_s
 from platform_ctl.ir.pipeline import Component, Pipeline, TaskSpec
+from platform_ctl.runs.record import Run, Task, TaskState, elapsed_s
 
 NOT_REACHED = "NOT_REACHED"
 """A run that is over never came to look at the task."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from platform_ctl.domain.report_run.graph import duration, key_of
-from platform_ctl.domain.runs import Run, Task, TaskState
 from platform_ctl.ir.pipeline import Pipeline
+from platform_ctl.runs.record import Run, Task, TaskState
 
 _THINNEST_PERCENT = 0.4
 """A bar that nobody can see says nothing."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from platform_ctl.domain.budget import LedgerEntry, Spend, cost, exhausted, money, trials_left
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.runs.budget import LedgerEntry, Spend, cost, exhausted, money, trials_left
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain.cache_diff import diff
-from platform_ctl.domain.cache_key import (
+from platform_ctl.runs.cache.diff import diff
+from platform_ctl.runs.cache.key import (
     CacheKeyInputs,
     CodeDigest,
     InputArtifact,

@@ -14,7 +14,7 @@ from platform_ctl.domain.exit_test import (
     check_rerun,
     read,
 )
-from platform_ctl.domain.step_cache import Decision
+from platform_ctl.runs.cache.values import Decision
 
 RUN = RunFacts(
     id="1a2b3c4d-0000-4000-8000-000000000000",

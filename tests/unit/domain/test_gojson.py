@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain import gojson
+from platform_ctl.runs.cache import gojson
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from openlineage.client.generated.base import InputDatasetFacet, RunFacet
 
 from platform_ctl.domain import lineage
 from platform_ctl.domain.lineage_facets import SPEC
-from platform_ctl.domain.runs import Outputs, RunState, TaskState
+from platform_ctl.runs.record import Outputs, RunState, TaskState
 from recipes.train_deploy.recipe import RECIPE
 from tests.support import lineage_flow as flow
 from tests.support import openlineage_check

@@ -6,9 +6,9 @@ import dataclasses
 
 from platform_ctl.domain import lineage_datasets as datasets
 from platform_ctl.domain.lineage_facets import Naming, Producer, physical
-from platform_ctl.domain.runs import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableColumn, TableState
+from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 from recipes.train_deploy.recipe import RECIPE
 
 RUN_ID = "a1111111-0000-4000-8000-000000000000"

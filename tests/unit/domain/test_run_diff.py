@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain.budget import Cost
-from platform_ctl.domain.cache_key import CacheKeyInputs, CodeDigest, InputArtifact
 from platform_ctl.domain.compared import Kind, Side
 from platform_ctl.domain.run_diff import compare
-from platform_ctl.domain.runs import Artifact, Outputs, Run, RunState, Task, TaskState, Usage
 from platform_ctl.recipe.tables import Snapshot, TableState
+from platform_ctl.runs.budget import Cost
+from platform_ctl.runs.cache.key import CacheKeyInputs, CodeDigest, InputArtifact
+from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState, Usage
 from tests.support.scores import errors
 
 STEPS = {"extract": ("resolve",), "tune": ("extract",), "train": ("extract", "tune"),

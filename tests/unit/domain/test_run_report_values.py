@@ -16,8 +16,8 @@ from platform_ctl.domain.report_run.headline import Failure, Tone, headline
 from platform_ctl.domain.report_run.lineage import MOST_NODES, lineage_map
 from platform_ctl.domain.report_run.timeline import critical_path, timeline
 from platform_ctl.domain.report_run.value import Canary, Look, Search, SearchTrial
-from platform_ctl.domain.runs import ORPHANED, Run, RunState, Task, TaskState, TaskVerdict
 from platform_ctl.ir.file import read
+from platform_ctl.runs.record import ORPHANED, Run, RunState, Task, TaskState, TaskVerdict
 from tests.support.chain import ROOT
 
 TRAIN = read(ROOT / "pipelines" / "compiled" / "train-deploy.yaml")

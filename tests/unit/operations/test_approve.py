@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 from platform_ctl import targets
 from platform_ctl.domain.approvals import Answer, ApprovalState
 from platform_ctl.domain.models import PRODUCTION
-from platform_ctl.domain.runs import Run, RunState
 from platform_ctl.errors import AlreadyDecided, ApprovalMissing, NotAnApprover, UsageError
 from platform_ctl.operations.approve import decide, start_promotion, verify
 from platform_ctl.operations.compare import compare
@@ -21,6 +20,7 @@ from platform_ctl.operations.register import register_model
 from platform_ctl.operations.request_approval import request
 from platform_ctl.operations.resume_promotions import resume_promotions
 from platform_ctl.recipe.recipe import CanaryPlan
+from platform_ctl.runs.record import Run, RunState
 from platform_ctl.settings import ApprovalSettings, Settings
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_ctl.domain.runs import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.domain.score_change import COLUMNS
 from platform_ctl.errors import UnknownName
 from platform_ctl.operations.diff_runs import Sources, side
+from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 
 
 def gone(path: Path) -> object:

@@ -13,8 +13,8 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.domain.report_run.value import RunReport
-from platform_ctl.domain.runs import RunState, TaskState
 from platform_ctl.operations.run_report import run_report
+from platform_ctl.runs.record import RunState, TaskState
 from tests.support.chain import Chain, task
 
 RUN = "1" * 8 + "-1111-4000-8000-" + "1" * 12

@@ -13,9 +13,9 @@ from platform_ctl.domain.report_run.forest import gate_forest, shares
 from platform_ctl.domain.report_run.graph import duration, key_of
 from platform_ctl.domain.report_run.plots import Scale, Tick, count, metric, money, number
 from platform_ctl.domain.report_run.value import RunReport, StepRow
-from platform_ctl.domain.runs import TaskState
 from platform_ctl.errors import UsageError
 from platform_ctl.home import files
+from platform_ctl.runs.record import TaskState
 
 REPORT_FILE = "report.html"
 _TITLES = {

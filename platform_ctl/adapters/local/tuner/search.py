@@ -15,7 +15,6 @@ import msgspec
 from platform_ctl.adapters.local.tuner.executor import Executor, Outcome
 from platform_ctl.adapters.local.tuner.journal import Journal, StatusLine, Story, TrialLine
 from platform_ctl.adapters.local.tuner.suggest import Suggestions
-from platform_ctl.domain.budget import Spend, exhausted, trials_left
 from platform_ctl.domain.tuning import Assignment, ExperimentStatus, Trial, TrialState
 from platform_ctl.domain.tuning_metrics import (
     Reading,
@@ -39,6 +38,7 @@ from platform_ctl.domain.tuning_progress import (
 )
 from platform_ctl.domain.tuning_template import deadline_s
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.runs.budget import Spend, exhausted, trials_left
 
 TICK_S = 0.05
 """How often trials in flight are looked at when something may have to stop them."""

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platform_ctl import targets
-from platform_ctl.adapters.common.log_json import FILE, JsonLog
-from platform_ctl.domain import log_json
+from platform_ctl.runs import log_json
+from platform_ctl.runs.log_file import FILE, JsonLog
 from platform_ctl.settings import Settings
 from platform_ctl.text import redacted
 from tests.support import monitored
@@ -154,7 +154,7 @@ def test_the_log_is_nobody_else_s_to_read(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from platform_ctl.adapters.common.log_json import JsonLog
+from platform_ctl.runs.log_file import JsonLog
 log = JsonLog(Path(sys.argv[1]), max_bytes=20_000, keep=100)
 for number in range(500):
     log.write({"writer": sys.argv[2], "number": number, "text": "x" * 100})

@@ -18,8 +18,8 @@ from platform_ctl import targets
 from platform_ctl.adapters.common import lineage_delivery
 from platform_ctl.adapters.common.lineage_config import configured
 from platform_ctl.adapters.common.lineage_spool import Spool
-from platform_ctl.domain.runs import RunRequest, RunState
 from platform_ctl.errors import ConfigError, HomeBusy
+from platform_ctl.runs.record import RunRequest, RunState
 from platform_ctl.settings import LineageSettings, Settings
 from tests.support import six_steps
 

@@ -12,13 +12,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from platform_ctl.adapters.common.ledger import Ledger
 from platform_ctl.adapters.common.metrics_records import RecordMetrics
-from platform_ctl.adapters.local.orchestrator.records import Records, RunEnd
 from platform_ctl.domain.metrics import Histogram, Kind
-from platform_ctl.domain.runs import Outputs, Run, RunState, Task, TaskState, Usage
 from platform_ctl.home import state
 from platform_ctl.home.state import connect
+from platform_ctl.runs.ledger import Ledger
+from platform_ctl.runs.local.records import Records, RunEnd
+from platform_ctl.runs.record import Outputs, Run, RunState, Task, TaskState, Usage
 
 AT = "2026-01-05T00:00:00.000Z"
 ENDS = [state for state in RunState if state.final]

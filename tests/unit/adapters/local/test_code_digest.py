@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.adapters.local import distributions
-from platform_ctl.adapters.local.code_digest import CodeDigester
 from platform_ctl.home.state import connect
+from platform_ctl.runs.cache import distributions
+from platform_ctl.runs.cache.code_digest import CodeDigester
 from tests.support.small_train import install_shopmath
 
 COMPONENT = """

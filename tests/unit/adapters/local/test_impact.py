@@ -10,7 +10,7 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.domain.impact import Fate, Impact
-from platform_ctl.domain.runs import Run, RunRequest
+from platform_ctl.runs.record import Run, RunRequest
 from platform_ctl.settings import Settings
 from tests.support import looping, small_train
 from tests.support.predictions import assert_came_true

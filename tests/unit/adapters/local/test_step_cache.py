@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_ctl.adapters.local import object_store
-from platform_ctl.adapters.local.cache import StepCache
-from platform_ctl.domain.cache_key import ABSENT, CacheKeyInputs, compute
-from platform_ctl.domain.runs import Artifact, Outputs
-from platform_ctl.domain.step_cache import Hit, Miss
 from platform_ctl.home.state import connect
+from platform_ctl.runs.cache import object_store
+from platform_ctl.runs.cache.cache import StepCache
+from platform_ctl.runs.cache.key import ABSENT, CacheKeyInputs, compute
+from platform_ctl.runs.cache.values import Hit, Miss
+from platform_ctl.runs.record import Artifact, Outputs
 
 STEP = CacheKeyInputs(
     component="comp-make",
@@ -270,7 +270,7 @@ def test_the_decision_is_the_same_under_another_root(tmp_path):
 
 
 def home_input(digest):
-    from platform_ctl.domain.cache_key import InputArtifact
+    from platform_ctl.runs.cache.key import InputArtifact
 
     return InputArtifact(digest=digest)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.adapters.local.orchestrator import conditions
-from platform_ctl.adapters.local.orchestrator.placeholders import expand
 from platform_ctl.errors import StepFailed
+from platform_ctl.runs.local import conditions
+from platform_ctl.runs.local.placeholders import expand
 
 X = "inputs.parameter_values['x']"
 

@@ -1,0 +1,1 @@
+"""Runs of a pipeline: records, ledger, log; the port and its targets."""

@@ -1,0 +1,38 @@
+"""Why the tasks of a run were or were not served from the cache."""
+
+from __future__ import annotations
+
+import difflib
+
+from platform_ctl.errors import UnknownName
+from platform_ctl.runs.cache.port import Cache
+from platform_ctl.runs.cache.values import Decision
+
+
+def explain_cache(cache: Cache, run_id: str, task: str = "") -> list[Decision]:
+    """Decisions of a run in the order they were made; of one task, if named.
+
+    A task is named by its path (``for-loop-1.0.train``) or by the end of it
+    (``train``, which may be several). Raises UnknownName for a run that asked
+    nothing of the cache and for a task that is not among its decisions.
+    """
+    decisions = cache.decisions(run_id)
+    if not decisions:
+        raise UnknownName(
+            f"run {run_id[:8]} has no cache decisions: it asked nothing of the cache",
+            where=f"run {run_id}",
+            fix=f"platform-ctl run show {run_id[:8]}",
+        )
+    if not task:
+        return decisions
+    found = [d for d in decisions if d.task == task or d.task.endswith(f".{task}")]
+    if not found:
+        paths = [d.task for d in decisions]
+        near = difflib.get_close_matches(task, paths, n=1)
+        raise UnknownName(
+            f"no task {task!r} in run {run_id[:8]}"
+            + (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(paths)}"),
+            where=f"run {run_id}",
+            fix=f"platform-ctl cache explain {run_id[:8]}",
+        )
+    return found

@@ -1,0 +1,137 @@
+"""The step cache as the local orchestrator asks it: tasks of a run in, outputs out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import msgspec
+
+from platform_ctl.ir.pipeline import Pipeline
+from platform_ctl.runs.cache import fingerprint
+from platform_ctl.runs.cache.code_digest import CodeDigester
+from platform_ctl.runs.cache.key import (
+    CacheKey,
+    CacheKeyInputs,
+    InputArtifact,
+    OutputArtifactSpec,
+    component_source,
+)
+from platform_ctl.runs.cache.port import Cache
+from platform_ctl.runs.cache.values import Hit
+from platform_ctl.runs.local.graph import TaskInstance
+from platform_ctl.runs.local.reuse import Reused
+from platform_ctl.runs.local.task_files import TaskFiles
+from platform_ctl.runs.record import Artifact, Outputs, Usage
+
+
+class CachedSteps:
+    """Implements ``orchestrator.reuse.Reuse`` for one run.
+
+    ``warn`` is given one line for the user when an entry was quarantined or
+    could not be kept; ``saved`` a task's path and the hit that answered for it.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        digester: CodeDigester,
+        pipeline: Pipeline,
+        run_id: str,
+        *,
+        use_cache: bool,
+        warn: Callable[[str], None],
+        saved: Callable[[str, Hit], None] = lambda task, hit: None,
+    ) -> None:
+        self._cache, self._digester, self._pipeline = cache, digester, pipeline
+        self._run_id = run_id
+        self._use_cache = use_cache
+        self._warn = warn
+        self._saved = saved
+        self._keys: dict[str, CacheKey] = {}
+
+    def lookup(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused:
+        """The task's outputs from the cache, in its own folder, or why it must run."""
+        reason = self._why_not(task)
+        if reason:
+            self._cache.bypass(run_id=self._run_id, task=task.path, reason=reason)
+            return Reused(None, reason)
+        key = self._keys[task.path] = self.key(task, inputs)
+        names = task.component.output_definitions.artifacts
+        found = self._cache.lookup(
+            key,
+            run_id=self._run_id,
+            task=task.path,
+            places={name: files.artifact(name) for name in names},
+        )
+        if isinstance(found, Hit):
+            self._saved(task.path, found)
+            return Reused(found.outputs, f"result of run {found.run_id[:8]}")
+        if found.warning:
+            self._warn(found.warning)
+        return Reused(None, found.reason)
+
+    def store(self, task: TaskInstance, inputs: Outputs, outputs: Outputs, usage: Usage) -> Outputs:
+        """The outputs with digests; kept when the task may be cached.
+
+        The key is that of the lookup: the code may have been edited while the task ran.
+        """
+        key = self._keys.pop(task.path, None)
+        if key is None:
+            return fingerprint.digest_outputs(outputs)
+        stored = self._cache.store(
+            key,
+            outputs,
+            run_id=self._run_id,
+            task=task.path,
+            wall_s=usage.wall_s,
+            cpu_s=usage.cpu_s,
+        )
+        if stored.warning:
+            self._warn(stored.warning)
+        return stored.outputs
+
+    def key(self, task: TaskInstance, inputs: Outputs) -> CacheKey:
+        """What the task's result depends on."""
+        container = self._pipeline.executor_of(task.component).container
+        if container is None:
+            raise ValueError(f"{task.path} has no container and is never cached")
+        definitions = task.component.output_definitions
+        without_code = CacheKeyInputs(
+            component=task.spec.component_ref.name,
+            image=container.image,
+            command=tuple(container.command),
+            args=tuple(container.args),
+            env={variable.name: variable.value for variable in container.env},
+            parameters=inputs.parameters,
+            artifacts={n: tuple(map(_input, a)) for n, a in inputs.artifacts.items()},
+            output_artifacts={
+                name: OutputArtifactSpec(
+                    type={k: v for k, v in msgspec.to_builtins(spec.artifact_type).items() if v},
+                    metadata=spec.metadata or None,
+                )
+                for name, spec in definitions.artifacts.items()
+            },
+            output_parameters={
+                name: spec.parameter_type.value for name, spec in definitions.parameters.items()
+            },
+            cache_key=task.spec.caching_options.cache_key,
+        )
+        code = self._digester.digest(component_source(without_code))
+        return CacheKey(dataclasses.replace(without_code, code=code))
+
+    def _why_not(self, task: TaskInstance) -> str:
+        if not self._use_cache:
+            return "caching is off for this run"
+        if not task.spec.caching_options.enable_cache:
+            return "caching is off for this task"
+        return ""
+
+
+def _input(artifact: Artifact) -> InputArtifact:
+    known = artifact if artifact.digest else fingerprint.digest_artifact(artifact)
+    return InputArtifact(
+        digest=known.digest,
+        type=f"{artifact.schema_title}@{artifact.schema_version}",
+        metadata=artifact.metadata,
+    )
