@@ -59,7 +59,7 @@ def one(way: str, rows_path: str) -> dict[str, float]:
     if way == "no Ray":
         timed("fit", lambda: train.run_trial(PARAMS, rows_path))
         return seconds
-    from platform_ctl.adapters.local.training import LocalTraining
+    from platform_ctl.training.local.training import LocalTraining
 
     connection = LocalTraining().connect()
     timed("connect", connection.__enter__)

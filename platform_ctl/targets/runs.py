@@ -78,7 +78,7 @@ def _stop_ray(settings: Settings, run_dir: Path) -> None:
     """End a run's Ray, and charge the run with what no step has been charged with."""
     import sqlite3
 
-    from platform_ctl.adapters.local.ray_holder import used_cpu_s
+    from platform_ctl.training.local.ray_head import used_cpu_s
 
     training(settings).stop(run_dir)
     with contextlib.suppress(sqlite3.OperationalError, DiskFull):  # the run has its own error

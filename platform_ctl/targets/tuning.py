@@ -12,14 +12,14 @@ from platform_ctl.targets.home import require_local
 from platform_ctl.targets.models import mlflow_uri
 
 if TYPE_CHECKING:
-    from platform_ctl.ports.training import Training
     from platform_ctl.ports.tuner import SearchRecord, Tuner
+    from platform_ctl.training.port import Training
 
 
 def training(settings: Settings) -> Training:
     """Ray for the steps of this run; outside a run (notebook, test), a private one."""
     require_local(settings, "training")
-    from platform_ctl.adapters.local.training import LocalTraining
+    from platform_ctl.training.local.training import LocalTraining
 
     run_dir, pid = os.environ.get("PLATFORM_RUN_DIR"), os.environ.get("PLATFORM_RUN_PID")
     if not run_dir or not pid:

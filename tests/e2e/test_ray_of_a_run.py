@@ -14,7 +14,7 @@ import psutil
 import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from platform_ctl.adapters.local.training import LocalTraining, read_holder
+from platform_ctl.training.local.training import LocalTraining, read_holder
 from recipes.train_deploy import predict, train
 from recipes.train_deploy.features import FEATURE_NAMES
 from tests.support.rows import write_rows

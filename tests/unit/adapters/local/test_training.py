@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from platform_ctl.adapters.local import ray_switches
-from platform_ctl.adapters.local.training import LocalTraining, read_holder, write_secret
 from platform_ctl.errors import RayUnavailable
+from platform_ctl.training.local import ray_switches
+from platform_ctl.training.local.training import LocalTraining, read_holder, write_secret
 
 
 def test_stop_of_a_run_without_ray_does_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The process that owns a run's Ray: ``python -m platform_ctl.adapters.local.ray_holder``.
+"""The process that owns a run's Ray: ``python -m platform_ctl.training.local.ray_head``.
 
 Arguments: the folder to publish the address in, the folder for Ray's files,
 the pid of the run's orchestrator and its creation time (a pid alone may be
@@ -23,7 +23,7 @@ from typing import NoReturn
 
 import psutil
 
-from platform_ctl.adapters.local import ray_switches
+from platform_ctl.training.local import ray_switches
 
 ADDRESS_FILE = "address"
 TOKEN_FILE = "token"

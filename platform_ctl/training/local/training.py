@@ -31,15 +31,15 @@ from tenacity import (
     wait_fixed,
 )
 
-from platform_ctl.adapters.local import ray_switches
-from platform_ctl.adapters.local.ray_holder import (
+from platform_ctl.errors import RayUnavailable
+from platform_ctl.training.local import ray_switches
+from platform_ctl.training.local.ray_head import (
     ADDRESS_FILE,
     TOKEN_FILE,
     alive,
     end_family,
     used_cpu_s,
 )
-from platform_ctl.errors import RayUnavailable
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -128,7 +128,7 @@ class LocalTraining:
         # Ray's sockets live here: a path in the home may be longer than a socket's 107 bytes.
         temp_dir = tempfile.mkdtemp(prefix="ray-")
         watched = repr(psutil.Process(self.run_pid).create_time())
-        command = [sys.executable, "-m", "platform_ctl.adapters.local.ray_holder"]
+        command = [sys.executable, "-m", "platform_ctl.training.local.ray_head"]
         with (folder / "holder.log").open("ab") as log:
             started = subprocess.Popen(
                 [*command, str(folder), temp_dir, str(self.run_pid), watched],

@@ -1,0 +1,1 @@
+"""Distributed training; the port and its targets."""
