@@ -20,10 +20,10 @@ from pathlib import Path
 
 import optuna
 
-from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.tuning import Experiment
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.training.local.training import LocalTraining
+from platform_ctl.tuning.experiment import Experiment
+from platform_ctl.tuning.local.tuning import LocalTuner
 from recipes.train_deploy.features import FEATURE_NAMES
 from tests.support.experiments import choice, double, experiment
 from tests.support.rows import write_rows

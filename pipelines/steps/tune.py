@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from platform_ctl import targets
-from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.tuning.find_search import FOLDER
 
 if TYPE_CHECKING:
     from kfp import dsl

@@ -11,8 +11,8 @@ from platform_ctl.cli.app import load_settings
 from platform_ctl.cli.render import output_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.tuning import Experiment, Trial
-    from platform_ctl.ports.tuner import SearchRecord
+    from platform_ctl.tuning.experiment import Experiment, Trial
+    from platform_ctl.tuning.port import SearchRecord
 
 
 @click.group()
@@ -55,8 +55,8 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
     command continues. With -o json, prints Katib's status.
     """
     from platform_ctl import targets
-    from platform_ctl.operations.find_search import find_search, search_dir
     from platform_ctl.recipe.recipe import Budget
+    from platform_ctl.tuning.find_search import find_search, search_dir
 
     settings = load_settings(ctx)
     tuner = targets.tuner(settings)
@@ -100,7 +100,7 @@ def show(ctx: click.Context, name: str, plot: Path | None, output: str) -> None:
     With -o json, prints Katib's status and the trials.
     """
     from platform_ctl import targets
-    from platform_ctl.operations.find_search import find_search
+    from platform_ctl.tuning.find_search import find_search
 
     settings = load_settings(ctx)
     record = targets.tuner(settings).read(find_search(settings.layout, name))
@@ -117,7 +117,7 @@ def _adapt(experiment: Experiment, options: dict[str, Any]) -> Experiment:
     """The Experiment with what the command line changes."""
     from msgspec.structs import replace
 
-    from platform_ctl.domain.tuning_template import with_environment
+    from platform_ctl.tuning.template import with_environment
 
     spec = experiment.spec
     if options["max_trials"] is not None:
@@ -132,7 +132,7 @@ def _adapt(experiment: Experiment, options: dict[str, Any]) -> Experiment:
 
 
 def _warn_of_endless_trials(experiment: Experiment, budget: Any) -> None:
-    from platform_ctl.domain.tuning_template import deadline_s
+    from platform_ctl.tuning.template import deadline_s
 
     if deadline_s(experiment) is None and budget.wall_s is None:
         click.echo(
@@ -148,7 +148,7 @@ def _progress(trial: Trial) -> None:
 
 
 def _print_search(record: SearchRecord) -> None:
-    from platform_ctl.domain.tuning_progress import scored
+    from platform_ctl.tuning.progress import scored
 
     experiment, status = record.experiment, record.status
     metric = experiment.spec.objective.objective_metric_name

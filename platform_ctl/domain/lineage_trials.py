@@ -13,9 +13,9 @@ from typing import Any
 from platform_ctl.domain import lineage
 from platform_ctl.domain.lineage_datasets import inputs, reference
 from platform_ctl.domain.lineage_facets import Event, Producer
-from platform_ctl.domain.tuning import Experiment, Trial, TrialState
-from platform_ctl.domain.tuning_metrics import objective_value
 from platform_ctl.runs.record import Run, Task
+from platform_ctl.tuning.experiment import Experiment, Trial, TrialState
+from platform_ctl.tuning.metrics import objective_value
 
 _JOB = "trial"
 _ENDS = {

@@ -25,19 +25,19 @@ from platform_ctl.domain.report_run.value import (
     Search,
     SearchTrial,
 )
-from platform_ctl.domain.tuning_progress import best, scored
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError
 from platform_ctl.ir.roles import Role
 from platform_ctl.operations import run_report_rows as rows
-from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.operations.read_evaluation import Columns, read_evaluation
 from platform_ctl.operations.register import EVALUATION_FILE
 from platform_ctl.operations.why import Looking, facts_of
-from platform_ctl.ports.tuner import SearchRecord
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.record import Run, Task, TaskState
 from platform_ctl.text import redacted
+from platform_ctl.tuning.find_search import FOLDER
+from platform_ctl.tuning.port import SearchRecord
+from platform_ctl.tuning.progress import best, scored
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from platform_ctl.errors import NothingYet, UnknownName
-from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.recipe.recipe import DatasetColumns, Recipe, resolve
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import state
 from platform_ctl.targets.models import mlflow_uri
 from platform_ctl.targets.project import data_access, recipes
 from platform_ctl.text import without_user
+from platform_ctl.tuning.find_search import FOLDER
 
 if TYPE_CHECKING:
     from platform_ctl.adapters.common.lineage_observer import LineageObserver
@@ -119,8 +119,8 @@ def _trial_events(run: Run, task: Task, producer: Producer, about: str) -> Seque
     workdir = Path(run.directory) / FOLDER
     if not workdir.is_dir():
         return ()
-    from platform_ctl.adapters.local.tuner import journal
     from platform_ctl.domain.lineage_trials import trial_events
+    from platform_ctl.tuning.local import journal
 
     story = _or_else(None, lambda: journal.read(workdir))
     if story is None or story.task != task.path:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from platform_ctl.domain.lineage_graph import TaskRun
     from platform_ctl.domain.report_run.value import RunReport
     from platform_ctl.operations.run_report import Reporting
-    from platform_ctl.ports.tuner import SearchRecord
+    from platform_ctl.tuning.port import SearchRecord
 
 
 def reporting(settings: Settings) -> Reporting:
@@ -51,7 +51,7 @@ def write_report(report: RunReport, path: Path | None = None) -> Path:
 
 
 def _importance(record: SearchRecord) -> Mapping[str, float]:
-    from platform_ctl.adapters.common.search_plots import importance
+    from platform_ctl.tuning.search_plots import importance
 
     return importance(record.experiment, record.trials)
 

@@ -12,8 +12,8 @@ from platform_ctl.targets.home import require_local
 from platform_ctl.targets.models import mlflow_uri
 
 if TYPE_CHECKING:
-    from platform_ctl.ports.tuner import SearchRecord, Tuner
     from platform_ctl.training.port import Training
+    from platform_ctl.tuning.port import SearchRecord, Tuner
 
 
 def training(settings: Settings) -> Training:
@@ -35,28 +35,28 @@ def training(settings: Settings) -> Training:
 def tuner(settings: Settings) -> Tuner:
     """Runs Katib Experiments; trials that are functions go to the Ray of this process, if any."""
     require_local(settings, "tuner")
-    from platform_ctl.adapters.local.tuner.local import LocalTuner
+    from platform_ctl.tuning.local.tuning import LocalTuner
 
     return LocalTuner(Path(settings.project_root), settings.money_per_cpu_hour)
 
 
 def log_search(settings: Settings, record: SearchRecord, run_id: str = "") -> str:
     """Record a search in MLflow as a parent with nested runs; returns the parent's run id."""
-    from platform_ctl.adapters.common.search_tracking import log_search
+    from platform_ctl.tuning.search_tracking import log_search
 
     return log_search(record, tracking_uri=mlflow_uri(settings), run_id=run_id)
 
 
 def draw_search(record: SearchRecord, path: Path) -> None:
     """Best-so-far and parameter importance, as a .png or .html file."""
-    from platform_ctl.adapters.common.search_plots import draw
+    from platform_ctl.tuning.search_plots import draw
 
     draw(record.experiment, record.trials, path)
 
 
 def charge_search(settings: Settings, record: SearchRecord) -> None:
     """Charge this run's task with the trials that ran in its Ray; outside a run, nobody."""
-    from platform_ctl.domain.tuning_progress import cut_short, wall_s
+    from platform_ctl.tuning.progress import cut_short, wall_s
 
     if run_id := os.environ.get("PLATFORM_RUN_ID"):
         ledger(settings).record(

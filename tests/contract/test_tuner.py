@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.tuning import ExperimentStatus, Trial
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.training.local.training import LocalTraining
+from platform_ctl.tuning.experiment import ExperimentStatus, Trial
+from platform_ctl.tuning.local.tuning import LocalTuner
 from tests.support import trials
 from tests.support.experiments import choice, double, experiment
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.tuning_template import with_environment
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.tuning.local.tuning import LocalTuner
+from platform_ctl.tuning.template import with_environment
 from recipes.train_deploy.features import FEATURE_NAMES
 from recipes.train_deploy.train import run_trial
 from tests.support.rows import write_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from platform_ctl.domain.tuning import Experiment, parse
+from platform_ctl.tuning.experiment import Experiment, parse
 
 
 def double(name: str, low: float, high: float, **space: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.adapters.local.serving import records as service_records
-from platform_ctl.adapters.local.tuner import journal
 from platform_ctl.domain.approvals import (
     Answer,
     ApprovalRequest,
@@ -29,11 +28,12 @@ from platform_ctl.domain.approvals import (
 )
 from platform_ctl.domain.release import Release, ReleaseState, Target
 from platform_ctl.domain.serving import Revision, ServiceSpec
-from platform_ctl.operations.find_search import FOLDER
 from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.runs.local.records import Records
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.settings import Settings
+from platform_ctl.tuning.find_search import FOLDER
+from platform_ctl.tuning.local import journal
 from tests.support import ir
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from platform_ctl.adapters.common.metrics_home import reading
-from platform_ctl.adapters.local.tuner import journal
 from platform_ctl.domain import metrics
 from platform_ctl.domain.metrics import Sample
-from platform_ctl.operations.find_search import FOLDER
+from platform_ctl.tuning.find_search import FOLDER
+from platform_ctl.tuning.local import journal
 
 
 class SearchMetrics:

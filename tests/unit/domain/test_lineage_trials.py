@@ -8,8 +8,8 @@ from typing import Any
 from platform_ctl.domain.lineage import task_run_id
 from platform_ctl.domain.lineage_facets import Naming, Producer
 from platform_ctl.domain.lineage_trials import trial_events
-from platform_ctl.domain.tuning import Assignment, Metric, Observation, Trial, TrialState
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
+from platform_ctl.tuning.experiment import Assignment, Metric, Observation, Trial, TrialState
 from tests.support.experiments import double, experiment
 
 RUN_ID = "a1111111-0000-4000-8000-000000000000"

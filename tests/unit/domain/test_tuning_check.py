@@ -11,9 +11,9 @@ import yaml
 from kubeflow_katib_api import models
 from msgspec.structs import replace
 
-from platform_ctl.domain.tuning import Experiment, parse
-from platform_ctl.domain.tuning_check import REFUSED, check
 from platform_ctl.errors import BadExperiment, UnsupportedAlgorithm, UnsupportedTrial
+from platform_ctl.tuning.check import REFUSED, check
+from platform_ctl.tuning.experiment import Experiment, parse
 from tests.support.experiments import choice, document, double, whole
 
 RECIPE = Path(__file__).parents[3] / "recipes/train_deploy/experiment.yaml"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from platform_ctl.domain.tuning import (
+from platform_ctl.tuning.experiment import (
     Algorithm,
     AlgorithmSetting,
     EarlyStoppingRule,
@@ -17,7 +17,7 @@ from platform_ctl.domain.tuning import (
     Trial,
     TrialState,
 )
-from platform_ctl.domain.tuning_metrics import (
+from platform_ctl.tuning.metrics import (
     Reading,
     UnreadableMetrics,
     medianstop_rule,

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from platform_ctl.domain.tuning import parse
-from platform_ctl.domain.tuning_template import (
+from platform_ctl.errors import BadExperiment, BadParameter, UnsupportedTrial
+from platform_ctl.tuning.experiment import parse
+from platform_ctl.tuning.template import (
     deadline_s,
     job_command,
     substitute,
     with_environment,
 )
-from platform_ctl.errors import BadExperiment, BadParameter, UnsupportedTrial
 from tests.support.experiments import document, double, experiment
 
 X = double("x", 0, 1)

@@ -19,15 +19,15 @@ import pytest
 from platform_ctl import targets
 from platform_ctl.adapters.common import git_source
 from platform_ctl.adapters.common.lineage_spool import Spool
-from platform_ctl.adapters.local.tuner.journal import Journal, TrialLine
-from platform_ctl.adapters.local.tuner.local import LocalTuner
 from platform_ctl.domain.lineage import task_run_id
 from platform_ctl.domain.lineage_graph import Graph
-from platform_ctl.domain.tuning import Trial, TrialState
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.runs.local.records import Records
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.settings import Settings
+from platform_ctl.tuning.experiment import Trial, TrialState
+from platform_ctl.tuning.local.journal import Journal, TrialLine
+from platform_ctl.tuning.local.tuning import LocalTuner
 from tests.support import experiments, openlineage_check, six_steps, trials
 
 

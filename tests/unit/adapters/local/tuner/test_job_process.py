@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.tuning import ExperimentStatus, Trial
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.tuning.experiment import ExperimentStatus, Trial
+from platform_ctl.tuning.local.tuning import LocalTuner
 from tests.support.experiments import choice, double, experiment
 
 PROGRAM = """

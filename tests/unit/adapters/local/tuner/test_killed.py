@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from platform_ctl.adapters.local.tuner.local import LocalTuner
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.tuning.local.tuning import LocalTuner
 from tests.support.experiments import double, experiment
 
 TRIALS = 12
@@ -21,9 +21,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import msgspec
-from platform_ctl.adapters.local.tuner.local import LocalTuner
+from platform_ctl.tuning.local.tuning import LocalTuner
 from platform_ctl.recipe.recipe import Budget
-from platform_ctl.domain.tuning import parse
+from platform_ctl.tuning.experiment import parse
 root = Path(sys.argv[1])
 search = parse(msgspec.json.decode((root / "experiment.json").read_bytes()))
 LocalTuner(root).run(search, trial=None, workdir=root / "work", budget=Budget())

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from kubeflow_katib_api import models
 
-from platform_ctl.adapters.local.tuner.local import LocalTuner
-from platform_ctl.domain.tuning import Experiment, ExperimentStatus, Trial
 from platform_ctl.errors import BadExperiment, SearchFailed, UnknownName
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial
+from platform_ctl.tuning.local.tuning import LocalTuner
 from tests.support import trials
 from tests.support.experiments import choice, double, experiment, whole
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import pytest
 from scipy import stats
 
-from platform_ctl.adapters.local.tuner.space import axis
-from platform_ctl.adapters.local.tuner.suggest import Suggestions
-from platform_ctl.domain.tuning import Experiment
+from platform_ctl.tuning.experiment import Experiment
+from platform_ctl.tuning.local.space import axis
+from platform_ctl.tuning.local.suggest import Suggestions
 from tests.support.experiments import choice, double, experiment, whole
 
 DRAWS = 500

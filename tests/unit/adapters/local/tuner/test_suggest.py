@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from platform_ctl.adapters.local.tuner.suggest import Suggestions
-from platform_ctl.domain.tuning import Experiment
+from platform_ctl.tuning.experiment import Experiment
+from platform_ctl.tuning.local.suggest import Suggestions
 from tests.support.experiments import choice, double, experiment, whole
 
 Function = Callable[[Mapping[str, str]], float]

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from platform_ctl.domain.tuning import META_KEYS, Experiment, Objective, Parameter
-from platform_ctl.domain.tuning_grid import grid_size
-from platform_ctl.domain.tuning_template import meta_key, placeholders
 from platform_ctl.errors import BadExperiment, UnsupportedAlgorithm, UnsupportedTrial
+from platform_ctl.tuning.experiment import META_KEYS, Experiment, Objective, Parameter
+from platform_ctl.tuning.grid import grid_size
+from platform_ctl.tuning.template import meta_key, placeholders
 
 ALGORITHMS = (
     "tpe",

@@ -18,10 +18,10 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.study import StudyDirection
 from optuna.trial import TrialState as State
 
-from platform_ctl.adapters.local.tuner.space import Axis, axis
-from platform_ctl.domain.tuning import Experiment
-from platform_ctl.domain.tuning_grid import grid_points
 from platform_ctl.errors import UnsupportedAlgorithm
+from platform_ctl.tuning.experiment import Experiment
+from platform_ctl.tuning.grid import grid_points
+from platform_ctl.tuning.local.space import Axis, axis
 
 SamplerFor = Callable[[int, Mapping[str, Any]], BaseSampler]
 """Seed of one draw, best point recalled from elsewhere ({} when none) -> sampler."""

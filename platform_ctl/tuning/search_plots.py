@@ -11,9 +11,9 @@ import matplotlib
 import optuna
 from matplotlib.figure import Figure
 
-from platform_ctl.domain.tuning import Experiment, Trial
-from platform_ctl.domain.tuning_progress import scored
 from platform_ctl.errors import UsageError
+from platform_ctl.tuning.experiment import Experiment, Trial
+from platform_ctl.tuning.progress import scored
 
 MIN_TRIALS = 4
 """Fewer scored trials say nothing about importance."""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import NamedTuple
 
-from platform_ctl.domain.tuning import (
+from platform_ctl.tuning.experiment import (
     UNAVAILABLE,
     Algorithm,
     EarlyStoppingRule,

@@ -9,11 +9,11 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from platform_ctl.domain.tuning import Trial, TrialState
-from platform_ctl.domain.tuning_metrics import finite
-from platform_ctl.domain.tuning_progress import best
 from platform_ctl.errors import TargetUnavailable
-from platform_ctl.ports.tuner import SearchRecord
+from platform_ctl.tuning.experiment import Trial, TrialState
+from platform_ctl.tuning.metrics import finite
+from platform_ctl.tuning.port import SearchRecord
+from platform_ctl.tuning.progress import best
 
 STATUS = {
     TrialState.SUCCEEDED: "FINISHED",

@@ -1,6 +1,6 @@
 """Kills process groups when the process that started them is gone, however it went.
 
-``python -m platform_ctl.adapters.local.tuner.guard`` reads ``+PGID`` and ``-PGID``
+``python -m platform_ctl.tuning.local.guard`` reads ``+PGID`` and ``-PGID``
 lines on stdin and ends at its end, which is also what a kill -9 of the other
 side looks like. A parent-death signal would reach only the first process of a group.
 """

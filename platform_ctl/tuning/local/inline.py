@@ -10,11 +10,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from platform_ctl.adapters.local.tuner import function
-from platform_ctl.adapters.local.tuner.executor import METRICS, Follower, Outcome
-from platform_ctl.domain.tuning import Trial
-from platform_ctl.domain.tuning_metrics import Reading
-from platform_ctl.ports.tuner import TrialFunction
+from platform_ctl.tuning.experiment import Trial
+from platform_ctl.tuning.local import function
+from platform_ctl.tuning.local.executor import METRICS, Follower, Outcome
+from platform_ctl.tuning.metrics import Reading
+from platform_ctl.tuning.port import TrialFunction
 
 
 class StopTrial(BaseException):

@@ -23,8 +23,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from platform_ctl.domain.tuning import Parameter
-from platform_ctl.domain.tuning_grid import stepped, steps
+from platform_ctl.tuning.experiment import Parameter
+from platform_ctl.tuning.grid import stepped, steps
 
 _STANDARD = NormalDist()
 SIGMAS = 3.0

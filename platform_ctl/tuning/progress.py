@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from platform_ctl.domain.tuning import (
+from platform_ctl.tuning.experiment import (
     Condition,
     Experiment,
     ExperimentStatus,
@@ -16,7 +16,7 @@ from platform_ctl.domain.tuning import (
     Trial,
     TrialState,
 )
-from platform_ctl.domain.tuning_metrics import objective_value
+from platform_ctl.tuning.metrics import objective_value
 
 GOAL_REACHED = "ExperimentGoalReached"
 MAX_TRIALS_REACHED = "ExperimentMaxTrialsReached"

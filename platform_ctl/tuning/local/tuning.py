@@ -13,22 +13,22 @@ import msgspec
 import yaml
 from filelock import FileLock, Timeout
 
-from platform_ctl.adapters.local.tuner import journal
-from platform_ctl.adapters.local.tuner.executor import Executor
-from platform_ctl.adapters.local.tuner.journal import Header, Journal, StatusLine, Story
-from platform_ctl.domain.tuning import Experiment, ExperimentStatus, Trial, parse
-from platform_ctl.domain.tuning_check import check
-from platform_ctl.domain.tuning_metrics import objective_value
-from platform_ctl.domain.tuning_progress import (
+from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
+from platform_ctl.recipe.recipe import Budget
+from platform_ctl.tuning.check import check
+from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial, parse
+from platform_ctl.tuning.local import journal
+from platform_ctl.tuning.local.executor import Executor
+from platform_ctl.tuning.local.journal import Header, Journal, StatusLine, Story
+from platform_ctl.tuning.metrics import objective_value
+from platform_ctl.tuning.port import SearchRecord, TrialFunction
+from platform_ctl.tuning.progress import (
     End,
     begun,
     is_restartable,
     summarise,
     with_condition,
 )
-from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
-from platform_ctl.ports.tuner import SearchRecord, TrialFunction
-from platform_ctl.recipe.recipe import Budget
 
 _FORK_S = 2.0
 """A tuner killed while it starts a trial lives on in the lock for some milliseconds: the child
@@ -84,8 +84,8 @@ class LocalTuner:
         on_trial: Callable[[Trial], None],
         warm_start: Sequence[Trial],
     ) -> ExperimentStatus:
-        from platform_ctl.adapters.local.tuner.search import Limits, Search
-        from platform_ctl.adapters.local.tuner.suggest import Suggestions
+        from platform_ctl.tuning.local.search import Limits, Search
+        from platform_ctl.tuning.local.suggest import Suggestions
 
         journal.repair(workdir)
         story = journal.read(workdir)
@@ -125,15 +125,15 @@ class LocalTuner:
 
     def _executor(self, experiment: Experiment, trial: TrialFunction | None) -> Executor:
         if trial is None:
-            from platform_ctl.adapters.local.tuner.job_process import JobExecutor
+            from platform_ctl.tuning.local.job_process import JobExecutor
 
             return JobExecutor(experiment, cwd=self.project_root, environment=self.environment)
         metrics = experiment.spec.objective.metric_names
         if _connected_to_ray():
-            from platform_ctl.adapters.local.tuner.ray_tasks import RayExecutor
+            from platform_ctl.tuning.local.ray_tasks import RayExecutor
 
             return RayExecutor(trial, metrics)
-        from platform_ctl.adapters.local.tuner.inline import InlineExecutor
+        from platform_ctl.tuning.local.inline import InlineExecutor
 
         return InlineExecutor(trial, metrics)
 

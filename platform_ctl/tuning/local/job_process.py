@@ -19,11 +19,11 @@ from pathlib import Path
 
 import psutil
 
-from platform_ctl.adapters.local.tuner.executor import LOG, Follower, Outcome
-from platform_ctl.adapters.local.tuner.guard import Guard
-from platform_ctl.domain.tuning import Experiment, Trial
-from platform_ctl.domain.tuning_metrics import Reading
-from platform_ctl.domain.tuning_template import JobCommand, job_command
+from platform_ctl.tuning.experiment import Experiment, Trial
+from platform_ctl.tuning.local.executor import LOG, Follower, Outcome
+from platform_ctl.tuning.local.guard import Guard
+from platform_ctl.tuning.metrics import Reading
+from platform_ctl.tuning.template import JobCommand, job_command
 
 TERM_GRACE_S = 2.0
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from platform_ctl.adapters.local.tuner.executor import Executor, Outcome
-from platform_ctl.adapters.local.tuner.journal import Journal, StatusLine, Story, TrialLine
-from platform_ctl.adapters.local.tuner.suggest import Suggestions
-from platform_ctl.domain.tuning import Assignment, ExperimentStatus, Trial, TrialState
-from platform_ctl.domain.tuning_metrics import (
+from platform_ctl.recipe.recipe import Budget
+from platform_ctl.runs.budget import Spend, exhausted, trials_left
+from platform_ctl.tuning.experiment import Assignment, ExperimentStatus, Trial, TrialState
+from platform_ctl.tuning.local.executor import Executor, Outcome
+from platform_ctl.tuning.local.journal import Journal, StatusLine, Story, TrialLine
+from platform_ctl.tuning.local.suggest import Suggestions
+from platform_ctl.tuning.metrics import (
     Reading,
     UnreadableMetrics,
     medianstop_rule,
@@ -26,7 +28,7 @@ from platform_ctl.domain.tuning_metrics import (
     should_stop,
     start_step,
 )
-from platform_ctl.domain.tuning_progress import (
+from platform_ctl.tuning.progress import (
     BUDGET_REACHED,
     SUGGESTION_END_REACHED,
     End,
@@ -36,9 +38,7 @@ from platform_ctl.domain.tuning_progress import (
     to_start,
     with_condition,
 )
-from platform_ctl.domain.tuning_template import deadline_s
-from platform_ctl.recipe.recipe import Budget
-from platform_ctl.runs.budget import Spend, exhausted, trials_left
+from platform_ctl.tuning.template import deadline_s
 
 TICK_S = 0.05
 """How often trials in flight are looked at when something may have to stop them."""

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from platform_ctl.domain.tuning import Parameter
+from platform_ctl.tuning.experiment import Parameter
 
 
 def grid_values(parameter: Parameter) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from platform_ctl.domain.tuning import Experiment, ExperimentStatus, Trial
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial
 
 TrialFunction = Callable[..., Mapping[str, float]]
 """``function(params: dict[str, str], *, report) -> metrics``; ``report(metrics)`` once an epoch."""

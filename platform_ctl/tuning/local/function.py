@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from platform_ctl.adapters.local.tuner.executor import LOG, METRICS
+from platform_ctl.tuning.local.executor import LOG, METRICS
 
 STARTED = "started.json"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.domain.tuning import Experiment
 from platform_ctl.errors import BadExperiment, BadParameter, UnsupportedTrial
+from platform_ctl.tuning.experiment import Experiment
 
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.(.+?)\}")
 META_REFERENCE = re.compile(r"^\$\{trialSpec\.(.+?)\}$")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from platform_ctl.domain.tuning import Trial
-from platform_ctl.domain.tuning_metrics import Reading, read_json, read_text
+from platform_ctl.tuning.experiment import Trial
+from platform_ctl.tuning.metrics import Reading, read_json, read_text
 
 METRICS = "metrics.jsonl"
 """Reports of a trial function, one JSON object a line, values as text (Katib's JSON format)."""

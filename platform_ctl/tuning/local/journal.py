@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from platform_ctl.domain.tuning import Experiment, ExperimentStatus, Trial, parse
 from platform_ctl.errors import DiskFull, UnknownName
+from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial, parse
 
 FILE = "journal.jsonl"
 STATUS = "status.json"

@@ -1,0 +1,1 @@
+"""Katib Experiments: values, checks, progress; the port and its targets."""
