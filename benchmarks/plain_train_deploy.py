@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from platform_ctl import targets
-from platform_ctl.operations.register import register_model
+from platform_ctl.models.register import register_model
 from platform_ctl.operations.request_approval import request
 from platform_ctl.recipe import gate
 from recipes.train_deploy import data, evaluate, train

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
-from platform_ctl.domain.models import find_version
+from platform_ctl.models.model import find_version
 
 if TYPE_CHECKING:
     from kfp import dsl

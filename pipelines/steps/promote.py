@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from platform_ctl import targets
-from platform_ctl.domain.models import find_version
+from platform_ctl.models.model import find_version
 from platform_ctl.operations.release import promote_release
 
 

@@ -123,7 +123,7 @@ def request(ctx: click.Context, model: str, output: str) -> None:
     """Ask (again) for MODEL: NAME/version or NAME@alias."""
     from platform_ctl import targets
     from platform_ctl.domain.approvals import ApprovalState
-    from platform_ctl.domain.models import find_version
+    from platform_ctl.models.model import find_version
     from platform_ctl.operations.request_approval import request as ask
 
     settings = load_settings(ctx)

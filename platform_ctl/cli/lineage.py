@@ -129,7 +129,7 @@ def deliver(ctx: click.Context, refused: bool, output: str) -> None:
 def _version(settings: Settings, reference: str) -> str:
     """NAME@alias as NAME/version. Raises UnknownName."""
     from platform_ctl import targets
-    from platform_ctl.domain.models import find_version
+    from platform_ctl.models.model import find_version
 
     return str(find_version(targets.registry(settings).models(), reference))
 

@@ -11,10 +11,10 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.models import ModelVersion, RegisteredModel
+    from platform_ctl.models.model import ModelVersion, RegisteredModel
+    from platform_ctl.models.port import Registry
     from platform_ctl.operations.reproduce import Comparison
     from platform_ctl.operations.verify_evidence import Verification
-    from platform_ctl.ports.registry import Registry
     from platform_ctl.runs.record import Run
 
 _NO_MODELS = "no models yet: platform-ctl pipeline run train-deploy"
@@ -31,7 +31,7 @@ def command() -> None:
 def list_(ctx: click.Context, output: str) -> None:
     """Every registered model and where its stages are."""
     from platform_ctl import targets
-    from platform_ctl.domain.models import STAGES
+    from platform_ctl.models.model import STAGES
 
     registry = targets.registry(load_settings(ctx))
     models = registry.models()
@@ -53,7 +53,7 @@ def list_(ctx: click.Context, output: str) -> None:
 def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
     """MODEL is NAME (all versions), NAME@alias or NAME/version (one, with its provenance)."""
     from platform_ctl import targets
-    from platform_ctl.domain.models import find_model, find_version, parse_reference
+    from platform_ctl.models.model import find_model, find_version, parse_reference
 
     registry = targets.registry(load_settings(ctx))
     models = registry.models()
@@ -106,8 +106,8 @@ def predict(ctx: click.Context, model: str, output: str) -> None:
     NAME alone means production, else staging, else the newest version.
     """
     from platform_ctl import targets
-    from platform_ctl.domain.models import find_version
-    from platform_ctl.operations.forecast import forecast
+    from platform_ctl.models.model import find_version
+    from platform_ctl.models.predict import forecast
 
     settings = load_settings(ctx)
     registry = targets.registry(settings)
@@ -157,7 +157,7 @@ def verify(ctx: click.Context, model: str, output: str) -> None:
 
 def _verify_version(ctx: click.Context, model: str) -> Verification:
     from platform_ctl import targets
-    from platform_ctl.domain.models import find_version
+    from platform_ctl.models.model import find_version
     from platform_ctl.operations.verify_evidence import verify_version
 
     settings = load_settings(ctx)
@@ -206,7 +206,7 @@ def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, ou
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
     from platform_ctl.cli.progress import Progress
-    from platform_ctl.domain.models import find_version
+    from platform_ctl.models.model import find_version
     from platform_ctl.operations.evidence import pack_file
     from platform_ctl.operations.reproduce import compare, read_pack, repeat
     from platform_ctl.runs.record import RunRequest, RunState
@@ -263,7 +263,7 @@ def _show_model(model: RegisteredModel, output: str) -> None:
     if output == "json":
         render.print_json(_model_json(model))
         return
-    from platform_ctl.domain.models import SNAPSHOT_TAG
+    from platform_ctl.models.model import SNAPSHOT_TAG
 
     rows = [
         [
@@ -298,8 +298,8 @@ def _show_version(version: ModelVersion, output: str) -> None:
 
 def _history(registry: Registry, model: RegisteredModel, output: str) -> None:
     """The recorded moves; leaves with EvidenceMismatch when the chain is broken."""
-    from platform_ctl.domain.models import broken_link
     from platform_ctl.errors import EvidenceMismatch
+    from platform_ctl.models.model import broken_link
 
     moves = registry.history()
     mine = [m for m in moves if m.model == model.name]
@@ -324,7 +324,7 @@ def _history(registry: Registry, model: RegisteredModel, output: str) -> None:
 
 def _warn_of_drift(history: Any, model: RegisteredModel) -> None:
     """Say so on stderr when an alias is not where the platform put it."""
-    from platform_ctl.domain.models import unrecorded_moves
+    from platform_ctl.models.model import unrecorded_moves
     from platform_ctl.operations.restore_aliases import fix_of, sentence
 
     moved = unrecorded_moves(history, model.name, model.aliases)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from platform_ctl.domain.approvals import ApprovalRequest
-from platform_ctl.domain.models import AliasMove
+from platform_ctl.models.model import AliasMove
 from platform_ctl.runs.budget import LedgerEntry
 from platform_ctl.runs.record import Run
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from platform_ctl.domain import why_release
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, Link, LinkState
-from platform_ctl.domain.models import broken_link, unrecorded_moves
 from platform_ctl.ir.roles import Role
+from platform_ctl.models.model import broken_link, unrecorded_moves
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.runs.record import RunState, Task, TaskState
 

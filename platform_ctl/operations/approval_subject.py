@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from platform_ctl.domain.approvals import NO_CHAMPION, SELF, Subject
-from platform_ctl.domain.models import (
+from platform_ctl.errors import EvidenceMismatch
+from platform_ctl.models.model import (
     DIGEST_TAG,
     LOADER,
     PRODUCTION,
@@ -19,9 +20,8 @@ from platform_ctl.domain.models import (
     find_version,
     model_digest,
 )
-from platform_ctl.errors import EvidenceMismatch
-from platform_ctl.operations.register import evaluation_digest
-from platform_ctl.ports.registry import Registry
+from platform_ctl.models.port import Registry
+from platform_ctl.models.register import evaluation_digest
 from platform_ctl.recipe.recipe import CanaryPlan, Recipe
 
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from platform_ctl.domain.approvals import Answer, ApprovalRequest, ApprovalState, Policy, Vote
-from platform_ctl.domain.models import find_version
 from platform_ctl.errors import ApprovalMissing, NotAnApprover, PlatformError, UsageError
+from platform_ctl.models.model import find_version
+from platform_ctl.models.port import Registry
 from platform_ctl.operations.approval_subject import current_subject
 from platform_ctl.ports.approvals import Approvals
-from platform_ctl.ports.registry import Registry
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run, RunRequest

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from platform_ctl.domain.approvals import NO_CHAMPION, SELF, ApprovalRequest
-from platform_ctl.domain.models import SNAPSHOT_TAG, find_version
 from platform_ctl.errors import EvidenceMismatch, NoSuchModel
-from platform_ctl.operations.register import EVALUATION_FILE
-from platform_ctl.ports.registry import Registry
+from platform_ctl.models.model import SNAPSHOT_TAG, find_version
+from platform_ctl.models.port import Registry
+from platform_ctl.models.register import EVALUATION_FILE
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 
 from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
-from platform_ctl.domain.models import ModelVersion
 from platform_ctl.errors import ApprovalMissing, UsageError
+from platform_ctl.models.model import ModelVersion
+from platform_ctl.models.port import Registry
 from platform_ctl.operations import approve
 from platform_ctl.operations.analyse_release import Analysed, Progress, run_analysis
 from platform_ctl.operations.release import (
@@ -16,7 +17,6 @@ from platform_ctl.operations.release import (
     rollback_release,
 )
 from platform_ctl.ports.approvals import Approvals
-from platform_ctl.ports.registry import Registry
 from platform_ctl.recipe.recipe import CanaryPlan, Recipe
 from platform_ctl.recipe.verdict import Verdict
 

@@ -12,7 +12,7 @@ from platform_ctl.domain.score_change import COLUMNS
 from platform_ctl.errors import PlatformError, UnknownName
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
-from platform_ctl.operations.read_evaluation import ERRORS_FILE
+from platform_ctl.models.read_evaluation import ERRORS_FILE
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.runs.budget import LedgerEntry, cost

@@ -11,12 +11,12 @@ import msgspec
 
 from platform_ctl.domain import evidence
 from platform_ctl.domain.approvals import ApprovalState
-from platform_ctl.domain.models import EVALUATION_TAG, ModelVersion
 from platform_ctl.errors import EvidenceMismatch
+from platform_ctl.models.model import EVALUATION_TAG, ModelVersion
+from platform_ctl.models.port import Registry
+from platform_ctl.models.register import evaluation_digest
 from platform_ctl.operations.approval_subject import stored_digest
-from platform_ctl.operations.register import evaluation_digest
 from platform_ctl.ports.approvals import Approvals
-from platform_ctl.ports.registry import Registry
 from platform_ctl.runs.record import Run
 
 EVALUATION = "evaluation/"

@@ -12,12 +12,12 @@ from typing import Any
 from platform_ctl.domain import exit_test as rules
 from platform_ctl.domain.exit_test import BuildRun, Checked, Reading, RunFacts
 from platform_ctl.domain.lab import GREEN_RUN, Session
-from platform_ctl.domain.models import PRODUCTION, STAGING, ModelVersion
 from platform_ctl.errors import PreconditionMissing
+from platform_ctl.models.model import PRODUCTION, STAGING, ModelVersion
+from platform_ctl.models.port import Registry
 from platform_ctl.operations import fault_lab
 from platform_ctl.operations.release_target import target_of
 from platform_ctl.ports.lab import Fault, Lab
-from platform_ctl.ports.registry import Registry
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.runs.cache.port import Cache
 from platform_ctl.runs.port import Orchestrator

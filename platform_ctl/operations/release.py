@@ -12,7 +12,6 @@ import dataclasses
 import uuid
 
 from platform_ctl.domain.approvals import ApprovalState
-from platform_ctl.domain.models import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
 from platform_ctl.domain.release import (
     Intent,
     Release,
@@ -23,8 +22,9 @@ from platform_ctl.domain.release import (
 )
 from platform_ctl.domain.serving import Revision
 from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName
+from platform_ctl.models.model import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
+from platform_ctl.models.port import Registry
 from platform_ctl.ports.approvals import Approvals
-from platform_ctl.ports.registry import Registry
 from platform_ctl.ports.releases import Releases
 from platform_ctl.ports.serving import Serving
 from platform_ctl.recipe.recipe import CanaryPlan, DataAccess

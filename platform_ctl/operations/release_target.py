@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from platform_ctl.domain.models import PRODUCTION, ModelVersion
 from platform_ctl.domain.release import Evidence, Target
 from platform_ctl.errors import EvidenceMismatch
+from platform_ctl.models.model import PRODUCTION, ModelVersion
+from platform_ctl.models.port import Registry
 from platform_ctl.operations.release import revision_of
-from platform_ctl.ports.registry import Registry
 from platform_ctl.recipe.recipe import Recipe
 
 ROWS_FILE = "rows.parquet"

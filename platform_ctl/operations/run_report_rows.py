@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from platform_ctl.domain.release import ReleaseEvent
-from platform_ctl.domain.report_run.evaluation import finite
 from platform_ctl.domain.report_run.graph import took
 from platform_ctl.domain.report_run.headline import Failure
 from platform_ctl.domain.report_run.value import Criterion, Look, Metric, Parameter, StepRow
 from platform_ctl.ir.pipeline import UNSET, Pipeline, plain_numbers
-from platform_ctl.operations.read_evaluation import read_json
+from platform_ctl.models.evaluation import finite
+from platform_ctl.models.read_evaluation import read_json
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.values import Decision

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from platform_ctl.domain.impact import Foreseen
-from platform_ctl.domain.models import PRODUCTION
 from platform_ctl.errors import PlatformError
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
-from platform_ctl.ports.registry import Registry
+from platform_ctl.models.model import PRODUCTION
+from platform_ctl.models.port import Registry
 from platform_ctl.recipe.datasets import Resolved
 from platform_ctl.recipe.recipe import DataAccess, Recipe, resolve
 

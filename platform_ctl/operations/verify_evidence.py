@@ -13,14 +13,15 @@ import msgspec
 from platform_ctl.domain import evidence
 from platform_ctl.domain.lineage_evidence import GATE_FILE, LINEAGE_FILE
 from platform_ctl.domain.lineage_evidence import problems as lineage_problems
-from platform_ctl.domain.models import (
+from platform_ctl.errors import EvidenceMismatch, UsageError
+from platform_ctl.models.model import (
     DIGEST_TAG,
     EVALUATION_TAG,
     WEIGHTS_DIR,
     ModelVersion,
     content_digest,
 )
-from platform_ctl.errors import EvidenceMismatch, UsageError
+from platform_ctl.models.port import Registry
 from platform_ctl.operations.approval_subject import stored_digest
 from platform_ctl.operations.evidence import (
     APPROVAL_FILE,
@@ -31,7 +32,6 @@ from platform_ctl.operations.evidence import (
     read_checksum,
     registered_problems,
 )
-from platform_ctl.ports.registry import Registry
 
 _MODEL = PARTS["model"]
 

@@ -44,10 +44,10 @@ def approver_page(
 ) -> ApproverPage:
     """The page of ``approval serve``; ``answer`` does what the command does. Raises PortInUse."""
     from platform_ctl.adapters.common.approver_page import Actions, ApproverPage, View
-    from platform_ctl.adapters.common.run_report.tables import columns
+    from platform_ctl.models.read_evaluation import asked_about
+    from platform_ctl.models.tables import columns
     from platform_ctl.operations.approve import subject_changes
     from platform_ctl.operations.compare import compare
-    from platform_ctl.operations.read_evaluation import asked_about
 
     def view(request_id: str) -> View:
         request, models = approvals(settings).get(request_id), registry(settings)

@@ -19,7 +19,7 @@ def recorded_names(settings: Settings, kind: str) -> list[tuple[str, str]]:
     if kind == "services":
         return names.services(layout.services, layout.database)
     if kind == "models":
-        from platform_ctl.adapters.common.mlflow_sqlite import PREFIX, database_of
+        from platform_ctl.models.mlflow_sqlite import PREFIX, database_of
 
         home = f"{PREFIX}{layout.mlflow}/mlflow.db"
         database = database_of(settings.mlflow_tracking_uri or home)

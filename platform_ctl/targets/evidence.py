@@ -12,7 +12,7 @@ from platform_ctl.targets.models import registry
 from platform_ctl.targets.runs import run_lineage
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.models import ModelVersion
+    from platform_ctl.models.model import ModelVersion
 
 
 def evidence_dir(settings: Settings) -> Path:

@@ -20,7 +20,7 @@ from platform_ctl.text import without_user
 if TYPE_CHECKING:
     from platform_ctl.domain.compared import Side
     from platform_ctl.domain.impact import Impact
-    from platform_ctl.domain.models import RegisteredModel
+    from platform_ctl.models.model import RegisteredModel
     from platform_ctl.operations.subject import Subject
     from platform_ctl.operations.why import Looking
     from platform_ctl.recipe.datasets import Resolved
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 def looking(settings: Settings) -> Looking:
     """What ``run why`` and ``model why`` look at."""
-    from platform_ctl.adapters.common import mlflow_sqlite
     from platform_ctl.adapters.common.releases import SqliteReleases
+    from platform_ctl.models import mlflow_sqlite
     from platform_ctl.operations.why import Looking
     from platform_ctl.recipe import iceberg_sqlite
 

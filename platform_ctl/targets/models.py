@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
-    from platform_ctl.ports.registry import Registry
+    from platform_ctl.models.port import Registry
 
 
 def registry(settings: Settings) -> Registry:
     """MLflow, on SQLite in the home or at the configured URI; the history is in the home."""
-    from platform_ctl.adapters.common.history import AliasHistory
-    from platform_ctl.adapters.common.registry import MlflowRegistry
+    from platform_ctl.models.history import AliasHistory
+    from platform_ctl.models.mlflow_registry import MlflowRegistry
 
     layout = settings.layout
     return MlflowRegistry(
@@ -32,6 +32,6 @@ def mlflow_uri(settings: Settings) -> str:
 
 def load_model(mlflow_dir: Path) -> Any:
     """The predictor of a registered model, with the code it was registered with."""
-    from platform_ctl.adapters.common import mlflow_model
+    from platform_ctl.models import mlflow_model
 
     return mlflow_model.load(mlflow_dir)

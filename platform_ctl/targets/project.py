@@ -13,10 +13,10 @@ from platform_ctl.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from platform_ctl.domain.models import ModelVersion
     from platform_ctl.ir.catalogue import Pipelines
     from platform_ctl.ir.parameters import Allowed
     from platform_ctl.ir.pipeline import Pipeline
+    from platform_ctl.models.model import ModelVersion
     from platform_ctl.recipe.recipe_copy import RecipeName
 
 
@@ -148,13 +148,13 @@ def read_pipeline(file: Path) -> Pipeline:
 
 def provenance(settings: Settings) -> dict[str, str]:
     """Commit and environment of this project, as tags of a model."""
-    from platform_ctl.adapters.common import provenance
+    from platform_ctl.models import provenance
 
     return provenance.provenance(Path(settings.project_root))
 
 
 def installed_packages() -> str:
     """Every installed distribution as ``name==version``, a line each."""
-    from platform_ctl.adapters.common import provenance
+    from platform_ctl.models import provenance
 
     return provenance.installed()

@@ -57,7 +57,7 @@ def _importance(record: SearchRecord) -> Mapping[str, float]:
 
 
 def _columns(folder: Path) -> Mapping[str, Sequence[Any]]:
-    from platform_ctl.adapters.common.run_report.tables import columns
+    from platform_ctl.models.tables import columns
 
     return columns(folder)
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.adapters.common import mlflow_sqlite
-from platform_ctl.domain.models import (
+from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed, NoSuchModel
+from platform_ctl.models import mlflow_sqlite
+from platform_ctl.models.model import (
     OUTSIDE,
     PRODUCTION,
     STAGING,
@@ -25,9 +26,8 @@ from platform_ctl.domain.models import (
     find_version,
     unrecorded_moves,
 )
-from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed, NoSuchModel
+from platform_ctl.models.register import register_model
 from platform_ctl.operations.approval_subject import current_subject
-from platform_ctl.operations.register import register_model
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.settings import Settings
@@ -332,7 +332,7 @@ def test_the_probe_of_a_registered_model_does_not_import_mlflow(home):
     script = (
         "import sys; from pathlib import Path\n"
         "from platform_ctl import targets\n"
-        "from platform_ctl.operations.register import register_model\n"
+        "from platform_ctl.models.register import register_model\n"
         "from platform_ctl.settings import Settings\n"
         "from recipes.train_deploy.recipe import RECIPE\n"
         "from platform_ctl.recipe.gate import GateDecision\n"

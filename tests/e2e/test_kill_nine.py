@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from platform_ctl.domain.approvals import ApprovalState
-from platform_ctl.domain.models import OUTSIDE, broken_link, recorded_aliases
+from platform_ctl.models.model import OUTSIDE, broken_link, recorded_aliases
 from tests.support import crash
 
 pytestmark = pytest.mark.e2e

@@ -12,8 +12,8 @@ import pytest
 from platform_ctl import settings as cascade
 from platform_ctl import targets
 from platform_ctl.domain.approvals import Answer
+from platform_ctl.models.register import register_model
 from platform_ctl.operations import approve, request_approval
-from platform_ctl.operations.register import register_model
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate
 

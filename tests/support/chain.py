@@ -20,9 +20,9 @@ import msgspec
 from platform_ctl import targets
 from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.domain.diagnosis import Diagnosis
-from platform_ctl.domain.models import PRODUCTION, ModelVersion, find_version
 from platform_ctl.domain.release import Release, ReleaseState
-from platform_ctl.operations.register import register_model
+from platform_ctl.models.model import PRODUCTION, ModelVersion, find_version
+from platform_ctl.models.register import register_model
 from platform_ctl.operations.release import revision_of
 from platform_ctl.operations.release_target import target_of
 from platform_ctl.operations.request_approval import request

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from platform_ctl.domain.models import AliasMove, Candidate, ModelVersion, RegisteredModel
 from platform_ctl.domain.serving import (
     InferenceService,
     Observation,
@@ -13,6 +12,7 @@ from platform_ctl.domain.serving import (
     ServiceState,
 )
 from platform_ctl.errors import UnknownName
+from platform_ctl.models.model import AliasMove, Candidate, ModelVersion, RegisteredModel
 
 
 class Killed(BaseException):

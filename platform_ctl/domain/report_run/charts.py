@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from platform_ctl.domain.report_run.evaluation import Evaluation
 from platform_ctl.domain.report_run.plots import (
     BOTTOM,
     LEFT,
@@ -20,6 +19,7 @@ from platform_ctl.domain.report_run.plots import (
     vertical,
 )
 from platform_ctl.domain.report_run.value import Canary, Search, SearchTrial
+from platform_ctl.models.evaluation import Evaluation
 
 _WIDE_RANGE = 30.0
 """A parameter that varies by more than this factor is drawn on a logarithmic axis."""

@@ -10,7 +10,6 @@ from platform_ctl.adapters.common.run_report import diagrams
 from platform_ctl.adapters.common.run_report.html import look, when
 from platform_ctl.domain.approvals import ApprovalRequest
 from platform_ctl.domain.report_run import charts
-from platform_ctl.domain.report_run.evaluation import Evaluation
 from platform_ctl.domain.report_run.forest import (
     difference_forest,
     metric_forest,
@@ -20,6 +19,7 @@ from platform_ctl.domain.report_run.graph import duration
 from platform_ctl.domain.report_run.lineage import LineageMap
 from platform_ctl.domain.report_run.plots import count, metric, number
 from platform_ctl.domain.report_run.value import Canary, Gate, Metric, Search, StepRow
+from platform_ctl.models.evaluation import Evaluation
 
 _MOST_ROWS = 300
 _LONG = 36

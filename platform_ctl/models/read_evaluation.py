@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from platform_ctl.domain.approvals import ApprovalRequest
-from platform_ctl.domain.models import find_version
-from platform_ctl.domain.report_run.evaluation import Evaluation, parse
 from platform_ctl.errors import EvidenceMismatch, NoSuchModel
-from platform_ctl.operations.register import EVALUATION_FILE
-from platform_ctl.ports.registry import Registry
+from platform_ctl.models.evaluation import Evaluation, parse
+from platform_ctl.models.model import find_version
+from platform_ctl.models.port import Registry
+from platform_ctl.models.register import EVALUATION_FILE
 
 Columns = Callable[[Path], Mapping[str, Sequence[Any]]]
 """Folder -> columns of the table of single errors in it; empty without one."""

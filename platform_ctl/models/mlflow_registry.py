@@ -20,9 +20,10 @@ from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 
-from platform_ctl.adapters.common import mlflow_model, mlflow_sqlite
-from platform_ctl.adapters.common.history import AliasHistory
-from platform_ctl.domain.models import (
+from platform_ctl.errors import EvidenceMismatch
+from platform_ctl.models import mlflow_model, mlflow_sqlite
+from platform_ctl.models.history import AliasHistory
+from platform_ctl.models.model import (
     DIGEST_TAG,
     OUTSIDE,
     WEIGHTS_DIR,
@@ -33,8 +34,7 @@ from platform_ctl.domain.models import (
     find_version,
     recorded_aliases,
 )
-from platform_ctl.errors import EvidenceMismatch
-from platform_ctl.ports.registry import Part
+from platform_ctl.models.port import Part
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

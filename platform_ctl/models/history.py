@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from platform_ctl.domain.models import NO_HASH, AliasMove
 from platform_ctl.home.state import connect, transaction
+from platform_ctl.models.model import NO_HASH, AliasMove
 
 _COLUMNS = "seq, model, alias, from_version, to_version, at, actor, reason, previous_hash, hash"
 

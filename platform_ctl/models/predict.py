@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.domain.models import ModelVersion
-from platform_ctl.ports.registry import Registry
+from platform_ctl.models.model import ModelVersion
+from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import DataAccess, Recipe, resolve
 
 PREDICTION = "prediction"

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.domain.models import (
+from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed
+from platform_ctl.models.model import (
     EVALUATION_TAG,
     INPUT_TYPE,
     OUTSIDE,
@@ -22,8 +23,7 @@ from platform_ctl.domain.models import (
     content_digest,
     model_digest,
 )
-from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed
-from platform_ctl.ports.registry import Registry
+from platform_ctl.models.port import Registry
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.recipe.recipe import Recipe, resolve
 from platform_ctl.recipe.verdict import Verdict

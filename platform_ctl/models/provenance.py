@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from platform_ctl.domain.models import content_digest
+from platform_ctl.models.model import content_digest
 
 LOCK_FILE = "constraints.txt"
 

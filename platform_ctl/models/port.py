@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from platform_ctl.domain.models import AliasMove, Candidate, ModelVersion, RegisteredModel
+from platform_ctl.models.model import AliasMove, Candidate, ModelVersion, RegisteredModel
 
 Part = Literal["model", "weights", "evaluation", "evidence"]
 """``model``: the MLflow model directory. ``weights``: what the trainer wrote. ``evaluation``.

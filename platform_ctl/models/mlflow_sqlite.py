@@ -12,8 +12,8 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platform_ctl.domain.models import ModelVersion, RegisteredModel
 from platform_ctl.home import sqlite_file
+from platform_ctl.models.model import ModelVersion, RegisteredModel
 
 PREFIX = "sqlite:///"
 _BUSY_TIMEOUT_S = 10.0

@@ -17,8 +17,8 @@ from pathlib import Path
 from shutil import copyfile, copytree
 from typing import Any
 
-from platform_ctl.domain.models import INPUT_TYPE, LOADER, WEIGHTS_DIR, Candidate
 from platform_ctl.errors import ConfigError
+from platform_ctl.models.model import INPUT_TYPE, LOADER, WEIGHTS_DIR, Candidate
 
 PROJECT_PACKAGES = {"recipes", "pipelines", "platform_ctl"}
 

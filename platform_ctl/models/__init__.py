@@ -1,0 +1,1 @@
+"""Registered models: versions, aliases, evaluation, prediction; MLflow is the registry."""
