@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from platform_ctl.domain.serving import ServiceSpec
+from platform_ctl.serving.service import ServiceSpec
 from tests.support import serving
 from tests.support.waiting import eventually
 
@@ -41,7 +41,7 @@ PLAIN = """
 import sys
 from pathlib import Path
 import mlflow.pyfunc, numpy as np, pandas as pd
-from platform_ctl.adapters.local.serving.model import load_predictor
+from platform_ctl.serving.server.model import load_predictor
 import kserve.protocol.rest.server as rest
 from kserve import Model, ModelServer
 

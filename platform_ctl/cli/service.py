@@ -12,8 +12,8 @@ from platform_ctl.cli import promotions, render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.serving import InferenceService, RevisionStatus
-    from platform_ctl.ports.serving import Serving
+    from platform_ctl.serving.port import Serving
+    from platform_ctl.serving.service import InferenceService, RevisionStatus
 
 
 @click.group(help="List, start and stop InferenceServices.")

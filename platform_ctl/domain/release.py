@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from platform_ctl.domain.serving import Revision, ServiceSpec
 from platform_ctl.errors import UsageError
 from platform_ctl.recipe.recipe import CanaryPlan
+from platform_ctl.serving.service import Revision, ServiceSpec
 
 
 class ReleaseState(StrEnum):

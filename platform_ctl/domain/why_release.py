@@ -5,9 +5,9 @@ from __future__ import annotations
 from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.domain.diagnosis import Facts, Link, LinkState
 from platform_ctl.domain.release import Release, ReleaseState
-from platform_ctl.domain.serving import ServiceState
 from platform_ctl.models.model import PREVIOUS, PRODUCTION
 from platform_ctl.runs.record import RunState, TaskState
+from platform_ctl.serving.service import ServiceState
 
 APPROVAL_RUNBOOK = "runbooks/procedures/approve-a-model.md"
 PROMOTION_RUNBOOK = "runbooks/alerts/mlflow-registry-promotion-blocked.md"

@@ -22,13 +22,13 @@ from platform_ctl.domain.canary import (
     judge,
 )
 from platform_ctl.domain.release import Release, ReleaseState
-from platform_ctl.domain.serving import Observation
 from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
 from platform_ctl.operations import replay, true_error
 from platform_ctl.operations.check_skew import check_skew
 from platform_ctl.operations.release import Releasing
 from platform_ctl.operations.release_target import signature_columns
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.serving.service import Observation
 
 _GIVE_UP_AFTER = 10
 """Replayed requests in a row that a canary does not answer: more would only cost time."""

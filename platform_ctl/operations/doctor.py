@@ -20,11 +20,11 @@ from pathlib import Path
 
 import psutil
 
-from platform_ctl.domain.serving import InferenceService, ServiceState
 from platform_ctl.errors import ServiceUnavailable
-from platform_ctl.ports.serving import Serving
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import ORPHANED, Run
+from platform_ctl.serving.port import Serving
+from platform_ctl.serving.service import InferenceService, ServiceState
 from platform_ctl.settings import HomeLayout, Settings
 
 OLDEST_PYTHON = (3, 11)

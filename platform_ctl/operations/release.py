@@ -20,14 +20,14 @@ from platform_ctl.domain.release import (
     check_plan,
     revision_name,
 )
-from platform_ctl.domain.serving import Revision
 from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName
 from platform_ctl.models.model import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
 from platform_ctl.models.port import Registry
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.releases import Releases
-from platform_ctl.ports.serving import Serving
 from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
+from platform_ctl.serving.port import Serving
+from platform_ctl.serving.service import Revision
 
 
 @dataclasses.dataclass(frozen=True)

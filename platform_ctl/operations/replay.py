@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from platform_ctl.domain.serving import (
+from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.serving.service import (
     KEY_HEADER,
     REPLAY_HEADER,
     REVISION_HEADER,
     SERVED_BY_HEADER,
 )
-from platform_ctl.errors import ServiceUnavailable
 
 _TIMEOUT_S = 30.0
 _BATCH = 250

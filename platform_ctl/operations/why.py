@@ -9,7 +9,6 @@ from pathlib import Path
 
 from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, RecordedLineage
-from platform_ctl.domain.serving import InferenceService
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError, PreconditionMissing
 from platform_ctl.ir.pipeline import Component, Pipeline
@@ -19,12 +18,13 @@ from platform_ctl.models.port import Registry
 from platform_ctl.operations.approve import subject_changes
 from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.releases import Releases
-from platform_ctl.ports.serving import Serving
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.runs.cache.port import Cache
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run
+from platform_ctl.serving.port import Serving
+from platform_ctl.serving.service import InferenceService
 
 _RUNS = 200
 """Newest runs among which the one of a model, or the promotion of an approval, is looked for."""

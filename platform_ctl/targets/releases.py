@@ -14,9 +14,9 @@ from platform_ctl.targets.models import registry
 from platform_ctl.targets.project import data_access
 
 if TYPE_CHECKING:
-    from platform_ctl.adapters.local.serving.service import LocalServing
     from platform_ctl.operations.release import Releasing
-    from platform_ctl.ports.serving import Serving
+    from platform_ctl.serving.local.service import LocalServing
+    from platform_ctl.serving.port import Serving
 
 
 def serving(settings: Settings) -> Serving:
@@ -26,8 +26,8 @@ def serving(settings: Settings) -> Serving:
 
 def _local_serving(settings: Settings) -> LocalServing:
     require_local(settings, "serving")
-    from platform_ctl.adapters.local.serving.records import Limits
-    from platform_ctl.adapters.local.serving.service import LocalServing
+    from platform_ctl.serving.local.records import Limits
+    from platform_ctl.serving.local.service import LocalServing
 
     return LocalServing(
         settings.layout.services,

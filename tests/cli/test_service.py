@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.domain.serving import ServiceSpec
+from platform_ctl.serving.service import ServiceSpec
 from tests.support import serving
 from tests.support.waiting import eventually
 

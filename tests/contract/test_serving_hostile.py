@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from platform_ctl.domain.serving import ServiceSpec
+from platform_ctl.serving.service import ServiceSpec
 from tests.support import serving
 
 V1 = b"/v1/models/stub:predict"

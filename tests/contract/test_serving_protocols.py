@@ -9,7 +9,7 @@ import time
 import pytest
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 
-from platform_ctl.domain.serving import ServiceSpec
+from platform_ctl.serving.service import ServiceSpec
 from tests.support import serving
 
 V1 = "/v1/models/stub:predict"

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from platform_ctl.adapters.local.serving.records import Running, ServiceFiles, read_json
-from platform_ctl.domain.serving import ServiceSpec, ServiceState
 from platform_ctl.errors import NothingYet, PortInUse, ServiceUnavailable
+from platform_ctl.serving.local.records import Running, ServiceFiles, read_json
+from platform_ctl.serving.service import ServiceSpec, ServiceState
 from tests.support import serving
 from tests.support.waiting import eventually
 

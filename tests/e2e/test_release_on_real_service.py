@@ -16,7 +16,6 @@ import pytest
 from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.domain.release import Evidence, ReleaseState, Target
-from platform_ctl.domain.serving import ServiceState
 from platform_ctl.home.state import connect
 from platform_ctl.operations.analyse_release import run_analysis, standing
 from platform_ctl.operations.deploy import carry_out
@@ -32,6 +31,7 @@ from platform_ctl.operations.release import (
 from platform_ctl.operations.true_error import true_errors
 from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.serving.service import ServiceState
 from tests.support import serving
 from tests.support.releases import FakeRegistry, Fuse
 from tests.support.waiting import eventually

@@ -22,14 +22,14 @@ from typing import Any
 
 from platform_ctl import settings as cascade
 from platform_ctl import targets
-from platform_ctl.adapters.local.serving.records import read_json, write_json
 from platform_ctl.domain.approvals import Answer
-from platform_ctl.domain.serving import InferenceService, ServiceSpec, ServiceState
 from platform_ctl.errors import UnknownName
 from platform_ctl.models.register import register_model
 from platform_ctl.operations import approve, release, request_approval
 from platform_ctl.operations.deploy import require_approval
 from platform_ctl.operations.release_target import target_of
+from platform_ctl.serving.local.records import read_json, write_json
+from platform_ctl.serving.service import InferenceService, ServiceSpec, ServiceState
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate
 

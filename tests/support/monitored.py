@@ -18,7 +18,6 @@ from platform_ctl import targets
 from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.adapters.common.releases import SqliteReleases
-from platform_ctl.adapters.local.serving import records as service_records
 from platform_ctl.domain.approvals import (
     Answer,
     ApprovalRequest,
@@ -27,10 +26,11 @@ from platform_ctl.domain.approvals import (
     Vote,
 )
 from platform_ctl.domain.release import Release, ReleaseState, Target
-from platform_ctl.domain.serving import Revision, ServiceSpec
 from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.runs.local.records import Records
 from platform_ctl.runs.record import Run, RunRequest, RunState
+from platform_ctl.serving.local import records as service_records
+from platform_ctl.serving.service import Revision, ServiceSpec
 from platform_ctl.settings import Settings
 from platform_ctl.tuning.find_search import FOLDER
 from platform_ctl.tuning.local import journal

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from platform_ctl.domain.serving import (
+from platform_ctl.errors import UnknownName
+from platform_ctl.models.model import AliasMove, Candidate, ModelVersion, RegisteredModel
+from platform_ctl.serving.service import (
     InferenceService,
     Observation,
     ServiceSpec,
     ServiceState,
 )
-from platform_ctl.errors import UnknownName
-from platform_ctl.models.model import AliasMove, Candidate, ModelVersion, RegisteredModel
 
 
 class Killed(BaseException):

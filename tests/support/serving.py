@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.adapters.local.serving.records import Limits
-from platform_ctl.adapters.local.serving.service import LocalServing
-from platform_ctl.domain.serving import Revision
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.recipe.truth import Truth
+from platform_ctl.serving.local.records import Limits
+from platform_ctl.serving.local.service import LocalServing
+from platform_ctl.serving.service import Revision
 
 FEATURES = ("a", "b")
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from platform_ctl.adapters.local.serving import records
 from platform_ctl.domain import metrics
 from platform_ctl.domain.metrics import Sample
+from platform_ctl.serving.local import records
 
 
 class ServiceMetrics:

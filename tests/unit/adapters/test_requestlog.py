@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from platform_ctl.adapters.local.serving.requestlog import RequestLog, read
+from platform_ctl.serving.server.request_log import RequestLog, read
 
 HEADERS = {b"x-request-key": b"caller"}
 REQUEST = json.dumps({"instances": [[1, 2]]}).encode()

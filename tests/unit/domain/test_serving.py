@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain.serving import Revision, ServiceSpec, check_spec, takes_canary
 from platform_ctl.errors import UsageError
+from platform_ctl.serving.service import Revision, ServiceSpec, check_spec, takes_canary
 
 ONE, OTHER = Revision("v1", "/models/1"), Revision("v2", "/models/2")
 

@@ -18,7 +18,6 @@ from platform_ctl.domain.approvals import (
     Vote,
 )
 from platform_ctl.domain.release import ReleaseState, Target
-from platform_ctl.domain.serving import Observation, ServiceState
 from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UsageError
 from platform_ctl.home.state import connect
 from platform_ctl.operations.analyse_release import run_analysis, standing
@@ -33,6 +32,7 @@ from platform_ctl.operations.release import (
 )
 from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.serving.service import Observation, ServiceState
 from tests.support import live_features
 from tests.support.releases import FakeRegistry, FakeServing, Fuse, Killed
 

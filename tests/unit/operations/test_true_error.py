@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform_ctl.domain.release import Evidence
-from platform_ctl.domain.serving import Observation
 from platform_ctl.errors import MissingTable
 from platform_ctl.operations.analyse_release import run_analysis
 from platform_ctl.operations.release import start_release
@@ -20,6 +19,7 @@ from platform_ctl.operations.true_error import true_errors
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.recipe.truth import Truth, entities_of
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.serving.service import Observation
 from tests.unit.operations.test_release import NAME, PLAN, World
 
 ENTITIES = [f"repo-{i}" for i in range(40)]

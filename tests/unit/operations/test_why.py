@@ -19,10 +19,10 @@ from platform_ctl import targets
 from platform_ctl.domain.approvals import Answer, Vote
 from platform_ctl.domain.diagnosis import Diagnosis, LinkState, RecordedLineage
 from platform_ctl.domain.release import ReleaseState
-from platform_ctl.domain.serving import ServiceState
 from platform_ctl.errors import NoSuchModel, PreconditionMissing
 from platform_ctl.operations.why import why_model
 from platform_ctl.runs.record import Run, RunState, Task, TaskState
+from platform_ctl.serving.service import ServiceState
 from platform_ctl.settings import Settings
 from platform_ctl.targets.lineage import lineage_producer
 from recipes.train_deploy.recipe import RECIPE

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from platform_ctl.adapters.common.approvals import SqliteApprovals
-from platform_ctl.adapters.local.serving.promotions import unstarted_promotion
 from platform_ctl.domain.approvals import Answer
 from platform_ctl.home.state import connect
 from platform_ctl.runs.local.records import Records, now
 from platform_ctl.runs.record import Run, RunState
+from platform_ctl.serving.local.promotions import unstarted_promotion
 from tests.contract.test_approvals import a_request, moment, no, yes
 
 

@@ -12,20 +12,23 @@ from typing import Any
 import msgspec
 
 from platform_ctl import errors
-from platform_ctl.adapters.local.serving import records, requestlog
-from platform_ctl.adapters.local.serving.records import (
+from platform_ctl.home.process import tree_cpu_s
+from platform_ctl.recipe.recipe import DataAccess
+from platform_ctl.serving.local import records
+from platform_ctl.serving.local.handover import (
+    as_raised,
+    have_ended,
+    start_supervisor,
+)
+from platform_ctl.serving.local.records import (
     Limits,
     Options,
     Running,
     SavedSpec,
     ServiceFiles,
 )
-from platform_ctl.adapters.local.serving.succession import (
-    as_raised,
-    have_ended,
-    start_supervisor,
-)
-from platform_ctl.domain.serving import (
+from platform_ctl.serving.server import request_log as requestlog
+from platform_ctl.serving.service import (
     InferenceService,
     Observation,
     RevisionStatus,
@@ -33,8 +36,6 @@ from platform_ctl.domain.serving import (
     ServiceState,
     check_spec,
 )
-from platform_ctl.home.process import tree_cpu_s
-from platform_ctl.recipe.recipe import DataAccess
 
 _CONTROL_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0

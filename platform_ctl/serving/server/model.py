@@ -27,9 +27,9 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InferenceError, InvalidInput
 from kserve.logging import logger
 
-from platform_ctl.domain.serving import REPLAY_HEADER
 from platform_ctl.errors import FeaturesUnavailable, PlatformError
 from platform_ctl.recipe.recipe import DataAccess, resolve
+from platform_ctl.serving.service import REPLAY_HEADER
 
 _LARGEST = float(np.finfo(np.float32).max)
 

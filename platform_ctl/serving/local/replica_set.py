@@ -13,16 +13,16 @@ from pathlib import Path
 
 import tenacity
 
-from platform_ctl.adapters.local.serving import channel, records
-from platform_ctl.adapters.local.serving.process import RevisionProcess
-from platform_ctl.adapters.local.serving.records import (
+from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.serving.local import channel, records
+from platform_ctl.serving.local.process import RevisionProcess
+from platform_ctl.serving.local.records import (
     Options,
     ProcessId,
     SavedSpec,
     ServiceFiles,
 )
-from platform_ctl.domain.serving import Revision, RevisionStatus, ServiceSpec, ServiceState
-from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.serving.service import Revision, RevisionStatus, ServiceSpec, ServiceState
 
 _CANARY_RESTARTS = 3
 _WATCH_S = 0.25

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import msgspec
 import psutil
 
-from platform_ctl.domain.serving import ServiceSpec
 from platform_ctl.errors import ServiceUnavailable
 from platform_ctl.recipe.recipe import DataAccess
+from platform_ctl.serving.service import ServiceSpec
 
 T = TypeVar("T")
 

@@ -26,11 +26,11 @@ from typing import Any
 import uvicorn
 
 from platform_ctl import __version__
-from platform_ctl.adapters.local.serving import channel
-from platform_ctl.adapters.local.serving.front import Front
-from platform_ctl.adapters.local.serving.lifeline import Lifeline
-from platform_ctl.adapters.local.serving.patience import PatientProtocol
-from platform_ctl.adapters.local.serving.requestlog import RequestLog
+from platform_ctl.serving.local import channel
+from platform_ctl.serving.local.parent_death import Lifeline
+from platform_ctl.serving.server.front import Front
+from platform_ctl.serving.server.request_log import RequestLog
+from platform_ctl.serving.server.request_timeout import PatientProtocol
 
 _KEEP_ALIVE_S = 65
 log = logging.getLogger("platform_ctl.revision")
@@ -154,8 +154,8 @@ def _read_launch(control: socket.socket) -> channel.Launch:
 
 
 def _build_front(launch: channel.Launch) -> Front:
-    from platform_ctl.adapters.local.serving.application import build_application
-    from platform_ctl.adapters.local.serving.model import (
+    from platform_ctl.serving.server.application import build_application
+    from platform_ctl.serving.server.model import (
         EntityLookup,
         RevisionModel,
         load_predictor,

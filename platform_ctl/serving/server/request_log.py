@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from platform_ctl.domain.serving import KEY_HEADER, REPLAY_HEADER, Observation
+from platform_ctl.serving.service import KEY_HEADER, REPLAY_HEADER, Observation
 
 FLUSH_S = 0.2
 _FILES = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from platform_ctl.domain.serving import InferenceService, Observation, ServiceSpec
+from platform_ctl.serving.service import InferenceService, Observation, ServiceSpec
 
 
 class Serving(Protocol):

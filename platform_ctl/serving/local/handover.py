@@ -15,9 +15,9 @@ import time
 from collections.abc import Sequence
 
 from platform_ctl import errors
-from platform_ctl.adapters.local.serving.records import ProcessId, ServiceFiles
+from platform_ctl.serving.local.records import ProcessId, ServiceFiles
 
-_MODULE = "platform_ctl.adapters.local.serving.supervisor"
+_MODULE = "platform_ctl.serving.local.supervisor"
 _POLL_S = 0.02
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from platform_ctl.adapters.local.serving.records import Limits
-from platform_ctl.domain.serving import Revision
 from platform_ctl.recipe.recipe import DataAccess
+from platform_ctl.serving.local.records import Limits
+from platform_ctl.serving.service import Revision
 
 
 class Launch(msgspec.Struct, frozen=True, tag="launch"):

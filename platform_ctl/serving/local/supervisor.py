@@ -27,18 +27,6 @@ import msgspec
 import psutil
 import tenacity
 
-from platform_ctl.adapters.local.serving import records
-from platform_ctl.adapters.local.serving.fleet import Fleet
-from platform_ctl.adapters.local.serving.promotions import unstarted_promotion
-from platform_ctl.adapters.local.serving.records import (
-    Options,
-    ProcessId,
-    Running,
-    SavedSpec,
-    ServiceFiles,
-)
-from platform_ctl.adapters.local.serving.succession import end_all, start_supervisor
-from platform_ctl.domain.serving import ServiceSpec, check_spec
 from platform_ctl.errors import (
     HomeBusy,
     PlatformError,
@@ -46,6 +34,18 @@ from platform_ctl.errors import (
     ServiceUnavailable,
     UsageError,
 )
+from platform_ctl.serving.local import records
+from platform_ctl.serving.local.handover import end_all, start_supervisor
+from platform_ctl.serving.local.promotions import unstarted_promotion
+from platform_ctl.serving.local.records import (
+    Options,
+    ProcessId,
+    Running,
+    SavedSpec,
+    ServiceFiles,
+)
+from platform_ctl.serving.local.replica_set import Fleet
+from platform_ctl.serving.service import ServiceSpec, check_spec
 from platform_ctl.settings import HomeLayout
 
 _BACKLOG = 512

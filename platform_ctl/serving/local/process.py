@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from platform_ctl.adapters.local.serving import channel
-from platform_ctl.adapters.local.serving.records import ProcessId
 from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.serving.local import channel
+from platform_ctl.serving.local.records import ProcessId
 
 _ACK_TIMEOUT_S = 15.0
 _KILL_AFTER_S = 3.0
@@ -53,7 +53,7 @@ class RevisionProcess:
         Path(self.launch.socket).unlink(missing_ok=True)
         ours, theirs = socket.socketpair()
         fds = (theirs.fileno(), listen_fd, lifeline_fd)
-        module = "platform_ctl.adapters.local.serving.revision"
+        module = "platform_ctl.serving.local.revision"
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", module, *map(str, fds)),

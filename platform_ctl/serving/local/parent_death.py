@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from platform_ctl.adapters.local.serving.channel import Launch
-from platform_ctl.adapters.local.serving.records import ServiceFiles
-from platform_ctl.adapters.local.serving.succession import start_supervisor
 from platform_ctl.errors import HomeBusy, PlatformError
+from platform_ctl.serving.local.channel import Launch
+from platform_ctl.serving.local.handover import start_supervisor
+from platform_ctl.serving.local.records import ServiceFiles
 
 _ATTEMPTS = 3
 _RETRY_S = 1.0

@@ -1,0 +1,1 @@
+"""InferenceServices: spec and status; the port, the predictor and its targets."""
