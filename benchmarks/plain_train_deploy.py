@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from platform_ctl import targets
+from platform_ctl.approvals.ask import request
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.request_approval import request
 from platform_ctl.recipe import gate
 from recipes.train_deploy import data, evaluate, train
 from recipes.train_deploy.features import rows as feature_rows

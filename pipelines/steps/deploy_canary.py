@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from platform_ctl import targets
+from platform_ctl.approvals.decide import verify
 from platform_ctl.models.model import find_version
-from platform_ctl.operations.approve import verify
 from platform_ctl.operations.release import start_release
 from platform_ctl.operations.release_target import target_of
 

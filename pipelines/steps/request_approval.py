@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from platform_ctl import targets
-from platform_ctl.domain.approvals import ApprovalState
+from platform_ctl.approvals.ask import request
+from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.models.model import ModelVersion, find_version
 from platform_ctl.models.register import been_in_production
-from platform_ctl.operations.request_approval import request
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.settings import Settings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from platform_ctl import targets
-from platform_ctl.operations.approve import verify
+from platform_ctl.approvals.decide import verify
 
 
 def run(approval_id: str) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from platform_ctl.cli import promotions, render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.approvals import Answer, ApprovalRequest
+    from platform_ctl.approvals.request import Answer, ApprovalRequest
     from platform_ctl.runs.record import Run
     from platform_ctl.settings import Settings
 
@@ -35,7 +35,7 @@ def command() -> None:
 def list_(ctx: click.Context, everything: bool, output: str) -> None:
     """Requests that wait for an answer."""
     from platform_ctl import targets
-    from platform_ctl.domain.approvals import ApprovalState
+    from platform_ctl.approvals.request import ApprovalState
 
     settings = load_settings(ctx)
     promotions.resume_dead(settings)
@@ -69,9 +69,9 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
 def show(ctx: click.Context, request: str, output: str) -> None:
     """What REQUEST (an id, a unique prefix, or latest) is about, beside the champion."""
     from platform_ctl import targets
-    from platform_ctl.domain.approvals import ApprovalState
-    from platform_ctl.operations.approve import subject_changes
-    from platform_ctl.operations.compare import compare, same_data
+    from platform_ctl.approvals.compare import compare, same_data
+    from platform_ctl.approvals.decide import subject_changes
+    from platform_ctl.approvals.request import ApprovalState
 
     settings = load_settings(ctx)
     promotions.resume_dead(settings)
@@ -122,9 +122,9 @@ def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
 def request(ctx: click.Context, model: str, output: str) -> None:
     """Ask (again) for MODEL: NAME/version or NAME@alias."""
     from platform_ctl import targets
-    from platform_ctl.domain.approvals import ApprovalState
+    from platform_ctl.approvals.ask import request as ask
+    from platform_ctl.approvals.request import ApprovalState
     from platform_ctl.models.model import find_version
-    from platform_ctl.operations.request_approval import request as ask
 
     settings = load_settings(ctx)
     registry = targets.registry(settings)
@@ -162,7 +162,7 @@ def _answer_options(function: Any) -> Any:
 @click.pass_context
 def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: str) -> None:
     """Say yes to REQUEST: it starts the canary, and Production if that goes well."""
-    from platform_ctl.domain.approvals import ApprovalState
+    from platform_ctl.approvals.request import ApprovalState
 
     settings = load_settings(ctx)
     decided = _decide(settings, request, "approve", reason)
@@ -206,7 +206,7 @@ def serve(ctx: click.Context, port: int) -> None:
 
 def _answer_on_page(settings: Settings) -> Callable[[str, Answer, str], str]:
     """What the page does with an answer: the same as the commands."""
-    from platform_ctl.domain.approvals import ApprovalState
+    from platform_ctl.approvals.request import ApprovalState
 
     def answer(request_id: str, what: Answer, reason: str) -> str:
         decided = _decide(settings, request_id, what, reason)
@@ -220,9 +220,9 @@ def _answer_on_page(settings: Settings) -> Callable[[str, Answer, str], str]:
 
 def _decide(settings: Settings, request: str, answer: str, reason: str) -> ApprovalRequest:
     from platform_ctl import targets
-    from platform_ctl.domain.approvals import Answer, ApprovalState
-    from platform_ctl.operations import announce
-    from platform_ctl.operations.approve import decide
+    from platform_ctl.approvals import announce
+    from platform_ctl.approvals.decide import decide
+    from platform_ctl.approvals.request import Answer, ApprovalState
 
     notifier = targets.notifier(settings)  # before the vote: a wrong setting changes nothing
     decision = decide(
@@ -247,7 +247,7 @@ def _decide(settings: Settings, request: str, answer: str, reason: str) -> Appro
 
 def _start_promotion(settings: Settings, request: ApprovalRequest) -> Run:
     from platform_ctl import targets
-    from platform_ctl.operations.approve import start_promotion
+    from platform_ctl.approvals.decide import start_promotion
 
     pipeline = targets.pipelines(settings).find(promotions.PROMOTE)
     ports = targets.orchestrator(settings), targets.approvals(settings)

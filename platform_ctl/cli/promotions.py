@@ -16,7 +16,7 @@ PROMOTE = "promote"
 def resume_dead(settings: Settings) -> None:
     """Continue it, detached, and say so on stderr."""
     from platform_ctl import targets
-    from platform_ctl.operations.resume_promotions import resume_promotions
+    from platform_ctl.approvals.resume import resume_promotions
 
     if settings.target != "local" or not settings.layout.database.exists():
         return

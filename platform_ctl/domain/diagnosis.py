@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.domain.release import Release, ReleaseEvent
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import AliasMove, ModelVersion, RegisteredModel

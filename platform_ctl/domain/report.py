@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.models.model import AliasMove
 from platform_ctl.runs.budget import LedgerEntry
 from platform_ctl.runs.record import Run

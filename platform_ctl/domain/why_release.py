@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from platform_ctl.domain.approvals import ApprovalState
+from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.domain.diagnosis import Facts, Link, LinkState
 from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.models.model import PREVIOUS, PRODUCTION

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.errors import EvidenceMismatch, NoSuchModel
 from platform_ctl.models.evaluation import Evaluation, parse
 from platform_ctl.models.model import find_version

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
+from platform_ctl.approvals import decide as approve
+from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.errors import ApprovalMissing, UsageError
 from platform_ctl.models.model import ModelVersion
 from platform_ctl.models.port import Registry
-from platform_ctl.operations import approve
 from platform_ctl.operations.analyse_release import Analysed, Progress, run_analysis
 from platform_ctl.operations.release import (
     Releasing,
     promote_release,
     rollback_release,
 )
-from platform_ctl.ports.approvals import Approvals
 from platform_ctl.recipe.recipe import CanaryPlan, Recipe
 from platform_ctl.recipe.verdict import Verdict
 

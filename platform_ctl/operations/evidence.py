@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
+from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.request import ApprovalState
+from platform_ctl.approvals.subject import stored_digest
 from platform_ctl.domain import evidence
-from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.models.model import EVALUATION_TAG, ModelVersion
 from platform_ctl.models.port import Registry
 from platform_ctl.models.register import evaluation_digest
-from platform_ctl.operations.approval_subject import stored_digest
-from platform_ctl.ports.approvals import Approvals
 from platform_ctl.runs.record import Run
 
 EVALUATION = "evaluation/"

@@ -11,7 +11,8 @@ import contextlib
 import dataclasses
 import uuid
 
-from platform_ctl.domain.approvals import ApprovalState
+from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.domain.release import (
     Intent,
     Release,
@@ -23,7 +24,6 @@ from platform_ctl.domain.release import (
 from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName
 from platform_ctl.models.model import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
 from platform_ctl.models.port import Registry
-from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.releases import Releases
 from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
 from platform_ctl.serving.port import Serving

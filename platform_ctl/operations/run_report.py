@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.domain.diagnosis import Diagnosis, Facts
 from platform_ctl.domain.lineage_graph import TaskRun
 from platform_ctl.domain.release import Release

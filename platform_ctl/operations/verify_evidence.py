@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from platform_ctl.approvals.subject import stored_digest
 from platform_ctl.domain import evidence
 from platform_ctl.domain.lineage_evidence import GATE_FILE, LINEAGE_FILE
 from platform_ctl.domain.lineage_evidence import problems as lineage_problems
@@ -22,7 +23,6 @@ from platform_ctl.models.model import (
     content_digest,
 )
 from platform_ctl.models.port import Registry
-from platform_ctl.operations.approval_subject import stored_digest
 from platform_ctl.operations.evidence import (
     APPROVAL_FILE,
     EVALUATION,

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
+from platform_ctl.approvals.decide import subject_changes
+from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, RecordedLineage
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError, PreconditionMissing
@@ -15,8 +17,6 @@ from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.models.model import PRODUCTION, RegisteredModel, find_version, parse_reference
 from platform_ctl.models.port import Registry
-from platform_ctl.operations.approve import subject_changes
-from platform_ctl.ports.approvals import Approvals
 from platform_ctl.ports.releases import Releases
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState

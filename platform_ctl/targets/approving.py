@@ -13,21 +13,21 @@ from platform_ctl.targets.project import recipes
 
 if TYPE_CHECKING:
     from platform_ctl.adapters.common.approver_page import ApproverPage
-    from platform_ctl.domain.approvals import Answer
-    from platform_ctl.ports.approvals import Approvals
-    from platform_ctl.ports.notifier import Notifier
+    from platform_ctl.approvals.notifier import Notifier
+    from platform_ctl.approvals.port import Approvals
+    from platform_ctl.approvals.request import Answer
 
 
 def approvals(settings: Settings) -> Approvals:
     """Approval requests, in the home."""
-    from platform_ctl.adapters.common.approvals import SqliteApprovals
+    from platform_ctl.approvals.local.approvals import SqliteApprovals
 
     return SqliteApprovals(settings.layout.database, expires_h=settings.approval.expires_h)
 
 
 def notifier(settings: Settings) -> Notifier:
     """ntfy and a webhook, where they are set, behind the home's outbox."""
-    from platform_ctl.adapters.common import notify
+    from platform_ctl.approvals import notify
     from platform_ctl.home.secrets import read_secret
 
     asked, layout = settings.notify, settings.layout
@@ -44,10 +44,10 @@ def approver_page(
 ) -> ApproverPage:
     """The page of ``approval serve``; ``answer`` does what the command does. Raises PortInUse."""
     from platform_ctl.adapters.common.approver_page import Actions, ApproverPage, View
+    from platform_ctl.approvals.compare import compare
+    from platform_ctl.approvals.decide import subject_changes
     from platform_ctl.models.read_evaluation import asked_about
     from platform_ctl.models.tables import columns
-    from platform_ctl.operations.approve import subject_changes
-    from platform_ctl.operations.compare import compare
 
     def view(request_id: str) -> View:
         request, models = approvals(settings).get(request_id), registry(settings)

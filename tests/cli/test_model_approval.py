@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from platform_ctl import targets
+from platform_ctl.approvals.request import Answer, Vote
 from platform_ctl.cli.app import main
-from platform_ctl.domain.approvals import Answer, Vote
 from platform_ctl.models.register import register_model
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE

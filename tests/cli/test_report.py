@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState, Subject, Vote
+from platform_ctl.approvals.request import ApprovalRequest, ApprovalState, Subject, Vote
 from platform_ctl.domain.report import markdown, monday, weekly
 from platform_ctl.models.model import NO_HASH, AliasMove
 from platform_ctl.runs.budget import LedgerEntry

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from platform_ctl import targets
+from platform_ctl.approvals.subject import current_subject
 from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed, NoSuchModel
 from platform_ctl.models import mlflow_sqlite
 from platform_ctl.models.model import (
@@ -27,7 +28,6 @@ from platform_ctl.models.model import (
     unrecorded_moves,
 )
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.approval_subject import current_subject
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.settings import Settings

@@ -10,9 +10,9 @@ import pytest
 
 from platform_ctl import settings as cascade
 from platform_ctl import targets
-from platform_ctl.domain.approvals import ApprovalState
+from platform_ctl.approvals import ask as request_approval
+from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.models.register import register_model
-from platform_ctl.operations import request_approval
 from recipes.train_deploy.recipe import RECIPE
 from tests.e2e.test_mlship import ROOT, run
 from tests.support.candidates import PASSED, write_candidate

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.domain.approvals import ApprovalState
+from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.models.model import OUTSIDE, broken_link, recorded_aliases
 from tests.support import crash
 

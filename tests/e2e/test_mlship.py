@@ -11,9 +11,10 @@ import pytest
 
 from platform_ctl import settings as cascade
 from platform_ctl import targets
-from platform_ctl.domain.approvals import Answer
+from platform_ctl.approvals import ask as request_approval
+from platform_ctl.approvals import decide as approve
+from platform_ctl.approvals.request import Answer
 from platform_ctl.models.register import register_model
-from platform_ctl.operations import approve, request_approval
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.releases import SqliteReleases
+from platform_ctl.approvals.local.approvals import SqliteApprovals
 from platform_ctl.domain.release import Evidence, ReleaseState, Target
 from platform_ctl.home.state import connect
 from platform_ctl.operations.analyse_release import run_analysis, standing

@@ -19,13 +19,13 @@ import msgspec
 
 from platform_ctl import targets
 from platform_ctl.adapters.common.releases import SqliteReleases
+from platform_ctl.approvals.ask import request
 from platform_ctl.domain.diagnosis import Diagnosis
 from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.models.model import PRODUCTION, ModelVersion, find_version
 from platform_ctl.models.register import register_model
 from platform_ctl.operations.release import revision_of
 from platform_ctl.operations.release_target import target_of
-from platform_ctl.operations.request_approval import request
 from platform_ctl.operations.why import Looking
 from platform_ctl.runs.local.records import Records, RunEnd
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
@@ -208,7 +208,7 @@ def build(home: Path) -> Chain:
 
 
 def _approve(chain: Chain, request_id: str) -> None:
-    from platform_ctl.domain.approvals import Answer, Vote
+    from platform_ctl.approvals.request import Answer, Vote
 
     targets.approvals(chain.settings).vote(request_id, Vote("bob", Answer.APPROVE, "ok", ago(0)))
 

@@ -22,10 +22,12 @@ from typing import Any
 
 from platform_ctl import settings as cascade
 from platform_ctl import targets
-from platform_ctl.domain.approvals import Answer
+from platform_ctl.approvals import ask as request_approval
+from platform_ctl.approvals import decide as approve
+from platform_ctl.approvals.request import Answer
 from platform_ctl.errors import UnknownName
 from platform_ctl.models.register import register_model
-from platform_ctl.operations import approve, release, request_approval
+from platform_ctl.operations import release
 from platform_ctl.operations.deploy import require_approval
 from platform_ctl.operations.release_target import target_of
 from platform_ctl.serving.local.records import read_json, write_json

@@ -15,10 +15,10 @@ import msgspec
 import yaml
 
 from platform_ctl import targets
-from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.adapters.common.releases import SqliteReleases
-from platform_ctl.domain.approvals import (
+from platform_ctl.approvals.local.approvals import SqliteApprovals
+from platform_ctl.approvals.request import (
     Answer,
     ApprovalRequest,
     ApprovalState,

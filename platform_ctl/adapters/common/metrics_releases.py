@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from platform_ctl.adapters.common.metrics_home import reading, seconds
+from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.domain import metrics
-from platform_ctl.domain.approvals import ApprovalState
 from platform_ctl.domain.metrics import Metric, Sample
 from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.recipe.verdict import Verdict

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from platform_ctl.domain.approvals import ApprovalRequest, ApprovalState
+from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, Link
 from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.domain.report_run.plots import count

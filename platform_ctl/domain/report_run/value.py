@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.domain.diagnosis import Diagnosis
 from platform_ctl.domain.release import Release
 from platform_ctl.domain.report_run.graph import Node

@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from platform_ctl.adapters.common import notify
-from platform_ctl.adapters.common.notify import OutboxNotifier
+from platform_ctl.approvals import notify
+from platform_ctl.approvals.notifier import Message
+from platform_ctl.approvals.notify import OutboxNotifier
 from platform_ctl.errors import ConfigError
 from platform_ctl.home.secrets import read_secret
-from platform_ctl.ports.notifier import Message
 
 MESSAGE = Message("approval-1-pending", "model/4 waits", "MASE 0.9 against 1.0")
 

@@ -10,15 +10,15 @@ import pytest
 from mlflow import MlflowClient
 
 from platform_ctl import targets
-from platform_ctl.domain.approvals import Answer, ApprovalState
+from platform_ctl.approvals.ask import request
+from platform_ctl.approvals.compare import compare
+from platform_ctl.approvals.decide import decide, start_promotion, verify
+from platform_ctl.approvals.request import Answer, ApprovalState
+from platform_ctl.approvals.resume import resume_promotions
 from platform_ctl.errors import AlreadyDecided, ApprovalMissing, NotAnApprover, UsageError
 from platform_ctl.models.model import PRODUCTION
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.approve import decide, start_promotion, verify
-from platform_ctl.operations.compare import compare
 from platform_ctl.operations.deploy import require_approval
-from platform_ctl.operations.request_approval import request
-from platform_ctl.operations.resume_promotions import resume_promotions
 from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.runs.record import Run, RunState
 from platform_ctl.settings import ApprovalSettings, Settings

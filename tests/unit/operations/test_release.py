@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.adapters.common.approvals import SqliteApprovals
 from platform_ctl.adapters.common.releases import SqliteReleases
-from platform_ctl.domain.approvals import (
+from platform_ctl.approvals.local.approvals import SqliteApprovals
+from platform_ctl.approvals.request import (
     Answer,
     ApprovalRequest,
     ApprovalState,

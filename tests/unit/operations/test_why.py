@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.approvals import Answer, Vote
+from platform_ctl.approvals.request import Answer, Vote
 from platform_ctl.domain.diagnosis import Diagnosis, LinkState, RecordedLineage
 from platform_ctl.domain.release import ReleaseState
 from platform_ctl.errors import NoSuchModel, PreconditionMissing

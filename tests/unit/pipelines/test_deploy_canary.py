@@ -8,11 +8,11 @@ import pytest
 
 from pipelines.steps import deploy_canary, verify_approval
 from platform_ctl import targets
-from platform_ctl.domain.approvals import Answer, ApprovalState
+from platform_ctl.approvals.ask import request
+from platform_ctl.approvals.decide import decide
+from platform_ctl.approvals.request import Answer, ApprovalState
 from platform_ctl.errors import ApprovalMissing
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.approve import decide
-from platform_ctl.operations.request_approval import request
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from pipelines.steps import request_approval
 from platform_ctl import targets
-from platform_ctl.domain.approvals import Answer, Vote
+from platform_ctl.approvals.request import Answer, Vote
 from platform_ctl.models.register import register_model
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.recipe.verdict import Verdict

@@ -8,7 +8,7 @@ from typing import Any
 
 from platform_ctl.adapters.common.run_report import diagrams
 from platform_ctl.adapters.common.run_report.html import look, when
-from platform_ctl.domain.approvals import ApprovalRequest
+from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.domain.report_run import charts
 from platform_ctl.domain.report_run.forest import (
     difference_forest,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from platform_ctl.adapters.common.approvals import SqliteApprovals
-from platform_ctl.domain.approvals import Answer
+from platform_ctl.approvals.local.approvals import SqliteApprovals
+from platform_ctl.approvals.request import Answer
 from platform_ctl.home.state import connect
 from platform_ctl.runs.local.records import Records, now
 from platform_ctl.runs.record import Run, RunState

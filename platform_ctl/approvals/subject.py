@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from platform_ctl.domain.approvals import NO_CHAMPION, SELF, Subject
+from platform_ctl.approvals.request import NO_CHAMPION, SELF, Subject
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.models.model import (
     DIGEST_TAG,

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from platform_ctl.domain.approvals import (
+from platform_ctl.approvals.request import (
     Answer,
     ApprovalRequest,
     ApprovalState,

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platform_ctl.domain.approvals import Answer, ApprovalRequest, ApprovalState, Policy, Vote
+from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.request import Answer, ApprovalRequest, ApprovalState, Policy, Vote
+from platform_ctl.approvals.subject import current_subject
 from platform_ctl.errors import ApprovalMissing, NotAnApprover, PlatformError, UsageError
 from platform_ctl.models.model import find_version
 from platform_ctl.models.port import Registry
-from platform_ctl.operations.approval_subject import current_subject
-from platform_ctl.ports.approvals import Approvals
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run, RunRequest

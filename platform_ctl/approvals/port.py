@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from platform_ctl.domain.approvals import ApprovalRequest, Policy, Vote
+from platform_ctl.approvals.request import ApprovalRequest, Policy, Vote
 
 
 class Approvals(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from platform_ctl.domain.approvals import ApprovalState
-from platform_ctl.operations.approve import start_promotion
-from platform_ctl.ports.approvals import Approvals
+from platform_ctl.approvals.decide import start_promotion
+from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from platform_ctl.domain.approvals import ApprovalRequest
-from platform_ctl.operations.compare import ComparisonRow
-from platform_ctl.ports.notifier import Message
+from platform_ctl.approvals.compare import ComparisonRow
+from platform_ctl.approvals.notifier import Message
+from platform_ctl.approvals.request import ApprovalRequest
 
 
 def waiting(

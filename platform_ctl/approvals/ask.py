@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime, timedelta
 
-from platform_ctl.domain.approvals import SELF, ApprovalRequest, ApprovalState, Subject
+from platform_ctl.approvals import announce
+from platform_ctl.approvals.compare import compare, same_data
+from platform_ctl.approvals.decide import policy_of
+from platform_ctl.approvals.notifier import Notifier
+from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.request import SELF, ApprovalRequest, ApprovalState, Subject
+from platform_ctl.approvals.subject import current_subject
 from platform_ctl.models.model import ModelVersion
 from platform_ctl.models.port import Registry
-from platform_ctl.operations import announce
-from platform_ctl.operations.approval_subject import current_subject
-from platform_ctl.operations.approve import policy_of
-from platform_ctl.operations.compare import compare, same_data
-from platform_ctl.ports.approvals import Approvals
-from platform_ctl.ports.notifier import Notifier
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.settings import ApprovalSettings
 

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from platform_ctl.approvals.notifier import Message
 from platform_ctl.home.state import connect, transaction
-from platform_ctl.ports.notifier import Message
 
 TIMEOUT_S = 1.0
 """For one endpoint to take one message."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from platform_ctl.domain.approvals import NO_CHAMPION, SELF, ApprovalRequest
+from platform_ctl.approvals.request import NO_CHAMPION, SELF, ApprovalRequest
 from platform_ctl.errors import EvidenceMismatch, NoSuchModel
 from platform_ctl.models.model import SNAPSHOT_TAG, find_version
 from platform_ctl.models.port import Registry
