@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl import targets
-from platform_ctl.domain.release import ReleaseState
-from platform_ctl.operations.analyse_release import run_analysis
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.analyse import run_analysis
+from platform_ctl.releases.release import ReleaseState
 
 if TYPE_CHECKING:
     from kfp import dsl

@@ -5,8 +5,8 @@ from __future__ import annotations
 from platform_ctl import targets
 from platform_ctl.approvals.decide import verify
 from platform_ctl.models.model import find_version
-from platform_ctl.operations.release import start_release
-from platform_ctl.operations.release_target import target_of
+from platform_ctl.releases.steps import start_release
+from platform_ctl.releases.target import target_of
 
 
 def run(approval_id: str, model: str, version: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from platform_ctl import targets
 from platform_ctl.models.model import find_version
-from platform_ctl.operations.release import promote_release
+from platform_ctl.releases.steps import promote_release
 
 
 def run(release_id: str) -> tuple[str, str]:

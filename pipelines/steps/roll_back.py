@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from platform_ctl import targets
-from platform_ctl.operations.release import rollback_release
+from platform_ctl.releases.steps import rollback_release
 
 
 def run(release_id: str) -> tuple[str]:

@@ -42,9 +42,9 @@ def deploy(ctx: click.Context, reference: str, canary: int | None, output: str) 
     from platform_ctl import targets
     from platform_ctl.cli.release import print_outcome, print_release, say
     from platform_ctl.models.model import PRODUCTION, STAGING, find_version
-    from platform_ctl.operations import deploy as operation
-    from platform_ctl.operations.release import start_release
-    from platform_ctl.operations.release_target import target_of
+    from platform_ctl.releases import deploy as operation
+    from platform_ctl.releases.steps import start_release
+    from platform_ctl.releases.target import target_of
 
     settings = load_settings(ctx)
     ports = targets.releasing(settings)

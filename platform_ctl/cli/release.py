@@ -10,9 +10,9 @@ from platform_ctl.cli import promotions, render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.release import Release, ReleaseEvent
-    from platform_ctl.operations.analyse_release import Analysed, Standing
-    from platform_ctl.operations.release import Releasing
+    from platform_ctl.releases.analyse import Analysed, Standing
+    from platform_ctl.releases.release import Release, ReleaseEvent
+    from platform_ctl.releases.steps import Releasing
 
 
 @click.group(help="Show, continue, abort or roll back a canary.")
@@ -26,9 +26,9 @@ def command() -> None:
 @click.pass_context
 def show(ctx: click.Context, name: str, output: str) -> None:
     """Print the newest release of InferenceService NAME and what happened to it."""
-    from platform_ctl.operations.analyse_release import standing
-    from platform_ctl.operations.release import settled
-    from platform_ctl.operations.true_error import true_errors
+    from platform_ctl.releases.analyse import standing
+    from platform_ctl.releases.steps import settled
+    from platform_ctl.releases.true_error import true_errors
 
     promotions.resume_dead(load_settings(ctx))
     ports = _ports(ctx)
@@ -60,8 +60,8 @@ def show(ctx: click.Context, name: str, output: str) -> None:
 def continue_(ctx: click.Context, name: str, output: str) -> int:
     """Look again, and go on stepping up: promoted, rolled back, or held once more."""
     from platform_ctl import targets
-    from platform_ctl.operations.deploy import carry_out
-    from platform_ctl.operations.release import settled
+    from platform_ctl.releases.deploy import carry_out
+    from platform_ctl.releases.steps import settled
 
     ports = _ports(ctx)
     release = settled(ports, name)
@@ -78,7 +78,7 @@ def continue_(ctx: click.Context, name: str, output: str) -> int:
 def abort(ctx: click.Context, name: str, reason: str, output: str) -> None:
     """End an open release; production stays as it is."""
     from platform_ctl import targets
-    from platform_ctl.operations.release import rollback_release, settled
+    from platform_ctl.releases.steps import rollback_release, settled
 
     ports = _ports(ctx)
     release = settled(ports, name)
@@ -93,7 +93,7 @@ def abort(ctx: click.Context, name: str, reason: str, output: str) -> None:
 def rollback(ctx: click.Context, name: str, reason: str, output: str) -> None:
     """Go back: end an open release, or return from a promoted one to the version before."""
     from platform_ctl import targets
-    from platform_ctl.operations.release import undo_release
+    from platform_ctl.releases.steps import undo_release
 
     _print(undo_release(_ports(ctx), name, actor=targets.local_user(), reason=reason), output)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from platform_ctl.approvals.request import ApprovalRequest
-from platform_ctl.domain.release import Release, ReleaseEvent
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import AliasMove, ModelVersion, RegisteredModel
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
+from platform_ctl.releases.release import Release, ReleaseEvent
 from platform_ctl.runs.cache.values import Decision
 from platform_ctl.runs.record import Run, Task
 from platform_ctl.serving.service import InferenceService

@@ -16,9 +16,9 @@ from platform_ctl.errors import PreconditionMissing
 from platform_ctl.models.model import PRODUCTION, STAGING, ModelVersion
 from platform_ctl.models.port import Registry
 from platform_ctl.operations import fault_lab
-from platform_ctl.operations.release_target import target_of
 from platform_ctl.ports.lab import Fault, Lab
 from platform_ctl.recipe.recipe import Recipe
+from platform_ctl.releases.target import target_of
 from platform_ctl.runs.cache.port import Cache
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run, RunState, TaskState

@@ -12,7 +12,6 @@ from typing import TypeVar
 from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.domain.diagnosis import Diagnosis, Facts
 from platform_ctl.domain.lineage_graph import TaskRun
-from platform_ctl.domain.release import Release
 from platform_ctl.domain.report_run.graph import graph
 from platform_ctl.domain.report_run.headline import headline
 from platform_ctl.domain.report_run.lineage import LineageMap, lineage_map
@@ -32,6 +31,7 @@ from platform_ctl.models.read_evaluation import Columns, read_evaluation
 from platform_ctl.models.register import EVALUATION_FILE
 from platform_ctl.operations import run_report_rows as rows
 from platform_ctl.operations.why import Looking, facts_of
+from platform_ctl.releases.release import Release
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.record import Run, Task, TaskState
 from platform_ctl.text import redacted

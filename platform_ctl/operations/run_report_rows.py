@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from platform_ctl.domain.release import ReleaseEvent
 from platform_ctl.domain.report_run.graph import took
 from platform_ctl.domain.report_run.headline import Failure
 from platform_ctl.domain.report_run.value import Criterion, Look, Metric, Parameter, StepRow
@@ -13,6 +12,7 @@ from platform_ctl.ir.pipeline import UNSET, Pipeline, plain_numbers
 from platform_ctl.models.evaluation import finite
 from platform_ctl.models.read_evaluation import read_json
 from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.releases.release import ReleaseEvent
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.values import Decision
 from platform_ctl.runs.record import ERROR_FILE, Run, Task, TaskState

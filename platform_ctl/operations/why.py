@@ -17,9 +17,9 @@ from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.models.model import PRODUCTION, RegisteredModel, find_version, parse_reference
 from platform_ctl.models.port import Registry
-from platform_ctl.ports.releases import Releases
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
+from platform_ctl.releases.port import Releases
 from platform_ctl.runs.cache.port import Cache
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run

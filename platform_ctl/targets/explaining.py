@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 def looking(settings: Settings) -> Looking:
     """What ``run why`` and ``model why`` look at."""
-    from platform_ctl.adapters.common.releases import SqliteReleases
     from platform_ctl.models import mlflow_sqlite
     from platform_ctl.operations.why import Looking
     from platform_ctl.recipe import iceberg_sqlite
+    from platform_ctl.releases.local.releases import SqliteReleases
 
     home_uri = f"sqlite:///{settings.layout.mlflow}/mlflow.db"
 

@@ -14,7 +14,7 @@ from platform_ctl.targets.models import registry
 from platform_ctl.targets.project import data_access
 
 if TYPE_CHECKING:
-    from platform_ctl.operations.release import Releasing
+    from platform_ctl.releases.steps import Releasing
     from platform_ctl.serving.local.service import LocalServing
     from platform_ctl.serving.port import Serving
 
@@ -46,8 +46,8 @@ def _local_serving(settings: Settings) -> LocalServing:
 
 def releasing(settings: Settings) -> Releasing:
     """The ports of every release verb."""
-    from platform_ctl.adapters.common.releases import SqliteReleases
-    from platform_ctl.operations.release import Releasing
+    from platform_ctl.releases.local.releases import SqliteReleases
+    from platform_ctl.releases.steps import Releasing
 
     return Releasing(
         SqliteReleases(state(settings)),

@@ -21,7 +21,7 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.domain.impact import Fate
-from platform_ctl.domain.release import ReleaseState
+from platform_ctl.releases.release import ReleaseState
 from platform_ctl.settings import load
 from tests.support.predictions import assert_came_true
 from tests.support.quick_checkout import ROOT, Checkout

@@ -13,13 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.approvals.local.approvals import SqliteApprovals
-from platform_ctl.domain.release import Evidence, ReleaseState, Target
 from platform_ctl.home.state import connect
-from platform_ctl.operations.analyse_release import run_analysis, standing
-from platform_ctl.operations.deploy import carry_out
-from platform_ctl.operations.release import (
+from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
+from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.analyse import run_analysis, standing
+from platform_ctl.releases.deploy import carry_out
+from platform_ctl.releases.local.releases import SqliteReleases
+from platform_ctl.releases.release import Evidence, ReleaseState, Target
+from platform_ctl.releases.steps import (
     Releasing,
     promote_release,
     revision_of,
@@ -28,9 +30,7 @@ from platform_ctl.operations.release import (
     start_release,
     undo_release,
 )
-from platform_ctl.operations.true_error import true_errors
-from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
-from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.true_error import true_errors
 from platform_ctl.serving.service import ServiceState
 from tests.support import serving
 from tests.support.releases import FakeRegistry, Fuse

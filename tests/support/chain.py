@@ -18,15 +18,15 @@ from pathlib import Path
 import msgspec
 
 from platform_ctl import targets
-from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.approvals.ask import request
 from platform_ctl.domain.diagnosis import Diagnosis
-from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.models.model import PRODUCTION, ModelVersion, find_version
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.release import revision_of
-from platform_ctl.operations.release_target import target_of
 from platform_ctl.operations.why import Looking
+from platform_ctl.releases.local.releases import SqliteReleases
+from platform_ctl.releases.release import Release, ReleaseState
+from platform_ctl.releases.steps import revision_of
+from platform_ctl.releases.target import target_of
 from platform_ctl.runs.local.records import Records, RunEnd
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.settings import Settings

@@ -27,9 +27,9 @@ from platform_ctl.approvals import decide as approve
 from platform_ctl.approvals.request import Answer
 from platform_ctl.errors import UnknownName
 from platform_ctl.models.register import register_model
-from platform_ctl.operations import release
-from platform_ctl.operations.deploy import require_approval
-from platform_ctl.operations.release_target import target_of
+from platform_ctl.releases import steps as release
+from platform_ctl.releases.deploy import require_approval
+from platform_ctl.releases.target import target_of
 from platform_ctl.serving.local.records import read_json, write_json
 from platform_ctl.serving.service import InferenceService, ServiceSpec, ServiceState
 from recipes.train_deploy.recipe import RECIPE

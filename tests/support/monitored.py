@@ -16,7 +16,6 @@ import yaml
 
 from platform_ctl import targets
 from platform_ctl.adapters.common.lineage_spool import Spool
-from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.approvals.local.approvals import SqliteApprovals
 from platform_ctl.approvals.request import (
     Answer,
@@ -25,8 +24,9 @@ from platform_ctl.approvals.request import (
     Subject,
     Vote,
 )
-from platform_ctl.domain.release import Release, ReleaseState, Target
 from platform_ctl.recipe.recipe import CanaryPlan
+from platform_ctl.releases.local.releases import SqliteReleases
+from platform_ctl.releases.release import Release, ReleaseState, Target
 from platform_ctl.runs.local.records import Records
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.serving.local import records as service_records

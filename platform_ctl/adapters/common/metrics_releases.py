@@ -14,8 +14,8 @@ from platform_ctl.adapters.common.metrics_home import reading, seconds
 from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.domain import metrics
 from platform_ctl.domain.metrics import Metric, Sample
-from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.release import Release, ReleaseState
 
 _OUTCOMES = {ReleaseState.PROMOTED: "promoted", ReleaseState.ROLLED_BACK: "rolled_back"}
 

@@ -8,12 +8,12 @@ from enum import StrEnum
 
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.domain.diagnosis import Diagnosis, Facts, Link
-from platform_ctl.domain.release import Release, ReleaseState
 from platform_ctl.domain.report_run.plots import count
 from platform_ctl.domain.why import STEP_RUNBOOK
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import PRODUCTION
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.runs.record import Run, RunState, TaskState, TaskVerdict
 
 

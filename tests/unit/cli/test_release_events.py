@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from platform_ctl.cli.release import _in_short
-from platform_ctl.domain.release import ReleaseEvent
+from platform_ctl.releases.release import ReleaseEvent
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from platform_ctl.domain.canary import (
+from platform_ctl.recipe.recipe import CanaryPlan
+from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.judge import (
     Arm,
     Pairs,
     Sample,
@@ -21,8 +23,6 @@ from platform_ctl.domain.canary import (
     judge,
     level,
 )
-from platform_ctl.recipe.recipe import CanaryPlan
-from platform_ctl.recipe.verdict import Verdict
 
 PLAN = CanaryPlan()
 DECISIONS = 400

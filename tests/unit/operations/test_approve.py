@@ -18,8 +18,8 @@ from platform_ctl.approvals.resume import resume_promotions
 from platform_ctl.errors import AlreadyDecided, ApprovalMissing, NotAnApprover, UsageError
 from platform_ctl.models.model import PRODUCTION
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.deploy import require_approval
 from platform_ctl.recipe.recipe import CanaryPlan
+from platform_ctl.releases.deploy import require_approval
 from platform_ctl.runs.record import Run, RunState
 from platform_ctl.settings import ApprovalSettings, Settings
 from recipes.train_deploy.recipe import RECIPE

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.adapters.common.releases import SqliteReleases
 from platform_ctl.approvals.local.approvals import SqliteApprovals
 from platform_ctl.approvals.request import (
     Answer,
@@ -17,11 +16,14 @@ from platform_ctl.approvals.request import (
     Subject,
     Vote,
 )
-from platform_ctl.domain.release import ReleaseState, Target
 from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UsageError
 from platform_ctl.home.state import connect
-from platform_ctl.operations.analyse_release import run_analysis, standing
-from platform_ctl.operations.release import (
+from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
+from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.analyse import run_analysis, standing
+from platform_ctl.releases.local.releases import SqliteReleases
+from platform_ctl.releases.release import ReleaseState, Target
+from platform_ctl.releases.steps import (
     Releasing,
     promote_release,
     revision_of,
@@ -30,8 +32,6 @@ from platform_ctl.operations.release import (
     start_release,
     undo_release,
 )
-from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
-from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.serving.service import Observation, ServiceState
 from tests.support import live_features
 from tests.support.releases import FakeRegistry, FakeServing, Fuse, Killed

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_ctl.domain.release import Evidence
 from platform_ctl.errors import MissingTable
-from platform_ctl.operations.analyse_release import run_analysis
-from platform_ctl.operations.release import start_release
-from platform_ctl.operations.true_error import true_errors
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.recipe.truth import Truth, entities_of
 from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.analyse import run_analysis
+from platform_ctl.releases.release import Evidence
+from platform_ctl.releases.steps import start_release
+from platform_ctl.releases.true_error import true_errors
 from platform_ctl.serving.service import Observation
 from tests.unit.operations.test_release import NAME, PLAN, World
 

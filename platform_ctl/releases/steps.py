@@ -13,7 +13,12 @@ import uuid
 
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalState
-from platform_ctl.domain.release import (
+from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName
+from platform_ctl.models.model import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
+from platform_ctl.models.port import Registry
+from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
+from platform_ctl.releases.port import Releases
+from platform_ctl.releases.release import (
     Intent,
     Release,
     ReleaseState,
@@ -21,11 +26,6 @@ from platform_ctl.domain.release import (
     check_plan,
     revision_name,
 )
-from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName
-from platform_ctl.models.model import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
-from platform_ctl.models.port import Registry
-from platform_ctl.ports.releases import Releases
-from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
 from platform_ctl.serving.port import Serving
 from platform_ctl.serving.service import Revision
 

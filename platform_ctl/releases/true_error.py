@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from platform_ctl.domain.release import Release, Target
 from platform_ctl.errors import NothingYet, PreconditionMissing, UnknownName
-from platform_ctl.operations import replay
-from platform_ctl.operations.release import Releasing
 from platform_ctl.recipe.recipe import DataAccess, resolve
 from platform_ctl.recipe.truth import Truth, entities_of
+from platform_ctl.releases import replay
+from platform_ctl.releases.release import Release, Target
+from platform_ctl.releases.steps import Releasing
 from platform_ctl.serving.service import Observation
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from platform_ctl.domain.release import Release, ReleaseEvent
+from platform_ctl.releases.release import Release, ReleaseEvent
 
 
 class Releases(Protocol):

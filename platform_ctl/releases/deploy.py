@@ -11,14 +11,14 @@ from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.errors import ApprovalMissing, UsageError
 from platform_ctl.models.model import ModelVersion
 from platform_ctl.models.port import Registry
-from platform_ctl.operations.analyse_release import Analysed, Progress, run_analysis
-from platform_ctl.operations.release import (
+from platform_ctl.recipe.recipe import CanaryPlan, Recipe
+from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.analyse import Analysed, Progress, run_analysis
+from platform_ctl.releases.steps import (
     Releasing,
     promote_release,
     rollback_release,
 )
-from platform_ctl.recipe.recipe import CanaryPlan, Recipe
-from platform_ctl.recipe.verdict import Verdict
 
 
 def require_approval(

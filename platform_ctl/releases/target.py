@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from platform_ctl.domain.release import Evidence, Target
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.models.model import PRODUCTION, ModelVersion
 from platform_ctl.models.port import Registry
-from platform_ctl.operations.release import revision_of
 from platform_ctl.recipe.recipe import Recipe
+from platform_ctl.releases.release import Evidence, Target
+from platform_ctl.releases.steps import revision_of
 
 ROWS_FILE = "rows.parquet"
 """In the evaluation's folder: the golden and recent rows that a canary is judged on."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.domain.release import Release, ReleaseEvent
 from platform_ctl.errors import HomeBusy, UnknownName
 from platform_ctl.home.state import transaction
+from platform_ctl.releases.release import Release, ReleaseEvent
 
 
 class SqliteReleases:

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from platform_ctl.domain.canary import (
+from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
+from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases import replay, true_error
+from platform_ctl.releases.check_skew import check_skew
+from platform_ctl.releases.judge import (
     Analysis,
     Arm,
     Pairs,
@@ -21,13 +25,9 @@ from platform_ctl.domain.canary import (
     fidelity,
     judge,
 )
-from platform_ctl.domain.release import Release, ReleaseState
-from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
-from platform_ctl.operations import replay, true_error
-from platform_ctl.operations.check_skew import check_skew
-from platform_ctl.operations.release import Releasing
-from platform_ctl.operations.release_target import signature_columns
-from platform_ctl.recipe.verdict import Verdict
+from platform_ctl.releases.release import Release, ReleaseState
+from platform_ctl.releases.steps import Releasing
+from platform_ctl.releases.target import signature_columns
 from platform_ctl.serving.service import Observation
 
 _GIVE_UP_AFTER = 10

@@ -1,0 +1,1 @@
+"""Canary releases: steps, analysis, judgement, replay and skew."""
