@@ -11,7 +11,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.lineage_graph import Graph, Key, Picture, Tree
+    from platform_ctl.lineage.graph import Graph, Key, Picture, Tree
     from platform_ctl.settings import Settings
 
 
@@ -30,9 +30,9 @@ def show(ctx: click.Context, what: str, output: str) -> None:
     A model may also be named by its alias: NAME@production. -o json gives nodes and edges.
     """
     from platform_ctl import targets
-    from platform_ctl.domain.lineage_graph import Graph, label, picture, run_tree
     from platform_ctl.errors import NothingYet, UnknownName
-    from platform_ctl.operations.lineage import find_dataset, unknown
+    from platform_ctl.lineage.find import find_dataset, unknown
+    from platform_ctl.lineage.graph import Graph, label, picture, run_tree
 
     settings = load_settings(ctx)
     graph = Graph(targets.lineage_spool(settings).ends())

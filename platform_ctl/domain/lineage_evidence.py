@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from platform_ctl.domain.lineage_facets import Event
-from platform_ctl.domain.lineage_graph import Graph, Key, TaskRun
+from platform_ctl.lineage.facets import Event
+from platform_ctl.lineage.graph import Graph, Key, TaskRun
 
 LINEAGE_FILE = "lineage.json"
 """In a pack: the events of the run that made the version, as a list."""

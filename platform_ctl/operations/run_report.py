@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.domain.diagnosis import Diagnosis, Facts
-from platform_ctl.domain.lineage_graph import TaskRun
 from platform_ctl.domain.report_run.graph import graph
 from platform_ctl.domain.report_run.headline import headline
 from platform_ctl.domain.report_run.lineage import LineageMap, lineage_map
@@ -26,6 +25,7 @@ from platform_ctl.domain.report_run.value import (
 from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError
 from platform_ctl.ir.roles import Role
+from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation as evaluations
 from platform_ctl.models.read_evaluation import Columns, read_evaluation
 from platform_ctl.models.register import EVALUATION_FILE

@@ -15,7 +15,7 @@ from platform_ctl.targets.lineage import lineage_producer, lineage_spool, start_
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.lineage_facets import Dataset, Producer
+    from platform_ctl.lineage.facets import Dataset, Producer
     from platform_ctl.recipe.datasets import AuditReport
 
 
@@ -24,7 +24,7 @@ def record_audit(
 ) -> None:
     """Say in the lineage what was asserted, and of which rows: those of a run, or, of rows that
     nobody kept, the table they came from. Never in the way: a full disk costs the event."""
-    from platform_ctl.domain import lineage
+    from platform_ctl.lineage import events as lineage
 
     by = lineage_producer(settings)
     began, ended = (t.isoformat(timespec="milliseconds").replace("+00:00", "Z") for t in times)
@@ -38,7 +38,7 @@ def record_audit(
 
 
 def _audited(settings: Settings, recipe: Recipe, report: AuditReport, by: Producer) -> Dataset:
-    from platform_ctl.domain import lineage_datasets as datasets
+    from platform_ctl.lineage import datasets
 
     path = str(Path(report.rows_path).resolve())
     if run_id := datasets.run_of(path):

@@ -10,7 +10,7 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
-    from platform_ctl.adapters.common.lineage_delivery import Delivered
+    from platform_ctl.lineage.delivery import Delivered
 
 
 def deliver_lineage(settings: Settings, *, refused_too: bool = False) -> Delivered:
@@ -18,8 +18,8 @@ def deliver_lineage(settings: Settings, *, refused_too: bool = False) -> Deliver
 
     Raises PreconditionMissing, ConfigError, HomeBusy, TargetUnavailable.
     """
-    from platform_ctl.adapters.common import lineage_delivery
-    from platform_ctl.adapters.common.lineage_config import configured
+    from platform_ctl.lineage import delivery as lineage_delivery
+    from platform_ctl.lineage.config import configured
 
     config = settings.lineage.config_file
     if not configured(config, os.environ):

@@ -19,10 +19,10 @@ from platform_ctl.text import without_user
 from platform_ctl.tuning.find_search import FOLDER
 
 if TYPE_CHECKING:
-    from platform_ctl.adapters.common.lineage_observer import LineageObserver
-    from platform_ctl.adapters.common.lineage_spool import Spool
     from platform_ctl.domain.diagnosis import RecordedLineage
-    from platform_ctl.domain.lineage_facets import Event, Producer
+    from platform_ctl.lineage.facets import Event, Producer
+    from platform_ctl.lineage.observer import LineageObserver
+    from platform_ctl.lineage.outbox import Spool
     from platform_ctl.runs.record import Run, Task
 
 _T = TypeVar("_T")
@@ -31,14 +31,14 @@ _log = logging.getLogger(__name__)
 
 def lineage_spool(settings: Settings) -> Spool:
     """The home's OpenLineage events."""
-    from platform_ctl.adapters.common.lineage_spool import Spool
+    from platform_ctl.lineage.outbox import Spool
 
     return Spool(settings.layout.lineage)
 
 
 def lineage_observer(settings: Settings) -> LineageObserver:
     """Writes the lineage events of runs; recipes are imported when a task may be of one."""
-    from platform_ctl.adapters.common.lineage_observer import LineageObserver
+    from platform_ctl.lineage.observer import LineageObserver
 
     producer = lineage_producer(settings)
 
@@ -51,8 +51,8 @@ def lineage_observer(settings: Settings) -> LineageObserver:
 def lineage_producer(settings: Settings) -> Producer:
     """How this home's events name things."""
     from platform_ctl import __version__
-    from platform_ctl.adapters.common.git_source import Sources
-    from platform_ctl.domain.lineage_facets import Naming, Producer
+    from platform_ctl.lineage.facets import Naming, Producer
+    from platform_ctl.lineage.git_source import Sources
     from platform_ctl.recipe import iceberg_sqlite
 
     catalog = data_access(settings).catalog
@@ -119,7 +119,7 @@ def _trial_events(run: Run, task: Task, producer: Producer, about: str) -> Seque
     workdir = Path(run.directory) / FOLDER
     if not workdir.is_dir():
         return ()
-    from platform_ctl.domain.lineage_trials import trial_events
+    from platform_ctl.lineage.trials import trial_events
     from platform_ctl.tuning.local import journal
 
     story = _or_else(None, lambda: journal.read(workdir))
@@ -149,7 +149,7 @@ def pay_owed(settings: Settings, observer: LineageObserver, read: Callable[[str]
 
 def recorded_lineage(settings: Settings, run: Run) -> RecordedLineage:
     """What the spool holds about a run."""
-    from platform_ctl.operations.lineage import recorded
+    from platform_ctl.lineage.find import recorded
 
     spool = lineage_spool(settings)
     return recorded(spool.of_run(run.id), spool.oldest(), run)
@@ -157,7 +157,7 @@ def recorded_lineage(settings: Settings, run: Run) -> RecordedLineage:
 
 def start_delivery(settings: Settings) -> None:
     """Deliver in a process of its own, when events go anywhere; nobody waits for it."""
-    from platform_ctl.adapters.common.lineage_config import configured
+    from platform_ctl.lineage.config import configured
 
     config = settings.lineage.config_file
     if not configured(config, os.environ):
@@ -165,7 +165,7 @@ def start_delivery(settings: Settings) -> None:
     import subprocess
     import sys
 
-    module = "platform_ctl.adapters.common.lineage_delivery"
+    module = "platform_ctl.lineage.delivery"
     subprocess.Popen(
         [sys.executable, "-m", module, str(settings.layout.lineage), config],
         cwd=settings.project_root,

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 def metrics(settings: Settings) -> list[Metrics]:
     """Every source of metrics of this home; none of them changes or creates anything."""
-    from platform_ctl.adapters.common.lineage_config import configured
     from platform_ctl.adapters.common.metrics_data import TableMetrics
     from platform_ctl.adapters.common.metrics_lineage import LineageMetrics
     from platform_ctl.adapters.common.metrics_records import RecordMetrics
     from platform_ctl.adapters.common.metrics_releases import ReleaseMetrics
+    from platform_ctl.lineage.config import configured
 
     layout = settings.layout
 

@@ -13,8 +13,8 @@ from platform_ctl.targets.lineage import lineage_spool
 from platform_ctl.targets.tuning import tuner
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.lineage_graph import TaskRun
     from platform_ctl.domain.report_run.value import RunReport
+    from platform_ctl.lineage.graph import TaskRun
     from platform_ctl.operations.run_report import Reporting
     from platform_ctl.tuning.port import SearchRecord
 
@@ -63,6 +63,6 @@ def _columns(folder: Path) -> Mapping[str, Sequence[Any]]:
 
 
 def _task_runs(settings: Settings) -> Iterable[TaskRun]:
-    from platform_ctl.domain.lineage_graph import Graph
+    from platform_ctl.lineage.graph import Graph
 
     return Graph(lineage_spool(settings).ends()).tasks.values()

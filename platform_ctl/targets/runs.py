@@ -20,7 +20,7 @@ from platform_ctl.targets.monitoring import run_log
 from platform_ctl.targets.tuning import training
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.lineage_facets import Event
+    from platform_ctl.lineage.facets import Event
     from platform_ctl.runs.cache.port import Cache
     from platform_ctl.runs.local.runs import LocalOrchestrator
     from platform_ctl.runs.record import Run, RunEvent

@@ -197,8 +197,8 @@ def in_hours(hours: float) -> float:
 
 
 def test_lineage_that_waits_is_counted_from_where_delivery_stopped(tmp_path: Path) -> None:
-    from platform_ctl.adapters.common.lineage_spool import Spool
     from platform_ctl.adapters.common.metrics_lineage import LineageMetrics
+    from platform_ctl.lineage.outbox import Spool
 
     def waiting() -> float:
         return {s.metric.name: s.value for s in source.samples(0)}[

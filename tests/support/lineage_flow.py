@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from platform_ctl.domain import lineage
-from platform_ctl.domain.lineage_facets import Event, Naming, Producer, Source
-from platform_ctl.domain.lineage_trials import trial_events
+from platform_ctl.lineage import events as lineage
+from platform_ctl.lineage.facets import Event, Naming, Producer, Source
+from platform_ctl.lineage.trials import trial_events
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import Snapshot, TableColumn, TableState
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState, TaskVerdict

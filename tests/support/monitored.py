@@ -15,7 +15,6 @@ import msgspec
 import yaml
 
 from platform_ctl import targets
-from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.approvals.local.approvals import SqliteApprovals
 from platform_ctl.approvals.request import (
     Answer,
@@ -24,6 +23,7 @@ from platform_ctl.approvals.request import (
     Subject,
     Vote,
 )
+from platform_ctl.lineage.outbox import Spool
 from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import Release, ReleaseState, Target

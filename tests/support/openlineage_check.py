@@ -27,7 +27,7 @@ from openlineage.client.generated.base import (
     RunFacet,
 )
 
-from platform_ctl.domain.lineage_facets import SCHEMAS
+from platform_ctl.lineage.facets import SCHEMAS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 

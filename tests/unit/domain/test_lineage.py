@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 from openlineage.client.generated.base import InputDatasetFacet, RunFacet
 
-from platform_ctl.domain import lineage
-from platform_ctl.domain.lineage_facets import SPEC
+from platform_ctl.lineage import events as lineage
+from platform_ctl.lineage.facets import SPEC
 from platform_ctl.runs.record import Outputs, RunState, TaskState
 from recipes.train_deploy.recipe import RECIPE
 from tests.support import lineage_flow as flow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from platform_ctl.domain import lineage_datasets as datasets
-from platform_ctl.domain.lineage_facets import Naming, Producer, physical
+from platform_ctl.lineage import datasets
+from platform_ctl.lineage.facets import Naming, Producer, physical
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableColumn, TableState
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState

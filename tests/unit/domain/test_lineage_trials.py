@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from platform_ctl.domain.lineage import task_run_id
-from platform_ctl.domain.lineage_facets import Naming, Producer
-from platform_ctl.domain.lineage_trials import trial_events
+from platform_ctl.lineage.events import task_run_id
+from platform_ctl.lineage.facets import Naming, Producer
+from platform_ctl.lineage.trials import trial_events
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.tuning.experiment import Assignment, Metric, Observation, Trial, TrialState
 from tests.support.experiments import double, experiment

@@ -17,10 +17,10 @@ import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.adapters.common import git_source
-from platform_ctl.adapters.common.lineage_spool import Spool
-from platform_ctl.domain.lineage import task_run_id
-from platform_ctl.domain.lineage_graph import Graph
+from platform_ctl.lineage import git_source
+from platform_ctl.lineage.events import task_run_id
+from platform_ctl.lineage.graph import Graph
+from platform_ctl.lineage.outbox import Spool
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.runs.local.records import Records
 from platform_ctl.runs.record import Run, RunRequest, RunState

@@ -15,10 +15,10 @@ import pytest
 from filelock import FileLock
 
 from platform_ctl import targets
-from platform_ctl.adapters.common import lineage_delivery
-from platform_ctl.adapters.common.lineage_config import configured
-from platform_ctl.adapters.common.lineage_spool import Spool
 from platform_ctl.errors import ConfigError, HomeBusy
+from platform_ctl.lineage import delivery as lineage_delivery
+from platform_ctl.lineage.config import configured
+from platform_ctl.lineage.outbox import Spool
 from platform_ctl.runs.record import RunRequest, RunState
 from platform_ctl.settings import LineageSettings, Settings
 from tests.support import six_steps

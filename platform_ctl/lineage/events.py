@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from platform_ctl.domain import lineage_datasets as datasets
-from platform_ctl.domain.lineage_facets import PRODUCER, SPEC, Dataset, Event, Producer, text
+from platform_ctl.lineage import datasets
+from platform_ctl.lineage.facets import PRODUCER, SPEC, Dataset, Event, Producer, text
 from platform_ctl.recipe.datasets import AuditReport
 from platform_ctl.runs.record import Run, RunState, Task, TaskState
 from platform_ctl.text import redacted

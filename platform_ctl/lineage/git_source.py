@@ -6,7 +6,7 @@ import configparser
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from platform_ctl.domain.lineage_facets import Source
+from platform_ctl.lineage.facets import Source
 from platform_ctl.text import without_user
 
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from platform_ctl.domain import lineage
-from platform_ctl.domain.lineage_datasets import inputs, reference
-from platform_ctl.domain.lineage_facets import Event, Producer
+from platform_ctl.lineage import events as lineage
+from platform_ctl.lineage.datasets import inputs, reference
+from platform_ctl.lineage.facets import Event, Producer
 from platform_ctl.runs.record import Run, Task
 from platform_ctl.tuning.experiment import Experiment, Trial, TrialState
 from platform_ctl.tuning.metrics import objective_value

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from platform_ctl.domain.lineage_facets import Dataset, Producer
+from platform_ctl.lineage.facets import Dataset, Producer
 from platform_ctl.recipe.recipe import Column, DatasetColumns
 from platform_ctl.runs.record import Artifact, Task
 

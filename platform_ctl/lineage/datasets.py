@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from platform_ctl.domain import lineage_columns as columns
-from platform_ctl.domain.lineage_facets import SERVING, Dataset, Producer, physical, text
+from platform_ctl.lineage import columns
+from platform_ctl.lineage.facets import SERVING, Dataset, Producer, physical, text
 from platform_ctl.recipe.recipe import DatasetColumns, Recipe
 from platform_ctl.runs.cache.key import ABSENT
 from platform_ctl.runs.record import Artifact, Outputs, Run, Task

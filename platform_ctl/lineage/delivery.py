@@ -1,6 +1,6 @@
 """Delivers the spool to where OpenLineage's own configuration says, in order, in its own process.
 
-``python -m platform_ctl.adapters.common.lineage_delivery FOLDER [CONFIG_FILE]``. One delivers at a
+``python -m platform_ctl.lineage.delivery FOLDER [CONFIG_FILE]``. One delivers at a
 time. What is delivered is noted after each event, so that a kill repeats at
 most one. An endpoint that is down stops the delivery: the next one goes on
 there. An event that the endpoint refuses as malformed is set aside.
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from filelock import FileLock, Timeout
 
-from platform_ctl.adapters.common.lineage_spool import Position, Spool
 from platform_ctl.errors import ConfigError, HomeBusy, PlatformError
 from platform_ctl.home import files
+from platform_ctl.lineage.outbox import Position, Spool
 
 if TYPE_CHECKING:
     from openlineage.client.transport import Transport

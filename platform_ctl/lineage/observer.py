@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from platform_ctl.adapters.common.lineage_owed import Owed
-from platform_ctl.adapters.common.lineage_spool import Spool
-from platform_ctl.domain import lineage
-from platform_ctl.domain.lineage_facets import Event, Producer
+from platform_ctl.lineage import events as lineage
+from platform_ctl.lineage.backfill import Owed
+from platform_ctl.lineage.facets import Event, Producer
+from platform_ctl.lineage.outbox import Spool
 from platform_ctl.runs.record import EventKind, Run, RunEvent, RunState, Task, TaskState
 
 Trials = Callable[[Run, Task, str], Sequence[Event]]
