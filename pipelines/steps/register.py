@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl import targets
+from platform_ctl.evidence.write import RUN_FILE, describe_run
 from platform_ctl.models.model import find_version
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.evidence import RUN_FILE, describe_run
 from platform_ctl.recipe.gate import GateDecision
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
+    from platform_ctl.evidence.reproduce import Comparison
+    from platform_ctl.evidence.verify import Verification
     from platform_ctl.models.model import ModelVersion, RegisteredModel
     from platform_ctl.models.port import Registry
-    from platform_ctl.operations.reproduce import Comparison
-    from platform_ctl.operations.verify_evidence import Verification
     from platform_ctl.runs.record import Run
 
 _NO_MODELS = "no models yet: platform-ctl pipeline run train-deploy"
@@ -135,7 +135,7 @@ def verify(ctx: click.Context, model: str, output: str) -> None:
     then no home, registry or network is needed. Leaves with 1 when something is
     not as it was; what is wrong is named.
     """
-    from platform_ctl.operations.verify_evidence import verify_file
+    from platform_ctl.evidence.verify import verify_file
 
     found = verify_file(Path(model)) if model.endswith(".tar") else _verify_version(ctx, model)
     if output == "json":
@@ -157,8 +157,8 @@ def verify(ctx: click.Context, model: str, output: str) -> None:
 
 def _verify_version(ctx: click.Context, model: str) -> Verification:
     from platform_ctl import targets
+    from platform_ctl.evidence.verify import verify_version
     from platform_ctl.models.model import find_version
-    from platform_ctl.operations.verify_evidence import verify_version
 
     settings = load_settings(ctx)
     registry = targets.registry(settings)
@@ -206,9 +206,9 @@ def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, ou
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
     from platform_ctl.cli.progress import Progress
+    from platform_ctl.evidence.reproduce import compare, read_pack, repeat
+    from platform_ctl.evidence.write import pack_file
     from platform_ctl.models.model import find_version
-    from platform_ctl.operations.evidence import pack_file
-    from platform_ctl.operations.reproduce import compare, read_pack, repeat
     from platform_ctl.runs.record import RunRequest, RunState
 
     settings = load_settings(ctx)

@@ -24,8 +24,8 @@ def write_evidence(
     settings: Settings, version: ModelVersion, records: Mapping[str, Any] | None = None
 ) -> Path:
     """(Re)write the evidence pack of a version; ``records`` adds the canary's log."""
-    from platform_ctl.domain.lineage_evidence import LINEAGE_FILE
-    from platform_ctl.operations.evidence import write_pack
+    from platform_ctl.evidence.lineage import LINEAGE_FILE
+    from platform_ctl.evidence.write import write_pack
 
     ports = registry(settings), approvals(settings)
     told = {LINEAGE_FILE: run_lineage(settings, version.tags.get("run_id", "")), **(records or {})}

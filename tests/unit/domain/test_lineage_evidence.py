@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from platform_ctl.domain.lineage_evidence import problems
+from platform_ctl.evidence.lineage import problems
 from tests.support import lineage_flow as flow
 
 TAGS = {"run_id": flow.TRAIN_ID, "data_snapshot": "42"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from platform_ctl.domain.reproduction import reproduction
+from platform_ctl.evidence.reproduction import reproduction
 from platform_ctl.ir import file as ir_file
 
 COMPILED = Path(__file__).parents[3] / "pipelines" / "compiled" / "train-deploy.yaml"

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform_ctl import targets
-from platform_ctl.domain import evidence
+from platform_ctl.evidence import pack as evidence
+from platform_ctl.evidence.verify import verify_file, verify_version
+from platform_ctl.evidence.write import pack_file, write_pack
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.evidence import pack_file, write_pack
-from platform_ctl.operations.verify_evidence import verify_file, verify_version
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate

@@ -11,19 +11,11 @@ from typing import Any
 import msgspec
 
 from platform_ctl.approvals.subject import stored_digest
-from platform_ctl.domain import evidence
-from platform_ctl.domain.lineage_evidence import GATE_FILE, LINEAGE_FILE
-from platform_ctl.domain.lineage_evidence import problems as lineage_problems
 from platform_ctl.errors import EvidenceMismatch, UsageError
-from platform_ctl.models.model import (
-    DIGEST_TAG,
-    EVALUATION_TAG,
-    WEIGHTS_DIR,
-    ModelVersion,
-    content_digest,
-)
-from platform_ctl.models.port import Registry
-from platform_ctl.operations.evidence import (
+from platform_ctl.evidence import pack as evidence
+from platform_ctl.evidence.lineage import GATE_FILE, LINEAGE_FILE
+from platform_ctl.evidence.lineage import problems as lineage_problems
+from platform_ctl.evidence.write import (
     APPROVAL_FILE,
     EVALUATION,
     PARTS,
@@ -32,6 +24,14 @@ from platform_ctl.operations.evidence import (
     read_checksum,
     registered_problems,
 )
+from platform_ctl.models.model import (
+    DIGEST_TAG,
+    EVALUATION_TAG,
+    WEIGHTS_DIR,
+    ModelVersion,
+    content_digest,
+)
+from platform_ctl.models.port import Registry
 
 _MODEL = PARTS["model"]
 
