@@ -9,7 +9,7 @@ import click
 from platform_ctl.cli import render
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.diagnosis import Diagnosis, Link
+    from platform_ctl.explain.diagnosis import Diagnosis, Link
 
 _COLOURS = {"ok": "green", "waiting": "yellow", "broken": "red", "not reached": "bright_black"}
 

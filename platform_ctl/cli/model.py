@@ -178,7 +178,7 @@ def why(ctx: click.Context, model: str, output: str) -> None:
     """
     from platform_ctl import targets
     from platform_ctl.cli import diagnosis
-    from platform_ctl.operations.why import why_model
+    from platform_ctl.explain.why_facts import why_model
 
     diagnosis.finish(ctx, why_model(targets.looking(load_settings(ctx)), model), output)
 

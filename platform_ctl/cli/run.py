@@ -16,7 +16,7 @@ from platform_ctl.cli.run_report import report
 from platform_ctl.cli.units import Duration
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.compared import Difference
+    from platform_ctl.explain.compared import Difference
     from platform_ctl.runs.budget import Cost
     from platform_ctl.runs.record import Run
 
@@ -230,8 +230,8 @@ def prune(ctx: click.Context, older_than: timedelta, keep: int, dry_run: bool, o
 def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
     """What changed from run A to run B, likeliest cause first; of A alone, since the run before."""
     from platform_ctl import targets
-    from platform_ctl.domain.run_diff import compare
-    from platform_ctl.operations.diff_runs import two_runs
+    from platform_ctl.explain.diff_facts import two_runs
+    from platform_ctl.explain.run_diff import compare
 
     settings = load_settings(ctx)
     older, newer = two_runs(targets.orchestrator(settings), a, b)
@@ -270,7 +270,7 @@ def why(ctx: click.Context, run: str, output: str) -> None:
     """Walk RUN from its data to what serves; name the first broken link (exit code 1)."""
     from platform_ctl import targets
     from platform_ctl.cli import diagnosis
-    from platform_ctl.operations.why import why_run
+    from platform_ctl.explain.why_facts import why_run
 
     diagnosis.finish(ctx, why_run(targets.looking(load_settings(ctx)), run), output)
 

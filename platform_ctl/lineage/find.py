@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from platform_ctl.domain.diagnosis import RecordedLineage
 from platform_ctl.errors import UnknownName
+from platform_ctl.explain.diagnosis import RecordedLineage
 from platform_ctl.lineage.events import task_run_id
 from platform_ctl.lineage.graph import Graph, Key
 from platform_ctl.runs.record import Run

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from platform_ctl.approvals.request import ApprovalRequest
-from platform_ctl.domain.diagnosis import Diagnosis, Facts
 from platform_ctl.domain.report_run.graph import graph
 from platform_ctl.domain.report_run.headline import headline
 from platform_ctl.domain.report_run.lineage import LineageMap, lineage_map
@@ -22,15 +21,16 @@ from platform_ctl.domain.report_run.value import (
     Search,
     SearchTrial,
 )
-from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError
+from platform_ctl.explain.diagnosis import Diagnosis, Facts
+from platform_ctl.explain.why import diagnose
+from platform_ctl.explain.why_facts import Looking, facts_of
 from platform_ctl.ir.roles import Role
 from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation as evaluations
 from platform_ctl.models.read_evaluation import Columns, read_evaluation
 from platform_ctl.models.register import EVALUATION_FILE
 from platform_ctl.operations import run_report_rows as rows
-from platform_ctl.operations.why import Looking, facts_of
 from platform_ctl.releases.release import Release
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.record import Run, Task, TaskState

@@ -18,11 +18,11 @@ from platform_ctl.targets.runs import orchestrator, step_cache
 from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.compared import Side
-    from platform_ctl.domain.impact import Impact
+    from platform_ctl.explain.compared import Side
+    from platform_ctl.explain.impact import Impact
+    from platform_ctl.explain.subject import Subject
+    from platform_ctl.explain.why_facts import Looking
     from platform_ctl.models.model import RegisteredModel
-    from platform_ctl.operations.subject import Subject
-    from platform_ctl.operations.why import Looking
     from platform_ctl.recipe.datasets import Resolved
     from platform_ctl.recipe.recipe import DataAccess
     from platform_ctl.runs.record import Run
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 def looking(settings: Settings) -> Looking:
     """What ``run why`` and ``model why`` look at."""
+    from platform_ctl.explain.why_facts import Looking
     from platform_ctl.models import mlflow_sqlite
-    from platform_ctl.operations.why import Looking
     from platform_ctl.recipe import iceberg_sqlite
     from platform_ctl.releases.local.releases import SqliteReleases
 
@@ -60,9 +60,9 @@ def looking(settings: Settings) -> Looking:
 
 def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:
     """What a run of the pipeline would do now, against its last one. Changes nothing."""
-    from platform_ctl.adapters.local.forecast import Records, forecast
+    from platform_ctl.explain.impact_local import Records, forecast
+    from platform_ctl.explain.subject import foresee
     from platform_ctl.ir.parameters import resolve
-    from platform_ctl.operations.subject import foresee
     from platform_ctl.runs.cache.cache import StepCache
     from platform_ctl.runs.cache.code_digest import CodeDigester
     from platform_ctl.runs.local.cached_steps import CachedSteps
@@ -88,14 +88,14 @@ def current_subject(
     settings: Settings, pin: Callable[[DataAccess], Resolved], model_name: str
 ) -> Subject:
     """What a run that starts now is about; ``pin`` freezes the golden set if need be."""
-    from platform_ctl.operations.subject import current
+    from platform_ctl.explain.subject import current
 
     return current(pin, model_name, data_access(settings), registry(settings))
 
 
 def compared_run(settings: Settings, run: Run) -> Side:
     """A run as ``run diff`` sees it."""
-    from platform_ctl.operations.diff_runs import Sources, side
+    from platform_ctl.explain.diff_facts import Sources, side
     from platform_ctl.recipe import iceberg_sqlite
     from platform_ctl.runs.cache import cache_rows, code_digest
 

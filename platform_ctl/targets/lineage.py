@@ -19,7 +19,7 @@ from platform_ctl.text import without_user
 from platform_ctl.tuning.find_search import FOLDER
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.diagnosis import RecordedLineage
+    from platform_ctl.explain.diagnosis import RecordedLineage
     from platform_ctl.lineage.facets import Event, Producer
     from platform_ctl.lineage.observer import LineageObserver
     from platform_ctl.lineage.outbox import Spool

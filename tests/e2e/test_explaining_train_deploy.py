@@ -20,7 +20,7 @@ from urllib.parse import urlparse
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.impact import Fate
+from platform_ctl.explain.impact import Fate
 from platform_ctl.releases.release import ReleaseState
 from platform_ctl.settings import load
 from tests.support.predictions import assert_came_true

@@ -19,10 +19,10 @@ import msgspec
 
 from platform_ctl import targets
 from platform_ctl.approvals.ask import request
-from platform_ctl.domain.diagnosis import Diagnosis
+from platform_ctl.explain.diagnosis import Diagnosis
+from platform_ctl.explain.why_facts import Looking
 from platform_ctl.models.model import PRODUCTION, ModelVersion, find_version
 from platform_ctl.models.register import register_model
-from platform_ctl.operations.why import Looking
 from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.releases.steps import revision_of
@@ -96,7 +96,7 @@ class Chain:
         return dataclasses.replace(looking, serving=serving)
 
     def why(self, run: str = SECOND, **changes: object) -> Diagnosis:
-        from platform_ctl.operations.why import why_run
+        from platform_ctl.explain.why_facts import why_run
 
         return why_run(dataclasses.replace(self.looking, **changes), run)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from platform_ctl.domain.impact import Expected, Fate, Impact
+from platform_ctl.explain.impact import Expected, Fate, Impact
 from platform_ctl.runs.record import Run, Task, TaskState
 
 HAPPENS = {

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from platform_ctl.domain.impact import Impact
+from platform_ctl.explain.impact import Impact
 from platform_ctl.runs.record import Run
 
 ROOT = Path(__file__).parents[2]

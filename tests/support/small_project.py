@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platform_ctl import settings as settings_module
 from platform_ctl import targets
-from platform_ctl.domain.impact import Impact
+from platform_ctl.explain.impact import Impact
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.settings import Settings
 from tests.support import small_train

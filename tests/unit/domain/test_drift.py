@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain.drift import drift
-from platform_ctl.domain.score_change import change
+from platform_ctl.explain.drift import drift
+from platform_ctl.explain.score_change import change
 from tests.support.scores import errors
 
 Sample = dict[str, np.ndarray]

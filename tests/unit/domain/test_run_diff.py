@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain.compared import Kind, Side
-from platform_ctl.domain.run_diff import compare
+from platform_ctl.explain.compared import Kind, Side
+from platform_ctl.explain.run_diff import compare
 from platform_ctl.recipe.tables import Snapshot, TableState
 from platform_ctl.runs.budget import Cost
 from platform_ctl.runs.cache.key import CacheKeyInputs, CodeDigest, InputArtifact

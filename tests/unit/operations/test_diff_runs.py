@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_ctl.domain.score_change import COLUMNS
 from platform_ctl.errors import UnknownName
-from platform_ctl.operations.diff_runs import Sources, side
+from platform_ctl.explain.diff_facts import Sources, side
+from platform_ctl.explain.score_change import COLUMNS
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 
 

@@ -17,9 +17,9 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.approvals.request import Answer, Vote
-from platform_ctl.domain.diagnosis import Diagnosis, LinkState, RecordedLineage
 from platform_ctl.errors import NoSuchModel, PreconditionMissing
-from platform_ctl.operations.why import why_model
+from platform_ctl.explain.diagnosis import Diagnosis, LinkState, RecordedLineage
+from platform_ctl.explain.why_facts import why_model
 from platform_ctl.releases.release import ReleaseState
 from platform_ctl.runs.record import Run, RunState, Task, TaskState
 from platform_ctl.serving.service import ServiceState

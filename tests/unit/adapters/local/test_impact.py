@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.impact import Fate, Impact
+from platform_ctl.explain.impact import Fate, Impact
 from platform_ctl.runs.record import Run, RunRequest
 from platform_ctl.settings import Settings
 from tests.support import looping, small_train

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.compared import Difference, Kind
-from platform_ctl.domain.run_diff import compare
+from platform_ctl.explain.compared import Difference, Kind
+from platform_ctl.explain.run_diff import compare
 from platform_ctl.runs.record import Run
 from tests.support import small_project as edits
 from tests.support.small_project import Project

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.domain.impact import Spent
+from platform_ctl.explain.impact import Spent
 from platform_ctl.runs.record import Outputs
 
 _LOOKED_AT = 50

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from platform_ctl.domain import run_diff_effects as effects
-from platform_ctl.domain.compared import Difference, Kind, Side
+from platform_ctl.explain import run_diff_effects as effects
+from platform_ctl.explain.compared import Difference, Kind, Side
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.runs.cache.diff import diff, short_values
 from platform_ctl.runs.record import Run, Task

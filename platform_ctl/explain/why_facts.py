@@ -10,9 +10,9 @@ from pathlib import Path
 from platform_ctl.approvals.decide import subject_changes
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
-from platform_ctl.domain.diagnosis import Diagnosis, Facts, RecordedLineage
-from platform_ctl.domain.why import diagnose
 from platform_ctl.errors import PlatformError, PreconditionMissing
+from platform_ctl.explain.diagnosis import Diagnosis, Facts, RecordedLineage
+from platform_ctl.explain.why import diagnose
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.models.model import PRODUCTION, RegisteredModel, find_version, parse_reference

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from platform_ctl.domain.impact import Foreseen
 from platform_ctl.errors import PlatformError
+from platform_ctl.explain.impact import Foreseen
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.models.model import PRODUCTION

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from platform_ctl.approvals.request import ApprovalState
-from platform_ctl.domain.diagnosis import Facts, Link, LinkState
+from platform_ctl.explain.diagnosis import Facts, Link, LinkState
 from platform_ctl.models.model import PREVIOUS, PRODUCTION
 from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.runs.record import RunState, TaskState

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from platform_ctl.domain import why_release
-from platform_ctl.domain.diagnosis import Diagnosis, Facts, Link, LinkState
+from platform_ctl.explain import why_release
+from platform_ctl.explain.diagnosis import Diagnosis, Facts, Link, LinkState
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import broken_link, unrecorded_moves
 from platform_ctl.recipe.verdict import Verdict

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from platform_ctl.adapters.local.forecast_origins import (
+from platform_ctl.explain.forecast_origins import (
     Output,
     behind,
     decisive,
@@ -23,8 +23,8 @@ from platform_ctl.adapters.local.forecast_origins import (
     origins,
     unopened_loops,
 )
-from platform_ctl.adapters.local.forecast_records import last_execution, last_outputs
-from platform_ctl.domain.impact import Expected, Fate, Foreseen, Impact
+from platform_ctl.explain.forecast_records import last_execution, last_outputs
+from platform_ctl.explain.impact import Expected, Fate, Foreseen, Impact
 from platform_ctl.ir.pipeline import ParameterType as Type
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.cache import cache_rows

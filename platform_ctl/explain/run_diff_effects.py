@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from platform_ctl.domain.compared import Difference, Kind, Side
+from platform_ctl.explain.compared import Difference, Kind, Side
 from platform_ctl.recipe.bootstrap import Estimate
 from platform_ctl.runs.budget import Cost
 from platform_ctl.runs.record import Run, RunState
@@ -15,7 +15,7 @@ SHOWN = 5
 
 def drifted(old: Side, new: Side) -> Iterator[Difference]:
     """The features whose training rows are furthest apart, as far as it is more than chance."""
-    from platform_ctl.domain.drift import LARGE, drift
+    from platform_ctl.explain.drift import LARGE, drift
 
     if not old.features or not new.features:
         return
@@ -66,7 +66,7 @@ def _estimates(old: Side, new: Side) -> tuple[dict[str, Estimate], str]:
     """Of the metrics that can be paired; else why not."""
     if not old.errors or not new.errors:
         return {}, ""
-    from platform_ctl.domain.score_change import change
+    from platform_ctl.explain.score_change import change
 
     found = change(old.errors, new.errors)
     return ({}, "not comparable: other golden rows") if found is None else (found, "")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.domain.compared import Side
-from platform_ctl.domain.score_change import COLUMNS
 from platform_ctl.errors import PlatformError, UnknownName
+from platform_ctl.explain.compared import Side
+from platform_ctl.explain.score_change import COLUMNS
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.models.read_evaluation import ERRORS_FILE
