@@ -14,8 +14,8 @@ from platform_ctl.cli.app import load_settings
 def command(ctx: click.Context, output: str) -> None:
     """Exit code 1 when a check fails; warnings leave it at 0."""
     from platform_ctl import targets
-    from platform_ctl.operations import doctor
-    from platform_ctl.operations.restore_aliases import check_aliases
+    from platform_ctl.doctor import doctor
+    from platform_ctl.doctor.restore_aliases import check_aliases
 
     settings = load_settings(ctx)
     damaged = targets.damaged_databases(settings)

@@ -77,7 +77,7 @@ def restore(ctx: click.Context, name: str, reason: str, output: str) -> None:
     """Put the aliases of NAME that were moved or deleted in MLflow back where the platform put
     them. The moves, theirs and this one, are in the history."""
     from platform_ctl import targets
-    from platform_ctl.operations.restore_aliases import restore
+    from platform_ctl.doctor.restore_aliases import restore
 
     registry = targets.registry(load_settings(ctx))
     moved = restore(registry, name, actor=targets.local_user(), reason=reason)
@@ -324,8 +324,8 @@ def _history(registry: Registry, model: RegisteredModel, output: str) -> None:
 
 def _warn_of_drift(history: Any, model: RegisteredModel) -> None:
     """Say so on stderr when an alias is not where the platform put it."""
+    from platform_ctl.doctor.restore_aliases import fix_of, sentence
     from platform_ctl.models.model import unrecorded_moves
-    from platform_ctl.operations.restore_aliases import fix_of, sentence
 
     moved = unrecorded_moves(history, model.name, model.aliases)
     for one in moved:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from platform_ctl.doctor import doctor
+from platform_ctl.doctor.doctor import Health, Schema
 from platform_ctl.errors import ServiceUnavailable
-from platform_ctl.operations import doctor
-from platform_ctl.operations.doctor import Health, Schema
 from platform_ctl.runs.record import ORPHANED, Run, RunState
 from platform_ctl.serving.service import InferenceService, ServiceSpec, ServiceState
 from platform_ctl.settings import HomeLayout, ServingSettings, Settings

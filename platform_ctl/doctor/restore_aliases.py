@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import PlatformError, UsageError
 from platform_ctl.models.model import broken_link, find_model, unrecorded_moves
 from platform_ctl.models.port import Registry
-from platform_ctl.operations.doctor import Check, Health
 
 Moved = tuple[str, str, str]
 """Alias, the version where the platform put it, the version where it was found; "" is none."""

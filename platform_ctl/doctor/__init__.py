@@ -1,0 +1,1 @@
+"""What is wrong with this home, and how it is put right."""
