@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from platform_ctl import targets
-from platform_ctl.adapters.common import metrics_exposition
-from platform_ctl.operations.collect_metrics import collect
+from platform_ctl.metrics import exposition as metrics_exposition
+from platform_ctl.metrics.collect_metrics import collect
 from platform_ctl.settings import Settings
 from platform_ctl.targets.monitoring import metrics
 from tests.support import monitored

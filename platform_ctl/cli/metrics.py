@@ -10,7 +10,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.app import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.operations.collect_metrics import Scrape
+    from platform_ctl.metrics.collect_metrics import Scrape
 
 PORT = 19471
 """Not among the ports that Prometheus' own exporters have agreed on, nor an ephemeral one."""

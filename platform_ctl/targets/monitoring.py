@@ -12,20 +12,20 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.project import data_access, recipes
 
 if TYPE_CHECKING:
-    from platform_ctl.adapters.common.metrics_data import Newest
-    from platform_ctl.adapters.common.metrics_exposition import MetricsServer
-    from platform_ctl.operations.collect_metrics import Scrape
-    from platform_ctl.ports.metrics import Metrics
+    from platform_ctl.metrics.collect_metrics import Scrape
+    from platform_ctl.metrics.data import Newest
+    from platform_ctl.metrics.exposition import MetricsServer
+    from platform_ctl.metrics.port import Metrics
     from platform_ctl.runs.log_file import RunLog
 
 
 def metrics(settings: Settings) -> list[Metrics]:
     """Every source of metrics of this home; none of them changes or creates anything."""
-    from platform_ctl.adapters.common.metrics_data import TableMetrics
-    from platform_ctl.adapters.common.metrics_lineage import LineageMetrics
-    from platform_ctl.adapters.common.metrics_records import RecordMetrics
-    from platform_ctl.adapters.common.metrics_releases import ReleaseMetrics
     from platform_ctl.lineage.config import configured
+    from platform_ctl.metrics.data import TableMetrics
+    from platform_ctl.metrics.lineage import LineageMetrics
+    from platform_ctl.metrics.records import RecordMetrics
+    from platform_ctl.metrics.releases import ReleaseMetrics
 
     layout = settings.layout
 
@@ -46,8 +46,8 @@ def metrics(settings: Settings) -> list[Metrics]:
 
 def _local(settings: Settings) -> list[Metrics]:
     """What only processes and files of this machine know."""
-    from platform_ctl.adapters.local.metrics_searches import SearchMetrics
-    from platform_ctl.adapters.local.metrics_services import ServiceMetrics
+    from platform_ctl.metrics.searches import SearchMetrics
+    from platform_ctl.metrics.services import ServiceMetrics
 
     layout = settings.layout
     return [SearchMetrics(layout.database, layout.runs), ServiceMetrics(layout.services)]
@@ -56,14 +56,14 @@ def _local(settings: Settings) -> list[Metrics]:
 def scrape(settings: Settings) -> Scrape:
     """Everything once."""
     from platform_ctl import __version__
-    from platform_ctl.operations.collect_metrics import collect
+    from platform_ctl.metrics.collect_metrics import collect
 
     return collect(metrics(settings), __version__)
 
 
 def metrics_text(found: Scrape) -> str:
     """A scrape in Prometheus' text format."""
-    from platform_ctl.adapters.common import metrics_exposition
+    from platform_ctl.metrics import exposition as metrics_exposition
 
     return metrics_exposition.text(found)
 
@@ -71,8 +71,8 @@ def metrics_text(found: Scrape) -> str:
 def metrics_server(settings: Settings, host: str, port: int) -> MetricsServer:
     """Answers scrapes; 0 picks a free port. Raises PortInUse."""
     from platform_ctl import __version__
-    from platform_ctl.adapters.common import metrics_exposition
-    from platform_ctl.operations.collect_metrics import collect
+    from platform_ctl.metrics import exposition as metrics_exposition
+    from platform_ctl.metrics.collect_metrics import collect
 
     collecting = functools.partial(collect, metrics(settings), __version__)
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.domain.metrics import CATALOGUE
+from platform_ctl.metrics.catalogue import CATALOGUE
 from tests.support import monitored
 from tests.support.commands import platform_ctl
 from tests.support.programs import needs
@@ -53,9 +53,9 @@ def test_prometheus_own_linter_has_nothing_to_say(home: Path) -> None:
 @needs("promtool")
 def test_names_that_this_home_has_nothing_for_are_good_too() -> None:
     """Every metric of the catalogue, whether a home tells it or not."""
-    from platform_ctl.adapters.common.metrics_exposition import text
-    from platform_ctl.domain.metrics import Histogram, Kind
-    from platform_ctl.operations.collect_metrics import Scrape
+    from platform_ctl.metrics.catalogue import Histogram, Kind
+    from platform_ctl.metrics.collect_metrics import Scrape
+    from platform_ctl.metrics.exposition import text
 
     samples = tuple(
         metric.of(

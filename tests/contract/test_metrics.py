@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from platform_ctl.domain.metrics import CATALOGUE
-from platform_ctl.operations.collect_metrics import collect
-from platform_ctl.ports.metrics import Metrics
+from platform_ctl.metrics.catalogue import CATALOGUE
+from platform_ctl.metrics.collect_metrics import collect
+from platform_ctl.metrics.port import Metrics
 from platform_ctl.targets.monitoring import metrics
 from tests.support import monitored
 from tests.support.commands import platform_ctl
@@ -197,8 +197,8 @@ def in_hours(hours: float) -> float:
 
 
 def test_lineage_that_waits_is_counted_from_where_delivery_stopped(tmp_path: Path) -> None:
-    from platform_ctl.adapters.common.metrics_lineage import LineageMetrics
     from platform_ctl.lineage.outbox import Spool
+    from platform_ctl.metrics.lineage import LineageMetrics
 
     def waiting() -> float:
         return {s.metric.name: s.value for s in source.samples(0)}[

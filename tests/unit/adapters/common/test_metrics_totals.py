@@ -12,10 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from platform_ctl.adapters.common.metrics_records import RecordMetrics
-from platform_ctl.domain.metrics import Histogram, Kind
 from platform_ctl.home import state
 from platform_ctl.home.state import connect
+from platform_ctl.metrics.catalogue import Histogram, Kind
+from platform_ctl.metrics.records import RecordMetrics
 from platform_ctl.runs.ledger import Ledger
 from platform_ctl.runs.local.records import Records, RunEnd
 from platform_ctl.runs.record import Outputs, Run, RunState, Task, TaskState, Usage

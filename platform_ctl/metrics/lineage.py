@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from platform_ctl.adapters.common.metrics_home import seconds
-from platform_ctl.domain import metrics
-from platform_ctl.domain.metrics import Sample
 from platform_ctl.lineage.delivery import REFUSED_FILE, position_in
 from platform_ctl.lineage.outbox import Position, Spool
+from platform_ctl.metrics import catalogue as metrics
+from platform_ctl.metrics.catalogue import Sample
+from platform_ctl.metrics.home import seconds
 
 _CHUNK_BYTES = 1 << 20
 

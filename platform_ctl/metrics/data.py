@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from platform_ctl.domain import metrics
-from platform_ctl.domain.metrics import Sample
+from platform_ctl.metrics import catalogue as metrics
+from platform_ctl.metrics.catalogue import Sample
 from platform_ctl.recipe import iceberg_sqlite
 
 Newest = Callable[[Sequence[Mapping[str, str]]], float | None]

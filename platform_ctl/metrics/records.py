@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from itertools import groupby, product
 from pathlib import Path
 
-from platform_ctl.adapters.common.metrics_home import reading, seconds
-from platform_ctl.domain import metrics
-from platform_ctl.domain.metrics import Metric, Sample
 from platform_ctl.home import process
+from platform_ctl.metrics import catalogue as metrics
+from platform_ctl.metrics.catalogue import Metric, Sample
+from platform_ctl.metrics.home import reading, seconds
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.runs.record import RunState
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from platform_ctl.adapters.common.metrics_home import reading
-from platform_ctl.domain import metrics
-from platform_ctl.domain.metrics import Sample
+from platform_ctl.metrics import catalogue as metrics
+from platform_ctl.metrics.catalogue import Sample
+from platform_ctl.metrics.home import reading
 from platform_ctl.tuning.find_search import FOLDER
 from platform_ctl.tuning.local import journal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from platform_ctl.domain.metrics import Sample
+from platform_ctl.metrics.catalogue import Sample
 
 
 class Metrics(Protocol):

@@ -22,9 +22,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from platform_ctl.domain import metrics
-from platform_ctl.domain.metrics import Histogram, Kind, Sample
-from platform_ctl.operations.collect_metrics import Scrape
+from platform_ctl.metrics import catalogue as metrics
+from platform_ctl.metrics.catalogue import Histogram, Kind, Sample
+from platform_ctl.metrics.collect_metrics import Scrape
 
 _FAMILIES = {
     Kind.COUNTER: CounterMetricFamily,

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from platform_ctl.domain import metrics
-from platform_ctl.domain.metrics import Sample
 from platform_ctl.errors import PlatformError
-from platform_ctl.ports.metrics import Metrics
+from platform_ctl.metrics import catalogue as metrics
+from platform_ctl.metrics.catalogue import Sample
+from platform_ctl.metrics.port import Metrics
 
 
 @dataclass(frozen=True)

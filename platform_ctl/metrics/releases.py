@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from platform_ctl.adapters.common.metrics_home import reading, seconds
 from platform_ctl.approvals.request import ApprovalState
-from platform_ctl.domain import metrics
-from platform_ctl.domain.metrics import Metric, Sample
+from platform_ctl.metrics import catalogue as metrics
+from platform_ctl.metrics.catalogue import Metric, Sample
+from platform_ctl.metrics.home import reading, seconds
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.release import Release, ReleaseState
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from platform_ctl.domain import metrics
-from platform_ctl.domain.metrics import Sample
+from platform_ctl.metrics import catalogue as metrics
+from platform_ctl.metrics.catalogue import Sample
 from platform_ctl.serving.local import records
 
 

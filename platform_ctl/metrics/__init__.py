@@ -1,0 +1,1 @@
+"""The catalogue of metrics, their sources in a home, and the exposition."""
