@@ -27,7 +27,7 @@ def command() -> None:
 def weekly(ctx: click.Context, day: datetime | None, output: str) -> None:
     """Runs, verdicts, approvals, releases and cost of a week, as Markdown."""
     from platform_ctl import targets
-    from platform_ctl.domain import report
+    from platform_ctl.report import weekly as report
 
     settings = load_settings(ctx)
     moment = day.replace(tzinfo=UTC) if day else datetime.now(UTC)

@@ -28,7 +28,7 @@ def report(ctx: click.Context, run: str, to: Path | None, output: str) -> None:
     With -o json, prints the figures behind the page and writes no page unless --to asks for it.
     """
     from platform_ctl import targets
-    from platform_ctl.operations.run_report import run_report
+    from platform_ctl.report.gather import run_report
 
     settings = load_settings(ctx)
     if output == "json" and to == _STDOUT:

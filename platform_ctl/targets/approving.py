@@ -12,10 +12,10 @@ from platform_ctl.targets.models import registry
 from platform_ctl.targets.project import recipes
 
 if TYPE_CHECKING:
-    from platform_ctl.adapters.common.approver_page import ApproverPage
     from platform_ctl.approvals.notifier import Notifier
     from platform_ctl.approvals.port import Approvals
     from platform_ctl.approvals.request import Answer
+    from platform_ctl.report.approver_page import ApproverPage
 
 
 def approvals(settings: Settings) -> Approvals:
@@ -43,11 +43,11 @@ def approver_page(
     settings: Settings, answer: Callable[[str, Answer, str], str], port: int
 ) -> ApproverPage:
     """The page of ``approval serve``; ``answer`` does what the command does. Raises PortInUse."""
-    from platform_ctl.adapters.common.approver_page import Actions, ApproverPage, View
     from platform_ctl.approvals.compare import compare
     from platform_ctl.approvals.decide import subject_changes
     from platform_ctl.models.read_evaluation import asked_about
     from platform_ctl.models.tables import columns
+    from platform_ctl.report.approver_page import Actions, ApproverPage, View
 
     def view(request_id: str) -> View:
         request, models = approvals(settings).get(request_id), registry(settings)

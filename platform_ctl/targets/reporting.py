@@ -13,15 +13,15 @@ from platform_ctl.targets.lineage import lineage_spool
 from platform_ctl.targets.tuning import tuner
 
 if TYPE_CHECKING:
-    from platform_ctl.domain.report_run.value import RunReport
     from platform_ctl.lineage.graph import TaskRun
-    from platform_ctl.operations.run_report import Reporting
+    from platform_ctl.report.gather import Reporting
+    from platform_ctl.report.value import RunReport
     from platform_ctl.tuning.port import SearchRecord
 
 
 def reporting(settings: Settings) -> Reporting:
     """What ``run report`` reads."""
-    from platform_ctl.operations.run_report import Reporting
+    from platform_ctl.report.gather import Reporting
 
     return Reporting(
         looking=looking(settings),
@@ -35,7 +35,7 @@ def reporting(settings: Settings) -> Reporting:
 
 def report_page(report: RunReport) -> str:
     """The report as one HTML file that needs nothing else."""
-    from platform_ctl.adapters.common.run_report.page import render
+    from platform_ctl.report.page import render
 
     return render(report)
 
@@ -45,7 +45,7 @@ def write_report(report: RunReport, path: Path | None = None) -> Path:
 
     Raises UsageError where it cannot be written.
     """
-    from platform_ctl.adapters.common.run_report.page import REPORT_FILE, write
+    from platform_ctl.report.page import REPORT_FILE, write
 
     return write(report, path or Path(report.run.directory) / REPORT_FILE)
 

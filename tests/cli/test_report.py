@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState, Subject, Vote
-from platform_ctl.domain.report import markdown, monday, weekly
 from platform_ctl.models.model import NO_HASH, AliasMove
+from platform_ctl.report.weekly import markdown, monday, weekly
 from platform_ctl.runs.budget import LedgerEntry
 from platform_ctl.runs.record import Run, RunState, TaskVerdict
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.adapters.common.approver_page import ApproverPage
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.cli.approval import _answer_on_page
+from platform_ctl.report.approver_page import ApproverPage
 from platform_ctl.runs.record import Run
 from tests.support import chain as support
 from tests.support.browser import DESKTOP, PHONE, Browser, chromium

@@ -18,13 +18,13 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.cli.app import main
-from platform_ctl.domain.report_run.forest import gate_forest
-from platform_ctl.domain.report_run.value import Gate
-from platform_ctl.operations.run_report import run_report
-from platform_ctl.operations.run_report_rows import criteria
 from platform_ctl.recipe.gate import decide
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.releases.release import ReleaseState
+from platform_ctl.report.forest import gate_forest
+from platform_ctl.report.gather import run_report
+from platform_ctl.report.rows import criteria
+from platform_ctl.report.value import Gate
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 from recipes.train_deploy import evaluate
 from recipes.train_deploy.recipe import GATE

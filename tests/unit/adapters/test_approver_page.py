@@ -12,10 +12,10 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from platform_ctl.adapters.common.approver_page import COOKIE, Actions, ApproverPage, View
 from platform_ctl.approvals.compare import ComparisonRow
 from platform_ctl.approvals.request import Answer, ApprovalRequest, ApprovalState, Subject
 from platform_ctl.errors import UnknownName, UsageError
+from platform_ctl.report.approver_page import COOKIE, Actions, ApproverPage, View
 
 REQUEST = ApprovalRequest(
     id="aaaa1111",

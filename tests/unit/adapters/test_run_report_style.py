@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from platform_ctl.adapters.common.run_report import html
+from platform_ctl.report import html
 
 SCHEMES = ("light", "dark", "print")
 TEXT = ("text", "muted", "link", "good", "bad", "wait", "idle", "info")

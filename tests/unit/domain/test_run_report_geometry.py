@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from platform_ctl.domain.report_run.layout import acyclic, draw, path_of, reduced
-from platform_ctl.domain.report_run.plots import (
+from platform_ctl.report.layout import acyclic, draw, path_of, reduced
+from platform_ctl.report.plots import (
     BOTTOM,
     TOP,
     Scale,

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.domain.report_run import charts, forest
-from platform_ctl.domain.report_run.graph import NOT_REACHED, duration, graph, picture
-from platform_ctl.domain.report_run.headline import Failure, Tone, headline
-from platform_ctl.domain.report_run.lineage import MOST_NODES, lineage_map
-from platform_ctl.domain.report_run.timeline import critical_path, timeline
-from platform_ctl.domain.report_run.value import Canary, Look, Search, SearchTrial
 from platform_ctl.ir.file import read
 from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation
+from platform_ctl.report import charts, forest
+from platform_ctl.report.dag import NOT_REACHED, duration, graph, picture
+from platform_ctl.report.headline import Failure, Tone, headline
+from platform_ctl.report.lineage_map import MOST_NODES, lineage_map
+from platform_ctl.report.timeline import critical_path, timeline
+from platform_ctl.report.value import Canary, Look, Search, SearchTrial
 from platform_ctl.runs.record import ORPHANED, Run, RunState, Task, TaskState, TaskVerdict
 from tests.support.chain import ROOT
 

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.domain.report_run.value import RunReport
-from platform_ctl.operations.run_report import run_report
+from platform_ctl.report.gather import run_report
+from platform_ctl.report.value import RunReport
 from platform_ctl.runs.record import RunState, TaskState
 from tests.support.chain import Chain, task
 

@@ -18,11 +18,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from platform_ctl.adapters.common.run_report import html, parts
 from platform_ctl.approvals.compare import ComparisonRow
 from platform_ctl.approvals.request import Answer, ApprovalRequest
 from platform_ctl.errors import PlatformError
 from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.report import html, parts
 
 HOST = "127.0.0.1"
 COOKIE = "approver"

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from platform_ctl.approvals.request import ApprovalRequest
-from platform_ctl.domain.report_run.graph import Node
-from platform_ctl.domain.report_run.headline import Failure, Headline
-from platform_ctl.domain.report_run.lineage import LineageMap
-from platform_ctl.domain.report_run.timeline import Timeline
 from platform_ctl.explain.diagnosis import Diagnosis
 from platform_ctl.models.evaluation import Evaluation
 from platform_ctl.releases.release import Release
+from platform_ctl.report.dag import Node
+from platform_ctl.report.headline import Failure, Headline
+from platform_ctl.report.lineage_map import LineageMap
+from platform_ctl.report.timeline import Timeline
 from platform_ctl.runs.budget import Cost
 from platform_ctl.runs.record import Run
 

@@ -10,17 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from platform_ctl.approvals.request import ApprovalRequest
-from platform_ctl.domain.report_run.graph import graph
-from platform_ctl.domain.report_run.headline import headline
-from platform_ctl.domain.report_run.lineage import LineageMap, lineage_map
-from platform_ctl.domain.report_run.timeline import timeline
-from platform_ctl.domain.report_run.value import (
-    Canary,
-    Gate,
-    RunReport,
-    Search,
-    SearchTrial,
-)
 from platform_ctl.errors import PlatformError
 from platform_ctl.explain.diagnosis import Diagnosis, Facts
 from platform_ctl.explain.why import diagnose
@@ -30,8 +19,19 @@ from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation as evaluations
 from platform_ctl.models.read_evaluation import Columns, read_evaluation
 from platform_ctl.models.register import EVALUATION_FILE
-from platform_ctl.operations import run_report_rows as rows
 from platform_ctl.releases.release import Release
+from platform_ctl.report import rows
+from platform_ctl.report.dag import graph
+from platform_ctl.report.headline import headline
+from platform_ctl.report.lineage_map import LineageMap, lineage_map
+from platform_ctl.report.timeline import timeline
+from platform_ctl.report.value import (
+    Canary,
+    Gate,
+    RunReport,
+    Search,
+    SearchTrial,
+)
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.record import Run, Task, TaskState
 from platform_ctl.text import redacted

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from platform_ctl.domain.report_run.plots import (
+from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.report.plots import (
     BOTTOM,
     LEFT,
     RIGHT,
@@ -18,8 +19,7 @@ from platform_ctl.domain.report_run.plots import (
     steps,
     vertical,
 )
-from platform_ctl.domain.report_run.value import Canary, Search, SearchTrial
-from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.report.value import Canary, Search, SearchTrial
 
 _WIDE_RANGE = 30.0
 """A parameter that varies by more than this factor is drawn on a logarithmic axis."""

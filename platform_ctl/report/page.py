@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.adapters.common.run_report import diagrams, html, parts
-from platform_ctl.domain.report_run.forest import gate_forest, shares
-from platform_ctl.domain.report_run.graph import duration, key_of
-from platform_ctl.domain.report_run.plots import Scale, Tick, count, metric, money, number
-from platform_ctl.domain.report_run.value import RunReport, StepRow
 from platform_ctl.errors import UsageError
 from platform_ctl.home import files
+from platform_ctl.report import diagrams, html, parts
+from platform_ctl.report.dag import duration, key_of
+from platform_ctl.report.forest import gate_forest, shares
+from platform_ctl.report.plots import Scale, Tick, count, metric, money, number
+from platform_ctl.report.value import RunReport, StepRow
 from platform_ctl.runs.record import TaskState
 
 REPORT_FILE = "report.html"
@@ -73,7 +73,7 @@ def render(report: RunReport) -> str:
     sections = [(i, _TITLES[i]) for i in order if i in always or shown[i]]
     return (
         html.environment()
-        .get_template("run_report/page.html")
+        .get_template("page.html")
         .render(report=report, style=sheet, policy=_policy(sheet), sections=sections, **shown)
     )
 

@@ -6,20 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from platform_ctl.adapters.common.run_report import diagrams
-from platform_ctl.adapters.common.run_report.html import look, when
 from platform_ctl.approvals.request import ApprovalRequest
-from platform_ctl.domain.report_run import charts
-from platform_ctl.domain.report_run.forest import (
+from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.report import charts, diagrams
+from platform_ctl.report.dag import duration
+from platform_ctl.report.forest import (
     difference_forest,
     metric_forest,
     slice_forest,
 )
-from platform_ctl.domain.report_run.graph import duration
-from platform_ctl.domain.report_run.lineage import LineageMap
-from platform_ctl.domain.report_run.plots import count, metric, number
-from platform_ctl.domain.report_run.value import Canary, Gate, Metric, Search, StepRow
-from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.report.html import look, when
+from platform_ctl.report.lineage_map import LineageMap
+from platform_ctl.report.plots import count, metric, number
+from platform_ctl.report.value import Canary, Gate, Metric, Search, StepRow
 
 _MOST_ROWS = 300
 _LONG = 36

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from platform_ctl.domain.report_run.graph import duration, key_of
 from platform_ctl.ir.pipeline import Pipeline
+from platform_ctl.report.dag import duration, key_of
 from platform_ctl.runs.record import Run, Task, TaskState
 
 _THINNEST_PERCENT = 0.4

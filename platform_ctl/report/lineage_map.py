@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from platform_ctl.domain.report_run.layout import Edge
 from platform_ctl.lineage.graph import Key, TaskRun
+from platform_ctl.report.layout import Edge
 
 MOST_NODES = 24
 _DEPTH = 3

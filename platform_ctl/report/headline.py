@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
-from platform_ctl.domain.report_run.plots import count
 from platform_ctl.explain.diagnosis import Diagnosis, Facts, Link
 from platform_ctl.explain.why import STEP_RUNBOOK
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import PRODUCTION
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.release import Release, ReleaseState
+from platform_ctl.report.plots import count
 from platform_ctl.runs.record import Run, RunState, TaskState, TaskVerdict
 
 

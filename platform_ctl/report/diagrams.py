@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from platform_ctl.adapters.common.run_report.html import look
-from platform_ctl.domain.report_run.graph import Node, Picture, PlacedNode, picture
-from platform_ctl.domain.report_run.layout import Arrow, Drawing, draw, path_of
-from platform_ctl.domain.report_run.lineage import LineageMap, LineageNode
+from platform_ctl.report.dag import Node, Picture, PlacedNode, picture
+from platform_ctl.report.html import look
+from platform_ctl.report.layout import Arrow, Drawing, draw, path_of
+from platform_ctl.report.lineage_map import LineageMap, LineageNode
 
 _WIDEST = 1240.0
 """What is wider could not be read on a page of 1080 pixels; it is drawn downwards only."""

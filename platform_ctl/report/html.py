@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from platform_ctl.domain.report_run.plots import metric, money, number
+from platform_ctl.report.plots import metric, money, number
 
 _MOST_CHARACTERS = 400
 """Of a parameter's value; the records hold the whole."""
@@ -65,7 +65,7 @@ def look(state: object) -> Look:
 def environment() -> jinja2.Environment:
     """Templates of this package and of the pages beside it; what they are given is escaped."""
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("platform_ctl.adapters.common", "."),
+        loader=jinja2.PackageLoader("platform_ctl.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from platform_ctl.domain.report_run.plots import Scale, Tick, fit, metric
-from platform_ctl.domain.report_run.value import Gate
 from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.report.plots import Scale, Tick, fit, metric
+from platform_ctl.report.value import Gate
 
 _START, _END = 3.0, 97.0
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from platform_ctl.domain.report_run.graph import took
-from platform_ctl.domain.report_run.headline import Failure
-from platform_ctl.domain.report_run.value import Criterion, Look, Metric, Parameter, StepRow
 from platform_ctl.ir.pipeline import UNSET, Pipeline, plain_numbers
 from platform_ctl.models.evaluation import finite
 from platform_ctl.models.read_evaluation import read_json
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.releases.release import ReleaseEvent
+from platform_ctl.report.dag import took
+from platform_ctl.report.headline import Failure
+from platform_ctl.report.value import Criterion, Look, Metric, Parameter, StepRow
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.values import Decision
 from platform_ctl.runs.record import ERROR_FILE, Run, Task, TaskState

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from platform_ctl.domain.report_run.layout import Arrow, Drawing, Edge, draw
 from platform_ctl.ir.pipeline import Component, Pipeline, TaskSpec
+from platform_ctl.report.layout import Arrow, Drawing, Edge, draw
 from platform_ctl.runs.record import Run, Task, TaskState, elapsed_s
 
 NOT_REACHED = "NOT_REACHED"
