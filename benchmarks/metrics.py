@@ -16,7 +16,7 @@ from platform_ctl import targets
 from platform_ctl.metrics import exposition as metrics_exposition
 from platform_ctl.metrics.collect_metrics import collect
 from platform_ctl.settings import Settings
-from platform_ctl.targets.monitoring import metrics
+from platform_ctl.targets.metrics import metrics
 from tests.support import monitored
 
 SCRAPES = 50

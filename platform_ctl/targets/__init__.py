@@ -4,13 +4,11 @@ One file a group of capabilities; ``targets.X(settings)`` is the door to each. E
 imports what it builds when it is called, so that a command pays only for the capability it uses.
 """
 
-from platform_ctl.targets.approving import approvals, approver_page, notifier
-from platform_ctl.targets.auditing import record_audit
-from platform_ctl.targets.completing import recorded_names
-from platform_ctl.targets.costs import ledger
-from platform_ctl.targets.delivery import deliver_lineage
+from platform_ctl.targets.approvals import approvals, approver_page, notifier
+from platform_ctl.targets.completion import recorded_names
+from platform_ctl.targets.data import record_audit
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
-from platform_ctl.targets.explaining import compared_run, current_subject, impact, looking
+from platform_ctl.targets.explain import compared_run, current_subject, impact, looking
 from platform_ctl.targets.home import (
     current_settings,
     damaged_databases,
@@ -19,14 +17,16 @@ from platform_ctl.targets.home import (
     state,
 )
 from platform_ctl.targets.learning import exit_test_records, faults, lab
+from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     lineage_observer,
     lineage_spool,
     recorded_lineage,
 )
+from platform_ctl.targets.metrics import metrics_server, metrics_text, scrape
 from platform_ctl.targets.models import load_model, mlflow_uri, registry
-from platform_ctl.targets.monitoring import metrics_server, metrics_text, scrape
-from platform_ctl.targets.project import (
+from platform_ctl.targets.outbox import deliver_lineage
+from platform_ctl.targets.recipe import (
     allowed_parameters,
     data_access,
     installed_packages,
@@ -39,7 +39,7 @@ from platform_ctl.targets.project import (
     recipes,
 )
 from platform_ctl.targets.releases import canary_cost, releasing, serving
-from platform_ctl.targets.reporting import report_page, reporting, write_report
+from platform_ctl.targets.report import report_page, reporting, write_report
 from platform_ctl.targets.runs import orchestrator, step_cache
 from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
 

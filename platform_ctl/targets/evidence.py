@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.approving import approvals
+from platform_ctl.targets.approvals import approvals
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.runs import run_lineage
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import require_local
 from platform_ctl.targets.models import registry
-from platform_ctl.targets.project import recipes
+from platform_ctl.targets.recipe import recipes
 from platform_ctl.targets.runs import orchestrator, step_cache
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from platform_ctl.recipe.recipe import DatasetColumns, Recipe, resolve
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import state
 from platform_ctl.targets.models import mlflow_uri
-from platform_ctl.targets.project import data_access, recipes
+from platform_ctl.targets.recipe import data_access, recipes
 from platform_ctl.text import without_user
 from platform_ctl.tuning.find_search import FOLDER
 

@@ -7,11 +7,11 @@ import os
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.approving import approvals
-from platform_ctl.targets.costs import ledger
+from platform_ctl.targets.approvals import approvals
 from platform_ctl.targets.home import require_local, state
+from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import registry
-from platform_ctl.targets.project import data_access
+from platform_ctl.targets.recipe import data_access
 
 if TYPE_CHECKING:
     from platform_ctl.releases.steps import Releasing

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from platform_ctl.errors import DiskFull, NothingYet, UnknownName, Unsupported
 from platform_ctl.settings import Settings
-from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.home import require_local, state
+from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     lineage_observer,
     lineage_spool,
     pay_owed,
     start_delivery,
 )
-from platform_ctl.targets.monitoring import run_log
+from platform_ctl.targets.metrics import run_log
 from platform_ctl.targets.tuning import training
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.costs import ledger
 from platform_ctl.targets.home import require_local
+from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import mlflow_uri
 
 if TYPE_CHECKING:

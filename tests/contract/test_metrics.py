@@ -12,7 +12,7 @@ import pytest
 from platform_ctl.metrics.catalogue import CATALOGUE
 from platform_ctl.metrics.collect_metrics import collect
 from platform_ctl.metrics.port import Metrics
-from platform_ctl.targets.monitoring import metrics
+from platform_ctl.targets.metrics import metrics
 from tests.support import monitored
 from tests.support.commands import platform_ctl
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.costs import ledger
-from platform_ctl.targets.explaining import looking
+from platform_ctl.targets.explain import looking
+from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import lineage_spool
 from platform_ctl.targets.tuning import tuner
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.errors import PortInUse
 from platform_ctl.recipe.recipe import resolve
 from platform_ctl.settings import Settings
-from platform_ctl.targets.project import data_access, recipes
+from platform_ctl.targets.recipe import data_access, recipes
 
 if TYPE_CHECKING:
     from platform_ctl.metrics.collect_metrics import Scrape

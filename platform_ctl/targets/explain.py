@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.approving import approvals
-from platform_ctl.targets.costs import ledger
+from platform_ctl.targets.approvals import approvals
 from platform_ctl.targets.home import state
+from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import recorded_lineage
 from platform_ctl.targets.models import mlflow_uri, registry
-from platform_ctl.targets.project import data_access, read_pipeline, recipes
+from platform_ctl.targets.recipe import data_access, read_pipeline, recipes
 from platform_ctl.targets.releases import serving
 from platform_ctl.targets.runs import orchestrator, step_cache
 from platform_ctl.text import without_user

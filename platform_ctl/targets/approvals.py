@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.errors import PortInUse
 from platform_ctl.settings import Settings
 from platform_ctl.targets.models import registry
-from platform_ctl.targets.project import recipes
+from platform_ctl.targets.recipe import recipes
 
 if TYPE_CHECKING:
     from platform_ctl.approvals.notifier import Notifier
