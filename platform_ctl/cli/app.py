@@ -13,14 +13,13 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from platform_ctl import __version__
 from platform_ctl.cli.usage import usage_error, wants_json
-from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, PlatformError
+from platform_ctl.errors import DiskFull, HomeDamaged, PlatformError
 
 GROUPS: dict[str, str] = {
     "doctor": "Check what is installed, ports, disk and leftovers.",
@@ -44,6 +43,9 @@ GROUPS: dict[str, str] = {
 }
 """Command -> help. ``platform_ctl/cli/<command>.py`` (``-`` is ``_``) holds ``command``."""
 
+PLUGINS = {"lab": "learning.cli.lab", "exit-test": "learning.cli.exit_test"}
+"""Command -> its module, where that lives outside this package and drives it from there."""
+
 
 COMPLETION = {"_PLATFORM_CTL_COMPLETE", "_MLSHIP_COMPLETE"}
 """Variables by which a shell asks for completions."""
@@ -58,8 +60,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in GROUPS:
             return None
-        found = importlib.import_module(f"platform_ctl.cli.{name.replace('-', '_')}").command
-        return completing(name, found)
+        module = PLUGINS.get(name, f"platform_ctl.cli.{name.replace('-', '_')}")
+        return completing(name, importlib.import_module(module).command)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
@@ -97,25 +99,6 @@ def completing(name: str, command: click.Command) -> click.Command:
 def cli(ctx: click.Context, home: str | None, target: str | None, debug: bool) -> None:
     """Train, register and deploy models: one pipeline, on a laptop or on Kubeflow."""
     ctx.obj = {"home": home, "target": target, "debug": debug}
-
-
-def load_settings(ctx: click.Context) -> Any:
-    """The Settings of this call, from the cascade; loaded once and kept on the context."""
-    root = ctx.find_root()
-    if "settings" not in root.obj:
-        from platform_ctl import settings
-
-        flags = {k: root.obj.get(k) for k in ("home", "target")}
-        loaded = settings.load(cwd=Path.cwd(), env=os.environ, flags=flags).settings
-        home = Path(loaded.home)
-        if home.exists() and not home.is_dir():
-            raise HomeNotUsable(
-                f"the home {home} is a file, not a folder",
-                where="PLATFORM_HOME or setting home",
-                fix="export PLATFORM_HOME=$HOME/.platform",
-            )
-        root.obj["settings"] = loaded
-    return root.obj["settings"]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from platform_ctl.cli import promotions, render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.approvals.request import Answer, ApprovalRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 COMMANDS = ("platform-ctl", "mlship")
 KINDS = {
@@ -17,7 +17,6 @@ KINDS = {
     "approval": {"request": "approvals", "model": "models"},
     "release": {"name": "services"},
     "service": {"name": "services"},
-    "lab": {"fault": "faults"},
     "data": {"recipe": "recipes"},
     "recipe": {"source": "recipes"},
     "deploy": {"reference": "models"},

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 
 @click.group(help="Ingest, show and audit a recipe's data.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.render import output_option, print_json, print_table
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.lineage.graph import Graph, Key, Picture, Tree

@@ -6,7 +6,8 @@ import click
 
 from platform_ctl import __version__
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings, run_command
+from platform_ctl.cli.app import run_command
+from platform_ctl.cli.context import load_settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.evidence.reproduce import Comparison

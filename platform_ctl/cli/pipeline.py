@@ -11,7 +11,7 @@ import click
 
 from platform_ctl import errors
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.ir.pipeline import Pipeline

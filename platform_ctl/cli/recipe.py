@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 
 @click.group(help="List recipes, and make a new one from one that works.")

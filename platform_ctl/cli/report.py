@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 
 @click.group(help="Write the weekly log from the records.")

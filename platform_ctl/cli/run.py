@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.run_report import report
 from platform_ctl.cli.units import Duration
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from platform_ctl.cli import render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 _STDOUT = Path("-")
 

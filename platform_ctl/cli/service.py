@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from platform_ctl.cli import promotions, render
-from platform_ctl.cli.app import load_settings
+from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.serving.port import Serving

@@ -303,7 +303,7 @@ def _processes_of(home: Path) -> Iterator[psutil.Process]:
         except psutil.Error:
             continue
         of_run = "PLATFORM_RUN_ID" in env and env.get("PLATFORM_HOME") == str(home)
-        of_adapter = any(w.startswith("platform_ctl.adapters") for w in words)
+        of_adapter = any(w.startswith("platform_ctl.") and ".local." in w for w in words)
         if of_run or (of_adapter and any(w.startswith(f"{home}/") for w in words)):
             yield process
 

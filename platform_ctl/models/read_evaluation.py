@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.errors import EvidenceMismatch, NoSuchModel
 from platform_ctl.models.evaluation import Evaluation, parse
 from platform_ctl.models.model import find_version
@@ -27,12 +26,12 @@ def read_evaluation(folder: Path, columns: Columns) -> Evaluation:
     return parse(read_json(folder / EVALUATION_FILE), columns(folder))
 
 
-def asked_about(
-    registry: Registry, request: ApprovalRequest, columns: Columns
+def evaluation_of(
+    registry: Registry, reference: str, columns: Columns
 ) -> tuple[Evaluation | None, str]:
     """The evaluation of a requested version, None when it is gone, and the run that made it."""
     try:
-        version = find_version(registry.models(), request.reference)
+        version = find_version(registry.models(), reference)
     except NoSuchModel:
         return None, ""
     run_id = version.tags.get("run_id", "")

@@ -6,9 +6,9 @@ import dataclasses
 
 from platform_ctl.errors import HomeBusy, PreconditionMissing
 from platform_ctl.recipe.recipe import DataAccess, resolve
+from platform_ctl.recipe.skew import Skew, judge_skew
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.release import Target
-from platform_ctl.releases.skew import Skew, judge_skew
 
 _ENTITIES = 200
 """A fault of the transformation shows in the first few; more would only cost time."""

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from platform_ctl.errors import UsageError
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -152,3 +154,25 @@ def takes_canary(key: bytes, weight_percent: int) -> bool:
     """
     bucket = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") % _BUCKETS
     return bucket < weight_percent * _BUCKETS // 100
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a request and a revision may cost."""
+
+    body_bytes: int = 4 * 2**20
+    rows: int = 10_000
+    request_timeout_s: float = 30.0
+    """From the first byte of a request to its last."""
+    canary_timeout_s: float = 2.0
+    memory_bytes: int = 4 * 2**30
+    ready_timeout_s: float = 60.0
+    drain_s: float = 10.0
+    log_bytes: int = 20 * 2**20
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """Where the canary listens, and its share of the traffic in percent."""
+
+    revision: str
+    socket: str
+    weight_percent: int

@@ -1,4 +1,4 @@
-"""Composition root: Settings -> the adapters of a target. The only place that imports adapters.
+"""Composition root: Settings -> the ports of a target. The only place that imports its adapters.
 
 One file a group of capabilities; ``targets.X(settings)`` is the door to each. Each function
 imports what it builds when it is called, so that a command pays only for the capability it uses.
@@ -16,7 +16,6 @@ from platform_ctl.targets.home import (
     schema_versions,
     state,
 )
-from platform_ctl.targets.learning import exit_test_records, faults, lab
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     lineage_observer,
@@ -57,11 +56,8 @@ __all__ = [
     "deliver_lineage",
     "draw_search",
     "evidence_dir",
-    "exit_test_records",
-    "faults",
     "impact",
     "installed_packages",
-    "lab",
     "ledger",
     "lineage_observer",
     "lineage_spool",

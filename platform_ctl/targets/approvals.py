@@ -45,14 +45,14 @@ def approver_page(
     """The page of ``approval serve``; ``answer`` does what the command does. Raises PortInUse."""
     from platform_ctl.approvals.compare import compare
     from platform_ctl.approvals.decide import subject_changes
-    from platform_ctl.models.read_evaluation import asked_about
+    from platform_ctl.models.read_evaluation import evaluation_of
     from platform_ctl.models.tables import columns
     from platform_ctl.report.approver_page import Actions, ApproverPage, View
 
     def view(request_id: str) -> View:
         request, models = approvals(settings).get(request_id), registry(settings)
         changes = subject_changes(models, recipes(settings), request)
-        evaluation, run_id = asked_about(models, request, columns)
+        evaluation, run_id = evaluation_of(models, request.reference, columns)
         return View(request, compare(models, request), changes, evaluation, run_id)
 
     try:

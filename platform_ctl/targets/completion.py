@@ -8,7 +8,7 @@ from platform_ctl.settings import Settings
 
 
 def recorded_names(settings: Settings, kind: str) -> list[tuple[str, str]]:
-    """(name, what it is) of runs, approvals, services, models, pipelines, recipes or faults."""
+    """(name, what it is) of runs, approvals, services, models, pipelines or recipes."""
     from platform_ctl.home import recorded_names as names
 
     layout, root = settings.layout, Path(settings.project_root)
@@ -27,9 +27,5 @@ def recorded_names(settings: Settings, kind: str) -> list[tuple[str, str]]:
     if kind == "pipelines":
         folder = root / settings.pipelines_package / "compiled"
         return [(file.stem, "pipeline") for file in sorted(folder.glob("*.yaml"))]
-    if kind == "recipes":
-        folder = root / settings.recipes_package
-        return [(file.parent.name, "recipe") for file in sorted(folder.glob("*/recipe.py"))]
-    from platform_ctl.adapters.local.lab.fault import all_faults
-
-    return [(name, fault.symptom) for name, fault in sorted(all_faults().items())]
+    folder = root / settings.recipes_package
+    return [(file.parent.name, "recipe") for file in sorted(folder.glob("*/recipe.py"))]

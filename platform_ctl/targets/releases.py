@@ -26,8 +26,8 @@ def serving(settings: Settings) -> Serving:
 
 def _local_serving(settings: Settings) -> LocalServing:
     require_local(settings, "serving")
-    from platform_ctl.serving.local.records import Limits
     from platform_ctl.serving.local.service import LocalServing
+    from platform_ctl.serving.service import Limits
 
     return LocalServing(
         settings.layout.services,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from learning import wiring
 from platform_ctl import settings as settings_module
-from platform_ctl import targets
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,6 +17,6 @@ def bench(tmp_path_factory):
     """The fault lab: a home with a finished small run in seconds, once its base was built."""
     home = tmp_path_factory.mktemp("lab") / "home"
     settings = settings_module.load(cwd=ROOT, env={}, flags={"home": str(home)}).settings
-    bench = targets.lab(settings)
+    bench = wiring.lab(settings)
     yield bench
     bench.remove()

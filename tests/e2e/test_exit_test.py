@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from platform_ctl import targets
-from platform_ctl.adapters.local.lab.bench import SMALL
-from platform_ctl.domain.lab import GREEN_RUN
-from platform_ctl.operations import fault_lab
+from learning import session as fault_lab
+from learning.fault import all_faults
+from learning.lab import GREEN_RUN
+from learning.sandbox import SMALL
 
 pytestmark = pytest.mark.e2e
 
@@ -77,7 +77,7 @@ def test_articulate_holds_the_facts_against_the_records(bench, solved, tmp_path)
 
 def test_diagnose_compares_the_answer_with_what_was_injected(bench, solved):
     bench.call("exit-test", "start", "diagnose")
-    _, fault = fault_lab.current(bench, targets.faults())
+    _, fault = fault_lab.current(bench, all_faults())
     assert fault.family == GREEN_RUN
     assert bench.newest_run()["state"] == "SUCCEEDED"
     wrong = bench.call("exit-test", "check", "diagnose", "--cause", "disk-full", may_fail=True)

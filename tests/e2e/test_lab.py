@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from learning import session as fault_lab
+from learning import wiring
+from learning.fault import all_faults
+from learning.lab import CAUSES, GREEN_RUN, MAX_WRONG_CAUSES
+from learning.sandbox import CHALLENGER, SMALL, Bench
 from platform_ctl import settings as settings_module
-from platform_ctl import targets
-from platform_ctl.adapters.local.lab.bench import CHALLENGER, SMALL, Bench
-from platform_ctl.domain.lab import CAUSES, GREEN_RUN, MAX_WRONG_CAUSES
 from platform_ctl.errors import ConfigError, PlatformError, PreconditionMissing
-from platform_ctl.operations import fault_lab
 from tests.support.pages import command_lines
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-FAULTS = targets.faults()
+FAULTS = all_faults()
 BUG = PlatformError.exit_code
 RECIPE = "recipes/train_deploy/recipe.py"
 
@@ -175,7 +176,7 @@ def test_hints_come_one_at_a_time_and_the_name_is_not_in_the_session(bench):
 def test_a_folder_that_is_no_lab_is_left_alone(tmp_path):
     (tmp_path / "mine").write_text("keep")
     settings = settings_module.load(cwd=ROOT, env={}, flags={"home": str(tmp_path)}).settings
-    stranger = targets.lab(settings, tmp_path)
+    stranger = wiring.lab(settings, tmp_path)
     with pytest.raises(ConfigError):
         stranger.prepare(lambda text: None)
     stranger.remove()

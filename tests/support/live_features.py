@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from platform_ctl.errors import HomeBusy, MissingTable
 from platform_ctl.recipe.recipe import DataAccess
-from platform_ctl.releases.skew import LiveRow
+from platform_ctl.recipe.skew import LiveRow
 
 STORE = "fresh"
 _NEWEST = datetime(2024, 1, 8, tzinfo=UTC)

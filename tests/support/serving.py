@@ -15,9 +15,8 @@ from typing import Any
 
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.recipe.truth import Truth
-from platform_ctl.serving.local.records import Limits
 from platform_ctl.serving.local.service import LocalServing
-from platform_ctl.serving.service import Revision
+from platform_ctl.serving.service import Limits, Revision
 
 FEATURES = ("a", "b")
 ROOT = Path(__file__).resolve().parents[2]

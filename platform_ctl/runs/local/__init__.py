@@ -1,0 +1,1 @@
+"""Interprets compiled KFP v2 IR on this machine. Start reading at ``runs.py``."""

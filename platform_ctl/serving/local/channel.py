@@ -8,8 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from platform_ctl.recipe.recipe import DataAccess
-from platform_ctl.serving.local.records import Limits
-from platform_ctl.serving.service import Revision
+from platform_ctl.serving.service import Canary, Limits, Revision
 
 
 class Launch(msgspec.Struct, frozen=True, tag="launch"):
@@ -25,12 +24,6 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     data: DataAccess
     entity: str = ""
     online_features: str = ""
-
-
-class Canary(msgspec.Struct, frozen=True):
-    revision: str
-    socket: str
-    weight_percent: int
 
 
 class Route(msgspec.Struct, frozen=True, tag="route"):

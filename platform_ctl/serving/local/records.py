@@ -19,27 +19,13 @@ import psutil
 
 from platform_ctl.errors import ServiceUnavailable
 from platform_ctl.recipe.recipe import DataAccess
-from platform_ctl.serving.service import ServiceSpec
+from platform_ctl.serving.service import Limits, ServiceSpec
 
 T = TypeVar("T")
 
 _SOCKET_PATH_LIMIT = 100
 """sun_path is 104 bytes on macOS, 108 on Linux."""
 _SOCKET_NAME_LIMIT = len("/4194304-control.sock")
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What a request and a revision may cost."""
-
-    body_bytes: int = 4 * 2**20
-    rows: int = 10_000
-    request_timeout_s: float = 30.0
-    """From the first byte of a request to its last."""
-    canary_timeout_s: float = 2.0
-    memory_bytes: int = 4 * 2**30
-    ready_timeout_s: float = 60.0
-    drain_s: float = 10.0
-    log_bytes: int = 20 * 2**20
 
 
 class Options(msgspec.Struct, frozen=True):

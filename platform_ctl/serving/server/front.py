@@ -20,13 +20,13 @@ import orjson
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 
-from platform_ctl.serving.local.channel import Canary
-from platform_ctl.serving.local.records import Limits
 from platform_ctl.serving.server.request_log import RequestLog
 from platform_ctl.serving.service import (
     KEY_HEADER,
     REVISION_HEADER,
     SERVED_BY_HEADER,
+    Canary,
+    Limits,
     takes_canary,
 )
 

@@ -1,0 +1,1 @@
+"""Katib Experiments on this machine: Optuna suggests, processes or Ray tasks evaluate."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.recipe.recipe import DataAccess
-from platform_ctl.releases.skew import LiveRow
+from platform_ctl.recipe.skew import LiveRow
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import build
 from recipes.train_deploy.features.definitions import FEATURE_NAMES

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from platform_ctl.recipe.skew import judge_skew
 from platform_ctl.recipe.verdict import Verdict
-from platform_ctl.releases.skew import judge_skew
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import FEATURE_NAMES, live
 from recipes.train_deploy.features import store as feast_store

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from platform_ctl.domain.exit_test import (
+from learning.exit_test_rules import (
     BuildRun,
     RunFacts,
     check_features,

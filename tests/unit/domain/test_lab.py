@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from platform_ctl.domain import lab
-from platform_ctl.domain.lab import MAX_WRONG_CAUSES, Session, State
+from learning import lab
+from learning.lab import MAX_WRONG_CAUSES, Session, State
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NOW = START + timedelta(minutes=7)

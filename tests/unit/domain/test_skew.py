@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from platform_ctl.recipe.skew import LiveRow, judge_skew
 from platform_ctl.recipe.verdict import Verdict
-from platform_ctl.releases.skew import LiveRow, judge_skew
 
 NOW = datetime(2024, 1, 8, tzinfo=UTC)
 BEFORE = NOW - timedelta(weeks=1)

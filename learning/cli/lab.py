@@ -1,0 +1,153 @@
+"""``platform-ctl lab``: faults to find and repair, in a home of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from learning import wiring
+from learning.fault import all_faults
+from platform_ctl.cli import render
+from platform_ctl.cli.context import load_settings
+
+if TYPE_CHECKING:
+    from learning.lab import Result
+    from learning.sandbox import Bench
+
+
+@click.group(help="Break a scratch home for real, find out why, repair it.")
+def command() -> None:
+    pass
+
+
+def home_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--home",
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The lab's folder (default: lab in the platform's home).",
+    )(function)
+
+
+def complete_fault(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The faults whose names begin so, each with its symptom."""
+    return [
+        CompletionItem(name, help=fault.symptom)
+        for name, fault in sorted(all_faults().items())
+        if name.startswith(incomplete)
+    ]
+
+
+@command.command("list")
+@render.output_option
+@click.pass_context
+def list_(ctx: click.Context, output: str) -> None:
+    """Every fault, by what somebody on call would hear."""
+
+    faults = all_faults()
+    if output == "json":
+        render.print_json([{"fault": f.name, "symptom": f.symptom} for f in faults.values()])
+        return
+    render.print_table(["fault", "symptom …"], [[f.name, f.symptom] for f in faults.values()])
+
+
+@command.command()
+@render.output_option
+@click.pass_context
+def causes(ctx: click.Context, output: str) -> None:
+    """The causes that can be named; some belong to no fault."""
+    from learning.lab import CAUSES
+
+    if output == "json":
+        render.print_json(CAUSES)
+        return
+    render.print_table(["cause", "meaning …"], CAUSES.items())
+
+
+@command.command()
+@click.argument("fault", shell_complete=complete_fault)
+@home_option
+@click.pass_context
+def start(ctx: click.Context, fault: str, folder: Path | None) -> None:
+    """Break a fresh scratch home with FAULT, or with a random one. The clock starts."""
+    from learning import session as fault_lab
+
+    bench = wiring.lab(load_settings(ctx), folder)
+    begun = fault_lab.start(bench, all_faults(), fault, say)
+    print_symptom(bench, begun.symptom)
+
+
+def say(text: str) -> None:
+    """Progress, on stderr."""
+    click.echo(text, err=True)
+
+
+def print_symptom(bench: Bench, symptom: str) -> None:
+    """What is heard, and how to get there."""
+    click.echo(f"\n  {symptom}\n")
+    click.echo("look around and repair it in a shell of its own:")
+    click.echo(f"  source {bench.root / 'env'}")
+    click.echo("then: platform-ctl lab check --cause WORD   (platform-ctl lab causes lists them)")
+    click.echo("stuck: platform-ctl lab check --hint")
+
+
+@command.command()
+@click.option("--cause", default="", metavar="WORD", help="What it was; `lab causes` lists them.")
+@click.option("--hint", is_flag=True, help="One more hint instead of a check; they are counted.")
+@home_option
+@render.output_option
+@click.pass_context
+def check(ctx: click.Context, cause: str, hint: bool, folder: Path | None, output: str) -> None:
+    """Is the home repaired, and is the cause named? Exit code 1 while it is not."""
+    from learning import session as fault_lab
+
+    if hint and cause:
+        raise click.UsageError("--hint or --cause, not both.", ctx)
+    bench, faults = wiring.lab(load_settings(ctx), folder), all_faults()
+    if hint:
+        text = fault_lab.hint(bench, faults)
+        click.echo(text or "no more hints: platform-ctl lab causes lists what it can be")
+        return
+    result = fault_lab.check(bench, faults, cause)
+    _, fault = fault_lab.current(bench, faults)
+    if output == "json":
+        render.print_json(result)
+    else:
+        _print_result(result)
+        if result.solved:
+            click.echo(f"\n{fault.explanation}\nsee {fault.runbook}")
+    if not result.solved:
+        ctx.exit(1)
+
+
+def _print_result(result: Result) -> None:
+    for note in result.notes:
+        click.echo(note)
+    used = f"{result.hints} hints, {result.wrong_causes} wrong causes"
+    verdict = "solved" if result.solved else "not solved yet"
+    click.echo(f"{verdict} after {_clock(result.elapsed_s)}, {used}")
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+@command.command()
+@click.option("--all", "everything", is_flag=True, help="Also what later starts would reuse.")
+@home_option
+@click.pass_context
+def reset(ctx: click.Context, everything: bool, folder: Path | None) -> None:
+    """End the session, unsolved, and remove its home. Nothing is solved by it."""
+
+    bench = wiring.lab(load_settings(ctx), folder)
+    if everything:
+        bench.remove()
+    else:
+        bench.clear()
+    click.echo(f"the lab in {bench.root} is empty")

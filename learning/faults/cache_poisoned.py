@@ -1,0 +1,53 @@
+"""The weights of a cached model were overwritten in place, same size and same time stamp, so
+that the quick check of a hit saw nothing. ``register`` did: the bytes were not those that had
+been evaluated. ``cache verify`` hashes everything and takes the entry out of use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from learning import states
+from learning.lab import State
+from learning.sandbox import CHALLENGER, Bench
+
+NAME = "register-refused"
+SYMPTOM = (
+    "The new model cannot be registered: the last steps refuse it. The same run was fine in "
+    "the test home, nobody changed code or data, and running it again ends the same way."
+)
+CAUSE = "cache-poisoned"
+RUNBOOK = "runbooks/alerts/pipeline-cache-poisoned.md"
+HINTS = (
+    "What exactly was refused? platform-ctl run logs latest",
+    "Which steps were executed today, and which results are old? platform-ctl cache explain latest",
+    "Are the old results still what was stored? platform-ctl cache verify",
+)
+
+
+def inject(bench: Bench) -> dict[str, Any]:
+    for weights in _cached_weights(bench):
+        stamp = weights.stat()
+        content = weights.read_bytes()
+        weights.write_bytes(content[:-64] + bytes(64))
+        os.utime(weights, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    return {"run": bench.run_pipeline(*CHALLENGER, may_fail=True)}
+
+
+def _cached_weights(bench: Bench) -> list[Path]:
+    return sorted((bench.home / "cache" / "objects").rglob("model.safetensors"))
+
+
+def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
+    verified = bench.read("cache", "verify")
+    if verified is None or verified["quarantined"]:
+        return State(False, "the cache holds what was not stored")
+    state = states.staged_by_newest_run(bench, facts["run"])
+    if not state.repaired:
+        return state
+    if not bench.runs()[0]["use_cache"]:
+        return State(False, "the run went round the cache; the next one would not")
+    return state

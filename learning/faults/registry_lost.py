@@ -1,0 +1,35 @@
+"""After the registration the registry's database was deleted. The run's record is right: it
+did register the model. The artefacts are still there, and registering is idempotent: running
+the pipeline again puts the model back, without training it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from learning import states
+from learning.lab import GREEN_RUN, State
+from learning.sandbox import CHALLENGER, Bench
+
+NAME = "green-run-3"
+FAMILY = GREEN_RUN
+SYMPTOM = "The run is green and says that it registered its model. There is no such model."
+CAUSE = "registry-lost"
+RUNBOOK = "runbooks/alerts/mlflow-registry-promotion-blocked.md"
+HINTS = (
+    "Did the run register it? platform-ctl run show latest, the verdict of register",
+    "What does the registry hold, beside this model? platform-ctl model list",
+    "Look at the folder mlflow of the home: which files are there, and how old are they?",
+)
+
+
+def inject(bench: Bench) -> dict[str, Any]:
+    run = bench.run_pipeline(*CHALLENGER)
+    for file in (bench.home / "mlflow").glob("mlflow.db*"):
+        file.unlink()
+    return {"run": run}
+
+
+def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
+    return states.staged_by_newest_run(bench, facts["run"])

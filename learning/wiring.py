@@ -1,0 +1,38 @@
+"""The fault lab and the exit test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform_ctl.settings import Settings
+from platform_ctl.targets.home import require_local
+from platform_ctl.targets.models import registry
+from platform_ctl.targets.recipe import recipes
+from platform_ctl.targets.runs import orchestrator, step_cache
+
+if TYPE_CHECKING:
+    from learning.exit_test import Records
+    from learning.sandbox import Bench
+
+
+def lab(settings: Settings, folder: Path | None = None) -> Bench:
+    """The fault lab in ``folder``, else in the home; inside a lab's own home, that lab."""
+    require_local(settings, "fault lab")
+    from learning.sandbox import MARKER, Bench
+
+    root = settings.layout.root
+    inside = root.name == "home" and (root.parent / MARKER).is_file()
+    default = root.parent if inside else root / "lab"
+    return Bench((folder or default).resolve(), settings)
+
+
+def exit_test_records(settings: Settings) -> Records:
+    """What the exit test checks: the records of the recipe that was run last."""
+    from learning.exit_test import Records
+
+    runs = orchestrator(settings)
+    known = {r.pipeline: r for r in recipes(settings).values() if r.pipeline}
+    newest = next((r.pipeline for r in runs.list(-1) if r.pipeline in known), next(iter(known)))
+    folder = settings.layout.root / "exit-test"
+    return Records(runs, step_cache(settings), registry(settings), known[newest], folder)

@@ -1,1 +1,0 @@
-"""The vendor side of the ports."""

@@ -1,1 +1,0 @@
-"""Vendor glue that both targets share."""

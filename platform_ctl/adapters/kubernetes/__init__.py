@@ -1,1 +1,0 @@
-"""A Kubernetes cluster with KFP, Katib, KubeRay and KServe."""

@@ -1,1 +1,0 @@
-"""This machine: no cluster, nothing but Python."""

@@ -1,1 +1,0 @@
-"""Interprets compiled KFP v2 IR on this machine. Start reading at ``local.py``."""

@@ -1,1 +1,0 @@
-"""Katib Experiments on this machine: Optuna suggests, processes or Ray tasks evaluate."""

@@ -1,1 +1,0 @@
-"""Frozen values and pure decisions: no I/O, no vendor SDK, no clock."""

@@ -1,1 +1,0 @@
-"""One verb a file; ports come in as arguments."""

@@ -1,1 +1,0 @@
-"""What an operation needs from the outside, as Protocols: one capability a file."""

@@ -1,0 +1,1 @@
+"""Schedules of pipelines as files: checked, planned, applied and triggered."""
