@@ -304,6 +304,24 @@ class HomeBusy(TargetUnavailable):
     id = "err-home-busy"
 
 
+class ClusterUnavailable(TargetUnavailable):
+    """The Kubernetes API server, or what serves one of its APIs, cannot be reached."""
+
+    id = "err-cluster-unavailable"
+
+
+class ClusterForbidden(PreconditionMissing):
+    """The API server refuses this account a verb on a resource."""
+
+    id = "err-cluster-forbidden"
+
+
+class ClusterRefused(WorkloadFailed):
+    """The API server, a webhook or an admission policy refuses an object."""
+
+    id = "err-cluster-refused"
+
+
 class StepFailed(WorkloadFailed):
     """A step of a run ended with an error; its log says why."""
 

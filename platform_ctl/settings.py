@@ -69,6 +69,31 @@ class LineageSettings(Section):
     """OpenLineage namespace of jobs."""
 
 
+class KubernetesSettings(Section):
+    kubeconfig: str = ""
+    """Path of the kubeconfig; empty: KUBECONFIG, ~/.kube/config, or a pod's own account."""
+    context: str = ""
+    """Context of the kubeconfig; empty: its current one."""
+    namespace: str = "kubeflow"
+    """Where steps, trials, Ray clusters, services, approvals and releases live."""
+    kfp_url: str = ""
+    """Address of KFP's API server; empty: its Service inside the cluster."""
+    kfp_token: str = ""
+    """Reference to a bearer token for KFP: ``env:NAME`` or ``file:PATH``; empty: none is sent."""
+    image: str = ""
+    """Image of steps, trials, Ray and predictors, with its digest; empty: the pipeline's own."""
+    service_account: str = "pipeline-runner"
+    """ServiceAccount of a run's pods."""
+    gateway: str = "platform"
+    """Gateway that the services' HTTPRoutes attach to."""
+    gateway_namespace: str = "gateway"
+    """Namespace of that Gateway."""
+    gateway_url: str = ""
+    """Address at which callers reach the Gateway; empty: the one in its status."""
+    host_suffix: str = "platform.local"
+    """A service answers at NAME.host_suffix."""
+
+
 class Settings(Section):
     target: Literal["local", "kubernetes"] = "local"
     """Where pipelines run."""
@@ -92,6 +117,7 @@ class Settings(Section):
     serving: ServingSettings = ServingSettings()
     notify: NotifySettings = NotifySettings()
     lineage: LineageSettings = LineageSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     project_root: str = "."
     """Found by ``load``: the nearest folder upwards with platform-ctl.toml. Cannot be set."""
 

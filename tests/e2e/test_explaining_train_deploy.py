@@ -3,7 +3,7 @@
 One home, one story, in this order: edits, each on top of the one before; causes
 while an approval waits, each taken back; causes in production. Only Ray is left
 out (tests/support/quick_checkout.py). The whole corpus of edits is in
-tests/unit/adapters/local/test_impact.py.
+tests/unit/explain/test_impact.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ IR = "pipelines/compiled/train-deploy.yaml"
 RECIPE = "recipes/train_deploy/recipe.py"
 SLOW = pytest.mark.learning
 """Trains again, 20 s each. The corpus on the small pipeline has these edits too, and
-tests/unit/operations/test_why.py this cause."""
+tests/unit/explain/test_why.py this cause."""
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from platform_ctl.releases.release import Evidence
 from platform_ctl.releases.steps import start_release
 from platform_ctl.releases.true_error import true_errors
 from platform_ctl.serving.service import Observation
-from tests.unit.operations.test_release import NAME, PLAN, World
+from tests.unit.releases.test_release import NAME, PLAN, World
 
 ENTITIES = [f"repo-{i}" for i in range(40)]
 TRUE = 10.0

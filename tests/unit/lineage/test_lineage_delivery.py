@@ -263,7 +263,7 @@ def test_openlineages_own_switch_is_heard() -> None:
 
 def documented() -> dict[str, str]:
     """Heading -> the configuration that the how-to gives under it."""
-    page = (Path(__file__).parents[4] / "docs" / "how-to" / "lineage.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "lineage.md").read_text()
     parts = (part.partition("\n") for part in page.split("\n## ")[1:])
     found = {head: re.search(r"```yaml\n(.*?)```", text, re.DOTALL) for head, _, text in parts}
     return {head: match[1] for head, match in found.items() if match}

@@ -1,0 +1,5 @@
+"""The Kubernetes API server, as every room's ``kubernetes`` target uses it.
+
+api.py   objects: get, list, apply, patch, delete, watch, log; its refusals as our errors
+pods.py  why a pod does not run: typed reasons from its status, never from a message's words
+"""
