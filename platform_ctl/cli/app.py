@@ -34,6 +34,7 @@ GROUPS: dict[str, str] = {
     "approval": "List, show and decide approval requests.",
     "release": "Show, continue, abort or roll back a canary.",
     "service": "List, start and stop InferenceServices.",
+    "target": "Check the cluster of the kubernetes target.",
     "lab": "Break a scratch home for real, find out why, repair it.",
     "exit-test": "Build, diagnose, articulate: the exit test, checked from records.",
     "report": "Write the weekly log from the records.",

@@ -16,6 +16,7 @@ from platform_ctl.targets.home import (
     schema_versions,
     state,
 )
+from platform_ctl.targets.installation import cluster, cluster_checks
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     lineage_observer,
@@ -48,6 +49,8 @@ __all__ = [
     "approver_page",
     "canary_cost",
     "charge_search",
+    "cluster",
+    "cluster_checks",
     "compared_run",
     "current_settings",
     "current_subject",

@@ -1,0 +1,5 @@
+"""What the kubernetes target consists of in a cluster: the table of components, its check.
+
+components.py  infra/tier6/versions.yaml as values
+check.py       a cluster against that table; reads only
+"""

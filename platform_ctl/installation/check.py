@@ -1,0 +1,127 @@
+"""A cluster against the table of components: what is missing, older or down, each with its mend.
+
+Reads only: GET requests and nothing else, so that it is safe while runs go on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from platform_ctl.cluster.api import DEPLOYMENT, Cluster, Kind
+from platform_ctl.doctor.doctor import Check, Health
+from platform_ctl.errors import ClusterForbidden, ClusterRefused, ClusterUnavailable
+from platform_ctl.installation.components import Component
+
+DEFINITION = Kind(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", False
+)
+OLDEST_SERVER = (1, 30)
+"""ValidatingAdmissionPolicy is stable from this version on; the platform's rules need it."""
+
+
+def check_cluster(cluster: Cluster, components: Sequence[Component]) -> list[Check]:
+    """Every check, in the order a person would mend them.
+
+    Raises ClusterUnavailable when the API server does not answer: then nothing
+    else can be said.
+    """
+    checks = [check_server(cluster.version())]
+    for component in components:
+        checks += check_component(cluster, component)
+    return checks
+
+
+def check_server(version: str) -> Check:
+    """Whether the API server is new enough."""
+    found = re.match(r"v(\d+)\.(\d+)", version)
+    if found and (int(found[1]), int(found[2])) >= OLDEST_SERVER:
+        return Check("API server", Health.OK, version)
+    oldest = ".".join(map(str, OLDEST_SERVER))
+    return Check(
+        "API server", Health.FAIL, f"{version or 'unknown version'}; {oldest} is the oldest", ""
+    )
+
+
+def check_component(cluster: Cluster, component: Component) -> list[Check]:
+    """One line where all is well; else one for each thing that is not."""
+    missing = Health.WARN if component.optional else Health.FAIL
+    install = f"platform-ctl target install {component.name}"
+    absent = [n for n in component.definitions if not _served(cluster.get(DEFINITION, n, ""))]
+    if absent:
+        what = f"not served: {', '.join(absent)} ({component.does.lower()})"
+        return [Check(component.name, missing, what, install)]
+    problems = [
+        problem
+        for name in component.workloads
+        if (problem := _check_workload(cluster, component, name, install))
+    ]
+    version = _check_version(cluster, component, install)
+    return [*problems, version] if problems or version.health != Health.OK else [version]
+
+
+def _served(definition: dict[str, Any] | None) -> bool:
+    conditions = (definition or {}).get("status", {}).get("conditions", [])
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+def _deployment(cluster: Cluster, name: str) -> dict[str, Any] | None:
+    """A Deployment by name in any namespace: a cluster may keep a component where it likes."""
+    found = cluster.list(DEPLOYMENT, fields=f"metadata.name={name}", namespace="")
+    return found[0] if found else None
+
+
+def _check_workload(
+    cluster: Cluster, component: Component, name: str, install: str
+) -> Check | None:
+    deployment = _deployment(cluster, name)
+    if deployment is None:
+        return Check(component.name, Health.FAIL, f"there is no Deployment {name}", install)
+    status = deployment.get("status", {})
+    wanted, available = deployment["spec"].get("replicas", 1), status.get("availableReplicas", 0)
+    if wanted and available >= wanted:
+        return None
+    namespace = deployment["metadata"]["namespace"]
+    if not wanted:
+        fix = f"kubectl -n {namespace} scale deployment/{name} --replicas=1"
+        return Check(component.name, Health.FAIL, f"Deployment {name} is scaled to 0", fix)
+    return Check(
+        component.name,
+        Health.FAIL,
+        f"Deployment {name}: {available} of {wanted} pods are available",
+        f"kubectl -n {namespace} describe deployment/{name}",
+    )
+
+
+def _check_version(cluster: Cluster, component: Component, install: str) -> Check:
+    try:
+        found = installed_version(cluster, component)
+    except (ClusterUnavailable, ClusterForbidden, ClusterRefused) as exc:
+        what = f"its version cannot be read: {exc.what}"
+        return Check(component.name, Health.FAIL, what, exc.fix)
+    if found.removeprefix("v") == component.version.removeprefix("v"):
+        return Check(component.name, Health.OK, found)
+    what = f"version {found or 'unknown'}; tested with {component.version}"
+    return Check(component.name, Health.WARN, what, install)
+
+
+def installed_version(cluster: Cluster, component: Component) -> str:
+    """The version that the cluster has, in its own words; empty when nothing says so."""
+    source = component.version_of
+    if source.image and (deployment := _deployment(cluster, source.image)):
+        image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        tagged = image.split("@")[0].rsplit("/", 1)[-1]
+        return tagged.partition(":")[2] or "latest"
+    if source.annotation:
+        definition = cluster.get(DEFINITION, component.definitions[0], "") or {}
+        return str(definition.get("metadata", {}).get("annotations", {}).get(source.annotation, ""))
+    if source.healthz:
+        return _kfp_version(cluster, component, source.healthz)
+    return ""
+
+
+def _kfp_version(cluster: Cluster, component: Component, service: str) -> str:
+    """``tag_name`` of ``/apis/v2beta1/healthz``, through the API server's proxy to the Service."""
+    path = f"/api/v1/namespaces/{component.namespace}/services/http:{service}/proxy"
+    return str((cluster.read(f"{path}/apis/v2beta1/healthz") or {}).get("tag_name", ""))
