@@ -322,6 +322,12 @@ class ClusterRefused(WorkloadFailed):
     id = "err-cluster-refused"
 
 
+class ClusterConflict(ClusterRefused):
+    """An object exists already, or somebody else changed it since it was read."""
+
+    id = "err-cluster-conflict"
+
+
 class StepFailed(WorkloadFailed):
     """A step of a run ended with an error; its log says why."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from platform_ctl.errors import (
+    ClusterConflict,
     ClusterForbidden,
     ClusterRefused,
     ClusterUnavailable,
@@ -114,7 +115,7 @@ class Cluster:
         kind = self.kind_of(manifest)
         try:
             return self.call("POST", kind.path(self._namespace(manifest)), body=manifest)
-        except _Conflict:
+        except ClusterConflict:
             return None
 
     def apply(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Object:
@@ -305,7 +306,9 @@ class Cluster:
         if status == 404:
             raise _NotFound(message)
         if status == 409:
-            raise _Conflict(message, where=self.server)
+            raise ClusterConflict(
+                message, where=self.server, fix="run the command again; it reads the object anew"
+            )
         if status == 401:
             raise ClusterUnavailable(
                 "the API server does not know who calls: the credentials are missing or expired",
@@ -337,11 +340,7 @@ class _NotFound(Exception):
     """HTTP 404."""
 
 
-class _Conflict(ClusterRefused):
-    """HTTP 409: it exists already, or changed since it was read."""
-
-
-Conflict = _Conflict
+Conflict = ClusterConflict
 """Raised by ``patch`` and ``apply`` where somebody else changed the object meanwhile."""
 
 
