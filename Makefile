@@ -30,6 +30,7 @@ learning: setup ## Play the lab, the exit test and the tutorial through (a quart
 lint: setup ## Style, import contracts, committed pipelines and generated docs are current
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/platform-ctl pipeline compile --check
 

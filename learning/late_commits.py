@@ -23,6 +23,7 @@ def append_late_commits(bench: Bench, count: int) -> None:
 
     table = _table(bench)
     snapshot = table.current_snapshot()
+    assert snapshot is not None, "a prepared home has commits"
     rows = table.scan(snapshot_id=snapshot.snapshot_id).to_arrow()
     newest = pc.max(rows["committed_at"]).as_py()
     repo = rows["repo"][-1]

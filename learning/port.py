@@ -33,13 +33,30 @@ class Lab(Protocol):
 class Fault(Protocol):
     """One way to break a home. Attributes do not change."""
 
-    name: str
-    symptom: str
-    cause: str
-    hints: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
 
-    def inject(self, lab: Any, /) -> Mapping[str, Any]:
-        """Break it; the facts that ``is_repaired`` needs."""
+    @property
+    def symptom(self) -> str:
+        """What somebody on call would hear."""
 
-    def is_repaired(self, lab: Any, facts: Mapping[str, Any], /) -> State:
-        """Look at the home as it is now."""
+    @property
+    def cause(self) -> str: ...
+
+    @property
+    def explanation(self) -> str:
+        """Shown once the fault is solved."""
+
+    @property
+    def hints(self) -> tuple[str, ...]: ...
+
+    @property
+    def runbook(self) -> str: ...
+
+    @property
+    def inject(self) -> Callable[[Any], Mapping[str, Any]]:
+        """Breaks the home; returns the facts that ``is_repaired`` needs."""
+
+    @property
+    def is_repaired(self) -> Callable[[Any, Mapping[str, Any]], State]:
+        """Looks at the home as it is now."""

@@ -27,7 +27,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of settings: unknown keys are errors."""
 
 
-class ApprovalSettings(Section):
+class ApprovalSettings(Section, frozen=True):
     approvers: list[str] = []
     """Who may approve; empty: the local single-user profile, where the local user may."""
     self_approval: bool = True
@@ -38,7 +38,7 @@ class ApprovalSettings(Section):
     """Hours until a pending request expires. Expired means no."""
 
 
-class ServingSettings(Section):
+class ServingSettings(Section, frozen=True):
     host: str = "127.0.0.1"
     """Address that InferenceServices listen on. They have no authentication: keep it loopback."""
     port: int = 0
@@ -53,7 +53,7 @@ class ServingSettings(Section):
     """Larger requests are refused with 413. These four hold from a service's next start."""
 
 
-class NotifySettings(Section):
+class NotifySettings(Section, frozen=True):
     ntfy_url: str = ""
     """Topic URL; the token, if any, is a reference in ``ntfy_token``."""
     ntfy_token: str = ""
@@ -62,14 +62,14 @@ class NotifySettings(Section):
     """Gets a JSON document for each notification."""
 
 
-class LineageSettings(Section):
+class LineageSettings(Section, frozen=True):
     config_file: str = ""
     """OpenLineage's own configuration file; empty: events are written to the home."""
     namespace: str = "platform"
     """OpenLineage namespace of jobs."""
 
 
-class KubernetesSettings(Section):
+class KubernetesSettings(Section, frozen=True):
     kubeconfig: str = ""
     """Path of the kubeconfig; empty: KUBECONFIG, ~/.kube/config, or a pod's own account."""
     context: str = ""
@@ -94,7 +94,7 @@ class KubernetesSettings(Section):
     """A service answers at NAME.host_suffix."""
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     target: Literal["local", "kubernetes"] = "local"
     """Where pipelines run."""
     home: str = ".platform"

@@ -147,7 +147,8 @@ def _call(command: click.Command, argv: list[str] | None, prog: str) -> int:
         sys.stdout.flush()
     except SystemExit:
         # So click ends, with 1, when the reader of a pipe has left: it had what it wanted.
-        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
+        wrapper: Any = click.utils.PacifyFlushWrapper
+        if isinstance(sys.stdout, wrapper):
             return 0
         raise
     return code if isinstance(code, int) else 0
@@ -161,8 +162,8 @@ def _print_and_exit(exc: PlatformError, words: Sequence[str]) -> NoReturn:
 def _named(exc: Exception, command: str) -> PlatformError:
     """What the machine said, by its id; anything else is a bug of ours."""
     sqlite3 = sys.modules.get("sqlite3")
-    for cause in _chain(exc) if sqlite3 else ():
-        if type(cause) is sqlite3.DatabaseError:
+    for cause in _chain(exc):
+        if sqlite3 is not None and type(cause) is sqlite3.DatabaseError:
             return HomeDamaged(
                 f"a database of the home is damaged: {cause}",
                 where=command,

@@ -127,9 +127,11 @@ def _fields(
     section: type[msgspec.Struct], prefix: str = ""
 ) -> Iterator[tuple[str, tuple[str, str]]]:
     """(dotted key, (type, docstring)) of every field, from the source of the class."""
-    body = ast.parse(inspect.getsource(section)).body[0].body
+    source = ast.parse(inspect.getsource(section)).body[0]
+    assert isinstance(source, ast.ClassDef)
+    body = source.body
     for node, following in zip(body, [*body[1:], None], strict=True):
-        if not isinstance(node, ast.AnnAssign):
+        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
             continue
         name = node.target.id
         nested = getattr(settings, ast.unparse(node.annotation), None)

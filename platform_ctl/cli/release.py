@@ -37,8 +37,8 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     errors = true_errors(ports, release)
     now = standing(ports, release) if release.state.is_open else None
     if output == "json":
-        told = {"release": release, "standing": now, "events": events, "true_errors": errors}
-        render.print_json(told)
+        document = {"release": release, "standing": now, "events": events, "true_errors": errors}
+        render.print_json(document)
         return
     print_release(release)
     if now is not None:
@@ -47,8 +47,8 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     render.print_table(["at (UTC)", "what", "detail …"], rows)
     if errors:
         click.echo("\nforecasts of real traffic whose label has arrived:")
-        told = [(e.revision, e.forecasts, e.last_period, e.mae, e.mase) for e in errors]
-        render.print_table(["revision", "forecasts #", "up to", "MAE #", "MASE #"], told)
+        shown = [(e.revision, e.forecasts, e.last_period, e.mae, e.mase) for e in errors]
+        render.print_table(["revision", "forecasts #", "up to", "MAE #", "MASE #"], shown)
     if release.state.is_open:
         _say_next(release)
 

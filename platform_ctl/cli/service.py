@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ def _serving(ctx: click.Context) -> Serving:
     return targets.serving(load_settings(ctx))
 
 
-def _print(services: list[InferenceService], output: str) -> None:
+def _print(services: Sequence[InferenceService], output: str) -> None:
     if output == "json":
         render.print_json(services)
         return

@@ -281,8 +281,9 @@ def check_processes(
     home: Path, runs: Sequence[Run], services: Sequence[InferenceService]
 ) -> Iterator[Check]:
     """Processes of this home that no live run and no service accounts for."""
-    wanted = {r.pid for r in runs if not r.state.final} | {s.pid for s in services}
-    strays = [p for p in _processes_of(home) if not _accounted_for(p, wanted - {None})]
+    pids = [*(r.pid for r in runs if not r.state.final), *(s.pid for s in services)]
+    wanted = {pid for pid in pids if pid is not None}
+    strays = [p for p in _processes_of(home) if not _accounted_for(p, wanted)]
     for process in strays:
         detail = f"pid {process.pid} belongs to no live run or service"
         yield Check("processes", Health.WARN, detail, f"kill {process.pid}")

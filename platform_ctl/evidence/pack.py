@@ -105,8 +105,8 @@ def _read(content: bytes) -> tuple[dict[str, bytes], list[str]]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             for member in tar:
                 problems += _strange(member, files)
-                if member.isreg():
-                    files.setdefault(member.name, tar.extractfile(member).read())
+                if member.isreg() and (opened := tar.extractfile(member)):
+                    files.setdefault(member.name, opened.read())
     except (tarfile.TarError, ValueError, EOFError) as exc:
         last = f" after {list(files)[-1]}" if files else ""
         problems.append(f"the archive is cut short or damaged{last}: {exc}")

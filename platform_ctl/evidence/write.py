@@ -15,14 +15,14 @@ from platform_ctl.approvals.subject import stored_digest
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.evidence import pack as evidence
 from platform_ctl.models.model import EVALUATION_TAG, ModelVersion
-from platform_ctl.models.port import Registry
+from platform_ctl.models.port import Part, Registry
 from platform_ctl.models.register import evaluation_digest
 from platform_ctl.runs.record import Run
 
 EVALUATION = "evaluation/"
 RUN_FILE = "run.json"
 VERSION_FILE, APPROVAL_FILE = "version.json", "approval.json"
-PARTS = {"model": "model/", "evaluation": EVALUATION, "evidence": ""}
+PARTS: dict[Part, str] = {"model": "model/", "evaluation": EVALUATION, "evidence": ""}
 """Part of the registry -> its folder in the pack."""
 REQUIRED = ("model", "evaluation")
 

@@ -187,8 +187,8 @@ def _artifacts_of(path: str, before: Task, task: Task, kind: Kind) -> Iterator[D
         a = [x.digest for x in before.outputs.artifacts.get(name, ())]
         b = [x.digest for x in now]
         if a != b:
-            ends = (",".join(x[:12] for x in some) for some in (a, b))
-            yield Difference(kind, f"{path}.{name}", *ends, tasks=(path,))
+            then, later = (",".join(x[:12] for x in some) for some in (a, b))
+            yield Difference(kind, f"{path}.{name}", then, later, tasks=(path,))
 
 
 def _merged(found: list[Difference]) -> list[Difference]:

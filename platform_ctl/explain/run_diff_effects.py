@@ -23,8 +23,8 @@ def drifted(old: Side, new: Side) -> Iterator[Difference]:
     for d in found[:SHOWN]:
         size = "large" if d.psi >= LARGE else "moderate"
         detail = f"PSI {d.psi:.2f} ({size}), KS {d.ks:.2f}"
-        ends = (f"median {m:.4g}" for m in (d.median_then, d.median_now))
-        yield Difference(Kind.DRIFT, d.feature, *ends, detail=detail)
+        then, now = f"median {d.median_then:.4g}", f"median {d.median_now:.4g}"
+        yield Difference(Kind.DRIFT, d.feature, then, now, detail=detail)
     if len(found) > SHOWN:
         yield Difference(Kind.DRIFT, f"{len(found) - SHOWN} more features", "", "")
 
@@ -46,16 +46,16 @@ def metrics(old: Side, new: Side) -> Iterator[Difference]:
 def totals(old: Side, new: Side) -> Iterator[Difference]:
     """Cost and durations, where they differ by more than a tenth."""
     if _apart(old.cost.cpu_s, new.cost.cpu_s):
-        yield Difference(Kind.COST, "cost", *(_cost(s.cost) for s in (old, new)))
+        yield Difference(Kind.COST, "cost", _cost(old.cost), _cost(new.cost))
     if old.run.state is new.run.state is RunState.SUCCEEDED:
         took = [s.run.duration_s or 0.0 for s in (old, new)]
         if _apart(*took):
-            yield Difference(Kind.DURATION, "the run", *(f"{s:.1f} s" for s in took))
+            yield Difference(Kind.DURATION, "the run", f"{took[0]:.1f} s", f"{took[1]:.1f} s")
     before = old.tasks
     for path, task in new.tasks.items():
         if path in before and _apart(before[path].usage.wall_s, task.usage.wall_s):
-            steps = (f"{t.usage.wall_s:.1f} s ({t.state})" for t in (before[path], task))
-            yield Difference(Kind.DURATION, path, *steps, tasks=(path,))
+            then, now = (f"{t.usage.wall_s:.1f} s ({t.state})" for t in (before[path], task))
+            yield Difference(Kind.DURATION, path, then, now, tasks=(path,))
 
 
 def _numbers(run: Run) -> dict[str, float]:

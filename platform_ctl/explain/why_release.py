@@ -48,11 +48,11 @@ def approval(facts: Facts) -> Link:
             said = f"{request.decided_by()} said no: {request.reason}"
             return _broken("approval", f"request {request.id} was rejected", ask, (who, said))
         case ApprovalState.EXPIRED:
-            told = (who, f"it expired at {request.expires_at[:16]}, which means no")
-            return _broken("approval", f"request {request.id} has expired", ask, told)
+            expired = (who, f"it expired at {request.expires_at[:16]}, which means no")
+            return _broken("approval", f"request {request.id} has expired", ask, expired)
         case ApprovalState.VOID if request.spent:
-            told = f"{request.id} by {request.decided_by()}, used up by the release"
-            return Link("approval", LinkState.OK, told)
+            used = f"{request.id} by {request.decided_by()}, used up by the release"
+            return Link("approval", LinkState.OK, used)
         case ApprovalState.VOID:
             return _broken("approval", f"request {request.id} is void", ask, (who, request.reason))
 

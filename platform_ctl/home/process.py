@@ -24,7 +24,7 @@ def started(pid: int) -> str:
 
 def alive(pid: int | None, stamp: str | None) -> bool:
     """Whether ``pid`` is the process that had ``stamp``."""
-    return bool(pid and stamp) and started(pid) == stamp
+    return pid is not None and bool(pid and stamp) and started(pid) == stamp
 
 
 def tree_cpu_s(pid: int) -> float:

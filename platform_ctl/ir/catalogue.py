@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -84,7 +85,7 @@ class Pipelines:
             fix="platform-ctl pipeline list",
         )
 
-    def compile(self) -> list[Compiled]:
+    def compile(self) -> Sequence[Compiled]:
         """Write the IR of every source that changed; a file is replaced whole or not at all."""
         results = []
         for name, text in self._render().items():
@@ -100,7 +101,7 @@ class Pipelines:
             )
         return results
 
-    def check(self, *, release: bool = False) -> list[Compiled]:
+    def check(self, *, release: bool = False) -> Sequence[Compiled]:
         """Raises StaleCompiledPipeline unless the IR is current, NotPortable on what would
         behave differently on the two targets."""
         rendered = self._render()

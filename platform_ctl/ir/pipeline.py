@@ -31,21 +31,21 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
     """Base of every message."""
 
 
-class ArtifactType(Message):
+class ArtifactType(Message, frozen=True):
     schema_title: str = ""
     schema_uri: str = ""
     instance_schema: str = ""
     schema_version: str = ""
 
 
-class InputArtifact(Message):
+class InputArtifact(Message, frozen=True):
     artifact_type: ArtifactType = ArtifactType()
     is_artifact_list: bool = False
     is_optional: bool = False
     description: str = ""
 
 
-class InputParameter(Message):
+class InputParameter(Message, frozen=True):
     parameter_type: ParameterType = ParameterType.STRING
     default_value: Any = UNSET
     is_optional: bool = False
@@ -58,7 +58,7 @@ class InputParameter(Message):
         return self.is_optional or self.default_value is not UNSET
 
 
-class OutputArtifact(Message):
+class OutputArtifact(Message, frozen=True):
     artifact_type: ArtifactType = ArtifactType()
     properties: dict[str, Any] = {}
     custom_properties: dict[str, Any] = {}
@@ -67,37 +67,37 @@ class OutputArtifact(Message):
     description: str = ""
 
 
-class OutputParameter(Message):
+class OutputParameter(Message, frozen=True):
     parameter_type: ParameterType = ParameterType.STRING
     description: str = ""
     type: str = ""
 
 
-class InputDefinitions(Message):
+class InputDefinitions(Message, frozen=True):
     artifacts: dict[str, InputArtifact] = {}
     parameters: dict[str, InputParameter] = {}
 
 
-class OutputDefinitions(Message):
+class OutputDefinitions(Message, frozen=True):
     artifacts: dict[str, OutputArtifact] = {}
     parameters: dict[str, OutputParameter] = {}
 
 
-class TaskOutputArtifact(Message):
+class TaskOutputArtifact(Message, frozen=True):
     producer_task: str
     output_artifact_key: str
 
 
-class TaskOutputParameter(Message):
+class TaskOutputParameter(Message, frozen=True):
     producer_task: str
     output_parameter_key: str
 
 
-class TaskFinalStatus(Message):
+class TaskFinalStatus(Message, frozen=True):
     producer_task: str
 
 
-class Value(Message):
+class Value(Message, frozen=True):
     """``ValueOrRuntimeParameter``: exactly one of the fields."""
 
     constant: Any = UNSET
@@ -105,12 +105,12 @@ class Value(Message):
     constant_value: Any = UNSET
 
 
-class ArtifactBinding(Message):
+class ArtifactBinding(Message, frozen=True):
     task_output_artifact: TaskOutputArtifact | None = None
     component_input_artifact: str = ""
 
 
-class ParameterBinding(Message):
+class ParameterBinding(Message, frozen=True):
     task_output_parameter: TaskOutputParameter | None = None
     runtime_value: Value | None = None
     component_input_parameter: str = ""
@@ -118,25 +118,25 @@ class ParameterBinding(Message):
     parameter_expression_selector: str = ""
 
 
-class TaskInputs(Message):
+class TaskInputs(Message, frozen=True):
     parameters: dict[str, ParameterBinding] = {}
     artifacts: dict[str, ArtifactBinding] = {}
 
 
-class CachingOptions(Message):
+class CachingOptions(Message, frozen=True):
     enable_cache: bool = False
     cache_key: str = ""
 
 
-class ComponentRef(Message):
+class ComponentRef(Message, frozen=True):
     name: str
 
 
-class TaskInfo(Message):
+class TaskInfo(Message, frozen=True):
     name: str = ""
 
 
-class TriggerPolicy(Message):
+class TriggerPolicy(Message, frozen=True):
     condition: str = ""
     strategy: str = ""
 
@@ -146,26 +146,26 @@ class TriggerPolicy(Message):
         return self.strategy == "ALL_UPSTREAM_TASKS_COMPLETED"
 
 
-class IteratorItems(Message):
+class IteratorItems(Message, frozen=True):
     raw: str = ""
     input_parameter: str = ""
 
 
-class ParameterIterator(Message):
+class ParameterIterator(Message, frozen=True):
     items: IteratorItems
     item_input: str
 
 
-class ArtifactItems(Message):
+class ArtifactItems(Message, frozen=True):
     input_artifact: str
 
 
-class ArtifactIterator(Message):
+class ArtifactIterator(Message, frozen=True):
     items: ArtifactItems
     item_input: str
 
 
-class RetryPolicy(Message):
+class RetryPolicy(Message, frozen=True):
     max_retry_count: int = 0
     backoff_duration: str = "0s"
     backoff_factor: float = 1.0
@@ -177,16 +177,16 @@ class RetryPolicy(Message):
         return min(delay, seconds(self.backoff_max_duration))
 
 
-class IteratorPolicy(Message):
+class IteratorPolicy(Message, frozen=True):
     parallelism_limit: int = 0
 
 
-class TaskOutputs(Message):
+class TaskOutputs(Message, frozen=True):
     parameters: dict[str, Any] = {}
     artifacts: dict[str, Any] = {}
 
 
-class TaskSpec(Message):
+class TaskSpec(Message, frozen=True):
     component_ref: ComponentRef
     task_info: TaskInfo = TaskInfo()
     inputs: TaskInputs = TaskInputs()
@@ -213,25 +213,25 @@ class TaskSpec(Message):
         return frozenset(found)
 
 
-class ArtifactSelector(Message):
+class ArtifactSelector(Message, frozen=True):
     producer_subtask: str
     output_artifact_key: str
 
 
-class DagOutputArtifact(Message):
+class DagOutputArtifact(Message, frozen=True):
     artifact_selectors: list[ArtifactSelector] = []
 
 
-class ParameterSelector(Message):
+class ParameterSelector(Message, frozen=True):
     producer_subtask: str
     output_parameter_key: str
 
 
-class ParameterSelectors(Message):
+class ParameterSelectors(Message, frozen=True):
     parameter_selectors: list[ParameterSelector] = []
 
 
-class DagOutputParameter(Message):
+class DagOutputParameter(Message, frozen=True):
     value_from_parameter: ParameterSelector | None = None
     value_from_oneof: ParameterSelectors | None = None
 
@@ -242,17 +242,17 @@ class DagOutputParameter(Message):
         return self.value_from_oneof.parameter_selectors if self.value_from_oneof else []
 
 
-class DagOutputs(Message):
+class DagOutputs(Message, frozen=True):
     artifacts: dict[str, DagOutputArtifact] = {}
     parameters: dict[str, DagOutputParameter] = {}
 
 
-class Dag(Message):
+class Dag(Message, frozen=True):
     tasks: dict[str, TaskSpec] = {}
     outputs: DagOutputs = DagOutputs()
 
 
-class Component(Message):
+class Component(Message, frozen=True):
     input_definitions: InputDefinitions = InputDefinitions()
     output_definitions: OutputDefinitions = OutputDefinitions()
     dag: Dag | None = None
@@ -261,12 +261,12 @@ class Component(Message):
     task_config_passthroughs: list[Any] = []
 
 
-class EnvVar(Message):
+class EnvVar(Message, frozen=True):
     name: str
     value: str = ""
 
 
-class Container(Message):
+class Container(Message, frozen=True):
     image: str = ""
     command: list[str] = []
     args: list[str] = []
@@ -275,7 +275,7 @@ class Container(Message):
     env: list[EnvVar] = []
 
 
-class Importer(Message):
+class Importer(Message, frozen=True):
     artifact_uri: Value = Value()
     type_schema: ArtifactType = ArtifactType()
     properties: dict[str, Any] = {}
@@ -285,24 +285,24 @@ class Importer(Message):
     download_to_workspace: bool = False
 
 
-class Executor(Message):
+class Executor(Message, frozen=True):
     container: Container | None = None
     importer: Importer | None = None
     resolver: dict[str, Any] | None = None
     custom_job: dict[str, Any] | None = None
 
 
-class DeploymentSpec(Message):
+class DeploymentSpec(Message, frozen=True):
     executors: dict[str, Executor] = {}
 
 
-class PipelineInfo(Message):
+class PipelineInfo(Message, frozen=True):
     name: str
     display_name: str = ""
     description: str = ""
 
 
-class Pipeline(Message):
+class Pipeline(Message, frozen=True):
     """The first document of a compiled file."""
 
     pipeline_info: PipelineInfo

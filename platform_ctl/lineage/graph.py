@@ -226,10 +226,10 @@ def _searched(trials: Sequence[TrialRun]) -> str:
     """``20 trials (19 COMPLETE, 1 FAIL), best 0.98: batch_size 64, …``"""
     counted = ", ".join(f"{n} {state}" for state, n in Counter(t.state for t in trials).items())
     told = f"{len(trials)} trials ({counted})"
-    scored = [t for t in trials if t.value is not None]
+    scored = [(t.value if t.minimize else -t.value, t) for t in trials if t.value is not None]
     if not scored:
         return told
-    best = min(scored, key=lambda t: t.value if t.minimize else -t.value)
+    _, best = min(scored, key=lambda pair: pair[0])
     given = ", ".join(f"{name} {_short(value)}" for name, value in best.parameters.items())
     return f"{told}, best {best.value:.4g}: {given}"
 

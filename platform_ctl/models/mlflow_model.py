@@ -89,9 +89,9 @@ def _distribution(package: str) -> str:
 
 def _signature(inputs: Sequence[str]) -> Any:
     from mlflow.models.signature import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    columns = [ColSpec(DataType[INPUT_TYPE], name) for name in inputs]
+    columns: list[ColSpec | TensorSpec] = [ColSpec(DataType[INPUT_TYPE], name) for name in inputs]
     return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.double)]))
 
 

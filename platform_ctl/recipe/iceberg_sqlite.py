@@ -77,7 +77,8 @@ def _metadata_location(database: Path, catalog: str, name: str) -> str | None:
 
 def _state(name: str, metadata: Mapping[str, Any]) -> TableState:
     wanted = metadata.get("current-schema-id")
-    schema = next((s for s in metadata["schemas"] if s["schema-id"] == wanted), {"fields": []})
+    schemas: list[dict[str, Any]] = metadata["schemas"]
+    schema: dict[str, Any] = next((s for s in schemas if s["schema-id"] == wanted), {"fields": []})
     return TableState(
         name,
         exists=True,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -145,7 +145,7 @@ class DataAccess:
     lock_dir: Path
 
 
-def resolve(reference: str) -> Callable[..., Any]:
+def resolve(reference: str) -> Any:
     """Import ``"module:function"``. Raises ConfigError when there is no such thing."""
     module_name, _, attribute = reference.partition(":")
     try:

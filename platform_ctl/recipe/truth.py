@@ -26,4 +26,5 @@ def entities_of(request: dict[str, Any] | None, entity: str) -> list[str]:
         named = list(tensors[0].get("data", [])) if len(tensors) == 1 else []
         if tensors and tensors[0].get("name") != entity:
             return []
-    return named if all(isinstance(name, str) for name in named) else []
+    strings = [name for name in named if isinstance(name, str)]
+    return strings if len(strings) == len(named) else []

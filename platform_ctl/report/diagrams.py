@@ -92,7 +92,10 @@ def _node(placed: PlacedNode) -> NodeView:
     reason = f": {node.note}" if node.note else ""
     classes = f"node {node.shape} {shown.tone}" if not group else f"group {node.shape}"
     return NodeView(
-        *map(_round, (placed.x, placed.y, placed.width, placed.height)),
+        x=_round(placed.x),
+        y=_round(placed.y),
+        width=_round(placed.width),
+        height=_round(placed.height),
         classes=classes,
         tone=shown.tone,
         icon=shown.icon,
@@ -108,7 +111,10 @@ def _lineage(drawn: Drawing, nodes: Iterable[LineageNode]) -> Diagram:
     by_key = {n.key: n for n in nodes}
     views = tuple(
         NodeView(
-            *map(_round, (b.x, b.y, b.width, b.height)),
+            x=_round(b.x),
+            y=_round(b.y),
+            width=_round(b.width),
+            height=_round(b.height),
             classes=f"node {by_key[b.key].kind}",
             tone="",
             icon="",

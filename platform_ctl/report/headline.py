@@ -185,13 +185,13 @@ def _approval(
 ) -> Headline:
     if request.state is ApprovalState.PENDING:
         until = f"No answer by {request.expires_at[:16].replace('T', ' ')} UTC means no"
-        actions = (
+        asked = (
             Action("look at what is asked", f"platform-ctl approval show {request.id}"),
             Action("say yes", f'platform-ctl approval approve {request.id} --reason "why"'),
             Action("say no", f'platform-ctl approval reject {request.id} --reason "why"'),
         )
         title = f"{name} passed the gate and waits for a person"
-        return Headline(Tone.WAITING, title, (until, *reasons), actions)
+        return Headline(Tone.WAITING, title, (until, *reasons), asked)
     actions = tuple(_next(diagnosis))
     if request.state is ApprovalState.APPROVED:
         return Headline(Tone.WAITING, f"{name} is approved", _told(request.reason), actions)

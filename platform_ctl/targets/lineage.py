@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.recipe.recipe import DatasetColumns, Recipe, resolve
@@ -94,16 +94,16 @@ class _Recipes:
         if not recipe.columns:
             return {}
         if recipe.name not in self._columns:
-            told = _or_else({}, lambda: dict(resolve(recipe.columns)()))
+            declared: dict[str, Any] = _or_else({}, lambda: dict(resolve(recipe.columns)()))
             self._columns[recipe.name] = {
-                k: v for k, v in told.items() if isinstance(v, DatasetColumns)
+                k: v for k, v in declared.items() if isinstance(v, DatasetColumns)
             }
         return self._columns[recipe.name]
 
     @cached_property
     def _all(self) -> list[Recipe]:
-        found = _or_else({}, lambda: recipes(self._settings))
-        return [recipe for recipe in found.values() if isinstance(recipe, Recipe)]
+        nothing: dict[str, Recipe] = {}
+        return list(_or_else(nothing, lambda: recipes(self._settings)).values())
 
 
 def _or_else(default: _T, told: Callable[[], _T]) -> _T:

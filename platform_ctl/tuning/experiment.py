@@ -32,7 +32,7 @@ class Katib(
 # ---- spec ---------------------------------------------------------------
 
 
-class FeasibleSpace(Katib):
+class FeasibleSpace(Katib, frozen=True):
     max: str = ""
     min: str = ""
     list: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class FeasibleSpace(Katib):
     distribution: Literal["", "uniform", "logUniform", "normal", "logNormal", "unknown"] = ""
 
 
-class Parameter(Katib):
+class Parameter(Katib, frozen=True):
     name: str
     parameter_type: Literal["double", "int", "discrete", "categorical", "unknown"]
     feasible_space: FeasibleSpace
@@ -50,12 +50,12 @@ class Parameter(Katib):
         return self.parameter_type in ("double", "int")
 
 
-class MetricStrategy(Katib):
+class MetricStrategy(Katib, frozen=True):
     name: str
     value: Literal["min", "max", "latest"]
 
 
-class Objective(Katib):
+class Objective(Katib, frozen=True):
     type: Literal["minimize", "maximize"]
     objective_metric_name: str
     goal: float | None = None
@@ -82,12 +82,12 @@ class Objective(Katib):
         return self.goal is not None and not self.better(self.goal, value)
 
 
-class AlgorithmSetting(Katib):
+class AlgorithmSetting(Katib, frozen=True):
     name: str
     value: str
 
 
-class Algorithm(Katib):
+class Algorithm(Katib, frozen=True):
     algorithm_name: str
     algorithm_settings: tuple[AlgorithmSetting, ...] = ()
 
@@ -96,13 +96,13 @@ class Algorithm(Katib):
         return {s.name: s.value for s in self.algorithm_settings}
 
 
-class TrialParameter(Katib):
+class TrialParameter(Katib, frozen=True):
     name: str
     reference: str
     description: str = ""
 
 
-class TrialTemplate(Katib):
+class TrialTemplate(Katib, frozen=True):
     trial_parameters: tuple[TrialParameter, ...]
     primary_container_name: str
     trial_spec: dict[str, Any] | None = None
@@ -113,30 +113,30 @@ class TrialTemplate(Katib):
     failure_condition: str = ""
 
 
-class FileSystemPath(Katib):
+class FileSystemPath(Katib, frozen=True):
     kind: Literal["", "File", "Directory"] = ""
     path: str = ""
     format: Literal["", "TEXT", "JSON"] = ""
 
 
-class MetricFilter(Katib):
+class MetricFilter(Katib, frozen=True):
     metrics_format: tuple[str, ...] = ()
 
 
-class MetricSource(Katib):
+class MetricSource(Katib, frozen=True):
     http_get: dict[str, Any] | None = None
     file_system_path: FileSystemPath | None = None
     filter: MetricFilter | None = None
 
 
-class Collector(Katib):
+class Collector(Katib, frozen=True):
     kind: Literal[
         "StdOut", "File", "TensorFlowEvent", "PrometheusMetric", "Custom", "Push", "None"
     ] = "StdOut"
     custom_collector: dict[str, Any] | None = None
 
 
-class MetricsCollector(Katib):
+class MetricsCollector(Katib, frozen=True):
     collector: Collector = Collector()
     source: MetricSource | None = None
 
@@ -154,7 +154,7 @@ class MetricsCollector(Katib):
         return self.source.filter.metrics_format if self.source and self.source.filter else ()
 
 
-class ExperimentSpec(Katib):
+class ExperimentSpec(Katib, frozen=True):
     objective: Objective
     algorithm: Algorithm
     trial_template: TrialTemplate
@@ -233,12 +233,12 @@ class TrialState(StrEnum):
         return self not in (TrialState.CREATED, TrialState.RUNNING)
 
 
-class Assignment(Katib):
+class Assignment(Katib, frozen=True):
     name: str
     value: str
 
 
-class Metric(Katib):
+class Metric(Katib, frozen=True):
     """Values are strings, ``unavailable`` where no number was seen."""
 
     name: str
@@ -247,18 +247,18 @@ class Metric(Katib):
     latest: str = UNAVAILABLE
 
 
-class Observation(Katib):
+class Observation(Katib, frozen=True):
     metrics: tuple[Metric, ...] = ()
 
 
-class EarlyStoppingRule(Katib):
+class EarlyStoppingRule(Katib, frozen=True):
     name: str
     value: str
     comparison: Literal["less", "greater", "equal"]
     start_step: int
 
 
-class Trial(Katib):
+class Trial(Katib, frozen=True):
     """One evaluation of the objective; what the journal of a search holds."""
 
     name: str
@@ -287,7 +287,7 @@ class Trial(Katib):
         return (self.completion_time - self.start_time).total_seconds()
 
 
-class Condition(Katib):
+class Condition(Katib, frozen=True):
     type: Literal["Created", "Running", "Restarting", "Succeeded", "Failed"]
     status: Literal["True", "False", "Unknown"]
     reason: str
@@ -296,13 +296,13 @@ class Condition(Katib):
     last_transition_time: datetime
 
 
-class OptimalTrial(Katib):
+class OptimalTrial(Katib, frozen=True):
     best_trial_name: str = ""
     parameter_assignments: tuple[Assignment, ...] = ()
     observation: Observation = Observation()
 
 
-class ExperimentStatus(Katib):
+class ExperimentStatus(Katib, frozen=True):
     """Katib's ExperimentStatus, field for field."""
 
     start_time: datetime | None = None
