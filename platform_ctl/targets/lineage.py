@@ -102,8 +102,9 @@ class _Recipes:
 
     @cached_property
     def _all(self) -> list[Recipe]:
-        nothing: dict[str, Recipe] = {}
-        return list(_or_else(nothing, lambda: recipes(self._settings)).values())
+        # What a broken recipe file holds need not be a Recipe.
+        found: Mapping[str, object] = _or_else({}, lambda: recipes(self._settings))
+        return [recipe for recipe in found.values() if isinstance(recipe, Recipe)]
 
 
 def _or_else(default: _T, told: Callable[[], _T]) -> _T:
