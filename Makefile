@@ -7,10 +7,10 @@ GIT   ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test learning lint format bench docs clean
+.PHONY: help setup demo test test-all cluster-test lint format bench docs clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stamp ## Make .venv with the pinned packages (uv when it is there, else pip)
 
@@ -21,11 +21,14 @@ $(VENV)/.stamp: pyproject.toml constraints.txt infra/dev/setup.sh
 demo: setup ## The main job, end to end: data, train, gate, register, approve, canary (GIT="clone1 clone2" for real data)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" infra/dev/demo.sh $(GIT)
 
-test: setup ## Run the tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not learning" $(PYTEST_ARGS)
+test: setup ## Run the tests that need no browser, no kill -9 and no quarter of an hour
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow and not cluster" $(PYTEST_ARGS)
 
-learning: setup ## Play the lab, the exit test and the tutorial through (a quarter of an hour)
-	@$(BIN)/python -m pytest -m learning $(PYTEST_ARGS)
+test-all: setup ## Run all tests of the local target
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not cluster" $(PYTEST_ARGS)
+
+cluster-test: setup ## Run the cluster suites on the cluster of PLATFORM_TEST_KUBECONFIG
+	@$(BIN)/python -m pytest -m cluster $(PYTEST_ARGS)
 
 lint: setup ## Style, import contracts, committed pipelines and generated docs are current
 	@$(BIN)/ruff check .

@@ -9,11 +9,16 @@ import pytest
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-LEARNING = ("tests/e2e/test_lab", "tests/e2e/test_exit_test", "tests/docs/test_tutorial")
-"""What people learn from, played through: a quarter of an hour, so `make learning` runs it."""
+SLOW = (
+    "tests/contract/test_serving_hostile",
+    "tests/contract/test_serving_revisions",
+    "tests/docs/test_tutorial",
+    "tests/e2e/",
+)
+"""Suites that kill processes, drive a browser or Prometheus, or take minutes each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.nodeid.startswith(LEARNING):
-            item.add_marker(pytest.mark.learning)
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)

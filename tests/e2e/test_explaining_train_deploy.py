@@ -35,7 +35,7 @@ INSIDE = ("condition-1.register", "condition-1.request-approval")
 MODEL = "weekly-commits"
 IR = "pipelines/compiled/train-deploy.yaml"
 RECIPE = "recipes/train_deploy/recipe.py"
-SLOW = pytest.mark.learning
+SLOW = pytest.mark.slow
 """Trains again, 20 s each. The corpus on the small pipeline has these edits too, and
 tests/unit/explain/test_why.py this cause."""
 
