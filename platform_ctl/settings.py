@@ -69,6 +69,18 @@ class LineageSettings(Section, frozen=True):
     """OpenLineage namespace of jobs."""
 
 
+class StorageSettings(Section, frozen=True):
+    artifacts_uri: str = ""
+    """Where artifacts, checkpoints and pinned files go: s3://BUCKET/PREFIX; empty: the home."""
+
+
+class FeastSettings(Section, frozen=True):
+    registry: str = ""
+    """SQL URL of Feast's registry (postgresql+psycopg://…); empty: a file of the home."""
+    online_store: str = ""
+    """redis://HOST:PORT/DB or postgresql://USER@HOST:PORT/DATABASE; empty: SQLite in the home."""
+
+
 class KubernetesSettings(Section, frozen=True):
     kubeconfig: str = ""
     """Path of the kubeconfig; empty: KUBECONFIG, ~/.kube/config, or a pod's own account."""
@@ -84,6 +96,10 @@ class KubernetesSettings(Section, frozen=True):
     """Image of steps, trials, Ray and predictors, with its digest; empty: the pipeline's own."""
     service_account: str = "pipeline-runner"
     """ServiceAccount of a run's pods."""
+    config_map: str = "platform-settings"
+    """ConfigMap whose entries are the environment of every pod of ours: settings, addresses."""
+    secret: str = "platform-secrets"
+    """Secret whose entries are beside them: passwords and keys of the stores."""
     gateway: str = "platform"
     """Gateway that the services' HTTPRoutes attach to."""
     gateway_namespace: str = "gateway"
@@ -109,6 +125,8 @@ class Settings(Section, frozen=True):
     """Empty: SQLite in the home."""
     iceberg_catalog: dict[str, str] = {}
     """pyiceberg catalog properties; empty: a SQLite catalog in the home."""
+    pseudonym_key_file: str = ""
+    """File with the key of author pseudonyms; empty: one in the home, made at the first ingest."""
     max_parallel_tasks: int = 0
     """0: one for each core, at least four."""
     money_per_cpu_hour: float = 0.05
@@ -117,6 +135,8 @@ class Settings(Section, frozen=True):
     serving: ServingSettings = ServingSettings()
     notify: NotifySettings = NotifySettings()
     lineage: LineageSettings = LineageSettings()
+    storage: StorageSettings = StorageSettings()
+    feast: FeastSettings = FeastSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     project_root: str = "."
     """Found by ``load``: the nearest folder upwards with platform-ctl.toml. Cannot be set."""
@@ -232,6 +252,7 @@ def load(*, cwd: Path, env: Mapping[str, str], flags: Mapping[str, Any] | None =
             where=str(toml_path),
             fix="platform-ctl config show --origin",
         ) from exc
+    _refuse_passwords(settings)
     home = Path(settings.home)
     settings = msgspec.structs.replace(
         settings,
@@ -239,6 +260,24 @@ def load(*, cwd: Path, env: Mapping[str, str], flags: Mapping[str, Any] | None =
         project_root=str(root.resolve()),
     )
     return Loaded(settings, {key: origin.get(key, "default") for key in known_keys()})
+
+
+def _refuse_passwords(settings: Settings) -> None:
+    """A URL with a password would be copied into records, registries and messages."""
+    urls = {
+        "iceberg_catalog": settings.iceberg_catalog.get("uri", ""),
+        "feast.registry": settings.feast.registry,
+        "feast.online_store": settings.feast.online_store,
+    }
+    for key, url in urls.items():
+        scheme, _, rest = url.partition("://")
+        if ":" in rest.partition("/")[0].rpartition("@")[0]:
+            variable = "REDIS_PASSWORD" if scheme.startswith("redis") else "PGPASSWORD"
+            raise ConfigError(
+                f"the URL of {key} carries a password",
+                where=key,
+                fix=f"export {variable}=…, and leave the password out of the URL",
+            )
 
 
 def known_keys() -> list[str]:

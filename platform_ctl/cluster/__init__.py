@@ -2,4 +2,5 @@
 
 api.py   objects: get, list, apply, patch, delete, watch, log; its refusals as our errors
 pods.py  why a pod does not run: typed reasons from its status, never from a message's words
+environment.py  the ConfigMap and the Secret that every pod of ours gets
 """

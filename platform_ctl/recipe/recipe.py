@@ -143,6 +143,10 @@ class DataAccess:
     pseudonym_key_file: Path
     """HMAC key for author names; created on first use, mode 0600."""
     lock_dir: Path
+    feast_registry: str = ""
+    """SQL URL of Feast's registry; empty: a file in ``feast_dir``."""
+    feast_online_store: str = ""
+    """``redis://…`` or ``postgresql://…``; empty: SQLite in ``feast_dir``."""
 
 
 def resolve(reference: str) -> Any:

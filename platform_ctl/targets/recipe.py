@@ -33,8 +33,10 @@ def data_access(settings: Settings) -> DataAccess:
         catalog=catalog,
         feast_dir=layout.feast,
         golden_dir=layout.golden,
-        pseudonym_key_file=layout.secrets / "author-key",
+        pseudonym_key_file=Path(settings.pseudonym_key_file or layout.secrets / "author-key"),
         lock_dir=layout.locks,
+        feast_registry=settings.feast.registry,
+        feast_online_store=settings.feast.online_store,
     )
 
 

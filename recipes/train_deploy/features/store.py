@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ import yaml
 from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import names
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, FEATURES
+from recipes.train_deploy.features.online_config import online_store_config
 from recipes.train_deploy.names import FEATURE_SERVICE, FEATURE_VIEW, NAMESPACE, RECIPE
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def _folder(data: DataAccess) -> Path:
 def open_store(data: DataAccess) -> FeatureStore:
     """The feature store of this home; writes its ``feature_store.yaml`` when it differs."""
     home = _folder(data)
-    config = yaml.safe_dump(_config(home, NAMESPACE), sort_keys=True)
+    config = yaml.safe_dump(_config(data, NAMESPACE), sort_keys=True)
     path = home / "feature_store.yaml"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists() or path.read_text(encoding="utf-8") != config:
@@ -84,22 +86,34 @@ def open_history(data: DataAccess) -> FeatureStore:
     feast = import_feast()
     home = _folder(data)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    config = _config(home, f"{NAMESPACE}_history")
+    config = _config(data, f"{NAMESPACE}_history")
     return feast.FeatureStore(config=feast.RepoConfig(**config, repo_path=home))
 
 
 def forget_online(data: DataAccess) -> None:
-    """Empty the online store; the next materialisation fills it."""
-    (_folder(data) / ONLINE_STORE).unlink(missing_ok=True)
+    """Empty the home's online store; the next materialisation fills it.
+
+    A shared one is left alone: other homes read it, and the next
+    materialisation replaces every row that is in use.
+    """
+    if not data.feast_online_store:
+        (_folder(data) / ONLINE_STORE).unlink(missing_ok=True)
 
 
-def _config(home: Path, project: str) -> dict[str, Any]:
+def _config(data: DataAccess, project: str) -> dict[str, Any]:
+    """A RepoConfig. Only the serving project has the online store of the settings."""
+    home = _folder(data)
+    registry = {"registry_type": "file", "path": str(home / f"{project}.db")}
+    if data.feast_registry:
+        registry = {"registry_type": "sql", "path": data.feast_registry}
+    shared = data.feast_online_store if project == NAMESPACE else ""
     return {
         "project": project,
         "provider": "local",
-        "registry": {"registry_type": "file", "path": str(home / f"{project}.db")},
+        "registry": registry,
         "offline_store": {"type": "duckdb"},
-        "online_store": {"type": "sqlite", "path": str(home / ONLINE_STORE)},
+        "online_store": online_store_config(shared, os.environ)
+        or {"type": "sqlite", "path": str(home / ONLINE_STORE)},
         "entity_key_serialization_version": 3,
     }
 
