@@ -6,20 +6,19 @@ costs. This is the only place that catches every exception.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
 from platform_ctl import __version__
 from platform_ctl.cli.usage import usage_error, wants_json
-from platform_ctl.errors import DiskFull, HomeDamaged, PlatformError
+from platform_ctl.errors import PlatformError
 
 GROUPS: dict[str, str] = {
     "doctor": "Check what is installed, ports, disk and leftovers.",
@@ -138,7 +137,9 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     except Exception as exc:
         if debug:
             raise
-        _print_and_exit(_named(exc, shlex.join([prog, *words])), words)
+        from platform_ctl.cli.machine_errors import named
+
+        _print_and_exit(named(exc, shlex.join([prog, *words])), words)
 
 
 def _call(command: click.Command, argv: list[str] | None, prog: str) -> int:
@@ -157,32 +158,6 @@ def _call(command: click.Command, argv: list[str] | None, prog: str) -> int:
 def _print_and_exit(exc: PlatformError, words: Sequence[str]) -> NoReturn:
     print_error(exc, as_json=wants_json(words))
     sys.exit(exc.exit_code)
-
-
-def _named(exc: Exception, command: str) -> PlatformError:
-    """What the machine said, by its id; anything else is a bug of ours."""
-    sqlite3 = sys.modules.get("sqlite3")
-    for cause in _chain(exc):
-        if sqlite3 is not None and type(cause) is sqlite3.DatabaseError:
-            return HomeDamaged(
-                f"a database of the home is damaged: {cause}",
-                where=command,
-                fix="platform-ctl doctor",
-            )
-    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"there is no room left to write: {exc}", where=command, fix="df -h")
-    return PlatformError(
-        f"{type(exc).__name__}: {' '.join(str(exc).split())}",
-        where=command,
-        fix="run it again with --debug and report the traceback",
-    )
-
-
-def _chain(exc: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what it was raised from: a library wraps what SQLite said."""
-    while exc is not None:
-        yield exc
-        exc = exc.__cause__ or exc.__context__
 
 
 def print_error(exc: PlatformError, *, as_json: bool = False) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -33,3 +36,31 @@ def replace(path: Path, content: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
+
+
+def create_whole(path: Path, build: Callable[[Path], None]) -> None:
+    """Make a file that a library fills step by step: whole or not there, and by one process.
+
+    ``build`` gets a path in a folder of its own and leaves one file there; its companions
+    (a journal, a log) are not kept. Whoever else asks meanwhile waits and finds the file.
+    A folder of a process that was killed is removed by the next one. Does nothing where
+    ``path`` exists. Raises what ``build`` raises, and OSError.
+    """
+    from filelock import FileLock
+
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    prefix = f".new-{path.name}-"
+    with FileLock(path.parent / f".{path.name}.lock", mode=0o600):
+        if path.exists():
+            return
+        for abandoned in path.parent.glob(f"{prefix}*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
+            draft = Path(folder) / path.name
+            build(draft)
+            draft.chmod(0o600)
+            with open(draft, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(draft, path)

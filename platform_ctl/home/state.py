@@ -117,13 +117,19 @@ def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     try:
         yield db
     except BaseException:
-        db.execute("ROLLBACK")
+        _roll_back(db)
         raise
     try:
         db.execute("COMMIT")
     except sqlite3.OperationalError as exc:
-        db.execute("ROLLBACK")
+        _roll_back(db)
         raise DiskFull(f"the record could not be written: {exc}", fix="df -h") from exc
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    """A full disk makes SQLite roll back by itself; a second time would hide why."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
 
 
 def _migrations() -> list[tuple[int, str]]:

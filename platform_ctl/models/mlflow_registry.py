@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlparse
 from filelock import FileLock
 
 from platform_ctl.errors import EvidenceMismatch
-from platform_ctl.models import mlflow_model, mlflow_sqlite
+from platform_ctl.models import mlflow_model, mlflow_sqlite, mlflow_store
 from platform_ctl.models.history import AliasHistory
 from platform_ctl.models.model import (
     DIGEST_TAG,
@@ -65,7 +65,11 @@ class MlflowRegistry:
     # ---- reads ------------------------------------------------------------------
 
     def models(self) -> Sequence[RegisteredModel]:
-        found = mlflow_sqlite.read(self._database) if self._database else None
+        if self._database is None:
+            return self._models_by_client()
+        found = mlflow_sqlite.read(self._database)
+        if found is None and mlflow_store.half_made(self._database):
+            return []
         return self._models_by_client() if found is None else found
 
     def aliases(self, name: str) -> dict[str, str]:
@@ -222,7 +226,13 @@ class MlflowRegistry:
         if found:
             return found.experiment_id
         place = (self._artifacts / name).as_uri() if self._database else None
-        return client.create_experiment(name, artifact_location=place)
+        try:
+            return client.create_experiment(name, artifact_location=place)
+        except _mlflow_exception():
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return found.experiment_id  # a search in another process made it a moment ago
 
     def _logged_model(self, client: MlflowClient, run_id: str) -> str:
         """The model that an interrupted registration had finished logging, or ""."""
@@ -273,12 +283,18 @@ class MlflowRegistry:
 
     def _client(self) -> MlflowClient:
         """A client; the fluent API of this process points at the same store."""
-        if self._database:
-            self._database.parent.mkdir(parents=True, exist_ok=True)
         mlflow = _import_mlflow()
+        if self._database:
+            mlflow_store.prepare(self._database, self._artifacts)
         mlflow.set_tracking_uri(self._uri)
         mlflow.set_registry_uri(self._uri)
         return mlflow.MlflowClient(self._uri, self._uri)
+
+
+def _mlflow_exception() -> type[Exception]:
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException
 
 
 def _import_mlflow() -> Any:

@@ -30,6 +30,16 @@ def mlflow_uri(settings: Settings) -> str:
     return settings.mlflow_tracking_uri or f"sqlite:///{settings.layout.mlflow}/mlflow.db"
 
 
+def prepared_mlflow_uri(settings: Settings) -> str:
+    """The same, for who writes: a database in the home is there, and whole."""
+    from platform_ctl.models import mlflow_sqlite, mlflow_store
+
+    uri = mlflow_uri(settings)
+    if database := mlflow_sqlite.database_of(uri):
+        mlflow_store.prepare(database, settings.layout.mlflow / "artifacts")
+    return uri
+
+
 def load_model(mlflow_dir: Path) -> Any:
     """The predictor of a registered model, with the code it was registered with."""
     from platform_ctl.models import mlflow_model

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import require_local
 from platform_ctl.targets.ledger import ledger
-from platform_ctl.targets.models import mlflow_uri
+from platform_ctl.targets.models import prepared_mlflow_uri
 
 if TYPE_CHECKING:
     from platform_ctl.training.port import Training
@@ -44,7 +44,7 @@ def log_search(settings: Settings, record: SearchRecord, run_id: str = "") -> st
     """Record a search in MLflow as a parent with nested runs; returns the parent's run id."""
     from platform_ctl.tuning.search_tracking import log_search
 
-    return log_search(record, tracking_uri=mlflow_uri(settings), run_id=run_id)
+    return log_search(record, tracking_uri=prepared_mlflow_uri(settings), run_id=run_id)
 
 
 def draw_search(record: SearchRecord, path: Path) -> None:

@@ -44,8 +44,7 @@ def log_search(record: SearchRecord, *, tracking_uri: str, run_id: str = "") -> 
 
 def _log(client: MlflowClient, record: SearchRecord, run_id: str) -> str:
     name = record.experiment.name
-    found = client.get_experiment_by_name(name)
-    experiment_id = found.experiment_id if found else client.create_experiment(name)
+    experiment_id = _experiment(client, name)
     key = f"{run_id}/{record.workdir.resolve()}"
     known = client.search_runs([experiment_id], f"tags.`platform.search` = '{key}'", max_results=1)
     if known:
@@ -69,6 +68,19 @@ def _log(client: MlflowClient, record: SearchRecord, run_id: str) -> str:
         )
     client.set_terminated(parent, "FINISHED" if top else "FAILED")
     return parent
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    """The MLflow experiment of that name; made, unless somebody else makes it meanwhile."""
+    if found := client.get_experiment_by_name(name):
+        return found.experiment_id
+    try:
+        return client.create_experiment(name)
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found.experiment_id
 
 
 def _log_trial(client: MlflowClient, experiment_id: str, parent: str, trial: Trial) -> None:

@@ -131,7 +131,7 @@ def test_a_new_home_killed_before_its_first_record_is_no_damaged_one(tmp_path: P
 def test_without_its_write_ahead_log_the_database_is_what_it_was_before(home: Path) -> None:
     """The log of a killed process is gone: its last records are lost, nothing is damaged."""
     script = (
-        "import os, sys; from pathlib import Path; from platform_ctl.adapters.common import state\n"
+        "import os, sys; from pathlib import Path; from platform_ctl.home import state\n"
         "db = state.connect(Path(sys.argv[1])); db.execute('DELETE FROM runs')\n"
         "os.kill(os.getpid(), 9)"
     )
