@@ -160,6 +160,12 @@ class BadExperiment(ConfigError):
     id = "err-bad-experiment"
 
 
+class BadSchedule(ConfigError):
+    """A schedule file says what is not understood, or what KFP would read differently."""
+
+    id = "err-schedule"
+
+
 class HomeTooNew(ConfigError):
     """The home was written by a newer version of the platform."""
 

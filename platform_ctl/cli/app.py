@@ -36,6 +36,7 @@ GROUPS: dict[str, str] = {
     "target": "Check the cluster of the kubernetes target.",
     "lab": "Break a scratch home for real, find out why, repair it.",
     "exit-test": "Build, diagnose, articulate: the exit test, checked from records.",
+    "schedule": "Check, plan, apply and run schedules.",
     "report": "Write the weekly log from the records.",
     "lineage": "Show, list and deliver OpenLineage events.",
     "completion": "Print the completion script of a shell.",

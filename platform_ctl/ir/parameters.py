@@ -94,6 +94,20 @@ def resolve(
     return values
 
 
+def typed(
+    pipeline: Pipeline, name: str, value: Any, *, allowed: Mapping[str, Allowed] | None = None
+) -> Any:
+    """One parameter's value, checked as ``resolve`` checks all. Raises BadParameter."""
+    asked = _Asked(pipeline.name, {name: value})
+    declared = pipeline.root.input_definitions.parameters
+    if name not in declared:
+        raise _unknown(pipeline, asked, name)
+    converted = _typed(asked, name, value, declared[name])
+    if name in (allowed or {}):
+        _check_bounds(asked, name, converted, allowed[name])
+    return converted
+
+
 def split(pipeline: Pipeline, words: Iterable[str], *, called: str = "") -> dict[str, str]:
     """``NAME=VALUE`` words, the later over the earlier. Raises BadParameter."""
     declared = pipeline.root.input_definitions.parameters

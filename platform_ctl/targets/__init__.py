@@ -41,6 +41,7 @@ from platform_ctl.targets.recipe import (
 from platform_ctl.targets.releases import canary_cost, releasing, serving
 from platform_ctl.targets.report import report_page, reporting, write_report
 from platform_ctl.targets.runs import orchestrator, step_cache
+from platform_ctl.targets.schedules import schedule_documents
 from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "releasing",
     "report_page",
     "reporting",
+    "schedule_documents",
     "schema_versions",
     "scrape",
     "serving",
