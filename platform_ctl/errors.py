@@ -316,6 +316,36 @@ class ClusterUnavailable(TargetUnavailable):
     id = "err-cluster-unavailable"
 
 
+class KfpUnavailable(TargetUnavailable):
+    """KFP's API server cannot be reached, is slow, or does not know who calls."""
+
+    id = "err-kfp-unavailable"
+
+
+class SdkSkew(PreconditionMissing):
+    """The pinned kfp, the SDK of the committed IR and KFP's API server do not fit together."""
+
+    id = "err-sdk-skew"
+
+
+class UploadRefused(ConfigError):
+    """A pipeline that KFP's API server could not take or could not run as it is meant."""
+
+    id = "err-upload-refused"
+
+
+class VersionConflict(WorkloadFailed):
+    """A pipeline version of this commit exists with other content."""
+
+    id = "err-version-conflict"
+
+
+class UploadFailed(WorkloadFailed):
+    """KFP's API server did not take a pipeline."""
+
+    id = "err-upload-failed"
+
+
 class ClusterForbidden(PreconditionMissing):
     """The API server refuses this account a verb on a resource."""
 

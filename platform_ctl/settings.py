@@ -92,6 +92,10 @@ class KubernetesSettings(Section, frozen=True):
     """Address of KFP's API server; empty: its Service inside the cluster."""
     kfp_token: str = ""
     """Reference to a bearer token for KFP: ``env:NAME`` or ``file:PATH``; empty: none is sent."""
+    kfp_version: str = ""
+    """Version of KFP's API server, for one whose healthz says ``unknown``."""
+    allow_image_tags: bool = False
+    """Whether an upload takes an image without digest, which may be another one tomorrow."""
     image: str = ""
     """Image of steps, trials, Ray and predictors, with its digest; empty: the pipeline's own."""
     service_account: str = "pipeline-runner"

@@ -2,5 +2,6 @@
 
 api.py   objects: get, list, apply, patch, delete, watch, log; its refusals as our errors
 pods.py  why a pod does not run: typed reasons from its status, never from a message's words
+kfp.py   KFP's API server over kfp_server_api: one deadline a call, refusals by status
 environment.py  the ConfigMap and the Secret that every pod of ours gets
 """

@@ -17,6 +17,7 @@ from platform_ctl.targets.home import (
     state,
 )
 from platform_ctl.targets.installation import cluster, cluster_checks
+from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     lineage_observer,
@@ -62,6 +63,7 @@ __all__ = [
     "evidence_dir",
     "impact",
     "installed_packages",
+    "kfp",
     "ledger",
     "lineage_observer",
     "lineage_spool",

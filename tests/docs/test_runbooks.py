@@ -37,7 +37,8 @@ def test_shape(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ")
     assert [line[3:] for line in lines if line.startswith("## ")] == HEADINGS
-    assert len(lines) <= MAX_LINES
+    # One row an error id is no prose: a family grows with its errors.
+    assert len([line for line in lines if not line.startswith("|")]) <= MAX_LINES
     for heading, body in sections(page).items():
         assert body.strip(), f"{heading} is empty"
 
