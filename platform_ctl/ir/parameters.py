@@ -103,8 +103,8 @@ def typed(
     if name not in declared:
         raise _unknown(pipeline, asked, name)
     converted = _typed(asked, name, value, declared[name])
-    if name in (allowed or {}):
-        _check_bounds(asked, name, converted, allowed[name])
+    if bounds := (allowed or {}).get(name):
+        _check_bounds(asked, name, converted, bounds)
     return converted
 
 

@@ -174,7 +174,8 @@ def _refuse_aliases(data: bytes, file: str) -> None:
     for event in yaml.parse(data, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        place = Located(None, "", file, event.start_mark.line + 1)
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        place = Located(None, "", file, line)
         if isinstance(event, yaml.AliasEvent):
             place.refuse(_QUOTES)
         if depth > _MAX_DEPTH:
