@@ -6,6 +6,7 @@ a server. Its telemetry, progress bars and migration log are switched off here.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -131,9 +132,17 @@ class MlflowRegistry:
         self._client()
         import mlflow.artifacts
 
-        target = self._artifacts.parent / "downloads" / parsed.path.strip("/").replace("/", "-")
+        folder = self._artifacts.parent / "downloads"
+        target = folder / parsed.path.strip("/").replace("/", "-")
         if not target.exists():
-            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target))
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(dir=folder) as draft:
+                found = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=draft)
+                try:
+                    Path(found).rename(target)
+                except OSError as exc:
+                    if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise  # else another process was first, with the same files
         return target
 
     # ---- writes -----------------------------------------------------------------

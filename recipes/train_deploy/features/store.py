@@ -131,6 +131,8 @@ def apply(store: FeatureStore, data: DataAccess) -> None:
         catalog_type=catalog.get("type", "rest"),
         catalog_name=catalog["name"],
         endpoint=catalog["uri"],
+        # Feast keeps these in its registry: addresses, never credentials.
+        catalog_properties={k: v for k, v in catalog.items() if k.startswith("s3.")},
         warehouse=catalog["warehouse"],
         namespace=namespace,
         table=table,
