@@ -310,6 +310,12 @@ class HomeBusy(TargetUnavailable):
     id = "err-home-busy"
 
 
+class StoreUnavailable(TargetUnavailable):
+    """A server of shared state (object store, SQL, MLflow, online store) does not answer."""
+
+    id = "err-store-unavailable"
+
+
 class ClusterUnavailable(TargetUnavailable):
     """The Kubernetes API server, or what serves one of its APIs, cannot be reached."""
 

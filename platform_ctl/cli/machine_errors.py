@@ -20,6 +20,7 @@ from platform_ctl.errors import (
     HomeNotUsable,
     MissingExtra,
     PlatformError,
+    StoreUnavailable,
 )
 
 ML_MODULES = frozenset(
@@ -29,7 +30,9 @@ ML_MODULES = frozenset(
     """.split()  # noqa: SIM905
 )
 """Top-level modules that the extra ``ml`` brings."""
-KUBERNETES_MODULES = frozenset(["kfp_server_api", "kopf", "kubernetes", "psycopg", "redis", "s3fs"])
+KUBERNETES_MODULES = frozenset(
+    ["boto3", "kfp_server_api", "kopf", "kubernetes", "psycopg", "redis", "s3fs"]
+)
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -45,11 +48,34 @@ def named(exc: Exception, command: str) -> PlatformError:
                 return _no_room(cause, command)
             if cause.errno in _NO_RIGHT and cause.filename:
                 return _no_right(Path(os.fsdecode(cause.filename)), command)
+    if down := _unreachable_stores():
+        return StoreUnavailable(
+            f"nothing answers at {', '.join(down)}",
+            where=command,
+            fix="platform-ctl config show --origin",
+        )
     return PlatformError(
         f"{type(exc).__name__}: {' '.join(str(exc).split())}",
         where=command,
         fix="run it again with --debug and report the traceback",
     )
+
+
+def _unreachable_stores() -> list[str]:
+    """Servers of shared state that the settings name and that accept no connection now.
+
+    Arrow says that an object store is gone by the words of a bare OSError:
+    whether it is gone can only be asked.
+    """
+    from platform_ctl import settings
+    from platform_ctl.installation.stores import configured_stores, unreachable
+
+    try:
+        loaded = settings.load(cwd=Path.cwd(), env=os.environ).settings
+    except PlatformError:
+        return []
+    down = unreachable(configured_stores(loaded, os.environ))
+    return [f"{store.address} ({store.name}, {store.setting})" for store in down]
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:

@@ -47,6 +47,8 @@ _SWITCHES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # 2 + 4 + 8 + 16 s until a server counts as gone; MLflow's own 7 retries are four minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 

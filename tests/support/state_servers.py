@@ -27,7 +27,7 @@ class Servers:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to use all three, as the ConfigMap and the Secret of a pod have it."""
+        """What a process needs to use all three; a pod has it from a ConfigMap and a Secret."""
         sql = f"postgresql+psycopg://platform@127.0.0.1:{self.sql_port}"
         catalog = {
             "name": "platform",
@@ -117,6 +117,7 @@ def _s3(folder: Path) -> Iterator[int]:
     fixed = [f"-dir={folder}", "-ip=127.0.0.1", "-s3", f"-s3.config={config}", "-volume.max=20"]
     with _process(
         _weed(), "server", *fixed, *words, *grpc, f"-s3.port.grpc={free_port()}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-master.volumeSizeLimitMB=64", log=folder / "log",
     ):  # fmt: skip
         port = ports[3]

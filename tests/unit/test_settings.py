@@ -135,3 +135,25 @@ def test_every_field_says_what_it_means() -> None:
             if plain and not isinstance(following, ast.Expr):
                 undocumented.append(f"{name}.{ast.unparse(node.target)}")
     assert undocumented == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("FEAST__REGISTRY", "postgresql+psycopg://me:secret@sql:5432/feast"),
+        ("FEAST__ONLINE_STORE", "redis://:secret@redis:6379/0"),
+        ("ICEBERG_CATALOG", '{"uri": "postgresql+psycopg://me:secret@sql/iceberg"}'),
+    ],
+)
+def test_a_url_with_a_password_is_refused_and_not_repeated(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings.load(cwd=tmp_path, env={f"PLATFORM_CTL_{key}": value})
+    assert "secret" not in f"{caught.value.what}{caught.value.fix}"
+
+
+def test_a_url_with_a_user_and_a_port_is_no_password(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://me@sql:5432/feast"
+    loaded = settings.load(cwd=tmp_path, env={"PLATFORM_CTL_FEAST__REGISTRY": url})
+    assert loaded.settings.feast.registry == url
