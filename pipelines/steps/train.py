@@ -1,4 +1,4 @@
-"""The final fit: Ray Train, data-parallel."""
+"""The final fit, on the Ray of the run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ def run(
     fit: Callable[..., dict[str, Any]],
     rows: dsl.Dataset,
     parameters: dict[str, Any],
-    epochs: int,
-    num_workers: int,
-    seed: int,
     model: dsl.Model,
+    **options: Any,
 ) -> tuple[str]:
-    """-> one line about the fit. ``model.path`` becomes the model's folder."""
+    """-> one line about the fit. ``model.path`` becomes the model's folder.
+
+    ``options``: what else the recipe's ``fit`` takes. Of what it returns, ``summary`` is the line,
+    and the rest the model's metadata.
+    """
     with targets.training(targets.current_settings()).connect():
-        metrics = fit(
-            rows.path, parameters, model.path, num_workers=num_workers, epochs=epochs, seed=seed
-        )
+        metrics = fit(rows.path, parameters, model.path, **options)
+    line = metrics.pop("summary")
     model.metadata.update(metrics)
-    return (f"val_mase {metrics['val_mase']:.3f} with {num_workers} workers, {epochs} epochs",)
+    return (line,)

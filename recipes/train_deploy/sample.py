@@ -30,7 +30,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from platform_ctl.recipe.datasets import IngestReport, Progress, RepoIngest, no_progress
+from platform_ctl.recipe.datasets import Ingested, IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.ingest import pseudonymiser
@@ -205,14 +205,12 @@ def ingest_sample(
         snapshot_id,
         now,
         tuple(
-            RepoIngest(
-                repo=repo,
+            Ingested(
+                name=repo,
                 path=f"sample, seed {seed}",
-                new_commits=counts[repo] if repo in missing else 0,
-                known_commits=0 if repo in missing else counts[repo],
+                new_rows=counts[repo] if repo in missing else 0,
+                known_rows=0 if repo in missing else counts[repo],
                 backfill=repo in missing,
-                left_out_before_1970=0,
-                left_out_future=0,
                 observed_until=ENDS_AT,
             )
             for repo in repos

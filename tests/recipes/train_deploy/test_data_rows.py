@@ -22,9 +22,9 @@ from platform_ctl.errors import (
 )
 from recipes.train_deploy import data as recipe_data
 from recipes.train_deploy import names, sample, tables
+from recipes.train_deploy.extract import extract, latest_rows
 from recipes.train_deploy.features import FEATURE_NAMES
-from recipes.train_deploy.features.online import online_features
-from recipes.train_deploy.features.rows import extract_rows, latest_rows
+from recipes.train_deploy.online import online_features
 from recipes.train_deploy.weeks import from_epoch
 from tests.recipes.train_deploy.histories import (
     DAY_S,
@@ -55,7 +55,7 @@ def _history(late: bool = False) -> list[tuple[str, str, int, int]]:
 
 def _extract(data, path):
     pinned = recipe_data.resolve(data, NOW)
-    summary = extract_rows(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, path)
+    summary = extract(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, path)
     return pinned, summary, pq.read_table(path)
 
 
@@ -142,7 +142,7 @@ def test_historical_features_are_those_of_the_feature_table(sampled):
 def test_a_second_extraction_rebuilds_nothing_and_gives_the_same_bytes(sampled, tmp_path):
     data, pinned, _, _, path = sampled
     again = tmp_path / "again.parquet"
-    summary = extract_rows(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, again)
+    summary = extract(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, again)
     assert summary["features_rebuilt"] is False
     assert again.read_bytes() == path.read_bytes()
 
@@ -223,9 +223,7 @@ def test_a_tampered_golden_set_is_refused(small, tmp_path):
     with pytest.raises(GoldenSetTampered):
         recipe_data.resolve(small, NOW)
     with pytest.raises(GoldenSetTampered):
-        extract_rows(
-            small, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, tmp_path / "rows"
-        )
+        extract(small, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, tmp_path / "rows")
     file.unlink()
     with pytest.raises(MissingGoldenSet):
         recipe_data.resolve(small, NOW)
@@ -312,7 +310,7 @@ def test_removing_a_repository(small, tmp_path):
     assert [r.repo for r in recipe_data.show(small).repos] == ["calm"]
     now = recipe_data.resolve(small, NOW)
     with pytest.raises(GoldenSetStale, match="busy"):
-        extract_rows(small, now.snapshot_id, now.as_of, now.golden_digest, tmp_path / "r.parquet")
+        extract(small, now.snapshot_id, now.as_of, now.golden_digest, tmp_path / "r.parquet")
     recipe_data.golden_refresh(small, "busy is gone", NOW)
     _extract(small, tmp_path / "rows.parquet")
     assert set(online_features(small, ["busy", "calm"])) == {"calm"}
