@@ -24,8 +24,8 @@ def change(then: Errors, now: Errors) -> Estimate | None:
     """
     if not np.array_equal(then["row"], now["row"]):
         return None
-    labels = (np.asarray(e["label"], float) for e in (then, now))
-    if not np.array_equal(*labels, equal_nan=True):
+    before, after = (np.asarray(e["label"], float) for e in (then, now))
+    if not np.array_equal(before, after, equal_nan=True):
         return None
     judged = now["judged"].astype(bool)
     old, new = (np.asarray(e["loss"], float)[judged] for e in (then, now))

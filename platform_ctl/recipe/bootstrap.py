@@ -1,6 +1,6 @@
 """Intervals for a ratio of means whose rows are correlated.
 
-Rows of one cluster (a week, a patient) share what no model can know. Whole clusters
+Rows of one cluster (a day, a patient) share what no model can know. Whole clusters
 are resampled (Efron and Tibshirani 1993, ch. 8), by each kind there is, and the wider
 interval counts. Independent rows are put into random groups. With G clusters the percentile
 interval is too narrow by sqrt((G-1)/G) and by normal instead of t quantiles;

@@ -34,6 +34,11 @@ class Data(Protocol):
         ...
 
     @staticmethod
+    def foresee(access: DataAccess) -> Resolved:
+        """Returns what ``resolve`` would return now. Writes nothing."""
+        ...
+
+    @staticmethod
     def show(access: DataAccess) -> DataSummary:
         """Says what there is. Changes nothing. Raises MissingTable."""
         ...

@@ -144,7 +144,7 @@ class Recipe:
     entity: str = ""
     """Field by which a served request names an entity instead of giving its features."""
     entity_title: str = "entity"
-    """What an entity is, in messages and headings: repository, meter, patient."""
+    """What an entity is, in messages and headings: meter, patient, shop."""
     records_title: str = "rows"
     """What the source table holds, in the plural."""
     pipeline: str = ""

@@ -45,7 +45,7 @@ class Scores:
     champion: np.ndarray | None = None
     clusters: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Kind -> label of each row; rows of one cluster are not independent. The kind of which a
-    future row is a new one comes first (weeks before repositories). Empty: rows are independent."""
+    future row is a new one comes first (days before patients). Empty: rows are independent."""
     slices: np.ndarray | None = None
     judged: np.ndarray | None = None
     """False: reported apart, and no part of any mean. None: all rows are judged."""

@@ -226,7 +226,7 @@ def _bookkeeping(commits: list[_Commit], row: dict[str, Any]) -> dict[str, float
 def _log_ses(known: list[_Commit], week_us: int) -> float:
     """Smoothed log counts of the weeks that the repository has had, at most LOOKBACK_WEEKS."""
     counts = Counter((week_us - c.committed_us - 1) // _WEEK_US for c in known)
-    weeks = range(min(max(max(counts, default=0), 1), LOOKBACK_WEEKS))
+    weeks = range(min(max(counts, default=0) + 1, LOOKBACK_WEEKS))
     smoothed = sum(math.log1p(counts[w]) * SES_MEMORY**w for w in weeks)
     return math.expm1(smoothed / sum(SES_MEMORY**w for w in weeks))
 

@@ -17,6 +17,7 @@ from platform_ctl.recipe.datasets import (
     SnapshotSummary,
 )
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.ingest import ingest_git
 from recipes.train_deploy.names import RECIPE
@@ -162,7 +163,7 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
         gone = Observation(
             head="", at=int((now or datetime.now(UTC)).timestamp()), until=0, last=0, removed=True
         )
-        with tables.disk_errors():
+        with iceberg.disk_errors():
             commits.table.delete(
                 EqualTo("repo", repo), snapshot_properties=tables.summary({repo: gone})
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.features import build
 from recipes.train_deploy.features.definitions import FEATURE_NAMES
@@ -43,7 +44,7 @@ def extract(
         chosen, changed_labels = golden.sets(data).apply_to(chosen, pinned)
         joined = _join(data, chosen, repo_weeks)
     origin = {"snapshot_id": str(commits.snapshot_id), "as_of": as_of, "golden": golden_digest}
-    with tables.disk_errors():
+    with iceberg.disk_errors():
         pq.write_table(joined.replace_schema_metadata(origin), out_path, compression="zstd")
     return _summary(joined, commits, as_of, golden_digest, rebuilt, changed_labels)
 

@@ -59,7 +59,7 @@ def create(data: DataAccess, commits: CommitsSnapshot, now: datetime, reason: st
 
 def _select(commits: CommitsSnapshot, repo_weeks: pa.Table) -> GoldenFile:
     newest = selection.as_of(commits.observed)
-    starts_at, ends_at = selection.golden_weeks(newest, GOLDEN)
+    starts_at, ends_at = selection.golden_weeks(repo_weeks, newest, GOLDEN)
     rows = selection.select(repo_weeks, newest, starts_at, ends_at)
     selection.check_enough(rows, newest)
     selection.check_alive(rows)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.errors import NotARepository, UsageError
 from platform_ctl.recipe.datasets import Ingested, IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import git_history, names, tables
 from recipes.train_deploy.git_history import Clone, RawCommit
 from recipes.train_deploy.names import RECIPE
@@ -66,7 +67,7 @@ def ingest_git(
         by_repo.setdefault(clone.repo, []).append(clone)
     pseudonym = pseudonymiser(data.pseudonym_key_file)
     with tables.exclusive(data, "data"):
-        table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
+        table = iceberg.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
         current = table.current_snapshot()
         lines = tables.timelines(table, current.snapshot_id if current else None)
         known = {repo: line[-1] for repo, line in lines.items()}

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from platform_ctl.recipe.datasets import Ingested, IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.ingest import pseudonymiser
 from recipes.train_deploy.tables import Observation
@@ -186,7 +187,7 @@ def ingest_sample(
     now = now or datetime.now(UTC)
     ends_s, now_s = int(ENDS_AT.timestamp()), int(now.timestamp())
     with tables.exclusive(data, "data"):
-        table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
+        table = iceberg.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
         current = table.current_snapshot()
         present = tables.timelines(table, current.snapshot_id if current else None)
         repos = [repo_name(name, seed) for name in NAMES]

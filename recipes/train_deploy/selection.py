@@ -8,7 +8,7 @@ repositories are kept out of training and validation and reported apart.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import TooLittleHistory
@@ -46,7 +46,8 @@ WITH candidate AS (
     FROM candidate WHERE split = 'train' AND NOT dormant
     GROUP BY repo HAVING count(*) >= {MIN_SCALE_ROWS}
 )
-SELECT repo || '@' || strftime(event_timestamp, '%Y-%m-%d') AS row, repo, event_timestamp, week_start, split, label, naive_last_week, naive_mean_4w,
+SELECT repo || '@' || strftime(event_timestamp, '%Y-%m-%d') AS row,
+       repo, event_timestamp, week_start, split, label, naive_last_week, naive_mean_4w,
        naive_log_ses,        scale, dormant, history_weeks
 FROM candidate JOIN scale USING (repo)
 WHERE NOT (dormant AND split IN ('train', 'validation'))
@@ -65,13 +66,25 @@ def as_of(observed: dict[str, Observation]) -> datetime:
     return from_epoch(reached[len(reached) // 2])
 
 
-def golden_weeks(newest: datetime, policy: str) -> tuple[datetime, datetime]:
-    """[start, end) of the golden event weeks of a set made when ``newest`` is ``as_of``.
+def golden_weeks(repo_weeks: pa.Table, newest: datetime, policy: str) -> tuple[datetime, datetime]:
+    """[start, end) of the golden weeks of a set made when ``newest`` is ``as_of``.
 
     A rolling set ends with the newest complete week; a frozen one leaves some for the canary.
     """
     ends_at = newest - (0 if policy == "rolling" else RECENT_WEEKS) * WEEK
-    return ends_at - GOLDEN_WEEKS * WEEK, ends_at
+    return _start_of_last(GOLDEN_WEEKS, repo_weeks, ends_at), ends_at
+
+
+def _start_of_last(count: int, repo_weeks: pa.Table, ends_at: datetime) -> datetime:
+    """Start of the ``count``-th newest week that has labelled rows and ends by ``ends_at``.
+
+    Whoever ingests once a month has one row a month: weeks are counted, not subtracted.
+    """
+    import pyarrow.compute as pc
+
+    labelled = repo_weeks.filter(pc.is_valid(repo_weeks["label"]))
+    weeks = sorted(w for w in set(labelled["week_start"].to_pylist()) if w + WEEK <= ends_at)
+    return weeks[-count] if len(weeks) >= count else ends_at - count * WEEK
 
 
 def select(
@@ -87,7 +100,7 @@ def select(
         "as_of": newest,
         "starts_at": starts_at,
         "ends_at": ends_at,
-        "validation_at": starts_at - timedelta(weeks=VALIDATION_WEEKS),
+        "validation_at": _start_of_last(VALIDATION_WEEKS, repo_weeks, starts_at),
     }
     rows = con.sql(_SELECT, params=bounds).to_arrow_table()
     con.close()

@@ -18,7 +18,6 @@ import msgspec
 from platform_ctl.errors import MissingTable
 from platform_ctl.recipe.recipe import DataAccess
 from recipes.common import iceberg
-from recipes.common.iceberg import disk_errors
 from recipes.train_deploy.names import COMMITS, RECIPE
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def commits_schema() -> Schema:
 
 def append(table: Table, rows: pa.Table, observed: dict[str, Observation]) -> str:
     """Write rows and observations as one snapshot; its id. Raises DiskFull."""
-    with disk_errors():
+    with iceberg.disk_errors():
         table.append(rows, snapshot_properties=summary(observed))
     return str(table.current_snapshot().snapshot_id)
 

@@ -165,12 +165,12 @@ def _replace(
     data: DataAccess, name: str, schema: Schema, content: pa.Table, stamp: dict[str, str]
 ) -> None:
     """Make ``content`` the table's whole content, as its newest snapshot."""
-    table: Table = tables.load_or_create(data, name, schema, None)
+    table: Table = iceberg.load_or_create(data, name, schema, None)
     if table.schema().column_names != schema.column_names:
         iceberg.open_catalog(data).drop_table(name)
-        table = tables.load_or_create(data, name, schema, None)
+        table = iceberg.load_or_create(data, name, schema, None)
     content = content.cast(schema.as_arrow())
-    with tables.disk_errors():
+    with iceberg.disk_errors():
         if table.current_snapshot() is None:
             table.append(content, snapshot_properties=stamp)
         else:
