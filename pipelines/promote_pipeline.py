@@ -16,8 +16,14 @@ def promote(approval_id: str):
         approval_id=approval_id,
         model=verified.outputs["model"],
         version=verified.outputs["version"],
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        task=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
     ).set_caching_options(False)
-    analysed = step.analyse(release_id=deployed.outputs["release_id"]).set_caching_options(False)
+    analysed = step.analyse(
+        release_id=deployed.outputs["release_id"],
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        task=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+    ).set_caching_options(False)
     with dsl.If(analysed.outputs["verdict"] == "successful", name="canary-successful"):
         step.promote(release_id=deployed.outputs["release_id"]).set_caching_options(False)
     with dsl.If(analysed.outputs["verdict"] == "failed", name="canary-failed"):

@@ -105,13 +105,22 @@ def register(
     snapshot_id: str,
     golden_digest: str,
     feature_service: str,
+    run_id: str,
 ) -> NamedTuple("Registered", [("version", str), ("verdict", str), ("summary", str)]):
     """Register in MLflow as Staging; idempotent by model digest."""
     from pipelines.steps import register as step
     from recipes.train_deploy.recipe import RECIPE
 
     return step.run(
-        RECIPE, model, evaluation, decision, search, snapshot_id, golden_digest, feature_service
+        RECIPE,
+        model,
+        evaluation,
+        decision,
+        search,
+        snapshot_id,
+        golden_digest,
+        feature_service,
+        run_id,
     )
 
 

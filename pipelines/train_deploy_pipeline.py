@@ -40,6 +40,7 @@ def flow(max_trials: int = 20, epochs: int = 10, num_workers: int = 2, seed: int
             snapshot_id=resolved.outputs["snapshot_id"],
             golden_digest=resolved.outputs["golden_digest"],
             feature_service=extracted.outputs["feature_service"],
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         ).set_caching_options(False)
         step.request_approval(
             version=registered.outputs["version"], champion=resolved.outputs["champion"]

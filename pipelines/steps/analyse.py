@@ -12,12 +12,13 @@ from platform_ctl import targets
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.analyse import run_analysis
 from platform_ctl.releases.release import ReleaseState
+from platform_ctl.runs.step import StepContext
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
-def run(release_id: str, log: dsl.Artifact) -> tuple[str, list[str]]:
+def run(release_id: str, run_id: str, task: str, log: dsl.Artifact) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``log.path`` holds every look's figures as JSON."""
     settings = targets.current_settings()
     ports = targets.releasing(settings)
@@ -26,7 +27,7 @@ def run(release_id: str, log: dsl.Artifact) -> tuple[str, list[str]]:
         events = [dataclasses.asdict(e) for e in ports.releases.events(release_id)]
         Path(log.path).write_text(json.dumps(events, indent=2, default=str))
         return str(Verdict.SUCCESSFUL), ["the release was promoted already"]
-    with targets.canary_cost(settings, release.target.service):
+    with targets.canary_cost(settings, StepContext(run_id, task), release.target.service):
         analysed = run_analysis(
             ports, release_id, on_progress=lambda line: sys.stderr.write(f"{line}\n")
         )

@@ -7,9 +7,12 @@ from platform_ctl.approvals.decide import verify
 from platform_ctl.models.model import find_version
 from platform_ctl.releases.steps import start_release
 from platform_ctl.releases.target import target_of
+from platform_ctl.runs.step import StepContext
 
 
-def run(approval_id: str, model: str, version: str) -> tuple[str, str]:
+def run(
+    approval_id: str, model: str, version: str, run_id: str = "", task: str = ""
+) -> tuple[str, str]:
     """-> release id, one line. Raises ApprovalMissing.
 
     The approval is verified here again: a resumed run does not repeat the step
@@ -21,7 +24,7 @@ def run(approval_id: str, model: str, version: str) -> tuple[str, str]:
     registered = find_version(registry.models(), f"{model}/{version}")
     recipe = targets.recipe_of(settings, registered)
     target = target_of(registry, recipe, registered)
-    with targets.canary_cost(settings, target.service):
+    with targets.canary_cost(settings, StepContext(run_id, task), target.service):
         release = start_release(
             targets.releasing(settings),
             target,

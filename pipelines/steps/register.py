@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl import targets
-from platform_ctl.evidence.write import RUN_FILE, describe_run
+from platform_ctl.evidence.write import PIPELINE_FILE, RUN_FILE, describe_run
 from platform_ctl.models.model import find_version
 from platform_ctl.models.register import register_model
 from platform_ctl.recipe.gate import GateDecision
@@ -32,25 +32,30 @@ def run(
     snapshot_id: str,
     golden_digest: str,
     feature_service: str,
+    run_id: str = "",
 ) -> tuple[str, str, str]:
     """-> version, verdict of the registration, one line."""
     settings = targets.current_settings()
     registry = targets.registry(settings)
-    version = register_model(
-        registry,
-        recipe=recipe,
-        model_dir=Path(model.path),
-        evaluation_dir=Path(evaluation.path),
-        decision=GateDecision.from_dict(json.loads(Path(decision.path).read_text())),
-        provenance={
-            "run_id": os.environ.get("PLATFORM_RUN_ID", ""),
-            "data_snapshot": snapshot_id,
-            "golden_digest": golden_digest,
-            "feature_service": feature_service,
-            **targets.provenance(settings),
-        },
-        attachments=_evidence(settings, search.path, decision.path),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        version = register_model(
+            registry,
+            recipe=recipe,
+            model_dir=Path(model.path),
+            evaluation_dir=Path(evaluation.path),
+            decision=GateDecision.from_dict(json.loads(Path(decision.path).read_text())),
+            provenance={
+                "run_id": run_id,
+                "data_snapshot": snapshot_id,
+                "golden_digest": golden_digest,
+                "feature_service": feature_service,
+                **targets.provenance(settings),
+            },
+            attachments={
+                **_files(settings, search.path, decision.path),
+                **_told_of_run(settings, run_id, Path(folder)),
+            },
+        )
     stage = find_version(registry.models(), str(version)).stage
     line = f"{version} is registered; its stage is {stage}"
     if stage == "Production":
@@ -60,22 +65,26 @@ def run(
     return version.version, "successful", line
 
 
-def _evidence(settings: Settings, search: str, decision: str) -> dict[str, Path]:
-    """Name -> file of what goes into the evidence pack; outside a run there is no run to tell."""
+def _files(settings: Settings, search: str, decision: str) -> dict[str, Path]:
+    """Name -> file of what the run's earlier steps and the project leave in the evidence pack."""
     files = {
         "search.json": Path(search),
         "gate.json": Path(decision),
         "constraints.txt": Path(settings.project_root) / "constraints.txt",
     }
-    if folder := os.environ.get("PLATFORM_RUN_DIR"):
-        environment = Path(folder) / ENVIRONMENT_FILE
-        environment.write_text(targets.installed_packages(), encoding="utf-8")
-        made_by = Path(folder) / RUN_FILE
-        run = targets.orchestrator(settings).get(os.environ["PLATFORM_RUN_ID"])
-        made_by.write_bytes(describe_run(run))
-        files |= {
-            RUN_FILE: made_by,
-            ENVIRONMENT_FILE: environment,
-            "pipeline.yaml": Path(folder) / "pipeline.yaml",
-        }
     return {name: path for name, path in files.items() if path.is_file()}
+
+
+def _told_of_run(settings: Settings, run_id: str, folder: Path) -> dict[str, Path]:
+    """What the pack says of the run, written to ``folder``; outside a run there is none to tell."""
+    if not run_id:
+        return {}
+    runs = targets.orchestrator(settings)
+    contents = {
+        RUN_FILE: describe_run(runs.get(run_id)),
+        ENVIRONMENT_FILE: targets.installed_packages().encode(),
+        PIPELINE_FILE: runs.pipeline_file(run_id),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return {name: folder / name for name in contents}

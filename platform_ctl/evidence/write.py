@@ -21,6 +21,7 @@ from platform_ctl.runs.record import Run
 
 EVALUATION = "evaluation/"
 RUN_FILE = "run.json"
+PIPELINE_FILE = "pipeline.yaml"
 VERSION_FILE, APPROVAL_FILE = "version.json", "approval.json"
 PARTS: dict[Part, str] = {"model": "model/", "evaluation": EVALUATION, "evidence": ""}
 """Part of the registry -> its folder in the pack."""

@@ -6,8 +6,9 @@ that names it: what is not understood must not be silently ignored.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -302,6 +303,21 @@ class PipelineInfo(Message, frozen=True):
     description: str = ""
 
 
+class Place(NamedTuple):
+    """A task where the pipeline calls it."""
+
+    path: str
+    """Task names from the root, joined by dots; a loop's body appears once."""
+    name: str
+    task: TaskSpec
+    component: Component
+    """What the task calls."""
+    parent: Component
+    """The DAG that the task is part of."""
+    repeated: bool
+    """Whether it is in a loop, or is one."""
+
+
 class Pipeline(Message, frozen=True):
     """The first document of a compiled file."""
 
@@ -325,6 +341,17 @@ class Pipeline(Message, frozen=True):
     def executor_of(self, component: Component) -> Executor:
         return self.deployment_spec.executors[component.executor_label]
 
+    def walk(self) -> Iterator[Place]:
+        """Every task from the root, a DAG before what is in it, in the order of the file."""
+        yield from self._walk(self.root, "", False)
+
+    def _walk(self, parent: Component, prefix: str, repeated: bool) -> Iterator[Place]:
+        for name, task in (parent.dag.tasks if parent.dag else {}).items():
+            inner = self.component_of(task)
+            loops = repeated or bool(task.parameter_iterator or task.artifact_iterator)
+            yield Place(prefix + name, name, task, inner, parent, loops)
+            yield from self._walk(inner, f"{prefix}{name}.", loops)
+
     @property
     def kubernetes_pipeline(self) -> dict[str, Any]:
         """The pipeline's own Kubernetes configuration: workspace, deadline, time to live."""
@@ -338,20 +365,7 @@ class Pipeline(Message, frozen=True):
 
 def planned_leaves(pipeline: Pipeline) -> list[str]:
     """Paths of the steps that the IR already knows: those outside loops."""
-    paths: list[str] = []
-
-    def walk(component: Component, prefix: str) -> None:
-        for name, task in (component.dag.tasks if component.dag else {}).items():
-            inner = pipeline.component_of(task)
-            if task.parameter_iterator or task.artifact_iterator:
-                continue
-            if inner.dag:
-                walk(inner, f"{prefix}{name}.")
-            else:
-                paths.append(prefix + name)
-
-    walk(pipeline.root, "")
-    return paths
+    return [p.path for p in pipeline.walk() if not p.repeated and not p.component.dag]
 
 
 def seconds(duration: str) -> float:

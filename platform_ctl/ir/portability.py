@@ -11,6 +11,8 @@ from platform_ctl.ir.pipeline import UNSET, Component, ParameterType, Pipeline, 
 _STRING_COMPARISON = re.compile(
     r"inputs\.parameter_values\['([^']+)'\]\s*[=!]=\s*'|'\s*[=!]=\s*inputs\.parameter_values\['([^']+)'\]"
 )
+_OF_A_RUN = re.compile(r"\{\{\$\.(pipeline_job_\w+|pipeline_task_uuid|pipeline_root)\}\}")
+"""Placeholders whose value differs from run to run."""
 _CLOSED_OUTPUTS = frozenset({"verdict"})
 """String outputs with a closed set of values, which every target compares alike."""
 _ENV_COMMENT = "the cluster's cache key leaves environment variables out; pass it as a parameter"
@@ -29,7 +31,7 @@ class Problem:
 
 def problems(pipeline: Pipeline, *, release: bool = False) -> list[Problem]:
     """Everything that is not portable; ``release`` also refuses mutable image tags."""
-    found = list(_none_defaults(pipeline))
+    found = [*_none_defaults(pipeline), *_of_run(pipeline)]
     for where, component in [("root", pipeline.root), *pipeline.components.items()]:
         for name, task in (component.dag.tasks if component.dag else {}).items():
             found += _condition(pipeline, component, f"{where}.{name}", task)
@@ -49,6 +51,18 @@ def _none_defaults(pipeline: Pipeline) -> Iterator[Problem]:
         if spec.is_optional and spec.default_value is UNSET:
             what = "its default is None, which kfp.local cannot run; use '' or another sentinel"
             yield Problem(f"parameter {name}", what)
+
+
+def _of_run(pipeline: Pipeline) -> Iterator[Problem]:
+    """A cached task that is told which run it is: no later run would find its result."""
+    for place in pipeline.walk():
+        if not place.task.caching_options.enable_cache:
+            continue
+        for name, binding in place.task.inputs.parameters.items():
+            constant = binding.runtime_value.constant if binding.runtime_value else None
+            if isinstance(constant, str) and (word := _OF_A_RUN.search(constant)):
+                what = f"its input {name!r} is {word[1]}, so its result is never found in the cache"
+                yield Problem(place.path, f"{what}; switch its caching off")
 
 
 def _condition(

@@ -35,6 +35,10 @@ class Orchestrator(Protocol):
         """Newest first, without tasks."""
         ...
 
+    def pipeline_file(self, run_id: str) -> bytes:
+        """The compiled pipeline that the run executes. Raises UnknownName."""
+        ...
+
     def resume(self, run_id: str, on_event: Callable[[RunEvent], None]) -> Run:
         """Continue a failed, cancelled or killed run: only what did not finish is executed."""
         ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
@@ -15,6 +14,7 @@ from platform_ctl.targets.recipe import data_access
 
 if TYPE_CHECKING:
     from platform_ctl.releases.steps import Releasing
+    from platform_ctl.runs.step import StepContext
     from platform_ctl.serving.local.service import LocalServing
     from platform_ctl.serving.port import Serving
 
@@ -58,10 +58,11 @@ def releasing(settings: Settings) -> Releasing:
     )
 
 
-def canary_cost(settings: Settings, service: str) -> contextlib.AbstractContextManager[None]:
-    """Charge this run's task with what the InferenceService uses meanwhile."""
-    run_id, task = os.environ.get("PLATFORM_RUN_ID"), os.environ.get("PLATFORM_TASK_NAME", "")
-    if not run_id:
+def canary_cost(
+    settings: Settings, step: StepContext, service: str
+) -> contextlib.AbstractContextManager[None]:
+    """Charge the step's task with what the InferenceService uses meanwhile."""
+    if not step.run_id:
         return contextlib.nullcontext()
     local = _local_serving(settings)
-    return ledger(settings).metered(run_id, task, "canary", lambda: local.cpu_s(service))
+    return ledger(settings).metered(step.run_id, step.task, "canary", lambda: local.cpu_s(service))

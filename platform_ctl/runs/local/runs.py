@@ -54,6 +54,8 @@ from platform_ctl.settings import Settings
 
 MIN_PARALLEL = 4
 """Tasks at a time on a small machine: many of them wait rather than compute."""
+PIPELINE_FILE = "pipeline.yaml"
+"""In a run's directory: the IR as it was submitted."""
 REVIVED_FILE = "revived"
 """In the directory of a run whose process died and that was continued by itself."""
 _CANCEL_TIMEOUT_S = 5.0
@@ -115,6 +117,9 @@ class LocalOrchestrator:
         self._hooks.on_look(self._records.get)
         return runs
 
+    def pipeline_file(self, run_id: str) -> bytes:
+        return (Path(self._records.get(run_id).directory) / PIPELINE_FILE).read_bytes()
+
     def resume(self, run_id: str, on_event: OnEvent) -> Run:
         run = self._records.get(run_id)
         if run.state is RunState.SUCCEEDED:
@@ -125,7 +130,7 @@ class LocalOrchestrator:
             )
         if self._records.owner(run.id):
             raise _still_running(run)
-        pipeline = ir_file.read(Path(run.directory) / "pipeline.yaml")
+        pipeline = ir_file.read(Path(run.directory) / PIPELINE_FILE)
         self.refuse_unsupported(pipeline, run.pipeline)
         return self._execute(pipeline, run, on_event)
 
@@ -145,7 +150,7 @@ class LocalOrchestrator:
     def execute_submitted(self, run_id: str) -> Run:
         """The body of a detached run's process."""
         run = self._records.get(run_id)
-        pipeline = ir_file.read(Path(run.directory) / "pipeline.yaml")
+        pipeline = ir_file.read(Path(run.directory) / PIPELINE_FILE)
         return self._execute(pipeline, run, lambda event: None)
 
     def explain(self, pipeline: Pipeline) -> list[support.Finding]:
@@ -194,7 +199,7 @@ class LocalOrchestrator:
         )
         with _disk_errors(directory):
             directory.mkdir(parents=True)
-            (directory / "pipeline.yaml").write_bytes(data)
+            (directory / PIPELINE_FILE).write_bytes(data)
             try:
                 self._records.create(run, request.idempotency_key)
             except sqlite3.IntegrityError:

@@ -101,3 +101,32 @@ def test_a_verdict_may_decide() -> None:
         "taskOutputParameter": {"producerTask": "first", "outputParameterKey": "verdict"}
     }
     assert portability.problems(msgspec.convert(document, Pipeline)) == []
+
+
+def test_a_cached_task_must_not_be_told_which_run_it_is() -> None:
+    document = ir.document()
+    task = document["root"]["dag"]["tasks"]["second"]
+    constant = {"runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}}
+    task["inputs"]["parameters"]["run_id"] = constant
+    (problem,) = portability.problems(msgspec.convert(document, Pipeline))
+    assert problem.where == "second" and "pipeline_job_uuid" in problem.what
+    task["cachingOptions"] = {}
+    assert portability.problems(msgspec.convert(document, Pipeline)) == []
+
+
+def test_walk_gives_every_task_with_its_path() -> None:
+    document = ir.document()
+    document["components"]["comp-loop"] = {"dag": {"tasks": dict(document["root"]["dag"]["tasks"])}}
+    document["root"]["dag"]["tasks"]["loop"] = {
+        "componentRef": {"name": "comp-loop"},
+        "parameterIterator": {"items": {"raw": "[1]"}, "itemInput": "a"},
+    }
+    pipeline = msgspec.convert(document, Pipeline)
+    places = [(p.path, p.repeated) for p in pipeline.walk()]
+    assert places == [
+        ("first", False),
+        ("second", False),
+        ("loop", True),
+        ("loop.first", True),
+        ("loop.second", True),
+    ]
