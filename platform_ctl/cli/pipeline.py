@@ -12,6 +12,7 @@ import click
 from platform_ctl import errors
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.pipeline_upload import upload
 
 if TYPE_CHECKING:
     from platform_ctl.ir.pipeline import Pipeline
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 @click.group(help="List, compile and run pipelines.")
 def command() -> None:
     pass
+
+
+command.add_command(upload)
 
 
 @command.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
 from platform_ctl.errors import (
     BadPipelineSource,
     NotPortable,
@@ -20,7 +23,7 @@ from platform_ctl.errors import (
     UnknownName,
 )
 from platform_ctl.ir import file as ir_file
-from platform_ctl.ir import portability
+from platform_ctl.ir import meaning, portability
 
 _COMPILER = "platform_ctl.ir.compile"
 _FIX = "platform-ctl pipeline compile"
@@ -108,11 +111,7 @@ class Pipelines:
         for name, text in rendered.items():
             path = self._compiled / f"{name}.yaml"
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                raise StaleCompiledPipeline(
-                    f"{self._relative(path)} is not what its source compiles to",
-                    where=self._relative(path),
-                    fix=_FIX,
-                )
+                raise self._stale(path, text)
         for path in sorted(self._compiled.glob("*.yaml")):
             if path.stem not in rendered:
                 raise StaleCompiledPipeline(
@@ -130,6 +129,13 @@ class Pipelines:
         return [
             Compiled(n, self._relative(self._compiled / f"{n}.yaml"), "current") for n in rendered
         ]
+
+    def _stale(self, path: Path, text: str) -> StaleCompiledPipeline:
+        what = f"{self._relative(path)} is not what its source compiles to"
+        with contextlib.suppress(OSError, yaml.YAMLError, ValueError):
+            if meaning.same(path.read_bytes(), text.encode()):
+                what += "; only sdkVersion and comments differ"
+        return StaleCompiledPipeline(what, where=self._relative(path), fix=_FIX)
 
     @property
     def _compiled(self) -> Path:

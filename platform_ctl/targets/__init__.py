@@ -44,6 +44,7 @@ from platform_ctl.targets.report import report_page, reporting, write_report
 from platform_ctl.targets.runs import orchestrator, step_cache
 from platform_ctl.targets.schedules import schedule_documents
 from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
+from platform_ctl.targets.upload import upload
 
 __all__ = [
     "allowed_parameters",
@@ -98,6 +99,7 @@ __all__ = [
     "step_cache",
     "training",
     "tuner",
+    "upload",
     "write_evidence",
     "write_report",
 ]
