@@ -37,7 +37,7 @@ def with_image(documents: Documents, image: str, *, where: str = "") -> list[dic
         raise UploadRefused(
             f"kubernetes.image cannot stand for {len(tagged)} images: {', '.join(tagged)}",
             where=where,
-            fix="give every image but the platform's own its digest, then platform-ctl pipeline compile",
+            fix="give the other images their digests, then platform-ctl pipeline compile",
         )
     for container in _containers(changed):
         if container["image"] in tagged:

@@ -21,7 +21,7 @@ from platform_ctl.targets.recipe import pipelines
 if TYPE_CHECKING:
     from platform_ctl.upload.candidate import Candidate, Source
     from platform_ctl.upload.checkout import Checkout
-    from platform_ctl.upload.port import PipelineServer
+    from platform_ctl.upload.port import Version
     from platform_ctl.upload.upload import Result
 
 
@@ -87,9 +87,11 @@ def upload(
         configured=wanted.kfp_version,
         where=server.address,
     )
-    if not all(_known_current(server, checkout, c) for c in candidates):
+    uploader = Uploader(server, _History(checkout), dry_run)
+    listed = uploader.survey(candidates)
+    if not all(_known_current(listed.get(c.name, []), checkout, c) for c in candidates):
         pipelines(settings).check()
-    results = Uploader(server, _History(checkout), dry_run).upload_all(candidates)
+    results = uploader.upload_all(candidates)
     return Uploaded(_version_name(source), results, failure(results))
 
 
@@ -121,19 +123,14 @@ def _committed(checkout: Checkout, path: Path, source: Source, image: str) -> Ca
     return candidate(data, path, source, image=image)
 
 
-def _known_current(server: PipelineServer, checkout: Checkout, candidate: Candidate) -> bool:
+def _known_current(listed: Sequence[Version], checkout: Checkout, candidate: Candidate) -> bool:
     """Whether an earlier upload has shown already that the committed IR is what its source
     compiles to: same IR, same SDK, and nothing to compile from has changed since its commit."""
-    if not checkout.clean:
-        return False
-    pipeline_id = server.find(candidate.name)
-    if pipeline_id is None:
-        return False
-    return any(
+    return checkout.clean and any(
         version.marks
         and (version.marks.ir, version.marks.sdk) == (candidate.marks.ir, candidate.marks.sdk)
         and checkout.same_sources(version.marks.commit)
-        for version in server.newest(pipeline_id)
+        for version in listed
     )
 
 

@@ -56,6 +56,15 @@ class Uploader:
     pause: Callable[[float], None] = time.sleep
     _held: set[tuple[str, str]] = field(default_factory=set)
     """(pipeline, version name) that exist on the server and in no list."""
+    _read: dict[str, tuple[str, list[Version]]] = field(default_factory=dict)
+    """What ``survey`` has read, for the first look at each pipeline."""
+
+    def survey(self, candidates: Sequence[Candidate]) -> dict[str, list[Version]]:
+        """The newest versions of each pipeline that the server has, by name. Writes nothing."""
+        for candidate in candidates:
+            if pipeline_id := self.server.find(candidate.name):
+                self._read[candidate.name] = pipeline_id, self.server.newest(pipeline_id)
+        return {name: versions for name, (_, versions) in self._read.items()}
 
     def upload_all(self, candidates: Sequence[Candidate]) -> list[Result]:
         """One result each, in order. A server that stops answering fails the rest."""
@@ -87,10 +96,12 @@ class Uploader:
 
     def _one_round(self, candidate: Candidate, notes: list[str]) -> Result | None:
         """The result, or None where somebody else wrote meanwhile and all is read anew."""
-        pipeline_id = self._pipeline(candidate, notes)
-        if pipeline_id is None:
+        if candidate.name in self._read:
+            pipeline_id, seen = self._read.pop(candidate.name)
+        elif found := self._pipeline(candidate, notes):
+            pipeline_id, seen = found, self.server.newest(found)
+        else:
             return self._result(candidate, State.WOULD_UPLOAD, candidate.marks.name, notes)
-        seen = self.server.newest(pipeline_id)
         late = plan.out_of_order(seen, self.history)
         for version in late:
             _note(notes, f"version {version.name} of an older commit came too late; it goes")
