@@ -134,6 +134,12 @@ def free_of(versions: Sequence[Version], removed: Sequence[Version]) -> list[Ver
     return [v for v in versions if v.id not in gone]
 
 
+def came_since(version: Version, seen: Sequence[Version]) -> bool:
+    """Whether a version was made after ``seen``, a page of the newest ones, was read."""
+    oldest = min((v.created_at_s for v in seen), default=0)
+    return version.id not in {v.id for v in seen} and version.created_at_s >= oldest
+
+
 def _latest(versions: Sequence[Version]) -> list[Version]:
     """Those of the greatest creation time: KFP takes any of them for the latest."""
     newest = max((v.created_at_s for v in versions), default=0)
