@@ -274,6 +274,18 @@ class ChampionNotComparable(PreconditionMissing):
     id = "err-champion-not-comparable"
 
 
+class PlanOutdated(PreconditionMissing):
+    """Schedule files or records have changed since the plan that is to be applied."""
+
+    id = "err-plan-outdated"
+
+
+class WrongZone(PreconditionMissing):
+    """KFP's controller reads cron expressions in another time zone than UTC."""
+
+    id = "err-schedule-zone"
+
+
 class DiskFull(TargetUnavailable):
     """No room left where the home lives."""
 
@@ -368,6 +380,12 @@ class ClusterConflict(ClusterRefused):
     """An object exists already, or somebody else changed it since it was read."""
 
     id = "err-cluster-conflict"
+
+
+class RecordDiffers(WorkloadFailed):
+    """A recurring run that was just created is not what was sent."""
+
+    id = "err-record-differs"
 
 
 class StepFailed(WorkloadFailed):

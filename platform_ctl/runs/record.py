@@ -153,6 +153,8 @@ class Run:
     started_at: str | None = None
     ended_at: str | None = None
     use_cache: bool = True
+    scheduled_at: str = ""
+    """The slot of the schedule that started it; empty for a run that nobody scheduled."""
     error: str = ""
     pid: int | None = None
     verdicts: tuple[TaskVerdict, ...] = ()
@@ -182,6 +184,8 @@ class RunRequest:
     use_cache: bool = True
     idempotency_key: str = ""
     """Two submissions with the same key are one run."""
+    scheduled_at: str = ""
+    """The slot of a schedule, as ``created_at`` is written; KFP's schedule-time placeholder."""
 
 
 class EventKind(StrEnum):

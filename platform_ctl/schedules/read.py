@@ -220,7 +220,7 @@ class _Entries:
             condition=condition,
             max_concurrency=fields.whole("max_concurrency", 1, 1, 10),
             service_account=fields.get("service_account", str, ""),
-            cool_down_s=fields.whole("cool_down_s", 3600, 0, _MAX_SECONDS) if condition else 0,
+            cool_down_s=_cool_down_s(fields, condition),
             quiet_hours=_quiet_hours(fields) if condition else (),
             stop_after=fields.whole("stop_after", 3, 1, 100) if condition else 0,
         )
@@ -415,6 +415,14 @@ def _cron(node: Located) -> str:
         if exc.interval_s:
             better = f"interval_s: {exc.interval_s}"
         node.refuse(f"cron {text!r}: {exc}", better or _EXAMPLE)
+
+
+def _cool_down_s(fields: Fields, condition: Condition | None) -> int:
+    """A day for what a run may not cure at once; none for what happens once each."""
+    if condition is None:
+        return 0
+    slow = condition.kind in (Kind.FRESHNESS, Kind.DRIFT)
+    return fields.whole("cool_down_s", cron.DAY_S if slow else 0, 0, _MAX_SECONDS)
 
 
 def _quiet_hours(fields: Fields) -> tuple[QuietHours, ...]:

@@ -90,6 +90,8 @@ class RunFacts:
     created_at: str
     root: str
     workspace: str
+    scheduled_at: str = ""
+    """The slot of its schedule; when it was created for a run that nobody scheduled."""
 
     @property
     def resource_name(self) -> str:
@@ -128,7 +130,7 @@ def placeholder_words(task: TaskInstance, facts: RunFacts) -> dict[str, str]:
         "pipeline_task_uuid": f"{facts.run_id}/{task.path}",
         "pipeline_root": facts.root,
         "pipeline_job_create_time_utc": facts.created_at,
-        "pipeline_job_schedule_time_utc": facts.created_at,
+        "pipeline_job_schedule_time_utc": facts.scheduled_at or facts.created_at,
         "workspace_path": facts.workspace,
     }
 

@@ -58,7 +58,8 @@ class Records:
         """Insert a PENDING run owned by ``run.pid``."""
         self._db.execute(
             "INSERT INTO runs (id, name, pipeline, state, created_at, directory, parameters,"
-            " use_cache, pid, pid_started, idempotency_key) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            " use_cache, pid, pid_started, idempotency_key, scheduled_at)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 run.id,
                 run.name,
@@ -71,6 +72,7 @@ class Records:
                 run.pid,
                 process.started(run.pid) if run.pid else None,
                 idempotency_key or None,
+                run.scheduled_at,
             ),
         )
 
@@ -229,6 +231,7 @@ def _run(row: sqlite3.Row) -> Run:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         use_cache=bool(row["use_cache"]),
+        scheduled_at=row["scheduled_at"],
         error=row["error"],
         pid=row["pid"],
         verdicts=tuple(msgspec.json.decode(row["verdicts"], type=list[TaskVerdict])),

@@ -195,6 +195,7 @@ class LocalOrchestrator:
             directory=str(directory),
             parameters=values,
             use_cache=request.use_cache,
+            scheduled_at=request.scheduled_at,
             pid=os.getpid(),
         )
         with _disk_errors(directory):
@@ -284,6 +285,7 @@ class LocalOrchestrator:
             name=run.name,
             pipeline=run.pipeline,
             created_at=run.created_at,
+            scheduled_at=run.scheduled_at or run.created_at,
             root=run.directory,
             workspace=str(Path(run.directory) / "workspace"),
         )

@@ -137,7 +137,7 @@ BAD = {
         "not HH:MM-HH:MM",
         '["22:00-06:00"]',
     ),
-    "not YAML": ("recurring_runs: [\n", 1, "not YAML", "edit"),
+    "not YAML": ("recurring_runs: [\n", 2, "not YAML", "edit"),
     "two documents": (files.listed() + "---\n{}\n", 3, "a second document", "edit"),
     "a tag": ("recurring_runs: !!python/name:os.system\n", 1, "tag", "edit"),
     "empty file": ("", 1, "the file is empty", "recurring_runs: []"),
@@ -221,7 +221,8 @@ def test_conditions(tmp_path):
     assert conditions["drifted"].above == 3.0
     train = found.find("blue/train").spec
     assert train.quiet_hours == (QuietHours(22 * 3600, 6 * 3600),)
-    assert (train.cool_down_s, train.stop_after) == (3600, 3)
+    assert (train.cool_down_s, train.stop_after) == (0, 3)
+    assert found.find("blue/fresh").spec.cool_down_s == 86400
     assert [train.quiet_hours[0].hold(h * 3600) for h in (21, 22, 0, 5, 6)] == [0, 1, 1, 1, 0]
 
 

@@ -1,0 +1,385 @@
+"""What an apply would change. Pure: from documents, records and the time to a list of changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from platform_ctl.schedules import cron, due
+from platform_ctl.schedules.document import Documents, Experiment, Schedule, Spec, canonical
+from platform_ctl.schedules.port import Activity, Mark, Pause, RecurringRun, Server, ours
+
+GUARD_S = 60
+"""No switch this close to a slot."""
+SHOWN = 5
+"""Fire times in a plan, before and after."""
+AT_ONCE_LIMIT = 100
+
+
+class Action(StrEnum):
+    """What is to be done with a schedule; ``NONE`` is in sync."""
+
+    NONE = "none"
+    CREATE = "create"
+    REPLACE = "replace"
+    SWITCH = "switch"
+    """Finish a switch: the new version is there, and disabled, or an old one is enabled."""
+    ENABLE = "enable"
+    DISABLE = "disable"
+    RECREATE = "recreate"
+    """The record has lost what fires it, or was changed by hand."""
+    CLEAN = "clean"
+    """Only old versions beyond keep_history."""
+    DELETE = "delete"
+    LEFT = "left"
+    """Not in the files any more; ``--prune`` deletes it."""
+    EXPERIMENT = "experiment"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One schedule, or one experiment, and what an apply does."""
+
+    key: str
+    action: Action
+    why: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    """The next fire times as it is, UTC."""
+    after: tuple[str, ...] = ()
+    """The next fire times as it will be."""
+    in_flight: tuple[str, ...] = ()
+    at_once: int = 0
+    """Slots that enabling fires at once."""
+    lost: int = 0
+    """Slots that a switch loses, because they are closer than two minutes."""
+    paused: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    changes: tuple[Change, ...]
+    unmanaged: tuple[str, ...]
+    """Records of others; never touched."""
+    notes: tuple[str, ...]
+    fingerprint: str
+    """Of the files and of the records that it was made from."""
+
+    @property
+    def in_sync(self) -> bool:
+        return not self.changes
+
+
+@dataclass(frozen=True)
+class State:
+    """What a plan is made from, read once."""
+
+    documents: Documents
+    source: str
+    commit: str
+    server: Server
+    runs: Sequence[RecurringRun]
+    pauses: Mapping[str, Pause]
+    experiments: Mapping[str, bool]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with every field that decides what an apply does."""
+        documents = [
+            (s.spec.digest, s.enabled, s.keep_history, s.spec.key) for s in self.documents.schedules
+        ]
+        runs = [(r.id, r.enabled, r.display_name, r.description, r.backed) for r in self.runs]
+        parts = [
+            sorted(documents),
+            sorted(a.key for a in self.documents.absent),
+            sorted(runs),
+            sorted((key, pause.until) for key, pause in self.pauses.items()),
+            sorted((e.name, e.archived) for e in self.documents.experiments),
+            sorted(self.documents.teams),
+            self.server.version,
+        ]
+        return hashlib.sha256(canonical([self.source, repr(parts)])).hexdigest()
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The records of one schedule: the one that is wanted, if it exists, and the others."""
+
+    wanted: RecurringRun | None
+    others: tuple[RecurringRun, ...]
+    """Newest first."""
+    why: tuple[str, ...]
+    """Why none of them is the wanted one."""
+    broken: bool = False
+    """The newest has the right digest, and cannot be used."""
+
+    @property
+    def enabled_others(self) -> list[RecurringRun]:
+        return [run for run in self.others if run.enabled]
+
+
+def mark_of(state: State, schedule: Schedule, start: int | None) -> Mark:
+    """The mark of a new version."""
+    spec = schedule.spec
+    ir = hashlib.sha256(schedule.compiled_bytes).hexdigest()
+    return Mark(state.source, spec.digest, ir, state.commit, state.server.version, start)
+
+
+def versions(state: State, schedule: Schedule, runs: Sequence[RecurringRun]) -> Versions:
+    """Which of the records of a schedule is the wanted version.
+
+    Of two with the same digest (two applies at once) the enabled one, then the older one.
+    """
+    why: list[str] = []
+    good = []
+    for run in runs:
+        reasons = _not_wanted(state, schedule.spec, run)
+        if not reasons:
+            good.append(run)
+        elif run is runs[-1]:
+            why += reasons
+    wanted = min(good, key=lambda r: (not r.enabled, r.created_at, r.id)) if good else None
+    others = tuple(run for run in reversed(runs) if run is not wanted)
+    newest = runs[-1] if runs else None
+    same = newest is not None and newest.mark is not None
+    broken = bool(same and newest.mark.spec == schedule.spec.digest and wanted is None)
+    return Versions(wanted, others, tuple(why), broken)
+
+
+def wanted_enabled(state: State, schedule: Schedule, now: int) -> bool:
+    """Whether the schedule is to fire: not switched off in its file, and not paused."""
+    pause = state.pauses.get(schedule.spec.key)
+    return schedule.enabled and not (pause and pause.holds(now))
+
+
+def doomed(documents: Documents, key: str, *, prune: bool) -> str:
+    """Why a schedule that has records is to be deleted; empty when it is not."""
+    if any(absent.key == key for absent in documents.absent):
+        return "state: absent"
+    team = key.partition("/")[0]
+    if prune and documents.find(key) is None and team in documents.teams:
+        return "it left the files"
+    return ""
+
+
+def surplus(schedule: Schedule, found: Versions) -> list[RecurringRun]:
+    """Disabled old versions beyond ``keep_history``; none while the wanted one is missing."""
+    if found.wanted is None:
+        return []
+    old = [run for run in found.others if not run.enabled]
+    return old[schedule.keep_history :]
+
+
+def make(state: State, activity: Mapping[str, Activity], *, now: int, prune: bool = False) -> Plan:
+    """The plan. ``activity`` is by key, of schedules whose records ``busy_keys`` names."""
+    runs = ours(state.runs, state.source)
+    changes = [_experiment(state, e) for e in state.documents.experiments]
+    for schedule in state.documents.schedules:
+        key = schedule.spec.key
+        changes.append(
+            _schedule(state, schedule, runs.get(key, []), activity.get(key, Activity()), now)
+        )
+    known = {s.spec.key for s in state.documents.schedules}
+    for key in sorted(runs.keys() - known):
+        changes.append(_leaving(state, key, runs[key], activity.get(key, Activity()), now, prune))
+    unmanaged = tuple(sorted(r.display_name for r in state.runs if not r.owned_by(state.source)))
+    return Plan(
+        tuple(c for c in changes if c is not None and c.action is not Action.NONE),
+        unmanaged,
+        tuple(_notes(state, runs)),
+        state.fingerprint,
+    )
+
+
+def busy_keys(state: State, now: int, *, prune: bool = False) -> dict[str, list[str]]:
+    """Ids of the records of each schedule that changes, whose activity a plan shows."""
+    draft = make(state, {}, now=now, prune=prune)
+    runs = ours(state.runs, state.source)
+    return {c.key: [r.id for r in runs[c.key]] for c in draft.changes if c.key in runs}
+
+
+def fire_times(
+    timing: due.Timing | None, *, last: int | None, created_at: int, now: int
+) -> tuple[str, ...]:
+    """The next slots as text; a condition has none."""
+    if timing is None:
+        return ()
+    slots = due.upcoming(timing, last=last, created_at=created_at, now=now)
+    return tuple(cron.utc(slot) for slot in islice(slots, SHOWN))
+
+
+def lost_slots(timing: due.Timing | None, now: int) -> int:
+    """Slots that fall into the guard of a switch when they are closer than two guards."""
+    if timing is None or timing.shortest_gap_s() >= 2 * GUARD_S:
+        return 0
+    return len(due.between(timing, after=now, until=now + GUARD_S, limit=GUARD_S))
+
+
+def field_changes(old: Spec | None, new: Spec) -> list[str]:
+    """``field: old -> new`` for each that differs."""
+    if old is None:
+        return ["the record has another shape"]
+    before, after = _flat(old), _flat(new)
+    names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+    return [f"{name}: {_short(before.get(name))} -> {_short(after.get(name))}" for name in names]
+
+
+# ---- one schedule -----------------------------------------------------------
+
+
+def _schedule(
+    state: State, schedule: Schedule, runs: list[RecurringRun], activity: Activity, now: int
+) -> Change:
+    spec = schedule.spec
+    found = versions(state, schedule, runs)
+    enable = wanted_enabled(state, schedule, now)
+    action, why = _action(schedule, found, runs, enable)
+    pause = state.pauses.get(spec.key)
+    change = Change(
+        spec.key,
+        action,
+        why,
+        in_flight=activity.in_flight,
+        paused=f"{pause.who}: {pause.why}" if pause and pause.holds(now) else "",
+    )
+    firing = next((r for r in reversed(runs) if r.enabled and r.spec), None)
+    if firing is not None and firing.spec is not None:
+        before = fire_times(
+            firing.spec.timing, last=activity.last_slot, created_at=firing.created_at, now=now
+        )
+        change = replace(change, before=before)
+    if not enable:
+        return change
+    return _with_future(change, spec, found, firing, activity, now)
+
+
+def _with_future(
+    change: Change,
+    spec: Spec,
+    found: Versions,
+    firing: RecurringRun | None,
+    activity: Activity,
+    now: int,
+) -> Change:
+    """Fire times afterwards, and what enabling does at once."""
+    timing, created_at, last = spec.timing, now, None
+    if found.wanted is not None and found.wanted.spec is not None:
+        timing, created_at = found.wanted.spec.timing, found.wanted.created_at
+        last = activity.last_slot
+    elif firing is not None and timing is not None and (timing.start_at or 0) < now:
+        timing = replace(timing, start_at=now)
+    if timing is None:
+        return change
+    moments = {"last": last, "created_at": created_at, "now": now}
+    change = replace(change, after=fire_times(timing, **moments))
+    if found.wanted is None or not found.wanted.enabled:
+        change = replace(change, at_once=due.at_once(timing, **moments, limit=AT_ONCE_LIMIT))
+    if firing is not None and firing is not found.wanted and firing.spec is not None:
+        change = replace(change, lost=lost_slots(firing.spec.timing, now))
+    return change
+
+
+def _action(
+    schedule: Schedule, found: Versions, runs: list[RecurringRun], enable: bool
+) -> tuple[Action, tuple[str, ...]]:
+    if not runs:
+        return Action.CREATE, ()
+    if found.wanted is None:
+        return (Action.RECREATE if found.broken else Action.REPLACE), found.why
+    old = found.enabled_others
+    if enable and old:
+        return Action.SWITCH, (f"{len(old)} old version(s) enabled",)
+    if enable and not found.wanted.enabled:
+        return Action.ENABLE, ("it is disabled",)
+    if not enable and (old or found.wanted.enabled):
+        return Action.DISABLE, ("it is enabled",)
+    extra = surplus(schedule, found)
+    if extra:
+        return Action.CLEAN, (f"{len(extra)} old version(s) beyond keep_history",)
+    return Action.NONE, ()
+
+
+def _not_wanted(state: State, spec: Spec, run: RecurringRun) -> list[str]:
+    """Why a record is not what the file says; empty when it is."""
+    mark = run.mark
+    if mark is None or mark.spec != spec.digest:
+        return field_changes(_with_document_start(run, spec), spec)
+    if run.backed is False:
+        return ["the record has no ScheduledWorkflow: the cluster was reinstalled"]
+    pinned, now = Server(mark.kfp).release, state.server.release
+    if pinned is not None and now is not None and pinned < now:
+        return [f"pinned under KFP {mark.kfp}, the server is {state.server.version}"]
+    expected = _started(spec, mark.start)
+    changed = field_changes(run.spec, expected)
+    return [f"changed by hand: {change}" for change in changed]
+
+
+def _with_document_start(run: RecurringRun, spec: Spec) -> Spec | None:
+    """The record's fields without the start that a switch has set."""
+    mark, found = run.mark, run.spec
+    if found is None or found.timing is None or spec.timing is None or mark is None:
+        return found
+    if found.timing.start_at == mark.start and mark.start is not None:
+        return replace(found, timing=replace(found.timing, start_at=spec.timing.start_at))
+    return found
+
+
+def _started(spec: Spec, start: int | None) -> Spec:
+    if spec.timing is None or start is None:
+        return spec
+    return replace(spec, timing=replace(spec.timing, start_at=start))
+
+
+def _leaving(
+    state: State, key: str, runs: list[RecurringRun], activity: Activity, now: int, prune: bool
+) -> Change | None:
+    why = doomed(state.documents, key, prune=prune)
+    if why:
+        return Change(key, Action.DELETE, (why,), in_flight=activity.in_flight)
+    if key.partition("/")[0] not in state.documents.teams:
+        return None
+    return Change(key, Action.LEFT, ("it left the files; --prune deletes it",))
+
+
+def _experiment(state: State, experiment: Experiment) -> Change | None:
+    there = state.experiments.get(experiment.name)
+    if there is None:
+        what = "create" if not experiment.archived else ""
+    else:
+        what = {(False, True): "archive", (True, False): "unarchive"}.get(
+            (there, experiment.archived), ""
+        )
+    return Change(experiment.name, Action.EXPERIMENT, (what,)) if what else None
+
+
+def _notes(state: State, runs: Mapping[str, list[RecurringRun]]) -> Iterable[str]:
+    server = state.server
+    if not server.local and server.zone is None:
+        yield "the controller's time zone cannot be read from here; it must be UTC"
+    if not server.deletes_alone:
+        which = server.version or "unknown"
+        yield f"KFP {which} may end runs with their schedule: old versions wait until idle"
+    missing = {key.partition("/")[0] for key in runs} - state.documents.teams
+    for team in sorted(missing):
+        yield f"team {team} has records and no recurring_runs.yaml: nothing of it is pruned"
+
+
+def _flat(spec: Spec) -> dict[str, Any]:
+    import json
+
+    tree = json.loads(canonical(spec))
+    timing = tree.pop("timing") or {}
+    parameters = tree.pop("parameters")
+    return {
+        **tree,
+        **timing,
+        **{f"parameters.{name}": value for name, value in parameters.items()},
+    }
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else canonical(value).decode()
+    return text if len(text) <= 40 else f"{text[:37]}..."
