@@ -280,6 +280,12 @@ class PlanOutdated(PreconditionMissing):
     id = "err-plan-outdated"
 
 
+class ScheduleBusy(PreconditionMissing):
+    """A schedule has as many runs under way as its ``max_concurrency`` allows."""
+
+    id = "err-schedule-busy"
+
+
 class WrongZone(PreconditionMissing):
     """KFP's controller reads cron expressions in another time zone than UTC."""
 

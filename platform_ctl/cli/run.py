@@ -71,13 +71,18 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     settings = load_settings(ctx)
     found = targets.orchestrator(settings).get(run)
     spent = cost(targets.ledger(settings).entries(found.id))
+    scheduled = targets.schedule_of_run(settings, found.id)
     if output == "json":
-        render.print_json({**msgspec.to_builtins(found), "cost": spent})
+        render.print_json(
+            {**msgspec.to_builtins(found), "cost": spent, "schedule": scheduled or None}
+        )
         return
     click.echo(f"run        {found.id}")
     click.echo(f"pipeline   {found.pipeline} ({found.name})")
     click.echo(f"state      {found.state}{f': {found.error}' if found.error else ''}")
     click.echo(f"created    {found.created_at}, took {_duration(found)}")
+    if scheduled:
+        click.echo(f"schedule   {scheduled}")
     for name, value in found.parameters.items():
         click.echo(f"parameter  {name} = {value!r:.100}")
     for verdict in found.verdicts:

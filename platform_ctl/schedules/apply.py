@@ -372,9 +372,9 @@ class _Switch:
                 continue
             if firing.shortest_gap_s() < 2 * GUARD_S:
                 return now >= timing.start_at
-            moments = {"last": last, "created_at": run.created_at, "now": now}
-            passed, left = due.nearest(firing, **moments)
-            held = due.next_slot(firing, **moments)
+            created = run.created_at
+            passed, left = due.nearest(firing, last=last, created_at=created, now=now)
+            held = due.next_slot(firing, last=last, created_at=created, now=now)
             carried = held is not None and timing.start_at == held - 1
             if left <= _SAFETY_S or (now - passed > timing.start_at and not carried):
                 return True
@@ -409,3 +409,13 @@ def pause(port: Schedules, source: str, key: str, pause: Pause, holder: str) -> 
                 lock.check()
                 port.disable(run.id)
         return runs
+
+
+def resume(port: Schedules, source: str, key: str, holder: str) -> None:
+    """Forget the pause and enable the newest version; no other one is enabled meanwhile."""
+    with port.lock(holder) as lock:
+        runs = ours(port.list(), source).get(key, [])
+        port.resume(key)
+        if runs and not any(run.enabled for run in runs):
+            lock.check()
+            port.enable(runs[-1].id)

@@ -143,9 +143,8 @@ def versions(state: State, schedule: Schedule, runs: Sequence[RecurringRun]) -> 
             why += reasons
     wanted = min(good, key=lambda r: (not r.enabled, r.created_at, r.id)) if good else None
     others = tuple(run for run in reversed(runs) if run is not wanted)
-    newest = runs[-1] if runs else None
-    same = newest is not None and newest.mark is not None
-    broken = bool(same and newest.mark.spec == schedule.spec.digest and wanted is None)
+    mark = runs[-1].mark if runs else None
+    broken = wanted is None and mark is not None and mark.spec == schedule.spec.digest
     return Versions(wanted, others, tuple(why), broken)
 
 
@@ -273,10 +272,11 @@ def _with_future(
         timing = replace(timing, start_at=now)
     if timing is None:
         return change
-    moments = {"last": last, "created_at": created_at, "now": now}
-    change = replace(change, after=fire_times(timing, **moments))
+    after = fire_times(timing, last=last, created_at=created_at, now=now)
+    change = replace(change, after=after)
     if found.wanted is None or not found.wanted.enabled:
-        change = replace(change, at_once=due.at_once(timing, **moments, limit=AT_ONCE_LIMIT))
+        count = due.at_once(timing, last=last, created_at=created_at, now=now, limit=AT_ONCE_LIMIT)
+        change = replace(change, at_once=count)
     if firing is not None and firing is not found.wanted and firing.spec is not None:
         change = replace(change, lost=lost_slots(firing.spec.timing, now))
     return change

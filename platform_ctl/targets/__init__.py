@@ -42,7 +42,18 @@ from platform_ctl.targets.recipe import (
 from platform_ctl.targets.releases import canary_cost, releasing, serving
 from platform_ctl.targets.report import report_page, reporting, write_report
 from platform_ctl.targets.runs import orchestrator, step_cache
-from platform_ctl.targets.schedules import schedule_documents
+from platform_ctl.targets.schedules import (
+    schedule_apply,
+    schedule_documents,
+    schedule_heartbeat,
+    schedule_of_run,
+    schedule_pause,
+    schedule_plan,
+    schedule_report,
+    schedule_resume,
+    schedule_run,
+    schedule_trigger,
+)
 from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
 from platform_ctl.targets.upload import upload
 
@@ -91,7 +102,16 @@ __all__ = [
     "releasing",
     "report_page",
     "reporting",
+    "schedule_apply",
     "schedule_documents",
+    "schedule_heartbeat",
+    "schedule_of_run",
+    "schedule_pause",
+    "schedule_plan",
+    "schedule_report",
+    "schedule_resume",
+    "schedule_run",
+    "schedule_trigger",
     "schema_versions",
     "scrape",
     "serving",

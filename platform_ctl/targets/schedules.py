@@ -1,15 +1,34 @@
-"""Schedules: the files of the teams, and where they are applied."""
+"""Schedules: the files of the teams, where they are applied, and what starts their runs."""
 
 from __future__ import annotations
 
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.settings import Settings
+from platform_ctl.targets.approvals import notifier
+from platform_ctl.targets.home import require_local
 from platform_ctl.targets.recipe import allowed_parameters, pipelines, recipes
+from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
+    from platform_ctl.runs.record import Run, RunState
+    from platform_ctl.schedules.apply import Applied, Clock, Options, Source
+    from platform_ctl.schedules.conditions import Readings
     from platform_ctl.schedules.document import Documents
+    from platform_ctl.schedules.local.engine import Engine, Fired
+    from platform_ctl.schedules.local.store import LocalSchedules
+    from platform_ctl.schedules.plan import Plan, State
+    from platform_ctl.schedules.port import RecurringRun, Schedules
+    from platform_ctl.schedules.report import Report
+    from platform_ctl.schedules.trigger import Arbiter, Trigger
 
 
 def schedule_documents(settings: Settings) -> Documents:
@@ -27,3 +46,280 @@ def schedule_documents(settings: Settings) -> Documents:
             kubernetes=settings.target == "kubernetes",
         )
     )
+
+
+def schedule_source(settings: Settings) -> Source:
+    """The repository and commit of the files; the folder's name where there is no origin."""
+    from platform_ctl.lineage.git_source import source_of
+    from platform_ctl.schedules.apply import Source
+
+    root = Path(settings.project_root)
+    found = source_of(root, "platform-ctl.toml")
+    return Source(found.repo_url or root.name, found.version)
+
+
+def schedules(settings: Settings) -> Schedules:
+    """Recurring runs of the target."""
+    return schedule_store(settings)
+
+
+def schedule_store(settings: Settings) -> LocalSchedules:
+    """Recurring runs of this machine, with what the engine keeps."""
+    require_local(settings, "schedule engine")
+    from platform_ctl.schedules.local.store import LocalSchedules
+
+    return LocalSchedules(settings.layout.database, settings.layout.locks)
+
+
+def schedule_plan(settings: Settings, *, prune: bool) -> tuple[State, Plan]:
+    """The state of files and target, and what an apply would change. Only reads."""
+    from platform_ctl.schedules.apply import make_plan, read_state
+
+    port = schedules(settings)
+    state = read_state(port, schedule_documents(settings), schedule_source(settings))
+    return state, make_plan(port, state, _clock().now(), prune=prune)
+
+
+def schedule_apply(settings: Settings, options: Options) -> list[Applied]:
+    """Make the target what the files say."""
+    from platform_ctl.schedules.apply import Apply
+
+    documents, source = schedule_documents(settings), schedule_source(settings)
+    return Apply(schedules(settings), documents, source, _clock(), options).run(lock_holder())
+
+
+def lock_holder() -> str:
+    """Who this process is, for the message of whoever finds the lock taken."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _clock() -> Clock:
+    from platform_ctl.schedules.apply import Clock
+
+    return Clock(lambda: int(time.time()), time.sleep)
+
+
+# ---- what starts runs ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Looker:
+    """Everything that one look of ``schedule run`` needs."""
+
+    engine: Engine
+    arbiter: Arbiter
+    store: LocalSchedules
+
+    def triggers(self) -> list[Trigger]:
+        """Applied schedules with a condition."""
+        from platform_ctl.schedules.trigger import Trigger
+
+        return [
+            Trigger(run.spec, run.id, run.created_at)
+            for run in self.store.list()
+            if run.enabled and run.spec is not None and run.spec.condition is not None
+        ]
+
+
+@contextmanager
+def schedule_engine(settings: Settings) -> Iterator[Looker]:
+    """The engine of this machine, alone. Raises HomeBusy when another one runs."""
+    from platform_ctl.schedules.local.store import exclusive
+
+    store = schedule_store(settings)
+    lock = settings.layout.locks / "schedule-engine.lock"
+    with exclusive(lock, "another schedule run is at work on this home"):
+        yield schedule_looker(settings, store)
+
+
+def schedule_looker(settings: Settings, store: LocalSchedules) -> Looker:
+    """Engine and arbiter over one store."""
+    from platform_ctl.approvals.notifier import Message
+    from platform_ctl.schedules.local.conditions import LocalDoors
+    from platform_ctl.schedules.local.engine import Engine, RunDoor
+    from platform_ctl.schedules.trigger import Arbiter
+
+    runs = orchestrator(settings)
+
+    def state(run_id: str) -> RunState | None:
+        try:
+            return runs.get(run_id).state
+        except (UnknownName, NothingYet):
+            return None
+
+    def newest(pipeline: str) -> Path:
+        return pipelines(settings).find(pipeline)
+
+    def notify(key: str, text: str) -> None:
+        message = Message(f"schedule-{key}-{int(time.time())}", f"Schedule {key} stopped", text)
+        notifier(settings).send(message)
+
+    now = _clock().now
+    engine = Engine(
+        store, RunDoor(runs.submit, state, newest), settings.layout.root / "schedules", now
+    )
+    doors = LocalDoors(store, engine, newest, schedule_readings(settings), now).doors(notify)
+    return Looker(engine, Arbiter(store, doors, now), store)
+
+
+def schedule_readings(settings: Settings) -> Readings:
+    """What conditions look at, apart from runs."""
+    from platform_ctl.schedules.conditions import Readings
+
+    return Readings(
+        newest_record=lambda recipe: _newest_record(settings, recipe),
+        true_error=lambda service, metric: _true_error(settings, service, metric),
+    )
+
+
+def _newest_record(settings: Settings, recipe: str) -> float | None:
+    """Time of the newest record of a recipe's table; None before the first ingest."""
+    from platform_ctl.metrics import catalogue
+    from platform_ctl.metrics.data import TableMetrics
+    from platform_ctl.recipe.recipe import resolve
+    from platform_ctl.targets.recipe import data_access
+
+    found = recipes(settings)[recipe]
+    if not found.newest:
+        return None
+    table = TableMetrics(
+        data_access(settings).catalog, lambda: {found.table: resolve(found.newest)}
+    )
+    for sample in table.samples(time.time()):
+        if sample.metric is catalogue.TABLE_NEWEST and isinstance(sample.value, float | int):
+            return float(sample.value)
+    return None
+
+
+def _true_error(settings: Settings, service: str, metric: str) -> float | None:
+    """The true error of what answers a service's traffic, since its last release."""
+    from platform_ctl.releases.true_error import true_errors
+    from platform_ctl.targets.releases import releasing
+
+    ports = releasing(settings)
+    release = ports.releases.latest(service)
+    if release is None:
+        return None
+    values = [getattr(error, metric, None) for error in true_errors(ports, release)]
+    known = [float(value) for value in values if value is not None]
+    return max(known) if known else None
+
+
+# ---- verbs --------------------------------------------------------------------
+
+
+def schedule_report(settings: Settings) -> Report:
+    """Applied schedules, their next slots and last runs. Only reads."""
+    from platform_ctl.schedules import report
+
+    runs, now = orchestrator(settings), _clock().now()
+
+    def last_run(run_id: str) -> report.LastRun | None:
+        try:
+            run = runs.get(run_id)
+        except (UnknownName, NothingYet):
+            return None
+        verdicts = tuple(f"{v.task}: {v.verdict}" for v in run.verdicts)
+        return report.LastRun(run.id, run.state.value, verdicts)
+
+    store, source = schedule_store(settings), schedule_source(settings).repository
+    rows = report.rows(store, source, last_run, now)
+    return report.Report(rows, schedule_heartbeat(settings))
+
+
+def schedule_heartbeat(settings: Settings) -> str:
+    """What is wrong with the engine of this machine; empty when nothing is."""
+    from platform_ctl.schedules import report
+
+    store = schedule_store(settings)
+    enabled = sum(1 for run in store.list() if run.enabled)
+    return report.heartbeat(store.heartbeat_at(), _clock().now(), schedules=enabled)
+
+
+def schedule_trigger(settings: Settings, name: str) -> Run:
+    """Start a run of an applied schedule now. Raises ScheduleBusy at ``max_concurrency``."""
+    import uuid
+
+    from platform_ctl.errors import ScheduleBusy
+    from platform_ctl.schedules.local.store import Start
+    from platform_ctl.schedules.report import current_version
+    from platform_ctl.targets.home import local_user
+
+    store = schedule_store(settings)
+    key, runs = _applied(settings, name)
+    looker = schedule_looker(settings, store)
+    looker.engine.settle()
+    current = current_version(runs)
+    limit = current.spec.max_concurrency if current.spec else 1
+    if looker.engine.active(key) >= limit:
+        raise ScheduleBusy(
+            f"{key} has {limit} run(s) under way, which is its max_concurrency",
+            where=key,
+            fix="platform-ctl run list",
+        )
+    submission = f"trigger:{key}:{uuid.uuid4()}"
+    by = f"by {local_user()}"
+    fired = looker.engine.start(
+        Start(submission, key, None, current.id, "trigger", by, _clock().now())
+    )
+    return orchestrator(settings).get(fired.run_id)
+
+
+def schedule_pause(settings: Settings, name: str, why: str, until: int | None) -> str:
+    """Switch a schedule off until then; its ``team/name``."""
+    from platform_ctl.schedules import apply
+    from platform_ctl.schedules.port import Pause
+    from platform_ctl.targets.home import local_user
+
+    key, _ = _applied(settings, name)
+    source = schedule_source(settings).repository
+    pause = Pause(local_user(), why, _clock().now(), until)
+    apply.pause(schedules(settings), source, key, pause, lock_holder())
+    return key
+
+
+def schedule_resume(settings: Settings, name: str) -> str:
+    """End a pause; its ``team/name``."""
+    from platform_ctl.schedules import apply
+
+    key, _ = _applied(settings, name)
+    apply.resume(schedules(settings), schedule_source(settings).repository, key, lock_holder())
+    return key
+
+
+def schedule_run(settings: Settings, *, once: bool, until: float | None) -> Iterator[Fired]:
+    """Start what is due until ``until`` (of the monotonic clock), or once; yields what started."""
+    from platform_ctl.schedules.local.engine import Fired
+
+    with schedule_engine(settings) as looker:
+        while True:
+            yield from looker.engine.look()
+            for one in looker.arbiter.look(looker.triggers()):
+                yield Fired(one.key, None, one.reason, one.run_id, one.error)
+            if once or (until is not None and time.monotonic() >= until):
+                return
+            time.sleep(looker.engine.wait_s())
+
+
+def schedule_of_run(settings: Settings, run_id: str) -> str:
+    """Schedule, slot and reason of a run in a few words; empty for a run of no schedule."""
+    from platform_ctl.schedules import cron
+
+    if settings.target != "local":
+        return ""
+    start = schedule_store(settings).start_of(run_id)
+    if start is None:
+        return ""
+    if start.slot is not None:
+        return f"{start.key}, slot {cron.utc(start.slot)}"
+    return f"{start.key}, {start.reason}: {start.evidence}"
+
+
+def _applied(settings: Settings, name: str) -> tuple[str, list[RecurringRun]]:
+    """The records of an applied schedule by name. Raises UnknownName."""
+    from platform_ctl.schedules.port import ours
+    from platform_ctl.schedules.report import key_of
+
+    known = ours(schedules(settings).list(), schedule_source(settings).repository)
+    key = key_of(name, known)
+    return key, known[key]

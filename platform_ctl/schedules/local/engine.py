@@ -8,7 +8,7 @@ run again, which is the same run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Engine:
     def look(self) -> list[Fired]:
         """Start what is due now; what was started."""
         self._store.beat()
-        fired = [*self._settle()]
+        fired = self.settle()
         for run in self._store.list():
             if run.enabled and run.spec is not None and run.spec.timing is not None:
                 fired.extend(self._fire(run, run.spec))
@@ -85,26 +85,27 @@ class Engine:
         return max(MIN_POLL_S, nearest)
 
     def start(self, start: Start) -> Fired:
-        """Claim and submit one start. Raises what submitting raises."""
-        if not self._store.claim(start):
-            return Fired(start.key, start.slot, start.reason, error="taken before")
+        """Claim and submit one start; again after a kill. Raises what submitting raises."""
+        self._store.claim(start)
         return self._submit(start)
 
     def active(self, key: str) -> int:
         """Runs of a schedule that have not ended, over its versions and however started."""
         return sum(1 for start in self._store.open_starts() if start.key == key)
 
-    # ---- inside -----------------------------------------------------------
-
-    def _settle(self) -> Iterator[Fired]:
+    def settle(self) -> list[Fired]:
         """Submit what a kill has left claimed, and note which runs have ended."""
+        fired = []
         for start in self._store.open_starts():
             if not start.run_id:
-                yield self._submitted(start)
+                fired.append(self._submitted(start))
                 continue
             state = self._runs.state(start.run_id)
             if state is None or state.final:
                 self._store.ended(start.submission, state.value if state else "deleted")
+        return fired
+
+    # ---- inside -----------------------------------------------------------
 
     def _fire(self, run: RecurringRun, spec: Spec) -> Iterator[Fired]:
         assert spec.timing is not None
@@ -173,8 +174,3 @@ class Engine:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_file(file, data)
         return file
-
-
-def errors(fired: Sequence[Fired]) -> list[Fired]:
-    """Those that could not be started."""
-    return [one for one in fired if one.error]

@@ -207,6 +207,19 @@ class LocalSchedules:
         found = self._starts("run_id = ?", run_id)
         return found[0] if found else None
 
+    def start(self, submission: str) -> Start | None:
+        """One start by its key."""
+        found = self._starts("submission = ?", submission)
+        return found[0] if found else None
+
+    def suppressed(self, key: str, reason: str, now: int) -> None:
+        """Count a look at which a true condition started nothing."""
+        self._db.execute(
+            "INSERT INTO schedule_counts VALUES (?, 'suppressed', ?, 1, ?) ON CONFLICT"
+            " DO UPDATE SET value = value + 1, slot = excluded.slot",
+            (key, reason, now),
+        )
+
     def last_slot(self, run_id: str) -> int | None:
         """The newest slot of one record."""
         return self.activity([run_id]).last_slot
@@ -239,7 +252,7 @@ class LocalSchedules:
         row = self._db.execute("SELECT heartbeat_at FROM schedule_engine").fetchone()
         return row["heartbeat_at"] if row else None
 
-    def _starts(self, condition: str, *values: str) -> list[Start]:
+    def _starts(self, condition: str, *values: str) -> Sequence[Start]:
         rows = self._db.execute(
             f"SELECT * FROM schedule_starts WHERE {condition} ORDER BY claimed_at, slot", values
         )

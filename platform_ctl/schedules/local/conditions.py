@@ -1,0 +1,61 @@
+"""What the arbiter asks of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from platform_ctl.runs.record import RunState
+from platform_ctl.schedules import conditions
+from platform_ctl.schedules.document import Kind
+from platform_ctl.schedules.local.engine import Engine
+from platform_ctl.schedules.local.store import LocalSchedules, Start
+from platform_ctl.schedules.trigger import Doors, Observation, Trigger
+
+
+@dataclass(frozen=True)
+class LocalDoors:
+    """Looks at records of this home, and starts runs through its engine."""
+
+    store: LocalSchedules
+    engine: Engine
+    newest: Callable[[str], Path]
+    readings: conditions.Readings
+    now: Callable[[], int]
+
+    def doors(self, notify: Callable[[str, str], None]) -> Doors:
+        return Doors(self.observe, self.submit, lambda t: self.engine.active(t.spec.key), notify)
+
+    def observe(self, trigger: Trigger, seen: Sequence[str]) -> Observation:
+        spec = trigger.spec
+        condition = spec.condition
+        assert condition is not None
+        if condition.kind is Kind.FRESHNESS:
+            newest = self.readings.newest_record(condition.recipe)
+            return conditions.freshness(condition, newest, self.now())
+        if condition.kind is Kind.DRIFT:
+            value = self.readings.true_error(condition.service, condition.metric)
+            return conditions.drift(condition, value)
+        if condition.kind is Kind.PIPELINE_CHANGED:
+            digest = hashlib.sha256(self.newest(spec.pipeline).read_bytes()).hexdigest()
+            applied = hashlib.sha256(self.store.compiled(trigger.record)).hexdigest()
+            return conditions.pipeline_changed(spec.pipeline, digest, applied, seen)
+        upstream = f"{spec.team}/{condition.after}"
+        return conditions.after(condition.after, self._succeeded(upstream, trigger.since), seen)
+
+    def submit(self, trigger: Trigger, submission: str, evidence: str) -> str:
+        spec = trigger.spec
+        reason = spec.condition.kind.value if spec.condition else ""
+        earlier = self.store.start(submission)
+        if earlier is not None and earlier.run_id:
+            return earlier.run_id
+        start = Start(submission, spec.key, None, trigger.record, reason, evidence, self.now())
+        return self.engine.start(start).run_id
+
+    def _succeeded(self, key: str, since: int) -> list[str]:
+        """Runs of a schedule that succeeded, of those started since; oldest first."""
+        starts = reversed(self.store.starts_of(key))
+        good = RunState.SUCCEEDED.value
+        return [s.run_id for s in starts if s.ended == good and s.claimed_at >= since]
