@@ -106,3 +106,27 @@ def _environment() -> dict[str, str]:
 
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     return {**kept, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+SOURCE = '''"""A pipeline of one container."""
+
+from kfp import dsl
+
+
+@dsl.container_component
+def say():
+    return dsl.ContainerSpec(image="{image}", command=["echo", "{text}"])
+
+
+@dsl.pipeline(name="{name}")
+def {name}():
+    say()
+'''
+
+
+def write_pipeline(clone: Clone, name: str, *, text: str = "one", image: str = IMAGE) -> None:
+    """A source in the package ``flows``; ``compile_in`` makes its IR."""
+    clone.write("platform-ctl.toml", 'pipelines_package = "flows"\n')
+    clone.write("flows/__init__.py", "")
+    source = SOURCE.format(name=name, text=text, image=image)
+    clone.write(f"flows/{name}_pipeline.py", source)
