@@ -28,6 +28,8 @@ def waiting(
                 f"platform-ctl approval reject {request.id} --reason '...'",
             ]
         ),
+        priority=4,
+        tags=("hourglass",),
     )
 
 
@@ -37,6 +39,7 @@ def answered(request: ApprovalRequest) -> Message:
         key=f"approval-{request.id}-{request.state}",
         title=f"{request.reference} is {request.state}",
         body=f"By {request.decided_by() or 'nobody'}: {request.reason}",
+        tags=("white_check_mark" if request.state == "approved" else "no_entry",),
     )
 
 

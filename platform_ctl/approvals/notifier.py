@@ -8,11 +8,18 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Message:
-    """``key`` names the event: the same key is sent once to each channel."""
+    """``key`` names the event: the same key is sent once to each channel.
+
+    ``priority`` is ntfy's: 1 lowest, 3 usual, 5 highest. ``tags`` are words or ntfy's names
+    of emoji. ``click`` is the page to open, "" where there is none.
+    """
 
     key: str
     title: str
     body: str
+    priority: int = 3
+    tags: tuple[str, ...] = ()
+    click: str = ""
 
 
 class Notifier(Protocol):

@@ -30,11 +30,11 @@ TIMEOUT_S = 1.0
 BUDGET_S = 3.0
 """For everything one command delivers."""
 
-Send = Callable[[str, str], None]
+Send = Callable[[Message], None]
 
 
 class OutboxNotifier:
-    """``channels``: name -> function(title, body) that raises OSError when it cannot deliver."""
+    """``channels``: name -> function(message) that raises OSError when it cannot deliver."""
 
     def __init__(self, database: Path, lock_file: Path, channels: Mapping[str, Send]) -> None:
         self._database = database
@@ -50,8 +50,8 @@ class OutboxNotifier:
                 for channel in self._channels:
                     db.execute(
                         "INSERT OR IGNORE INTO notifications (channel, key, title, body, "
-                        "created_at) VALUES (?, ?, ?, ?, ?)",
-                        (channel, message.key, message.title, message.body, _now()),
+                        "priority, tags, click, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                        (channel, *_row(message), _now()),
                     )
         finally:
             db.close()
@@ -82,7 +82,7 @@ class OutboxNotifier:
             if send is None or row["channel"] in down or time.monotonic() > deadline:
                 continue
             try:
-                send(row["title"], row["body"])
+                send(_message(row))
             except OSError as exc:
                 down.add(row["channel"])
                 db.execute(
@@ -98,24 +98,49 @@ class OutboxNotifier:
 
 
 def ntfy(url: str, token: str = "") -> Send:
-    """A topic of an ntfy server; ``token`` is the value itself."""
+    """A topic of an ntfy server, ``https://HOST/TOPIC``; ``token`` is the value itself.
 
-    def send(title: str, body: str) -> None:
-        headers = {"Title": " ".join(title.encode("ascii", "replace").decode().split())}
+    Published as JSON to the address above the topic, which is UTF-8 all through: a header
+    would have to be ASCII. Fields: https://docs.ntfy.sh/publish/#publish-as-json
+    """
+    base, topic = split_topic(url)
+
+    def send(message: Message) -> None:
+        headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        _post(url, body.encode(), headers)
+        _post(base, json.dumps(published(message, topic), ensure_ascii=False).encode(), headers)
 
     return send
+
+
+def split_topic(url: str) -> tuple[str, str]:
+    """The address to publish to and the topic, of a topic's URL."""
+    address, mark, query = url.partition("?")
+    base, _, topic = address.rstrip("/").rpartition("/")
+    return f"{base}/{mark}{query}", topic
+
+
+def published(message: Message, topic: str) -> dict[str, object]:
+    """ntfy's JSON of a message; what is empty is left out."""
+    fields = {
+        "topic": topic,
+        "title": " ".join(message.title.split()),
+        "message": message.body,
+        "priority": message.priority,
+        "tags": list(message.tags),
+        "click": message.click,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def webhook(url: str) -> Send:
     """Slack's incoming webhooks, and whatever understands them (Mattermost, Discord's /slack)."""
 
-    def send(title: str, body: str) -> None:
+    def send(message: Message) -> None:
         # Slack's three: what somebody gave as a reason mentions nobody and links nowhere.
-        text = html.escape(f"*{title}*\n{body}", quote=False)
-        payload = json.dumps({"text": text}).encode()
+        lines = [f"*{message.title}*", message.body, *([message.click] if message.click else [])]
+        payload = json.dumps({"text": html.escape("\n".join(lines), quote=False)}).encode()
         _post(url, payload, {"Content-Type": "application/json"})
 
     return send
@@ -164,6 +189,16 @@ def _opener() -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler())
     return opener
+
+
+def _row(message: Message) -> tuple[str, str, str, int, str, str]:
+    tags = ",".join(message.tags)
+    return message.key, message.title, message.body, message.priority, tags, message.click
+
+
+def _message(row: sqlite3.Row) -> Message:
+    tags = tuple(tag for tag in row["tags"].split(",") if tag)
+    return Message(row["key"], row["title"], row["body"], row["priority"], tags, row["click"])
 
 
 def _waiting(db: sqlite3.Connection) -> list[sqlite3.Row]:

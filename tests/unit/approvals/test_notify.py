@@ -27,6 +27,7 @@ class Endpoint:
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[tuple[dict, bytes]] = []
+        self.paths: list[str] = []
         self.status = 200
         self.sleep_s = 0.0
         endpoint = self
@@ -36,6 +37,7 @@ class Endpoint:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 time.sleep(endpoint.sleep_s)
                 if endpoint.status == 200:
+                    endpoint.paths.append(self.path)
                     endpoint.received.append((dict(self.headers), body))
                 self.send_response(endpoint.status)
                 self.end_headers()
@@ -71,9 +73,39 @@ def outbox(tmp_path):
 def test_ntfy_gets_a_title_a_body_and_a_token(outbox, endpoint):
     outbox(ntfy=notify.ntfy(endpoint.url, "tk_1")).send(MESSAGE)
     headers, body = endpoint.received[0]
-    assert headers["Title"] == "model/4 waits"
     assert headers["Authorization"] == "Bearer tk_1"
-    assert body == b"MASE 0.9 against 1.0"
+    assert json.loads(body) == {
+        "topic": "topic",
+        "title": "model/4 waits",
+        "message": "MASE 0.9 against 1.0",
+        "priority": 3,
+    }
+    assert endpoint.paths == ["/"]
+
+
+def test_ntfy_gets_utf_8_priority_tags_and_a_page(outbox, endpoint):
+    message = Message("k", "Größe: Übung", "naïve – 3 €", 5, ("rotating_light", "x"), "https://a/b")
+    outbox(ntfy=notify.ntfy(endpoint.url)).send(message)
+    ((_, body),) = endpoint.received
+    said = json.loads(body.decode("utf-8"))
+    assert (said["title"], said["message"]) == ("Größe: Übung", "naïve – 3 €")
+    assert (said["priority"], said["tags"], said["click"]) == (
+        5,
+        ["rotating_light", "x"],
+        "https://a/b",
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "topic"),
+    [
+        ("https://ntfy.sh/t", "https://ntfy.sh/", "t"),
+        ("http://h:80/sub/t/", "http://h:80/sub/", "t"),
+        ("https://h/t?auth=x", "https://h/?auth=x", "t"),
+    ],
+)
+def test_the_topic_of_an_address(url, base, topic):
+    assert notify.split_topic(url) == (base, topic)
 
 
 def test_a_webhook_gets_text(outbox, endpoint):
@@ -228,16 +260,15 @@ def test_what_waited_arrives_in_the_order_in_which_it_was_said(outbox, endpoint)
         notifier.send(Message(f"k{i}", f"title {i}", "b"))
     endpoint.status = 200
     assert notifier.deliver() == 0
-    assert [headers["Title"] for headers, _ in endpoint.received] == [
-        f"title {i}" for i in range(5)
-    ]
+    titles = [json.loads(body)["title"] for _, body in endpoint.received]
+    assert titles == [f"title {i}" for i in range(5)]
 
 
 def test_a_reason_cannot_call_a_channel_or_forge_a_header(outbox, endpoint):
     notifier = outbox(ntfy=notify.ntfy(endpoint.url), webhook=notify.webhook(endpoint.url))
     notifier.send(Message("k", "title\r\nX-Evil: 1", "<!channel> & <https://evil|here>"))
-    (headers, _), (_, body) = endpoint.received
-    assert headers["Title"] == "title X-Evil: 1" and "X-Evil" not in headers
+    (headers, published), (_, body) = endpoint.received
+    assert json.loads(published)["title"] == "title X-Evil: 1" and "X-Evil" not in headers
     assert "&lt;!channel&gt; &amp; &lt;https://evil|here&gt;" in json.loads(body)["text"]
 
 
