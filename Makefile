@@ -7,7 +7,7 @@ GIT   ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cluster-test lint format bench docs clean
+.PHONY: help setup demo test test-all cluster-test tier6-render lint format bench docs clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: setup ## Ours beside the alternative, in one run; prints ratios
 
 docs: setup ## Write the generated reference pages
 	@$(BIN)/python -m platform_ctl.cli.reference docs/reference
+
+tier6-render: setup ## Write what infra/tier6 renders to (CHECK=1: only say what would change)
+	@$(BIN)/python infra/tier6/render.py $(if $(CHECK),--check)
 
 clean: ## Stop what runs and remove .platform and .venv
 	@[ ! -x $(BIN)/platform-ctl ] || infra/dev/stop-all.sh $(BIN)

@@ -370,6 +370,12 @@ class UploadFailed(WorkloadFailed):
     id = "err-upload-failed"
 
 
+class ComponentNotReady(TargetUnavailable):
+    """A component was installed, and its pods do not become available."""
+
+    id = "err-component-not-ready"
+
+
 class ClusterForbidden(PreconditionMissing):
     """The API server refuses this account a verb on a resource."""
 

@@ -104,6 +104,8 @@ class KubernetesSettings(Section, frozen=True):
     """ConfigMap whose entries are the environment of every pod of ours: settings, addresses."""
     secret: str = "platform-secrets"
     """Secret whose entries are beside them: passwords and keys of the stores."""
+    gateway_class: str = "envoy"
+    """GatewayClass of the Gateway that `target install gateway-api` makes."""
     gateway: str = "platform"
     """Gateway that the services' HTTPRoutes attach to."""
     gateway_namespace: str = "gateway"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 
+if TYPE_CHECKING:
+    from platform_ctl.installation.remove import Removal
 
-@click.group(help="Check the cluster of the kubernetes target.")
+
+@click.group(help="Check a cluster, install components into it, remove them.")
 def command() -> None:
     pass
 
@@ -31,3 +36,75 @@ def check(ctx: click.Context, output: str) -> None:
         rows = [(c.health, c.name, c.detail, c.fix) for c in checks]
         render.print_table(["", "check", "found …", "fix …"], rows)
     ctx.exit(1 if any(c.health == Health.FAIL for c in checks) else 0)
+
+
+@command.command()
+@click.argument("components", metavar="[COMPONENT]...", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Only say what would be made or changed.")
+@render.output_option
+@click.pass_context
+def install(ctx: click.Context, components: tuple[str, ...], dry_run: bool, output: str) -> None:
+    """Install COMPONENT…, or all that the main job needs, and wait until each is available.
+
+    What somebody else installed is left as it is. The same command again
+    continues one that was interrupted, and changes nothing when all is done.
+
+    \b
+    platform-ctl target install
+    platform-ctl target install gateway-api kserve --dry-run
+    """
+    from platform_ctl import targets
+
+    settings = load_settings(ctx)
+    chosen = targets.components(settings, components)
+    installer = targets.installer(settings, lambda line: click.echo(line, err=True))
+    changes = installer.plan(chosen) if dry_run else installer.install(chosen)
+    if output == "json":
+        render.print_json(changes)
+        return
+    rows = [(c.component, c.outcome, len(c.created), len(c.changed), c.unchanged) for c in changes]
+    render.print_table(["component", "outcome", "made", "changed", "unchanged"], rows)
+
+
+@command.command()
+@click.argument("component")
+@click.option("--confirm", metavar="COMPONENT", help="Its name once more, instead of a question.")
+@click.pass_context
+def remove(ctx: click.Context, component: str, confirm: str | None) -> None:
+    """Remove COMPONENT, after saying what is lost with it and its name was typed once more.
+
+    Objects that somebody else made stay.
+    """
+    from platform_ctl import targets
+    from platform_ctl.errors import UsageError
+
+    settings = load_settings(ctx)
+    [chosen] = targets.components(settings, (component,))
+    planned = targets.removal(settings, chosen)
+    _tell(planned)
+    if not planned.objects:
+        return
+    typed = confirm or click.prompt(f"Type {component} to remove it", default="", err=True)
+    if typed != component:
+        raise UsageError(
+            f"{typed!r} is not {component!r}: nothing was removed",
+            where="platform-ctl target remove",
+            fix=f"platform-ctl target remove {component} --confirm {component}",
+        )
+    targets.remove_component(settings, planned, lambda line: click.echo(line, err=True))
+
+
+def _tell(planned: Removal) -> None:
+    """What goes, on stderr, before anybody is asked."""
+    name = planned.component.name
+    if not planned.objects:
+        click.echo(f"{name}: nothing of it was installed from here", err=True)
+    else:
+        click.echo(f"{name}: {len(planned.objects)} objects would be deleted", err=True)
+        click.echo(f"lost with it: {planned.component.data}", err=True)
+    for definition, count in planned.resources.items():
+        click.echo(f"  {count} {definition}", err=True)
+    for claim in planned.claims:
+        click.echo(f"  the volume of claim {claim}", err=True)
+    if planned.foreign:
+        click.echo(f"stays, made by somebody else: {', '.join(planned.foreign)}", err=True)

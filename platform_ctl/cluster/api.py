@@ -80,6 +80,10 @@ class Cluster:
             }
         return self._served[group_version].get(kind)
 
+    def forget_kinds(self) -> None:
+        """Ask anew which kinds are served: after definitions were made or removed."""
+        self._served.clear()
+
     def kind_of(self, manifest: Mapping[str, Any]) -> Kind:
         """The resource of an object. Raises ClusterRefused where its CRD is not installed."""
         found = self.kind(manifest["apiVersion"], manifest["kind"])

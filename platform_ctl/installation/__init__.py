@@ -1,6 +1,10 @@
-"""What the kubernetes target consists of in a cluster: the table of components, its check.
+"""What the kubernetes target consists of in a cluster: its components and what to do with them.
 
-components.py  infra/tier6/versions.yaml as values
+components.py  infra/tier6/versions.yaml and versions.lock.yaml as values
+rendering.py   what a component's kustomization renders to, with the settings filled in
+lint.py        what no manifest may have
+install.py     puts components into a cluster; can be repeated
+remove.py      takes one out, after saying what goes with it
 stores.py      servers of shared state that the settings name
-check.py       a cluster against that table; reads only
+check.py       a cluster against the table; reads only
 """

@@ -12,7 +12,7 @@ from typing import Any
 from platform_ctl.cluster.api import DEPLOYMENT, Cluster, Kind
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import ClusterForbidden, ClusterRefused, ClusterUnavailable
-from platform_ctl.installation.components import Component
+from platform_ctl.installation.components import Component, VersionSource
 
 DEFINITION = Kind(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", False
@@ -29,7 +29,8 @@ def check_cluster(cluster: Cluster, components: Sequence[Component]) -> list[Che
     """
     checks = [check_server(cluster.version())]
     for component in components:
-        checks += check_component(cluster, component)
+        if component.definitions or component.workloads:
+            checks += check_component(cluster, component)
     return checks
 
 
@@ -45,37 +46,42 @@ def check_server(version: str) -> Check:
 
 
 def check_component(cluster: Cluster, component: Component) -> list[Check]:
-    """One line where all is well; else one for each thing that is not."""
-    missing = Health.WARN if component.optional else Health.FAIL
+    """One line where all is well or nothing is there; else one for each thing that is not well."""
     install = f"platform-ctl target install {component.name}"
-    absent = [n for n in component.definitions if not _served(cluster.get(DEFINITION, n, ""))]
-    if absent:
-        what = f"not served: {', '.join(absent)} ({component.does.lower()})"
-        return [Check(component.name, missing, what, install)]
+    absent = [n for n in component.definitions if not is_served(cluster.get(DEFINITION, n, ""))]
+    deployments = {name: deployment_of(cluster, name) for name in component.workloads}
+    if absent or (deployments and not any(deployments.values())):
+        return [_check_absent(component, absent, install)]
     problems = [
         problem
-        for name in component.workloads
-        if (problem := _check_workload(cluster, component, name, install))
+        for name, deployment in deployments.items()
+        if (problem := _check_workload(component, name, deployment, install))
     ]
-    version = _check_version(cluster, component, install)
-    return [*problems, version] if problems or version.health != Health.OK else [version]
+    return problems or [_check_version(cluster, component, install)]
 
 
-def _served(definition: dict[str, Any] | None) -> bool:
+def _check_absent(component: Component, absent: Sequence[str], install: str) -> Check:
+    what = f"not served: {', '.join(absent)}" if absent else "not installed"
+    needed = component.core and not component.replaceable
+    health = Health.FAIL if needed else Health.WARN
+    return Check(component.name, health, f"{what} (without it: {component.without})", install)
+
+
+def is_served(definition: dict[str, Any] | None) -> bool:
+    """Whether a CustomResourceDefinition is there and established."""
     conditions = (definition or {}).get("status", {}).get("conditions", [])
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
-def _deployment(cluster: Cluster, name: str) -> dict[str, Any] | None:
+def deployment_of(cluster: Cluster, name: str) -> dict[str, Any] | None:
     """A Deployment by name in any namespace: a cluster may keep a component where it likes."""
     found = cluster.list(DEPLOYMENT, fields=f"metadata.name={name}", namespace="")
     return found[0] if found else None
 
 
 def _check_workload(
-    cluster: Cluster, component: Component, name: str, install: str
+    component: Component, name: str, deployment: dict[str, Any] | None, install: str
 ) -> Check | None:
-    deployment = _deployment(cluster, name)
     if deployment is None:
         return Check(component.name, Health.FAIL, f"there is no Deployment {name}", install)
     status = deployment.get("status", {})
@@ -109,7 +115,9 @@ def _check_version(cluster: Cluster, component: Component, install: str) -> Chec
 def installed_version(cluster: Cluster, component: Component) -> str:
     """The version that the cluster has, in its own words; empty when nothing says so."""
     source = component.version_of
-    if source.image and (deployment := _deployment(cluster, source.image)):
+    if source == VersionSource():
+        return component.version
+    if source.image and (deployment := deployment_of(cluster, source.image)):
         image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
         tagged = image.split("@")[0].rsplit("/", 1)[-1]
         return tagged.partition(":")[2] or "latest"

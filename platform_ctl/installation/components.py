@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import yaml
 
 from platform_ctl.errors import ConfigError, UnknownName
 
-TABLE = Path("infra") / "tier6" / "versions.yaml"
-"""Relative to the root of the project."""
+FOLDER = Path("infra") / "tier6"
+"""Relative to the root of the project; one folder a component."""
+TABLE = FOLDER / "versions.yaml"
+LOCK = FOLDER / "versions.lock.yaml"
 
 
 class VersionSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a cluster says which version of a component it has; one field is set."""
+    """Where a cluster says which version of a component it has; at most one field is set."""
 
     image: str = ""
     """Deployment whose first container's image tag is the version."""
@@ -21,6 +25,18 @@ class VersionSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Annotation of the component's first CustomResourceDefinition."""
     healthz: str = ""
     """``SERVICE:PORT`` whose KFP health answer carries ``tag_name``."""
+
+
+class GeneratedSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Secret that the installation makes where there is none of that name.
+
+    A key's value is ``generate`` (32 random characters), ``given`` (somebody has
+    to make the Secret before), ``=TEXT``, or ``NAMESPACE/NAME/KEY`` to copy.
+    """
+
+    namespace: str
+    name: str
+    keys: dict[str, str]
 
 
 class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,14 +47,31 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str
     source: str
     namespace: str
-    definitions: list[str]
-    workloads: list[str]
+    core: bool = True
+    """Whether the main job needs it."""
+    without: str = ""
+    replaceable: bool = False
+    """Whether servers of somebody else can take its place, by the ConfigMap of the settings."""
+    needs: list[str] = []
+    definitions: list[str] = []
+    workloads: list[str] = []
     version_of: VersionSource = VersionSource()
-    optional: bool = False
-    """Whether the main job works without it."""
+    secrets: list[GeneratedSecret] = []
+    data: str = "nothing"
 
 
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Rendered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a component renders to, as the lock file keeps it."""
+
+    digest: str
+    """SHA-256 of the documents as canonical JSON, ordered by kind, namespace and name."""
+    images: list[str]
+    cpu_m: int
+    """Sum of the CPU requests of all replicas, in thousandths of a core."""
+    memory_mib: int
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     components: list[Component]
 
 
@@ -46,8 +79,8 @@ def read_components(project_root: Path) -> list[Component]:
     """All components in order of installation. Raises ConfigError for a table that is not one."""
     path = project_root / TABLE
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Table).components
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as exc:
+        return msgspec.convert(yaml.safe_load(path.read_bytes()), _Table).components
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as exc:
         raise ConfigError(
             f"the table of components cannot be read: {exc}",
             where=str(path),
@@ -55,14 +88,30 @@ def read_components(project_root: Path) -> list[Component]:
         ) from exc
 
 
-def chosen(components: list[Component], names: tuple[str, ...]) -> list[Component]:
-    """Those of ``names`` in order of installation; all without names. Raises UnknownName."""
-    known = {c.name for c in components}
+def read_lock(project_root: Path) -> dict[str, Rendered]:
+    """Component -> what it rendered to when `make tier6-render` last ran. Raises ConfigError."""
+    path = project_root / LOCK
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_bytes()), dict[str, Rendered])
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as exc:
+        raise ConfigError(
+            f"what the components render to cannot be read: {exc}",
+            where=str(path),
+            fix="make tier6-render",
+        ) from exc
+
+
+def chosen(components: Sequence[Component], names: Sequence[str]) -> list[Component]:
+    """Those of ``names`` in order of installation; all core ones without names.
+
+    Raises UnknownName.
+    """
+    known = [c.name for c in components]
     for name in names:
         if name not in known:
             raise UnknownName(
-                f"no component {name!r}; there are {', '.join(c.name for c in components)}",
+                f"there is no component {name!r}; there are: {', '.join(known)}",
                 where=str(TABLE),
                 fix="platform-ctl target check",
             )
-    return [c for c in components if not names or c.name in names]
+    return [c for c in components if (c.name in names if names else c.core)]

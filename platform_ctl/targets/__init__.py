@@ -16,7 +16,14 @@ from platform_ctl.targets.home import (
     schema_versions,
     state,
 )
-from platform_ctl.targets.installation import cluster, cluster_checks
+from platform_ctl.targets.installation import (
+    cluster,
+    cluster_checks,
+    components,
+    installer,
+    removal,
+    remove_component,
+)
 from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
@@ -66,6 +73,7 @@ __all__ = [
     "cluster",
     "cluster_checks",
     "compared_run",
+    "components",
     "current_settings",
     "current_subject",
     "damaged_databases",
@@ -75,6 +83,7 @@ __all__ = [
     "evidence_dir",
     "impact",
     "installed_packages",
+    "installer",
     "kfp",
     "ledger",
     "lineage_observer",
@@ -100,6 +109,8 @@ __all__ = [
     "recorded_names",
     "registry",
     "releasing",
+    "removal",
+    "remove_component",
     "report_page",
     "reporting",
     "schedule_apply",

@@ -1,15 +1,19 @@
-"""The cluster of the settings and the table of what belongs in it."""
+"""The cluster of the settings, and what belongs in it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
-    from platform_ctl.cluster.api import Cluster
+    from platform_ctl.cluster.api import Cluster, Object
     from platform_ctl.doctor.doctor import Check
+    from platform_ctl.installation.components import Component
+    from platform_ctl.installation.install import Installer
+    from platform_ctl.installation.remove import Removal
 
 
 def cluster(settings: Settings) -> Cluster:
@@ -20,10 +24,49 @@ def cluster(settings: Settings) -> Cluster:
     return connect(kubeconfig=wanted.kubeconfig, context=wanted.context, namespace=wanted.namespace)
 
 
+def components(settings: Settings, names: tuple[str, ...]) -> list[Component]:
+    """The components of ``names``, all core ones without. Raises UnknownName."""
+    from platform_ctl.installation.components import chosen, read_components
+
+    return chosen(read_components(Path(settings.project_root)), names)
+
+
 def cluster_checks(settings: Settings) -> list[Check]:
     """The cluster against the table of components."""
     from platform_ctl.installation.check import check_cluster
     from platform_ctl.installation.components import read_components
 
-    components = read_components(Path(settings.project_root))
-    return check_cluster(cluster(settings), components)
+    return check_cluster(cluster(settings), read_components(Path(settings.project_root)))
+
+
+def installer(settings: Settings, progress: Callable[[str], None]) -> Installer:
+    """What puts components into the cluster of the settings."""
+    from platform_ctl.installation.install import Installer
+
+    return Installer(cluster(settings), lambda c: _rendered(settings, c), progress)
+
+
+def removal(settings: Settings, component: Component) -> Removal:
+    """What removing a component would delete. Changes nothing."""
+    from platform_ctl.installation.remove import plan_removal
+
+    return plan_removal(cluster(settings), component, _rendered(settings, component))
+
+
+def remove_component(settings: Settings, planned: Removal, progress: Callable[[str], None]) -> None:
+    """Delete what ``removal`` found."""
+    from platform_ctl.installation.remove import remove
+
+    remove(cluster(settings), planned, progress)
+
+
+def _rendered(settings: Settings, component: Component) -> list[Object]:
+    from platform_ctl.installation.rendering import render, with_settings
+
+    wanted = settings.kubernetes
+    return with_settings(
+        render(Path(settings.project_root), component),
+        image=wanted.image,
+        gateway_class=wanted.gateway_class,
+        gateway=wanted.gateway,
+    )

@@ -78,7 +78,7 @@ def test_a_definition_that_is_not_established_is_not_served() -> None:
 @pytest.mark.parametrize(
     ("items", "words"),
     [
-        ([], "there is no Deployment katib-controller"),
+        ([], "not installed"),
         ([deployment("k:v0.19.0", available=0)], "0 of 1 pods"),
         ([deployment("k:v0.19.0", replicas=0, available=0)], "scaled to 0"),
     ],

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Write versions.lock.yaml: what each component renders to. ``--check`` says what would change.
+
+A base that cannot be fetched here is named and keeps its line; the sums of the
+requests are held against what the documentation promises.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from platform_ctl.errors import ConfigError, StoreUnavailable
+from platform_ctl.installation.components import (
+    LOCK,
+    Component,
+    Rendered,
+    read_components,
+    read_lock,
+)
+from platform_ctl.installation.lint import check_documents, check_kustomization
+from platform_ctl.installation.rendering import render, summary
+
+ROOT = Path(__file__).resolve().parents[2]
+WHOLE = (4000, 12 * 1024)
+CORE = (2000, 6 * 1024)
+"""CPU in thousandths and memory in MiB that all, and the core components, may request."""
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 1 when ``--check`` finds a difference, a problem or too large a sum."""
+    check = "--check" in arguments
+    components = read_components(ROOT)
+    known = read_lock(ROOT) if (ROOT / LOCK).exists() else {}
+    now = {}
+    failed = False
+    for component in components:
+        found, problems = _rendered(component)
+        failed |= bool(problems)
+        now[component.name] = found or known.get(component.name)
+        if check and found and found != known.get(component.name):
+            failed = True
+            say(f"{component.name}: renders to another result than {LOCK} says; make tier6-render")
+    lock = {name: rendered for name, rendered in now.items() if rendered}
+    failed |= not _sums(components, lock)
+    if not check:
+        text = yaml.safe_dump(msgspec.to_builtins(lock), sort_keys=False, width=100)
+        (ROOT / LOCK).write_text("# Written by `make tier6-render`.\n" + text, encoding="utf-8")
+    return 1 if failed else 0
+
+
+def _rendered(component: Component) -> tuple[Rendered | None, list[str]]:
+    folder = ROOT / "infra" / "tier6" / component.name
+    problems = check_kustomization(folder / "kustomization.yaml")
+    try:
+        documents = render(ROOT, component)
+    except (ConfigError, StoreUnavailable) as exc:
+        say(f"{component.name}: not rendered here: {exc.what}")
+        return None, [p.rule for p in problems]
+    ours = component.source == "this repository"
+    problems += check_documents(documents, ours=ours)
+    for problem in problems:
+        say(f"{component.name}: {problem.rule}: {problem.where}: {problem.detail}")
+    return summary(documents), [p.rule for p in problems]
+
+
+def _sums(components: list[Component], lock: dict[str, Rendered]) -> bool:
+    """Print requests of each component and hold the sums."""
+    core = {c.name for c in components if c.core}
+    say(f"{'component':<12} {'CPU m':>6} {'MiB':>6}")
+    for name, rendered in lock.items():
+        say(f"{name:<12} {rendered.cpu_m:>6} {rendered.memory_mib:>6}")
+    fits = True
+    for label, chosen, (cpu, memory) in (
+        ("core", [r for n, r in lock.items() if n in core], CORE),
+        ("all", list(lock.values()), WHOLE),
+    ):
+        have = (sum(r.cpu_m for r in chosen), sum(r.memory_mib for r in chosen))
+        fits &= have[0] <= cpu and have[1] <= memory
+        say(f"{label:<12} {have[0]:>6} {have[1]:>6}  (at most {cpu} and {memory})")
+    return fits
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,281 @@
+"""Puts components into a cluster: server-side apply of what they render to, in order.
+
+Every step can be repeated: an installation that was killed continues when the
+same command runs again, and one that is complete changes nothing. What somebody
+else installed is left alone: an object is ours when the API server's record of
+its fields names us as a manager.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from platform_ctl.cluster import pods
+from platform_ctl.cluster.api import (
+    FIELD_MANAGER,
+    POD,
+    SECRET,
+    Cluster,
+    Object,
+)
+from platform_ctl.errors import ComponentNotReady, PreconditionMissing
+from platform_ctl.installation.check import DEFINITION, deployment_of, is_served
+from platform_ctl.installation.components import Component, GeneratedSecret
+
+FIRST = ("Namespace", "CustomResourceDefinition")
+LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+"""A webhook that is there before its server refuses what is applied after it."""
+READY_TIMEOUT_S = 300.0
+DEFINED_TIMEOUT_S = 60.0
+POLL_S = 1.0
+
+Progress = Callable[[str], None]
+
+
+class Outcome(StrEnum):
+    INSTALLED = "installed"
+    UNCHANGED = "unchanged"
+    ADOPTED = "adopted"
+    """It was there, made by somebody else, and is left as it is."""
+
+
+@dataclass
+class Change:
+    """What the installation of one component did, or would do."""
+
+    component: str
+    outcome: Outcome = Outcome.UNCHANGED
+    created: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class Installer:
+    """``render`` gives a component's documents with the settings filled in."""
+
+    cluster: Cluster
+    render: Callable[[Component], list[Object]]
+    progress: Progress = lambda line: None
+    ready_timeout_s: float = READY_TIMEOUT_S
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def plan(self, components: Sequence[Component]) -> list[Change]:
+        """What ``install`` would make or change. Writes nothing."""
+        return [self._plan(component) for component in components]
+
+    def install(self, components: Sequence[Component]) -> list[Change]:
+        """Install what is missing, in order, and wait until each is available.
+
+        Raises PreconditionMissing for what has to be there before, and
+        ComponentNotReady naming the pod that does not start.
+        """
+        rendered = {c.name: self.render(c) for c in components if not self.adopted(c)}
+        changes = []
+        for component in components:
+            if component.name not in rendered:
+                self.progress(f"{component.name}: adopted, somebody else installed it")
+                changes.append(Change(component.name, Outcome.ADOPTED))
+                continue
+            changes.append(self._install(component, rendered[component.name]))
+        return changes
+
+    def adopted(self, component: Component) -> bool:
+        """Whether all of it is there and none of it is ours."""
+        found = [self.cluster.get(DEFINITION, name, "") for name in component.definitions]
+        found += [deployment_of(self.cluster, name) for name in component.workloads]
+        return bool(found) and all(o and not is_ours(o) for o in found)
+
+    # ---- one component -----------------------------------------------------
+
+    def _plan(self, component: Component) -> Change:
+        change = Change(component.name)
+        if self.adopted(component):
+            change.outcome = Outcome.ADOPTED
+            return change
+        for document in ordered(self.render(component)):
+            self._compare(document, change, dry_run=True)
+        return _settled(change)
+
+    def _install(self, component: Component, documents: Sequence[Object]) -> Change:
+        self._check_needs(component)
+        change = Change(component.name)
+        self.progress(f"{component.name}: applying {len(documents)} objects")
+        first = [d for d in documents if d["kind"] in FIRST]
+        for document in ordered(first):
+            self._compare(document, change)
+        self._await_definitions(component, first)
+        for secret in component.secrets:
+            self._make_secret(secret, change)
+        for document in ordered([d for d in documents if d["kind"] not in FIRST]):
+            self._compare(document, change)
+        self._await_workloads(component)
+        _settled(change)
+        made = f"{len(change.created)} made, {len(change.changed)} changed"
+        self.progress(f"{component.name}: ready ({made}, {change.unchanged} unchanged)")
+        return change
+
+    def _check_needs(self, component: Component) -> None:
+        for name in component.needs:
+            if not is_served(self.cluster.get(DEFINITION, name, "")):
+                raise PreconditionMissing(
+                    f"{component.name} needs {name}, which the cluster does not serve",
+                    where=self.cluster.server,
+                    fix="platform-ctl target check",
+                )
+
+    def _compare(self, document: Object, change: Change, *, dry_run: bool = False) -> None:
+        """Apply one document and note whether that made, changed or left the object."""
+        name = f"{document['kind']}/{document['metadata']['name']}"
+        kind = self.cluster.kind(document["apiVersion"], document["kind"])
+        namespace = document["metadata"].get("namespace") or self.cluster.namespace
+        name_of = document["metadata"]["name"]
+        before = self.cluster.get(kind, name_of, namespace) if kind else None
+        if before is None and dry_run:
+            change.created.append(name)
+            return
+        after = self.cluster.apply(document, dry_run=dry_run)
+        if before is None:
+            change.created.append(name)
+        elif _content(before) != _content(after):
+            change.changed.append(name)
+        else:
+            change.unchanged += 1
+
+    # ---- secrets -----------------------------------------------------------
+
+    def _make_secret(self, wanted: GeneratedSecret, change: Change) -> None:
+        """Make the Secret with its keys, or add those it lacks. Values never leave the cluster."""
+        found = self.cluster.get(SECRET, wanted.name, wanted.namespace)
+        missing = [key for key in wanted.keys if key not in (found or {}).get("data", {})]
+        if not missing:
+            change.unchanged += 1
+            return
+        given = [key for key in missing if wanted.keys[key] == "given"]
+        if given:
+            raise PreconditionMissing(
+                f"the Secret {wanted.name} of {wanted.namespace} lacks {', '.join(given)}",
+                where=self.cluster.server,
+                fix=f"kubectl -n {wanted.namespace} create secret generic {wanted.name} "
+                f"--from-literal={given[0]}=…",
+            )
+        data = {key: self._value(wanted.keys[key], wanted) for key in missing}
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": wanted.name, "namespace": wanted.namespace},
+            "data": data,
+        }
+        if found:
+            self.cluster.patch(SECRET, wanted.name, {"data": data}, namespace=wanted.namespace)
+            change.changed.append(f"Secret/{wanted.name}")
+        elif self.cluster.create(manifest) is not None:
+            change.created.append(f"Secret/{wanted.name}")
+
+    def _value(self, rule: str, wanted: GeneratedSecret) -> str:
+        """The value of a key, in base64 as the API has it."""
+        if rule == "generate":
+            return _encoded(secrets.token_hex(16))
+        if rule.startswith("="):
+            return _encoded(rule[1:])
+        namespace, name, key = rule.split("/")
+        source = self.cluster.get(SECRET, name, namespace) or {}
+        if key not in source.get("data", {}):
+            raise PreconditionMissing(
+                f"the Secret {wanted.name} of {wanted.namespace} is a copy of {rule}, "
+                "which does not exist",
+                where=self.cluster.server,
+                fix=f"platform-ctl target install {namespace}, or make the Secret {wanted.name}",
+            )
+        return str(source["data"][key])
+
+    # ---- waiting -----------------------------------------------------------
+
+    def _await_definitions(self, component: Component, documents: Sequence[Object]) -> None:
+        names = [d["metadata"]["name"] for d in documents if d["kind"] == FIRST[1]]
+        deadline = self.clock() + DEFINED_TIMEOUT_S
+        while unserved := [n for n in names if not is_served(self.cluster.get(DEFINITION, n, ""))]:
+            if self.clock() > deadline:
+                raise ComponentNotReady(
+                    f"{component.name}: {', '.join(unserved)} is not served",
+                    where=self.cluster.server,
+                    fix=f"kubectl describe crd {unserved[0]}",
+                )
+            self.sleep(POLL_S)
+        self.cluster.forget_kinds()
+
+    def _await_workloads(self, component: Component) -> None:
+        deadline = self.clock() + self.ready_timeout_s
+        waiting_for = ""
+        while late := [n for n in component.workloads if not self._available(n)]:
+            if late[0] != waiting_for:
+                waiting_for = late[0]
+                self.progress(f"{component.name}: waiting for {', '.join(late)}")
+            if self.clock() > deadline:
+                raise self._not_ready(component, late[0])
+            self.sleep(POLL_S)
+
+    def _available(self, name: str) -> bool:
+        deployment = deployment_of(self.cluster, name)
+        if deployment is None:
+            return False
+        status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+        seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+        updated = status.get("updatedReplicas", 0) >= wanted
+        return bool(seen and updated and status.get("availableReplicas", 0) >= wanted)
+
+    def _not_ready(self, component: Component, name: str) -> ComponentNotReady:
+        deployment = deployment_of(self.cluster, name)
+        namespace = deployment["metadata"]["namespace"] if deployment else component.namespace
+        labels = deployment["spec"]["selector"].get("matchLabels", {}) if deployment else {}
+        selector = ",".join(f"{k}={v}" for k, v in labels.items())
+        why = ""
+        for pod in self.cluster.list(POD, labels=selector, namespace=namespace) if selector else ():
+            if found := pods.blocked(pod):
+                why = f": {found.reason} in pod {found.pod} {found.message}".rstrip()
+                break
+        return ComponentNotReady(
+            f"{component.name}: {name} is not available after {self.ready_timeout_s:.0f} s{why}",
+            where=f"namespace {namespace}",
+            fix=f"kubectl -n {namespace} describe deployment/{name}",
+        )
+
+
+def is_ours(document: Object) -> bool:
+    """Whether we manage any of its fields, by the API server's own record."""
+    managers = document["metadata"].get("managedFields", [])
+    return any(entry.get("manager") == FIELD_MANAGER for entry in managers)
+
+
+def ordered(documents: Sequence[Object]) -> list[Object]:
+    """Namespaces and definitions first, webhooks last, else as they were rendered."""
+
+    def rank(document: Object) -> int:
+        if document["kind"] in FIRST:
+            return FIRST.index(document["kind"])
+        return 3 if document["kind"] in LAST else 2
+
+    return sorted(documents, key=rank)
+
+
+def _settled(change: Change) -> Change:
+    change.outcome = Outcome.INSTALLED if change.created or change.changed else Outcome.UNCHANGED
+    return change
+
+
+def _content(document: Object) -> dict[str, Any]:
+    """The object without what the API server counts and notes, and without its status."""
+    noted = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
+    metadata = {k: v for k, v in document["metadata"].items() if k not in noted}
+    return {k: v for k, v in document.items() if k != "status"} | {"metadata": metadata}
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

@@ -1,0 +1,111 @@
+"""What no manifest of ours may have, whichever base it is patched from.
+
+A rule says what is wrong with one rendered document or one kustomization; the
+sources are the Pod Security Standard ``restricted`` and what was seen to fail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from platform_ctl.installation.rendering import PLATFORM_IMAGE, WORKLOADS, containers, pod_template
+
+PINNED = re.compile(r"[?&]ref=v?\d|/download/v?\d")
+"""A remote base names a tag, not a branch."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``rule`` is a fixed word; ``where`` is KIND/NAME or a file."""
+
+    rule: str
+    where: str
+    detail: str
+
+
+def check_documents(documents: Sequence[Mapping[str, Any]], *, ours: bool) -> list[Problem]:
+    """Problems of rendered documents. ``ours``: written here, so the strict rules hold too."""
+    found: list[Problem] = []
+    for document in documents:
+        where = f"{document['kind']}/{document['metadata']['name']}"
+        if document["kind"] in WORKLOADS:
+            found += [Problem(r, where, d) for r, d in _workload(document, ours)]
+        filled = document.get("data") or document.get("stringData")
+        if document["kind"] == "Secret" and ours and filled:
+            found.append(Problem("secret", where, "a manifest carries a secret's value"))
+        if document["kind"] == "NetworkPolicy":
+            found += [Problem(r, where, d) for r, d in _policy(document)]
+    return found
+
+
+def _workload(document: Mapping[str, Any], ours: bool) -> Iterator[tuple[str, str]]:
+    if document["kind"] == "Deployment" and document["spec"].get("replicas") == 0:
+        return
+    pod = pod_template(document)["spec"]
+    shared = pod.get("securityContext", {})
+    for container in containers(document):
+        name, context = container["name"], container.get("securityContext", {})
+        yield from (("latest", d) for d in _image(container["image"]))
+        resources = container.get("resources", {})
+        for kind in ("requests", "limits") if ours else ("requests",):
+            if not {"cpu", "memory"} <= set(resources.get(kind, {})):
+                yield "resources", f"{name} has no {kind} of cpu and memory"
+        if not (context.get("runAsNonRoot") or shared.get("runAsNonRoot")):
+            yield "root", f"{name} may run as root"
+        if ours:
+            yield from _strict(name, context, shared, container)
+
+
+def _image(image: str) -> Iterator[str]:
+    tag = image.split("@", maxsplit=1)[0].rsplit("/", 1)[-1].partition(":")[2]
+    if image != PLATFORM_IMAGE and "@sha256:" not in image and tag in ("", "latest", "master"):
+        yield f"{image} is not pinned"
+
+
+def _strict(
+    name: str, context: Mapping[str, Any], shared: Mapping[str, Any], container: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    user = context.get("runAsUser", shared.get("runAsUser"))
+    if not isinstance(user, int) or user == 0:
+        yield "root", f"{name} names no user by number, so the kubelet cannot check it"
+    if not context.get("readOnlyRootFilesystem"):
+        yield "writable-root", f"{name} may write into its image"
+    if context.get("allowPrivilegeEscalation") is not False:
+        yield "privilege", f"{name} may gain privileges"
+    profile = context.get("seccompProfile", shared.get("seccompProfile", {}))
+    if profile.get("type") != "RuntimeDefault":
+        yield "seccomp", f"{name} has no seccomp profile"
+    for variable in container.get("env", []):
+        reference = str(variable.get("value", "env:")).startswith(("file:", "env:"))
+        if not reference and re.search(r"PASSWORD|SECRET|TOKEN$", variable["name"]):
+            yield "secret", f"{name} carries {variable['name']} as a value"
+
+
+def _policy(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Rules that let in more than somebody meant."""
+    everything = document["spec"].get("podSelector") == {}
+    for rule in document["spec"].get("ingress", []):
+        if everything and rule and "from" not in rule:
+            yield "open-policy", "podSelector {} with a rule for everybody"
+        if not rule:
+            yield "open-policy", "an empty rule lets everybody in"
+        for source in rule.get("from", []):
+            if source.get("namespaceSelector") == {}:
+                yield "open-policy", "namespaceSelector {} lets every namespace in"
+
+
+def check_kustomization(path: Path) -> list[Problem]:
+    """Remote bases without a tag. ``path`` is a kustomization.yaml."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    named = [*content.get("resources", []), *content.get("components", [])]
+    return [
+        Problem("unpinned-base", str(path), f"{base} follows a branch")
+        for base in named
+        if "://" in base and not PINNED.search(base)
+    ]

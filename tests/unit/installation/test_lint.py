@@ -1,0 +1,134 @@
+"""The lint of manifests: our own tree passes, and each fault that is put in is found."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platform_ctl.installation.components import FOLDER, read_components, read_lock
+from platform_ctl.installation.lint import check_documents, check_kustomization
+
+ROOT = Path(__file__).resolve().parents[3]
+
+DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web"},
+    "spec": {
+        "replicas": 1,
+        "template": {
+            "spec": {
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 1000,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": "web",
+                        "image": "example.org/web:1.0",
+                        "resources": {
+                            "requests": {"cpu": "10m", "memory": "10Mi"},
+                            "limits": {"cpu": "10m", "memory": "10Mi"},
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": False,
+                            "readOnlyRootFilesystem": True,
+                        },
+                    }
+                ],
+            }
+        },
+    },
+}
+POLICY: dict[str, Any] = {
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "web"},
+    "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "ingress": [{"ports": [{"port": 1}]}]},
+}
+
+
+def pod(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["spec"]["template"]["spec"]
+    return found
+
+
+def container(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = pod(document)["containers"][0]
+    return found
+
+
+def test_a_sound_deployment_and_policy_pass() -> None:
+    assert check_documents([DEPLOYMENT, POLICY], ours=True) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ("latest", lambda d: container(d).update(image="example.org/web:latest")),
+        ("latest", lambda d: container(d).update(image="example.org:5000/web")),
+        ("resources", lambda d: container(d)["resources"].pop("limits")),
+        ("resources", lambda d: container(d)["resources"]["requests"].pop("memory")),
+        ("root", lambda d: pod(d)["securityContext"].pop("runAsNonRoot")),
+        ("root", lambda d: pod(d)["securityContext"].update(runAsUser=0)),
+        ("root", lambda d: pod(d)["securityContext"].pop("runAsUser")),
+        ("seccomp", lambda d: pod(d)["securityContext"].pop("seccompProfile")),
+        ("writable-root", lambda d: container(d)["securityContext"].pop("readOnlyRootFilesystem")),
+        ("privilege", lambda d: container(d)["securityContext"].clear()),
+        ("secret", lambda d: container(d).update(env=[{"name": "DB_PASSWORD", "value": "x"}])),
+    ],
+)
+def test_each_fault_of_a_workload_is_found(
+    rule: str, fault: Callable[[dict[str, Any]], object]
+) -> None:
+    broken = copy.deepcopy(DEPLOYMENT)
+    fault(broken)
+    assert rule in {p.rule for p in check_documents([broken], ours=True)}
+
+
+@pytest.mark.parametrize(
+    ("selector", "ingress"),
+    [
+        ({}, [{"ports": [{"port": 1}]}]),
+        ({"matchLabels": {"app": "web"}}, [{}]),
+        ({"matchLabels": {"app": "web"}}, [{"from": [{"namespaceSelector": {}}]}]),
+    ],
+)
+def test_a_policy_that_lets_everybody_in_is_found(
+    selector: dict[str, Any], ingress: list[Any]
+) -> None:
+    broken = POLICY | {"spec": {"podSelector": selector, "ingress": ingress}}
+    assert [p.rule for p in check_documents([broken], ours=False)] == ["open-policy"]
+
+
+def test_a_secret_with_a_value_is_found() -> None:
+    secret = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": "value"}}
+    assert [p.rule for p in check_documents([secret], ours=True)] == ["secret"]
+
+
+@pytest.mark.parametrize("ref", ["", "?ref=master", "?ref=release-1.0"])
+def test_a_base_that_follows_a_branch_is_found(tmp_path: Path, ref: str) -> None:
+    path = tmp_path / "kustomization.yaml"
+    path.write_text(f"resources: ['https://github.com/kubeflow/katib/manifests{ref}']")
+    assert [p.rule for p in check_kustomization(path)] == ["unpinned-base"]
+
+
+def test_every_component_has_a_folder_with_pinned_bases_and_the_table_its_source() -> None:
+    for component in read_components(ROOT):
+        path = ROOT / FOLDER / component.name / "kustomization.yaml"
+        assert check_kustomization(path) == []
+        if component.source.startswith("https://"):
+            assert component.source in path.read_text(), component.name
+
+
+def test_the_requests_fit_a_laptop() -> None:
+    lock = read_lock(ROOT)
+    core = {c.name for c in read_components(ROOT) if c.core}
+    assert sum(r.cpu_m for n, r in lock.items() if n in core) <= 2000
+    assert sum(r.memory_mib for n, r in lock.items() if n in core) <= 6 * 1024
+    assert sum(r.cpu_m for r in lock.values()) <= 4000
+    assert sum(r.memory_mib for r in lock.values()) <= 12 * 1024
