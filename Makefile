@@ -7,7 +7,7 @@ GIT   ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cluster-test tier6-render lint format bench docs clean
+.PHONY: help setup demo test test-all cluster-test tier6-render lint check-pipelines upload format bench docs clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,13 @@ lint: setup ## Style, import contracts, committed pipelines and generated docs a
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/platform-ctl pipeline compile --check
+
+check-pipelines: setup ## Committed pipelines and schedules are current and valid (what a pull request runs)
+	@$(BIN)/platform-ctl pipeline compile --check
+	@$(BIN)/platform-ctl schedule check
+
+upload: setup ## Upload the committed pipelines to KFP (PLATFORM_CTL_KUBERNETES__KFP_URL), as CI does
+	@python3 .ci/compile_upload.py $(BIN)/platform-ctl
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
