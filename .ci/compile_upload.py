@@ -52,7 +52,9 @@ def _steps(program: str, outputs: dict[str, object]) -> int:
 
 def _call(program: str, *words: str) -> tuple[int, Any, dict[str, str]]:
     """Exit code, the JSON document of stdout (None without one), the error that was printed."""
-    done = subprocess.run([program, *words, "-o", "json"], capture_output=True, text=True)
+    done = subprocess.run(
+        [program, *words, "-o", "json"], capture_output=True, text=True, check=False
+    )
     error: dict[str, str] = {}
     for line in done.stderr.splitlines():
         try:

@@ -10,6 +10,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 SLOW = (
+    "tests/ci/test_compile_upload",
     "tests/contract/test_serving_hostile",
     "tests/contract/test_serving_revisions",
     "tests/docs/test_tutorial",
