@@ -21,7 +21,7 @@ from platform_ctl.approvals.ask import request
 from platform_ctl.models.register import register_model
 from platform_ctl.recipe import gate
 from recipes.train_deploy import data, evaluate, train
-from recipes.train_deploy import extract as extract_rows
+from recipes.train_deploy.features import rows as feature_rows
 from recipes.train_deploy.recipe import BUDGET, EXPERIMENT_FILE, GATE, RECIPE
 
 EPOCHS, WORKERS, SEED = 30, 2, 0
@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
     with timed("resolve"):
         found = data.resolve(access)
     with timed("extract"):
-        extract_rows.extract(access, found.snapshot_id, found.as_of, found.golden_digest, rows)
+        feature_rows.extract_rows(access, found.snapshot_id, found.as_of, found.golden_digest, rows)
     with contextlib.ExitStack() as stack:
         with timed("ray"):
             stack.enter_context(targets.training(settings).connect())
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
             tuner = targets.tuner(settings)
             search = tuner.run(
                 tuner.load(Path(train.__file__).with_name(EXPERIMENT_FILE)),
-                trial=partial(train.trial, rows_path=rows),
+                trial=partial(train.run_trial, rows_path=rows),
                 workdir=folder / "tuning",
                 budget=BUDGET,
                 seed=SEED,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from platform_ctl.recipe import gate, scores
+from platform_ctl.recipe import gate
 from platform_ctl.recipe.recipe import GateThresholds
 
 if TYPE_CHECKING:
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def run(
+    read: Callable[[str], tuple[Any, Any]],
     thresholds: GateThresholds,
     evaluation: dsl.Artifact,
     decision: dsl.Artifact,
 ) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``decision.path`` holds the figures as JSON."""
-    figures, errors = scores.read(evaluation.path)
+    figures, errors = read(evaluation.path)
     decided = gate.decide(figures, errors, thresholds)
     text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)
     Path(decision.path).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The final fit, on the Ray of the run."""
+"""The final fit: Ray Train, data-parallel."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ def run(
     fit: Callable[..., dict[str, Any]],
     rows: dsl.Dataset,
     parameters: dict[str, Any],
+    epochs: int,
+    num_workers: int,
+    seed: int,
     model: dsl.Model,
-    **options: Any,
 ) -> tuple[str]:
-    """-> one line about the fit. ``model.path`` becomes the model's folder.
-
-    ``options``: what else the recipe's ``fit`` takes. Of what it returns, ``summary`` is the line,
-    and the rest the model's metadata.
-    """
+    """-> one line about the fit. ``model.path`` becomes the model's folder."""
     with targets.training(targets.current_settings()).connect():
-        metrics = fit(rows.path, parameters, model.path, **options)
-    line = metrics.pop("summary")
+        metrics = fit(
+            rows.path, parameters, model.path, num_workers=num_workers, epochs=epochs, seed=seed
+        )
     model.metadata.update(metrics)
-    return (line,)
+    return (f"val_mase {metrics['val_mase']:.3f} with {num_workers} workers, {epochs} epochs",)

@@ -41,6 +41,7 @@ GROUPS: dict[str, str] = {
     "lineage": "Show, list and deliver OpenLineage events.",
     "completion": "Print the completion script of a shell.",
     "metrics": "Serve metrics to Prometheus.",
+    "ui": "Serve the pages of this home.",
 }
 """Command -> help. ``platform_ctl/cli/<command>.py`` (``-`` is ``_``) holds ``command``."""
 

@@ -87,7 +87,7 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     if note:
         click.echo(f"note       {note}")
     rows = [[r.name, r.candidate, r.champion, r.baseline] for r in comparison]
-    columns = ["golden set", f"version {found.version} #", "champion #", "best baseline #"]
+    columns = ["golden set", f"version {found.version} #", "champion #", "better naive #"]
     render.print_table(columns, rows, empty="the evaluation is gone")
     if found.state is ApprovalState.PENDING and not changes:
         click.echo(f"\nyes:  platform-ctl approval approve {found.id} --reason 'why'")
@@ -193,22 +193,17 @@ def reject(ctx: click.Context, request: str, reason: str, output: str) -> None:
 @click.option("--port", default=0, show_default=True, help="0 picks a free one.")
 @click.pass_context
 def serve(ctx: click.Context, port: int) -> None:
-    """A web page for the approver at this machine. Ctrl-C ends it."""
-    from platform_ctl import targets
+    """Open the pages of this home (`platform-ctl ui`) at the requests. Ctrl-C ends it."""
+    from platform_ctl.cli.ui import serve as serve_pages
 
-    settings = load_settings(ctx)
-    page = targets.approver_page(settings, _answer_on_page(settings), port)
-    click.echo(page.url)
-    click.echo("answers on this page are yours: do not pass the address on", err=True)
-    with page:
-        page.serve_forever()
+    serve_pages(ctx, port, "/approvals")
 
 
-def _answer_on_page(settings: Settings) -> Callable[[str, Answer, str], str]:
-    """What the page does with an answer: the same as the commands."""
+def answer_on_page(settings: Settings) -> Callable[[str, Answer, str, str], str]:
+    """What the pages do with an answer: the same as the commands."""
     from platform_ctl.approvals.request import ApprovalState
 
-    def answer(request_id: str, what: Answer, reason: str) -> str:
+    def answer(request_id: str, what: Answer, reason: str, who: str) -> str:
         decided = _decide(settings, request_id, what, reason)
         if decided.state is not ApprovalState.APPROVED:
             return f"{decided.reference} is {decided.state}."

@@ -69,9 +69,7 @@ def _estimates(old: Side, new: Side) -> tuple[dict[str, Estimate], str]:
     from platform_ctl.explain.score_change import change
 
     found = change(old.errors, new.errors)
-    if found is None:
-        return {}, "not comparable: other golden rows"
-    return {new.loss: found}, ""
+    return ({}, "not comparable: other golden rows") if found is None else (found, "")
 
 
 def _interval(ratio: Estimate) -> str:

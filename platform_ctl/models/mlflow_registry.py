@@ -111,6 +111,7 @@ class MlflowRegistry:
                     tags=found.tags,
                     mlflow_run_id=found.run_id or "",
                     source=client.get_model_version_download_uri(found.name, found.version),
+                    metrics=client.get_run(found.run_id).data.metrics if found.run_id else {},
                 )
             )
         newest_first = {

@@ -23,6 +23,10 @@ _VERSIONS = """
     WHERE v.workspace = 'default' AND v.current_stage <> 'Deleted_Internal' AND v.status = 'READY'
     ORDER BY v.name, v.version DESC
 """
+_METRICS = """
+    SELECT m.run_uuid, m.key, m.value FROM latest_metrics m
+    WHERE m.is_nan = 0 AND m.run_uuid IN (SELECT run_id FROM model_versions)
+"""
 
 
 def database_of(tracking_uri: str) -> Path | None:
@@ -42,9 +46,10 @@ def read(database: Path) -> list[RegisteredModel] | None:
             aliases = db.execute(
                 "SELECT name, version, alias FROM registered_model_aliases"
             ).fetchall()
+            figures = db.execute(_METRICS).fetchall()
     except sqlite3.DatabaseError:
         return None
-    return _assemble(names, rows, tags, aliases)
+    return _assemble(names, rows, tags, aliases, figures)
 
 
 def artifact_dir(database: Path, run_id: str) -> str:
@@ -59,7 +64,11 @@ def artifact_dir(database: Path, run_id: str) -> str:
 
 
 def _assemble(
-    names: list[str], rows: list[tuple], tags: list[tuple], aliases: list[tuple]
+    names: list[str],
+    rows: list[tuple],
+    tags: list[tuple],
+    aliases: list[tuple],
+    figures: list[tuple],
 ) -> list[RegisteredModel]:
     tags_of: dict[tuple, dict[str, str]] = defaultdict(dict)
     for name, number, key, value in tags:
@@ -67,6 +76,9 @@ def _assemble(
     aliases_of: dict[tuple, list[str]] = defaultdict(list)
     for name, number, alias in aliases:
         aliases_of[name, number].append(alias)
+    metrics_of: dict[str, dict[str, float]] = defaultdict(dict)
+    for run_id, key, value in figures:
+        metrics_of[run_id][key] = value
     versions: dict[str, list[ModelVersion]] = defaultdict(list)
     for name, number, created_ms, run_id, source in rows:
         versions[name].append(
@@ -78,6 +90,7 @@ def _assemble(
                 tags=tags_of[name, number],
                 mlflow_run_id=run_id or "",
                 source=source or "",
+                metrics=metrics_of[run_id or ""],
             )
         )
     return [RegisteredModel(name, tuple(versions[name])) for name in names]

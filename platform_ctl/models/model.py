@@ -49,6 +49,8 @@ class ModelVersion:
     tags: Mapping[str, str] = field(default_factory=dict)
     mlflow_run_id: str = ""
     source: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of the MLflow run it came from: the evaluation's figures."""
 
     @property
     def digest(self) -> str:

@@ -15,21 +15,21 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class Ingested:
-    """What one ingest did to one part of the source: an entity, or a file."""
+class RepoIngest:
+    """What one ingest did to one repository."""
 
-    name: str
-    new_rows: int
-    known_rows: int = 0
+    repo: str
+    path: str
+    new_commits: int
+    known_commits: int
     """Read again and already in the table."""
-    path: str = ""
-    backfill: bool = False
-    """It was the first one: what it brings counts as known when it happened."""
-    observed_until: datetime | None = None
-    """Of what is later nothing is known, not even that there is nothing. None: nothing was seen,
-    or the source has no times."""
+    backfill: bool
+    left_out_before_1970: int
+    left_out_future: int
+    observed_until: datetime | None
+    """How far the clone can vouch for: of later weeks nothing is known, not even that
+    they are empty. None for a clone without a commit."""
     notes: tuple[str, ...] = ()
-    """What was left out, and what else a reader of the report should know."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class IngestReport:
     snapshot_id: str | None
     """None when nothing was new."""
     ingested_at: datetime
-    parts: tuple[Ingested, ...]
+    repos: tuple[RepoIngest, ...]
 
     @property
-    def new_rows(self) -> int:
-        return sum(part.new_rows for part in self.parts)
+    def new_commits(self) -> int:
+        return sum(r.new_commits for r in self.repos)
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,22 @@ class Resolved:
     snapshot_id: str
     """Iceberg snapshot of the source table."""
     as_of: str
-    """ISO time up to which the data is complete; "" for data without times."""
+    """ISO Monday 00:00 UTC: the newest week boundary that most live repositories have reached."""
     golden_digest: str
     """SHA-256 of the pinned golden set."""
 
 
 @dataclass(frozen=True)
 class GoldenSet:
-    """A pinned golden set: which rows, of which time, since when."""
+    """A pinned golden set: which rows, which weeks, since when."""
 
     digest: str
     rows: int
-    entities: int
-    starts_at: datetime | None
-    """First event time of the golden rows; None for rows without times."""
-    ends_at: datetime | None
-    """Exclusive end of their event times; later rows are ``recent``."""
+    repos: int
+    starts_at: datetime
+    """First event time of the golden weeks."""
+    ends_at: datetime
+    """Exclusive end of the golden event times; later weeks are ``recent``."""
     snapshot_id: str
     created_at: datetime
     file: str
@@ -79,9 +79,9 @@ class GoldenSet:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One value of a training row that the records known at its event time do not give."""
+    """One value of a training row that the commits known at its event time do not give."""
 
-    entity: str
+    repo: str
     event_timestamp: datetime
     column: str
     in_row: float
@@ -102,16 +102,16 @@ class AuditReport:
 
 
 @dataclass(frozen=True)
-class EntitySummary:
+class RepoSummary:
     """One line of ``data show``."""
 
-    name: str
-    rows: int
-    state: str = ""
-    """In the recipe's words, for example ``live``."""
-    first_at: datetime | None = None
-    last_at: datetime | None = None
-    observed_until: datetime | None = None
+    repo: str
+    commits: int
+    first_commit_at: datetime
+    last_commit_at: datetime
+    observed_until: datetime
+    state: str
+    """live | dormant (no commit in 26 weeks) | stale (not fetched as far as the others)."""
 
 
 @dataclass(frozen=True)
@@ -129,5 +129,5 @@ class DataSummary:
     """Everything ``data show`` prints."""
 
     as_of: str | None
-    entities: tuple[EntitySummary, ...]
+    repos: tuple[RepoSummary, ...]
     snapshots: tuple[SnapshotSummary, ...]

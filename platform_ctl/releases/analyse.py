@@ -71,7 +71,7 @@ def run_analysis(
     """
     release = _open(ports, release_id)
     evidence = release.target.evidence
-    recent = replay.read_replayed(evidence.rows, _columns(release))
+    recent = replay.read_rows(evidence.rows, _columns(release), "recent")
     approved = replay.read_approved(evidence.evaluation)
     unfaithful = _unfaithful(ports, release, approved)
     if unfaithful:
@@ -325,8 +325,7 @@ def _sample(
     )
     found = true_error.labelled(ports.data, release.target, canary)
     arm = _with_ends(ports, release, _arm(canary))
-    pairs = _pairs(canary, recent, found, true_error.losses_of(release.target))
-    return Sample(arm, production, pairs, held)
+    return Sample(arm, production, _pairs(canary, recent, found), held)
 
 
 def _arm(seen: Sequence[Observation]) -> Arm:
@@ -351,7 +350,6 @@ def _pairs(
     canary: Sequence[Observation],
     recent: replay.HeldOut,
     found: Sequence[true_error.Labelled],
-    losses: true_error.Losses,
 ) -> Pairs:
     """One pair for each distinct row: the same question twice is no new evidence."""
     index = {f"replay:{k}": i for i, k in enumerate(recent.keys)}
@@ -371,5 +369,4 @@ def _pairs(
             else:
                 rows[f"{asked}#{i}"] = (ours, theirs, label, scale)
     columns = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 4)
-    ours, theirs, label, scale = columns.T
-    return Pairs(ours, theirs, losses(ours, label, scale), losses(theirs, label, scale))
+    return Pairs(*columns.T)

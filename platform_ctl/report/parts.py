@@ -22,8 +22,7 @@ from platform_ctl.report.value import Canary, Gate, Metric, Search, StepRow
 
 _MOST_ROWS = 300
 _LONG = 36
-_LONGEST_ABBREVIATION = 5
-"""A metric of so few letters and no underscore is one (``mae``, ``auroc``)."""
+_ABBREVIATIONS = ("mae", "mase", "rmse", "mape", "auc", "mse")
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def metric_name(name: str) -> str:
-    is_short = name.isalpha() and len(name) <= _LONGEST_ABBREVIATION
-    return name.upper() if is_short else name.replace("_", " ")
+    return name.upper() if name in _ABBREVIATIONS else name.replace("_", " ")
 
 
 def quality(evaluation: Evaluation) -> dict[str, Any]:

@@ -4,7 +4,7 @@ One file a group of capabilities; ``targets.X(settings)`` is the door to each. E
 imports what it builds when it is called, so that a command pays only for the capability it uses.
 """
 
-from platform_ctl.targets.approvals import approvals, approver_page, notifier
+from platform_ctl.targets.approvals import approvals, notifier
 from platform_ctl.targets.completion import recorded_names
 from platform_ctl.targets.data import record_audit
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
@@ -64,10 +64,11 @@ from platform_ctl.targets.schedules import (
 from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
 from platform_ctl.targets.upload import upload
 
+from platform_ctl.targets.ui import pages
+
 __all__ = [
     "allowed_parameters",
     "approvals",
-    "approver_page",
     "canary_cost",
     "charge_search",
     "cluster",
@@ -98,6 +99,7 @@ __all__ = [
     "new_recipe",
     "notifier",
     "orchestrator",
+    "pages",
     "pipelines",
     "provenance",
     "read_pipeline",

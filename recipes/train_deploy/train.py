@@ -1,6 +1,6 @@
 """Training: one optimisation loop for a trial, for the command line and for Ray Train.
 
-``trial`` is one Katib trial (one thread, no Ray). ``fit`` is the final
+``run_trial`` is one Katib trial (one thread, no Ray). ``fit`` is the final
 training: the same loop, data-parallel through Ray Train's TorchTrainer (DDP
 over gloo). Both start from the same seed and see the same batches in the same
 order, so that a worker count changes the speed and, but for rounding, not the
@@ -76,7 +76,7 @@ def _bad_value(name: str, value: object) -> BadParameter:
     )
 
 
-def trial(
+def run_trial(
     params: Mapping[str, Any], rows_path: str, report: Report | None = None
 ) -> dict[str, float]:
     """Train once in this process, in one thread; score on the validation split.
@@ -111,7 +111,7 @@ def fit(
     """Train the model that will be evaluated, with Ray Train, and write it to ``out_dir``.
 
     Needs a connected Ray. Returns val_mase, val_mae, train_loss, epochs,
-    num_workers, model_digest, the per-epoch ``history``, and a ``summary`` in words.
+    num_workers, model_digest and the per-epoch ``history``.
     """
     import ray.train
     from ray.train.torch import TorchConfig
@@ -140,9 +140,7 @@ def fit(
             for file in Path(checkpoint).iterdir():
                 if file.name in (model.predict.WEIGHTS_FILE, model.predict.SPEC_FILE):
                     shutil.copyfile(file, Path(out_dir) / file.name)
-    metrics = dict(result.metrics)
-    figure = f"val_mase {metrics['val_mase']:.3f}"
-    return metrics | {"summary": f"{figure} with {num_workers} workers, {metrics['epochs']} epochs"}
+    return dict(result.metrics)
 
 
 def _train_loop_per_worker(config: Mapping[str, Any]) -> None:
@@ -281,7 +279,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    trial({k: v for k, v in given.items() if v is not None}, path, write)
+    run_trial({k: v for k, v in given.items() if v is not None}, path, write)
     return 0
 
 

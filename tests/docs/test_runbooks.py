@@ -13,7 +13,7 @@ from tests.support.pages import ROOT
 
 RUNBOOKS = ROOT / "runbooks"
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Verify"]
-MAX_LINES = 60
+MAX_LINES = 80
 PROCEDURES = {"approve-a-model", "roll-back-a-release"}
 
 

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.tuning.local.tuning import LocalTuner
 from platform_ctl.tuning.template import with_environment
-from recipes.train_deploy import train
 from recipes.train_deploy.features import FEATURE_NAMES
+from recipes.train_deploy.train import run_trial
 from tests.support.rows import write_rows
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def test_process_and_function_agree(tmp_path: Path) -> None:
     search = tuner.load(ROOT / "recipes/train_deploy/experiment.yaml")
     spec = replace(search.spec, max_trial_count=2, parallel_trial_count=1, max_failed_trial_count=1)
     search = with_environment(replace(search, spec=spec), {"ROWS": str(rows)})
-    function = functools.partial(train.trial, rows_path=str(rows))
+    function = functools.partial(run_trial, rows_path=str(rows))
     found = {}
     for way, trial in (("job", None), ("function", function)):
         tuner.run(search, trial=trial, workdir=tmp_path / way, budget=Budget())

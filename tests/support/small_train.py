@@ -82,11 +82,12 @@ def small_train(trials: int = 2):
 MODULES = {
     "__init__.py": "",
     "recipe.py": """
-from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Loss, Recipe
+from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Recipe
 
 RECIPE = Recipe(
-    package=__package__, title="Shop", model_name="shop", loss=Loss("error"), features=(),
-    budget=Budget(), gate=GateThresholds(1, 0, 0), canary=CanaryPlan(),
+    name="shop", title="Shop", model_name="shop", inference_service="shop", sources={},
+    data="small_recipes.shop.data", trial="", experiment_file="", predictor="", features=(),
+    feature_service="", budget=Budget(), gate=GateThresholds(1, 0, 0), canary=CanaryPlan(),
     pipeline="small-train",
 )
 """,
@@ -113,9 +114,6 @@ def look():
 
 def resolve(access):
     return Resolved(outside(access.golden_dir.parent)["snapshot_id"], "", "")
-
-
-foresee = resolve
 
 
 def golden_show(access):

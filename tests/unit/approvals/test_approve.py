@@ -406,7 +406,7 @@ def test_the_message_has_what_an_approver_needs(ask, world):
         "Asked by ann",
         made.expires_at,
         "2 different people",
-        "best baseline",
+        "better naive forecast",
         "mase, steady",
         f"platform-ctl approval approve {made.id} --reason",
         f"platform-ctl approval reject {made.id} --reason",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.recipe.recipe import DataAccess
-from recipes.common import iceberg
 from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.features import build
 from recipes.train_deploy.features.definitions import FEATURE_NAMES
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "golden", "recent")
 
 
-def extract(
+def extract_rows(
     data: DataAccess, snapshot_id: str, as_of: str, golden_digest: str, out_path: str | Path
 ) -> dict[str, Any]:
     """Write the rows of a snapshot to ``out_path`` (one Parquet file) and say what is in it.
 
-    Columns: row (its name), repo, event_timestamp, week_start (us, UTC), split, label,
-    naive_last_week, naive_mean_4w, naive_log_ses, scale (float64, commits a week), dormant,
+    Columns: repo, event_timestamp, week_start (us, UTC), split, label,
+    naive_last_week, naive_mean_4w, scale (float64, commits a week), dormant,
     history_weeks, and every feature as float32; the file's metadata names the
     snapshot. Also brings the online store
     up to the same snapshot. Raises MissingTable, TooLittleHistory, DiskFull,
@@ -34,17 +33,17 @@ def extract(
     import pyarrow.parquet as pq
 
     commits = tables.commits_at(data, snapshot_id)
-    pinned = golden.sets(data).read(golden_digest)
+    pinned = golden.read(data, golden_digest)
     newest = parse(as_of)
     with tables.exclusive(data, "features"):
         rebuilt = build.ensure(data, commits)
         repo_weeks = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
         chosen = selection.select(repo_weeks, newest, pinned.starts_at, pinned.ends_at)
         selection.check_enough(chosen, newest)
-        chosen, changed_labels = golden.sets(data).apply_to(chosen, pinned)
+        chosen, changed_labels = golden.apply_to(chosen, pinned)
         joined = _join(data, chosen, repo_weeks)
     origin = {"snapshot_id": str(commits.snapshot_id), "as_of": as_of, "golden": golden_digest}
-    with iceberg.disk_errors():
+    with tables.disk_errors():
         pq.write_table(joined.replace_schema_metadata(origin), out_path, compression="zstd")
     return _summary(joined, commits, as_of, golden_digest, rebuilt, changed_labels)
 
@@ -112,22 +111,16 @@ def _summary(
     import pyarrow.compute as pc
 
     counts = {v["values"]: v["counts"] for v in pc.value_counts(rows["split"]).to_pylist()}
-    repos = pc.count_distinct(rows["repo"]).as_py()
-    metadata = {
+    return {
         "rows": rows.num_rows,
-        "repos": repos,
         "splits": {s: counts.get(s, 0) for s in SPLITS},
+        "repos": pc.count_distinct(rows["repo"]).as_py(),
+        "dormant_rows": pc.sum(rows["dormant"].cast("int64")).as_py() or 0,
         "features": len(FEATURE_NAMES),
+        "columns": _counts(rows),
         "snapshot_id": str(commits.snapshot_id),
         "as_of": as_of,
         "golden_digest": golden_digest,
-    }
-    return {
-        **metadata,
-        "metadata": metadata,
-        "summary": f"{rows.num_rows} rows of {repos} repositories",
-        "dormant_rows": pc.sum(rows["dormant"].cast("int64")).as_py() or 0,
-        "columns": _counts(rows),
         "golden_labels_changed_since": changed_labels,
         "features_rebuilt": rebuilt,
         "extracted_at": datetime.now(UTC).isoformat(timespec="seconds"),

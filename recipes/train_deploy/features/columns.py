@@ -7,7 +7,6 @@ import re
 from platform_ctl.recipe.recipe import Column, DatasetColumns
 from recipes.train_deploy.features.definitions import FEATURES, Feature
 from recipes.train_deploy.names import COMMITS, FEATURE_SERVICE, FEATURE_VIEW
-from recipes.train_deploy.rows import BASELINES
 
 ROWS, EVALUATION = "rows", "evaluation"
 
@@ -33,7 +32,6 @@ _WEEKS = (
 """A line is a repository's week, of the commits that were known by then."""
 _KEY = ("repo", "event_timestamp")
 _ROW = {
-    "row": ("string", ("repo", "committed_at", "available_at"), "TRANSFORMATION"),
     "repo": ("string", ("repo",), "IDENTITY"),
     "event_timestamp": ("timestamptz", ("committed_at", "available_at"), "AGGREGATION"),
     "week_start": ("timestamptz", ("committed_at",), "TRANSFORMATION"),
@@ -41,13 +39,12 @@ _ROW = {
     "label": ("double", ("committed_at",), "AGGREGATION"),
     "naive_last_week": ("double", ("committed_at",), "AGGREGATION"),
     "naive_mean_4w": ("double", ("committed_at",), "AGGREGATION"),
-    "naive_log_ses": ("double", ("committed_at",), "AGGREGATION"),
     "scale": ("double", ("committed_at",), "AGGREGATION"),
     "dormant": ("boolean", ("committed_at",), "AGGREGATION"),
     "history_weeks": ("int", ("committed_at",), "AGGREGATION"),
 }
 """Column of a training row that is no feature -> type, columns of the commits, how."""
-_COPIED = ("row", "label")
+_COPIED = ("repo", "event_timestamp", "label", "naive_last_week", "naive_mean_4w", "scale")
 
 
 def columns() -> dict[str, DatasetColumns]:
@@ -64,16 +61,10 @@ def columns() -> dict[str, DatasetColumns]:
             (
                 *(_copy(ROWS, name, _ROW[name][0]) for name in _COPIED),
                 Column("prediction", tuple((ROWS, f.name) for f in FEATURES), type="double"),
-                *(_loss(name, column) for name, column in BASELINES.items()),
             ),
             ((ROWS, "split", "FILTER"),),
         ),
     }
-
-
-def _loss(name: str, column: str) -> Column:
-    read = (column, "label", "scale")
-    return Column(f"loss:{name}", tuple((ROWS, one) for one in read), type="double")
 
 
 def sources_of(feature: Feature) -> tuple[str, ...]:

@@ -1,0 +1,29 @@
+"""``platform-ctl ui``: the pages of this home, on loopback."""
+
+from __future__ import annotations
+
+import click
+
+from platform_ctl.cli.context import load_settings
+
+
+@click.command(help="Serve the pages of this home: runs, models, services, approvals, cost.")
+@click.option("--port", default=0, show_default=True, help="0 picks a free one.")
+@click.pass_context
+def command(ctx: click.Context, port: int) -> None:
+    """One address on 127.0.0.1, for whoever has it. Ctrl-C ends it."""
+    serve(ctx, port, "/")
+
+
+def serve(ctx: click.Context, port: int, path: str) -> None:
+    """Print the address of ``path`` and serve the pages until Ctrl-C. Raises PortInUse."""
+    from platform_ctl import targets
+    from platform_ctl.cli.approval import answer_on_page
+    from platform_ctl.ui.server import LocalPages
+
+    settings = load_settings(ctx)
+    reading = targets.pages(settings, answer_on_page(settings))
+    pages = LocalPages(reading, targets.local_user(), port)
+    click.echo(pages.address(path))
+    click.echo("answers on these pages are yours: do not pass the address on", err=True)
+    pages.run()

@@ -1,0 +1,134 @@
+"""The pages of a home: what they read, and who may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from platform_ctl.settings import Settings
+from platform_ctl.targets.approvals import approvals
+from platform_ctl.targets.explain import compared_run
+from platform_ctl.targets.ledger import ledger
+from platform_ctl.targets.models import registry
+from platform_ctl.targets.recipe import recipes
+from platform_ctl.targets.releases import releasing, serving
+from platform_ctl.targets.report import report_page, reporting
+from platform_ctl.targets.runs import orchestrator
+
+if TYPE_CHECKING:
+    from platform_ctl.approvals.request import Answer, ApprovalRequest
+    from platform_ctl.runs.record import Run
+    from platform_ctl.ui.views import ApprovalView, Reading, RunRow, ServiceView
+
+CHANGES_SHOWN = 5
+
+
+def pages(settings: Settings, answer: Callable[[str, Answer, str, str], str]) -> Reading:
+    """What the pages of this home read; ``answer`` does what ``approval approve|reject`` do."""
+    from platform_ctl.report.gather import run_report
+    from platform_ctl.ui.views import Reading
+
+    return Reading(
+        home=settings.home,
+        runs=lambda limit: [_row(settings, run) for run in orchestrator(settings).list(limit)],
+        run=lambda run_id: _row(settings, orchestrator(settings).get(run_id)),
+        report=lambda run_id: report_page(run_report(reporting(settings), run_id)),
+        models=lambda: registry(settings).models(),
+        history=lambda name: [m for m in registry(settings).history() if m.model == name],
+        services=lambda: _services(settings),
+        approvals=lambda: approvals(settings).list(),
+        approval=lambda request_id: _approval(settings, request_id),
+        answer=answer,
+    )
+
+
+def _row(settings: Settings, run: Run) -> RunRow:
+    from platform_ctl.runs.budget import cost
+    from platform_ctl.ui.views import RunRow
+
+    spent = cost(ledger(settings).entries(run.id))
+    return RunRow(run, spent.money, spent.saved_money)
+
+
+def _services(settings: Settings) -> list[ServiceView]:
+    from platform_ctl.ui.views import ServiceView
+
+    records, found = releasing(settings).releases, []
+    for service in serving(settings).list():
+        release = records.latest(service.name)
+        events = records.events(release.id) if release else ()
+        found.append(ServiceView(service, release, events))
+    return found
+
+
+def _approval(settings: Settings, request_id: str) -> ApprovalView:
+    from platform_ctl.approvals.compare import compare
+    from platform_ctl.approvals.decide import subject_changes
+    from platform_ctl.models.read_evaluation import evaluation_of
+    from platform_ctl.models.tables import columns
+    from platform_ctl.ui.views import ApprovalView
+
+    request, models = approvals(settings).get(request_id), registry(settings)
+    evaluation, run_id = evaluation_of(models, request.reference, columns)
+    return ApprovalView(
+        request,
+        compare(models, request),
+        subject_changes(models, recipes(settings), request),
+        evaluation,
+        run_id,
+        gate=_gate(settings, run_id),
+        since_champion=_since_champion(settings, request, run_id),
+        plan=_plan(settings, request),
+    )
+
+
+def _run(settings: Settings, run_id: str) -> Run | None:
+    """The run, or None where its record is gone."""
+    from platform_ctl.errors import UnknownName
+
+    try:
+        return orchestrator(settings).get(run_id) if run_id else None
+    except UnknownName:
+        return None
+
+
+def _gate(settings: Settings, run_id: str) -> Sequence[str]:
+    run = _run(settings, run_id)
+    return [reason for verdict in run.verdicts for reason in verdict.reasons] if run else ()
+
+
+def _since_champion(settings: Settings, request: ApprovalRequest, run_id: str) -> Sequence[str]:
+    """What differs between the run of the champion and the run of the candidate."""
+    from platform_ctl.explain.run_diff import compare
+    from platform_ctl.models.model import PRODUCTION
+
+    model = next((m for m in registry(settings).models() if m.name == request.model), None)
+    champion = model.version(model.aliases.get(PRODUCTION, "")) if model else None
+    older = _run(settings, champion.tags.get("run_id", "")) if champion else None
+    newer = _run(settings, run_id)
+    if older is None or newer is None or older.id == newer.id:
+        return ()
+    found = compare(compared_run(settings, older), compared_run(settings, newer))
+    causes = [d for d in found if d.kind.is_cause]
+    shown = [
+        f"{d.kind.name.lower().replace('_', ' ')} {d.what}: {d.old or 'none'} → {d.new or 'none'}"
+        for d in causes[:CHANGES_SHOWN]
+    ]
+    if len(causes) > CHANGES_SHOWN:
+        more = f"platform-ctl run diff {older.id[:8]} {newer.id[:8]}"
+        shown.append(f"and {len(causes) - CHANGES_SHOWN} more: {more}")
+    return shown or ["nothing that a result depends on"]
+
+
+def _plan(settings: Settings, request: ApprovalRequest) -> str:
+    recipe = recipes(settings).get(request.recipe)
+    if recipe is None:
+        return ""
+    plan = recipe.canary
+    steps = " → ".join(str(w) for w in plan.weights_percent)
+    return (
+        f"The traffic moves in steps of {steps} %, each judged after at least "
+        f"{plan.min_requests} requests: errors above {plan.max_error_rate:.0%}, latency above "
+        f"{plan.max_latency_ratio:g} times production's or a true error "
+        f"{plan.max_error_increase:.0%} higher roll it back."
+    )

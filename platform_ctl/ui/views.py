@@ -1,0 +1,140 @@
+"""What the pages show, as values; ``Reading`` names the functions that read them.
+
+Reading changes nothing: every function may be called on a read-only home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from platform_ctl.approvals.compare import ComparisonRow
+from platform_ctl.approvals.request import Answer, ApprovalRequest
+from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.models.model import AliasMove, RegisteredModel
+from platform_ctl.releases.release import Release, ReleaseEvent
+from platform_ctl.runs.record import Run
+from platform_ctl.serving.service import InferenceService
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One line of the list of runs. ``money`` is what it cost, in the home's currency."""
+
+    run: Run
+    money: float = 0.0
+    saved: float = 0.0
+    """What the cache saved, in the same currency."""
+
+    @property
+    def verdicts(self) -> str:
+        return ", ".join(f"{v.task.rpartition('.')[2]}: {v.verdict}" for v in self.run.verdicts)
+
+
+@dataclass(frozen=True)
+class ApprovalView:
+    """One request with what an approver needs to decide."""
+
+    request: ApprovalRequest
+    comparison: Sequence[ComparisonRow] = ()
+    changes: Sequence[str] = ()
+    """What is no longer as it was asked about; any makes the request void."""
+    evaluation: Evaluation | None = None
+    run_id: str = ""
+    """The run that made the model."""
+    gate: Sequence[str] = ()
+    """The gate's verdict and reasons."""
+    since_champion: Sequence[str] = ()
+    """What changed since the champion's run, likeliest cause first."""
+    plan: str = ""
+    """The canary plan in words."""
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """A service and the newest release of its name; None when there has been none."""
+
+    service: InferenceService
+    release: Release | None = None
+    events: Sequence[ReleaseEvent] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Everything that the pages read and the one thing they do. May raise PlatformError."""
+
+    home: str
+    """What the pages are about: the home's folder or the cluster's namespace."""
+    runs: Callable[[int], Sequence[RunRow]]
+    run: Callable[[str], RunRow]
+    report: Callable[[str], str]
+    """The whole report of a run, as HTML that needs nothing else."""
+    models: Callable[[], Sequence[RegisteredModel]]
+    history: Callable[[str], Sequence[AliasMove]]
+    services: Callable[[], Sequence[ServiceView]]
+    approvals: Callable[[], Sequence[ApprovalRequest]]
+    approval: Callable[[str], ApprovalView]
+    answer: Callable[[str, Answer, str, str], str]
+    """(request id, answer, reason, who) -> one sentence on what happened."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Totals of one pipeline."""
+
+    pipeline: str
+    runs: int = 0
+    money: float = 0.0
+    saved: float = 0.0
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Something that waits for a person, and where it is."""
+
+    state: str
+    words: str
+    path: str
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+def attention(
+    runs: Sequence[RunRow], requests: Sequence[ApprovalRequest], services: Sequence[ServiceView]
+) -> list[Attention]:
+    """What is going on or waits for a person, most urgent first."""
+    found = [
+        Attention(r.state, f"{r.reference} waits for an answer", f"/approvals/{r.id}")
+        for r in requests
+        if r.state == "pending"
+    ]
+    for view in services:
+        release, name = view.release, view.service.name
+        if release is not None and release.state.is_open:
+            words = (
+                f"{name}: version {release.version} has {release.weight_percent} % of the traffic"
+            )
+            found.append(Attention(release.state, words, f"/services/{name}"))
+        if view.service.state == "degraded":
+            found.append(Attention("broken", f"{name}: a revision is down", f"/services/{name}"))
+    for row in runs:
+        if not row.run.state.final:
+            words = f"{row.run.pipeline} is running"
+            found.append(Attention(row.run.state, words, f"/runs/{row.run.id}"))
+    if runs and runs[0].run.state == "FAILED":
+        newest = runs[0].run
+        found.append(Attention("FAILED", f"{newest.pipeline} failed", f"/runs/{newest.id}"))
+    return found
+
+
+def costs(runs: Sequence[RunRow]) -> list[Cost]:
+    """Totals by pipeline, dearest first."""
+    totals: dict[str, Cost] = {}
+    for row in runs:
+        so_far = totals.get(row.run.pipeline, Cost(row.run.pipeline))
+        totals[row.run.pipeline] = Cost(
+            so_far.pipeline,
+            so_far.runs + 1,
+            so_far.money + row.money,
+            so_far.saved + row.saved,
+        )
+    return sorted(totals.values(), key=lambda c: -c.money)

@@ -1,0 +1,280 @@
+"""The pages over real HTTP: who gets in, what they see, and what an answer needs."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from platform_ctl.approvals.compare import ComparisonRow
+from platform_ctl.approvals.request import Answer, ApprovalRequest, ApprovalState, Subject
+from platform_ctl.errors import UnknownName, UsageError
+from platform_ctl.home.sockets import LOOPBACK
+from platform_ctl.models.model import AliasMove, ModelVersion, RegisteredModel
+from platform_ctl.recipe.recipe import CanaryPlan
+from platform_ctl.releases.release import Release, ReleaseEvent, Target
+from platform_ctl.runs.record import Run, RunState, TaskVerdict
+from platform_ctl.serving.service import (
+    InferenceService,
+    Revision,
+    RevisionStatus,
+    ServiceSpec,
+    ServiceState,
+)
+from platform_ctl.ui.identity import COOKIE
+from platform_ctl.ui.server import LocalPages
+from platform_ctl.ui.views import ApprovalView, Reading, RunRow, ServiceView
+
+REQUEST = ApprovalRequest(
+    id="aaaa1111",
+    model="weekly-commits",
+    version="4",
+    recipe="train_deploy",
+    subject=Subject("sha256:m", "sha256:e", "4711", "sha256:c", "3 sha256:old"),
+    state=ApprovalState.PENDING,
+    requested_by="ann <script>",
+    requested_at="2026-11-21T07:00:00.000+00:00",
+    expires_at="2026-11-24T07:00:00.000+00:00",
+)
+RUN = Run(
+    id="cafe0000-1111",
+    name="nightly <b>",
+    pipeline="train-deploy",
+    state=RunState.SUCCEEDED,
+    created_at="2026-11-21T07:00:00.000+00:00",
+    directory="/nowhere",
+    verdicts=(TaskVerdict("gate", "successful", ("it is better",)),),
+)
+MODEL = RegisteredModel(
+    "weekly-commits",
+    (ModelVersion("weekly-commits", "4", RUN.created_at, ("staging",), metrics={"mase": 0.9}),),
+)
+MOVE = AliasMove(1, "weekly-commits", "staging", "", "4", RUN.created_at, "ann", "new", "")
+REVISION = Revision("v4-aaaa", "/nowhere", "4", "sha256:m")
+SERVICE = InferenceService(
+    "weekly-commits",
+    ServiceState.RUNNING,
+    "http://127.0.0.1:1",
+    ServiceSpec(REVISION),
+    (RevisionStatus("v4-aaaa", "production", 1, True),),
+)
+RELEASE = Release(
+    "r1", Target("weekly-commits", "weekly-commits", REVISION, ()), CanaryPlan(), None
+)
+EVENT = ReleaseEvent(RUN.created_at, "started", {"actor": "ann"})
+ROWS = [
+    ComparisonRow("mase", 0.9, 0.95, 1.05),
+    ComparisonRow("mae", 6.0, 6.5, 7.0),
+    ComparisonRow("mase, small (12 rows)", 0.8, None, 1.0),
+]
+
+
+class Site:
+    """The pages on a free port, and a browser's worth of HTTP."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[str, Answer, str, str]] = []
+        self.request = REQUEST
+        self.changes: list[str] = []
+        self.rows = [RunRow(RUN, 0.25, 0.1)]
+        self.page = LocalPages(self.reading(), "ann")
+        self.page.start()
+        self.cookie = f"{COOKIE}={self.page.identity.token}"
+
+    def reading(self) -> Reading:
+        return Reading(
+            home="/somewhere/.platform",
+            runs=lambda limit: self.rows[:limit],
+            run=self._run,
+            report=lambda run_id: "<!doctype html><title>report</title>",
+            models=lambda: [MODEL],
+            history=lambda name: [MOVE],
+            services=lambda: [ServiceView(SERVICE, RELEASE, [EVENT])],
+            approvals=lambda: [self.request],
+            approval=self._view,
+            answer=self._answer,
+        )
+
+    def _run(self, run_id: str) -> RunRow:
+        if run_id != RUN.id:
+            raise UnknownName(f"there is no run {run_id!r}")
+        return self.rows[0]
+
+    def _view(self, request_id: str) -> ApprovalView:
+        if request_id != self.request.id:
+            raise UnknownName(f"there is no approval request {request_id!r}")
+        return ApprovalView(
+            self.request,
+            ROWS,
+            self.changes,
+            run_id=RUN.id,
+            gate=["17 % better than mean_4w"],
+            since_champion=["code FEATURES: a → b"],
+            plan="The traffic moves in steps of 10 → 100 %.",
+        )
+
+    def _answer(self, request_id: str, answer: Answer, reason: str, who: str) -> str:
+        if not reason:
+            raise UsageError("a decision needs a reason")
+        self.answers.append((request_id, answer, reason, who))
+        return "noted"
+
+    def ask(self, method: str, path: str, *, form: dict | None = None, **headers: str):
+        """(status, headers, text); ``cookie`` is sent unless another one is given."""
+        host = urlsplit(self.page.origin).netloc
+        connection = http.client.HTTPConnection(host, timeout=10)
+        sent = {"Cookie": self.cookie, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        body = None if form is None else urlencode(form)
+        connection.request(method, path, body, sent)
+        response = connection.getresponse()
+        found = response.status, response.headers, response.read().decode()
+        connection.close()
+        return found
+
+    def form(self, **changes: str) -> dict[str, str]:
+        _, _, text = self.ask("GET", "/approvals/aaaa1111")
+        csrf = re.search(r'name="csrf" value="([^"]+)"', text)[1]
+        return {"csrf": csrf, "answer": "approve", "reason": "better everywhere", **changes}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    made = Site()
+    yield made
+    made.page.stop()
+
+
+def test_the_token_becomes_a_cookie_and_leaves_the_address(site):
+    address = urlsplit(site.page.address())
+    status, headers, _ = site.ask("GET", f"{address.path}?{address.query}", Cookie="")
+    assert (status, headers["Location"]) == (303, "/")
+    assert "HttpOnly" in headers["Set-Cookie"] and "SameSite=strict" in headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("cookie", ["", f"{COOKIE}=wrong", "a=b; =;;", f"{COOKIE}="])
+def test_nobody_gets_in_without_the_token(site, cookie):
+    for method, form in (("GET", None), ("POST", {"answer": "approve", "reason": "x"})):
+        status, _, text = site.ask(method, "/approvals/aaaa1111", form=form, Cookie=cookie)
+        assert status == 401 and "weekly-commits" not in text
+    assert site.ask("GET", "/?token=wrong", Cookie=cookie)[0] == 401
+    assert site.answers == []
+
+
+def test_the_list_and_the_request_are_shown_escaped(site):
+    status, headers, text = site.ask("GET", "/approvals")
+    assert status == 200 and 'href="/approvals/aaaa1111"' in text
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    status, _, text = site.ask("GET", "/approvals/aaaa1111")
+    assert status == 200
+    for shown in ("0.900", "0.950", "1.050", "small (12 rows)", "<svg", "sha256:old", "Approve"):
+        assert shown in text
+    assert "<script>" not in text and "ann &lt;script&gt;" in text
+
+
+@pytest.mark.parametrize("answer", ["approve", "reject"])
+def test_an_answer_with_a_reason_is_taken(site, answer):
+    form = site.form(answer=answer)
+    status, headers, _ = site.ask("POST", "/approvals/aaaa1111", form=form, Origin=site.page.origin)
+    assert (status, headers["Location"]) == (303, "/approvals/aaaa1111")
+    assert "noted" in site.ask("GET", "/approvals/aaaa1111")[2]
+    assert site.answers == [("aaaa1111", Answer(answer), "better everywhere", "ann")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "headers", "status"),
+    [
+        ({"csrf": "guessed"}, {}, 403),
+        ({"csrf": ""}, {}, 403),
+        ({}, {"Origin": "http://evil.example"}, 403),
+        ({}, {"Origin": "null"}, 403),
+        ({}, {"Host": "evil.example"}, 421),
+        ({"answer": ""}, {}, 400),
+        ({"answer": "yes"}, {}, 400),
+        ({"reason": ""}, {}, 409),
+        ({"reason": "x" * 20_000}, {}, 413),
+    ],
+)
+def test_anything_less_is_refused(site, changes, headers, status):
+    assert (
+        site.ask("POST", "/approvals/aaaa1111", form=site.form(**changes), **headers)[0] == status
+    )
+    assert site.answers == []
+
+
+def test_what_has_changed_is_shown_and_cannot_be_approved(site):
+    site.changes = ["the champion was 3 and is 5"]
+    _, _, text = site.ask("GET", "/approvals/aaaa1111")
+    assert "the champion was 3 and is 5" in text and 'method="post"' not in text
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["GET http://[ HTTP/1.1", "POST http://[ HTTP/1.1\r\nContent-Length: 3",
+     "POST /approvals/aaaa1111 HTTP/1.1\r\nContent-Length: \xb2"],
+)  # fmt: skip
+def test_nonsense_is_refused_in_words(site, head, capfd):
+    host, port = LOOPBACK, site.page.port
+    with socket.create_connection((host, port), timeout=10) as connection:
+        asked = f"{head}\r\nHost: {host}:{port}\r\nCookie: {site.cookie}\r\n\r\n"
+        connection.sendall(asked.encode("latin-1") + b"a=b")
+        status = int(connection.makefile("rb").readline().split()[1])
+    assert status in (400, 413)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_decided_request_has_no_form(site):
+    site.request = replace(REQUEST, state=ApprovalState.REJECTED)
+    assert 'method="post"' not in site.ask("GET", "/approvals/aaaa1111")[2]
+
+
+def test_an_unknown_request_is_not_found(site):
+    assert site.ask("GET", "/approvals/zzzz")[0] == 404
+
+
+def test_it_listens_on_loopback_only(site):
+    assert site.page.origin.startswith("http://127.0.0.1:")
+
+
+PAGES = ("/", "/runs", "/models", "/services", "/approvals", "/cost")
+DETAILS = ("/runs/cafe0000-1111", "/models/weekly-commits", "/services/weekly-commits")
+
+
+@pytest.mark.parametrize("path", [*PAGES, *DETAILS])
+def test_every_page_answers_escaped_and_runs_nothing(site, path):
+    status, headers, text = site.ask("GET", path)
+    assert status == 200 and "<b>" not in text and "<script" not in text
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert 'http-equiv="refresh"' not in text or path.startswith("/services/")
+    for link in re.findall(r'href="(/[^"]*)"', text):
+        assert site.ask("GET", link)[0] == 200, link
+
+
+@pytest.mark.parametrize("path", ["/runs/none", "/models/none", "/services/none", "/none"])
+def test_what_is_not_there_is_not_found(site, path):
+    status, _, text = site.ask("GET", path)
+    assert status == 404 and "Traceback" not in text
+
+
+def test_a_page_with_a_run_under_way_loads_itself_anew(site):
+    site.rows = [RunRow(replace(RUN, state=RunState.RUNNING))]
+    for path in ("/", "/runs", "/runs/cafe0000-1111"):
+        assert 'http-equiv="refresh"' in site.ask("GET", path)[2]
+    assert 'http-equiv="refresh"' not in site.ask("GET", "/cost")[2]
+
+
+def test_runs_are_chosen_by_pipeline_and_state(site):
+    site.rows += [RunRow(replace(RUN, id="beef", pipeline="promote", state=RunState.FAILED))]
+    assert "beef" in site.ask("GET", "/runs")[2]
+    assert "beef" not in site.ask("GET", "/runs?pipeline=train-deploy")[2]
+    assert "cafe0000" not in site.ask("GET", "/runs?state=FAILED")[2]
+
+
+def test_what_waits_comes_first(site):
+    _, _, text = site.ask("GET", "/")
+    assert text.index("weekly-commits/4 waits for an answer") < text.index("Newest runs")
+    assert "version 4 has 10 % of the traffic" in text
