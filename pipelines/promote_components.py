@@ -10,15 +10,18 @@ from pipelines.components import component
 @component
 def verify_approval(
     approval_id: str,
+    model_version: str,
 ) -> NamedTuple("Verified", [("model", str), ("version", str), ("summary", str)]):
     """The approval stands and everything it binds is unchanged."""
     from pipelines.steps import verify_approval
 
-    return verify_approval.run(approval_id)
+    return verify_approval.run(approval_id, model_version)
 
 
 @component
 def deploy_canary(approval_id: str, model: str, version: str, run_id: str, task: str) -> NamedTuple(
+
+def deploy_canary(approval_id: str, model: str, version: str, stop_at_percent: int) -> NamedTuple(
     "Deployed", [("release_id", str), ("summary", str)]
 ):
     """Start the new revision at the plan's first weight."""
@@ -29,12 +32,19 @@ def deploy_canary(approval_id: str, model: str, version: str, run_id: str, task:
 
 @component
 def analyse(release_id: str, run_id: str, task: str, log: dsl.Output[dsl.Artifact]) -> NamedTuple(
+
+    return deploy_canary.run(approval_id, model, version, stop_at_percent)
+
+
+def analyse(release_id: str, stop_at_percent: int, log: dsl.Output[dsl.Artifact]) -> NamedTuple(
     "Analysed", [("verdict", str), ("reasons", list)]
 ):
     """Step the weight up, judging at each step."""
     from pipelines.steps import analyse
 
     return analyse.run(release_id, run_id, task, log)
+
+    return analyse.run(release_id, stop_at_percent, log)
 
 
 @component

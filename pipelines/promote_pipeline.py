@@ -9,9 +9,15 @@ from pipelines import promote_components as step
     name="promote",
     description="Verify the approval, deploy a canary, step it up, then Production or roll back.",
 )
-def promote(approval_id: str):
-    """Every step changes the world outside the run, so none is ever served from the cache."""
-    verified = step.verify_approval(approval_id=approval_id).set_caching_options(False)
+def promote(approval_id: str, model_version: str = "", stop_at_percent: int = 0):
+    """Every step changes the world outside the run, so none is ever served from the cache.
+
+    ``model_version`` (NAME/VERSION) is for a version that is in production already and needs
+    no approval; ``stop_at_percent`` holds the canary at that share of the traffic.
+    """
+    verified = step.verify_approval(
+        approval_id=approval_id, model_version=model_version
+    ).set_caching_options(False)
     deployed = step.deploy_canary(
         approval_id=approval_id,
         model=verified.outputs["model"],
@@ -21,8 +27,9 @@ def promote(approval_id: str):
     ).set_caching_options(False)
     analysed = step.analyse(
         release_id=deployed.outputs["release_id"],
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        task=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+
+        stop_at_percent=stop_at_percent,
+        release_id=deployed.outputs["release_id"], stop_at_percent=stop_at_percent
     ).set_caching_options(False)
     with dsl.If(analysed.outputs["verdict"] == "successful", name="canary-successful"):
         step.promote(release_id=deployed.outputs["release_id"]).set_caching_options(False)

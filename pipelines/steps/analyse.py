@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 def run(release_id: str, run_id: str, task: str, log: dsl.Artifact) -> tuple[str, list[str]]:
+
+def run(release_id: str, stop_at_percent: int, log: dsl.Artifact) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``log.path`` holds every look's figures as JSON."""
     settings = targets.current_settings()
     ports = targets.releasing(settings)
@@ -29,7 +31,10 @@ def run(release_id: str, run_id: str, task: str, log: dsl.Artifact) -> tuple[str
         return str(Verdict.SUCCESSFUL), ["the release was promoted already"]
     with targets.canary_cost(settings, StepContext(run_id, task), release.target.service):
         analysed = run_analysis(
-            ports, release_id, on_progress=lambda line: sys.stderr.write(f"{line}\n")
+            ports,
+            release_id,
+            stop_at_percent=stop_at_percent,
+            on_progress=lambda line: sys.stderr.write(f"{line}\n"),
         )
     Path(log.path).write_text(json.dumps(list(analysed.log), indent=2, default=str))
     return str(analysed.verdict), list(analysed.reasons)

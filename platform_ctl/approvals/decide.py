@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from platform_ctl.approvals import announce
+from platform_ctl.approvals.notifier import Notifier
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import Answer, ApprovalRequest, ApprovalState, Policy, Vote
 from platform_ctl.approvals.subject import current_subject
@@ -26,12 +28,63 @@ ANYONE_NOTE = "approval.approvers is empty: whoever uses this machine may approv
 
 
 @dataclass(frozen=True)
+class Deciding:
+    """The ports that an answer needs: the command, the page and a controller pass the same."""
+
+    registry: Registry
+    approvals: Approvals
+    recipes: Mapping[str, Recipe]
+    runs: Orchestrator
+    promote: Callable[[], Path]
+    """The compiled pipeline that a yes starts."""
+    notifier: Notifier
+    settings: ApprovalSettings
+
+
+@dataclass(frozen=True)
+class Answered:
+    """``run`` is the promotion that a yes started; ``notes`` what the approver should know."""
+
+    request: ApprovalRequest
+    run: Run | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Decision:
     """``new`` is false when the request had this answer already."""
 
     request: ApprovalRequest
     new: bool
     notes: tuple[str, ...] = ()
+
+
+def answer(
+    ports: Deciding, request_id: str, answer: Answer, *, approver: str, reason: str
+) -> Answered:
+    """Record an answer, tell those who asked, and start the promotion of a yes.
+
+    The same yes again returns the same run. Raises what ``decide`` raises.
+    """
+    decision = decide(
+        ports.registry,
+        ports.approvals,
+        ports.recipes,
+        request_id=request_id,
+        answer=answer,
+        approver=approver,
+        reason=reason,
+        settings=ports.settings,
+    )
+    request, notes = decision.request, decision.notes
+    if decision.new and request.state is not ApprovalState.PENDING:
+        ports.notifier.send(announce.answered(request))
+    if not decision.new:
+        notes = (*notes, f"approved already by {request.decided_by()}")
+    if request.state is not ApprovalState.APPROVED:
+        return Answered(request, None, notes)
+    run = start_promotion(ports.runs, ports.approvals, ports.promote(), request)
+    return Answered(request, run, notes)
 
 
 def decide(
@@ -177,16 +230,23 @@ def subject_changes(
 
 
 def start_promotion(
-    orchestrator: Orchestrator, approvals: Approvals, pipeline: Path, request: ApprovalRequest
+    orchestrator: Orchestrator,
+    approvals: Approvals,
+    pipeline: Path,
+    request: ApprovalRequest,
+    *,
+    stop_at_percent: int = 0,
 ) -> Run:
     """The ``promote`` run of an approved request; the same one however often it is asked for.
 
-    One whose process died is continued.
+    One whose process died is continued. ``stop_at_percent``: hold the canary at that share
+    of the traffic; 0 goes on to the end.
     """
+    stop = {"stop_at_percent": stop_at_percent} if stop_at_percent else {}
     run = orchestrator.submit(
         RunRequest(
             pipeline=pipeline,
-            parameters={"approval_id": request.id},
+            parameters={"approval_id": request.id, **stop},
             name=f"promote {request.reference}",
             idempotency_key=f"promote-{request.id}",
         )

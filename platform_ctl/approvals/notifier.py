@@ -28,6 +28,10 @@ class Notifier(Protocol):
         that is down, and never takes more than a few seconds: a later call delivers."""
         ...
 
+    def undelivered(self) -> int:
+        """How many messages wait for an endpoint. Sends nothing."""
+        ...
+
     def deliver(self) -> int:
         """Try to deliver what is kept; the number of messages that still wait."""
         ...

@@ -7,6 +7,7 @@ process dies between sending and noting it.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import http.client
 import json
@@ -23,7 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from platform_ctl.approvals.notifier import Message
-from platform_ctl.home.state import connect, transaction
+from platform_ctl.home.state import connect, connect_reading, transaction
 
 TIMEOUT_S = 1.0
 """For one endpoint to take one message."""
@@ -56,6 +57,12 @@ class OutboxNotifier:
         finally:
             db.close()
         self.deliver()
+
+    def undelivered(self) -> int:
+        if not self._channels:
+            return 0
+        with contextlib.closing(connect_reading(self._database)) as db:
+            return len(_waiting(db))
 
     def deliver(self) -> int:
         """One process delivers at a time; another returns at once."""

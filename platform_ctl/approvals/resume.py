@@ -1,4 +1,4 @@
-"""Carry decisions out whose process died, before their promotion began or in the middle of it."""
+"""Decisions whose process died, before their promotion began or in the middle of it."""
 
 from __future__ import annotations
 
@@ -29,3 +29,18 @@ def resume_promotions(
     standing = [r for r in approvals.list() if r.state is ApprovalState.APPROVED]
     left = [r for r in standing if r.id in dead or not r.promotion_id]
     return [start_promotion(orchestrator, approvals, pipeline(), request) for request in left]
+
+
+def interrupted(orchestrator: Orchestrator, approvals: Approvals) -> list[str]:
+    """What ``resume_promotions`` would carry on, as sentences. Changes nothing."""
+    dead = {r.parameters.get("approval_id"): r for r in orchestrator.list(_NEWEST_RUNS) if r.died}
+    found = []
+    for request in approvals.list():
+        if request.state is not ApprovalState.APPROVED:
+            continue
+        if request.id in dead:
+            run = dead[request.id]
+            found.append(f"the promotion of {request.reference} died (run {run.id[:8]})")
+        elif not request.promotion_id:
+            found.append(f"the promotion of {request.reference} was never started")
+    return found

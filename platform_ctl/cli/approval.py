@@ -6,8 +6,6 @@ default, no Enter key, no pipe and no timeout can ever mean yes.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,11 +14,10 @@ from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
+    from platform_ctl.approvals.decide import Answered
     from platform_ctl.approvals.request import Answer, ApprovalRequest
     from platform_ctl.runs.record import Run
     from platform_ctl.settings import Settings
-
-_POLL_S = 0.2
 
 
 @click.group(help="List, show and decide approval requests.")
@@ -38,11 +35,12 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
     from platform_ctl.approvals.request import ApprovalState
 
     settings = load_settings(ctx)
-    promotions.resume_dead(settings)
+    promotions.name_interrupted(settings)
     found = targets.approvals(settings).list()
-    undelivered = targets.notifier(settings).deliver()
+    undelivered = targets.notifier(settings).undelivered()
     if undelivered:
-        click.echo(f"note: {undelivered} notifications wait for their endpoint", err=True)
+        again = "platform-ctl doctor --repair sends them again"
+        click.echo(f"note: {undelivered} notifications wait for their endpoint; {again}", err=True)
     shown = [r for r in found if everything or r.state is ApprovalState.PENDING]
     if output == "json":
         render.print_json(shown)
@@ -74,7 +72,7 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     from platform_ctl.approvals.request import ApprovalState
 
     settings = load_settings(ctx)
-    promotions.resume_dead(settings)
+    promotions.name_interrupted(settings)
     registry = targets.registry(settings)
     found = targets.approvals(settings).get(request)
     changes = subject_changes(registry, targets.recipes(settings), found)
@@ -162,22 +160,22 @@ def _answer_options(function: Any) -> Any:
 @click.pass_context
 def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: str) -> None:
     """Say yes to REQUEST: it starts the canary, and Production if that goes well."""
-    from platform_ctl.approvals.request import ApprovalState
+    from platform_ctl.approvals.request import Answer
 
     settings = load_settings(ctx)
-    decided = _decide(settings, request, "approve", reason)
-    if decided.state is not ApprovalState.APPROVED:
+    answered = _answer(settings, request, Answer.APPROVE, reason)
+    decided, run = answered.request, answered.run
+    if run is None:
         click.echo(f"request {decided.id} needs another approver", err=True)
         _print_decided(decided, None, output)
         return
-    run = _start_promotion(settings, decided)
     if not wait:
         _print_decided(decided, run, output)
         return
     from platform_ctl.cli.pipeline import finish
 
     click.echo(f"approved; promotion is run {run.id[:8]}", err=True)
-    finish(ctx, _follow(settings, run), output)
+    finish(ctx, promotions.follow(settings, run), output)
 
 
 @command.command()
@@ -186,7 +184,10 @@ def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: s
 @click.pass_context
 def reject(ctx: click.Context, request: str, reason: str, output: str) -> None:
     """Say no to REQUEST. It stays no; `approval request` asks again."""
-    _print_decided(_decide(load_settings(ctx), request, "reject", reason), None, output)
+    from platform_ctl.approvals.request import Answer
+
+    answered = _answer(load_settings(ctx), request, Answer.REJECT, reason)
+    _print_decided(answered.request, None, output)
 
 
 @command.command()
@@ -199,74 +200,15 @@ def serve(ctx: click.Context, port: int) -> None:
     serve_pages(ctx, port, "/approvals")
 
 
-def answer_on_page(settings: Settings) -> Callable[[str, Answer, str, str], str]:
-    """What the pages do with an answer: the same as the commands."""
-    from platform_ctl.approvals.request import ApprovalState
-
-    def answer(request_id: str, what: Answer, reason: str, who: str) -> str:
-        decided = _decide(settings, request_id, what, reason)
-        if decided.state is not ApprovalState.APPROVED:
-            return f"{decided.reference} is {decided.state}."
-        run = _start_promotion(settings, decided)
-        return f"{decided.reference} is approved; its promotion is run {run.id[:8]}."
-
-    return answer
-
-
-def _decide(settings: Settings, request: str, answer: str, reason: str) -> ApprovalRequest:
+def _answer(settings: Settings, request: str, answer: Answer, reason: str) -> Answered:
     from platform_ctl import targets
-    from platform_ctl.approvals import announce
-    from platform_ctl.approvals.decide import decide
-    from platform_ctl.approvals.request import Answer, ApprovalState
+    from platform_ctl.approvals import decide
 
-    notifier = targets.notifier(settings)  # before the vote: a wrong setting changes nothing
-    decision = decide(
-        targets.registry(settings),
-        targets.approvals(settings),
-        targets.recipes(settings),
-        request_id=request,
-        answer=Answer(answer),
-        approver=targets.local_user(),
-        reason=reason,
-        settings=settings.approval,
-    )
-    if decision.new and decision.request.state is not ApprovalState.PENDING:
-        notifier.send(announce.answered(decision.request))
-    for note in decision.notes:
+    ports, approver = targets.deciding(settings), targets.local_user()
+    answered = decide.answer(ports, request, answer, approver=approver, reason=reason)
+    for note in answered.notes:
         click.echo(f"note: {note}", err=True)
-    if not decision.new:
-        found = decision.request
-        click.echo(f"note: approved already by {found.decided_by()}", err=True)
-    return decision.request
-
-
-def _start_promotion(settings: Settings, request: ApprovalRequest) -> Run:
-    from platform_ctl import targets
-    from platform_ctl.approvals.decide import start_promotion
-
-    pipeline = targets.pipelines(settings).find(promotions.PROMOTE)
-    ports = targets.orchestrator(settings), targets.approvals(settings)
-    return start_promotion(*ports, pipeline, request)
-
-
-def _follow(settings: Settings, run: Run) -> Run:
-    """Wait for a detached run, showing its tasks as they change."""
-    from platform_ctl import targets
-    from platform_ctl.cli.progress import Progress
-    from platform_ctl.runs.record import EventKind, RunEvent
-
-    orchestrator = targets.orchestrator(settings)
-    seen: dict[str, str] = {}
-    with Progress() as progress:
-        while True:
-            found = orchestrator.get(run.id)
-            for task in found.tasks:
-                if seen.get(task.path) != task.state:
-                    seen[task.path] = task.state
-                    progress(RunEvent(EventKind.TASK, run.id, task.state, task))
-            if found.state.final:
-                return found
-            time.sleep(_POLL_S)
+    return answered
 
 
 def _print_decided(request: ApprovalRequest, run: Run | None, output: str) -> None:

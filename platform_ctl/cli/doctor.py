@@ -9,15 +9,23 @@ from platform_ctl.cli.context import load_settings
 
 
 @click.command(help="Check what is installed, the home, ports, disk and leftovers.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="First carry on what a dead process left: promotions, releases, notifications.",
+)
 @render.output_option
 @click.pass_context
-def command(ctx: click.Context, output: str) -> None:
-    """Exit code 1 when a check fails; warnings leave it at 0."""
+def command(ctx: click.Context, repair: bool, output: str) -> None:
+    """Exit code 1 when a check fails; warnings leave it at 0. Without --repair, only looks."""
     from platform_ctl import targets
     from platform_ctl.doctor import doctor
     from platform_ctl.doctor.restore_aliases import check_aliases
 
     settings = load_settings(ctx)
+    if repair:
+        for line in targets.repair(settings):
+            click.echo(f"repaired: {line}", err=True)
     damaged = targets.damaged_databases(settings)
     sound = settings.layout.database not in damaged
     schema = doctor.Schema(*targets.schema_versions(settings)) if sound else None

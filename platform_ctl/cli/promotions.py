@@ -1,35 +1,45 @@
-"""Commands that look at approvals, releases or services notice a promotion that died."""
+"""Following the run that carries a decision out, and naming one that died."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from platform_ctl.runs.record import Run
     from platform_ctl.settings import Settings
 
-PROMOTE = "promote"
-"""The pipeline that an approval starts."""
+_POLL_S = 0.2
 
 
-def resume_dead(settings: Settings) -> None:
-    """Continue it, detached, and say so on stderr."""
+def follow(settings: Settings, run: Run) -> Run:
+    """Wait for a detached run, showing its tasks as they change."""
     from platform_ctl import targets
-    from platform_ctl.approvals.resume import resume_promotions
+    from platform_ctl.cli.progress import Progress
+    from platform_ctl.runs.record import EventKind, RunEvent
+
+    orchestrator = targets.orchestrator(settings)
+    seen: dict[str, str] = {}
+    with Progress() as progress:
+        while True:
+            found = orchestrator.get(run.id)
+            for task in found.tasks:
+                if seen.get(task.path) != task.state:
+                    seen[task.path] = task.state
+                    progress(RunEvent(EventKind.TASK, run.id, task.state, task))
+            if found.state.final:
+                return found
+            time.sleep(_POLL_S)
+
+
+def name_interrupted(settings: Settings) -> None:
+    """Say on stderr which promotions have no process, and what carries them on. Changes nothing."""
+    from platform_ctl import targets
+    from platform_ctl.approvals.resume import interrupted
 
     if settings.target != "local" or not settings.layout.database.exists():
         return
-    continued = resume_promotions(
-        targets.orchestrator(settings),
-        targets.approvals(settings),
-        lambda: targets.pipelines(settings).find(PROMOTE),
-    )
-    for run in continued:
-        short = run.id[:8]
-        if run.died:
-            click.echo(
-                f"note: {run.name} has died again; platform-ctl run resume {short}", err=True
-            )
-        else:
-            click.echo(f"note: {run.name} had died and goes on as run {short}", err=True)
+    for sentence in interrupted(targets.orchestrator(settings), targets.approvals(settings)):
+        click.echo(f"note: {sentence}; platform-ctl doctor --repair carries it on", err=True)

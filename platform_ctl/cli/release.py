@@ -10,9 +10,10 @@ from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.releases.analyse import Analysed, Standing
+    from platform_ctl.releases.analyse import Standing
     from platform_ctl.releases.release import Release, ReleaseEvent
     from platform_ctl.releases.steps import Releasing
+    from platform_ctl.runs.record import Run
 
 
 @click.group(help="Show, continue, abort or roll back a canary.")
@@ -26,13 +27,15 @@ def command() -> None:
 @click.pass_context
 def show(ctx: click.Context, name: str, output: str) -> None:
     """Print the newest release of InferenceService NAME and what happened to it."""
+    from platform_ctl import targets
     from platform_ctl.releases.analyse import standing
-    from platform_ctl.releases.steps import settled
+    from platform_ctl.releases.steps import newest
     from platform_ctl.releases.true_error import true_errors
 
-    promotions.resume_dead(load_settings(ctx))
-    ports = _ports(ctx)
-    release = settled(ports, name)
+    settings = load_settings(ctx)
+    promotions.name_interrupted(settings)
+    ports = targets.released(settings)
+    release = newest(ports, name)
     events = list(ports.releases.events(release.id))
     errors = true_errors(ports, release)
     now = standing(ports, release) if release.state.is_open else None
@@ -58,16 +61,15 @@ def show(ctx: click.Context, name: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def continue_(ctx: click.Context, name: str, output: str) -> int:
-    """Look again, and go on stepping up: promoted, rolled back, or held once more."""
+    """Go on with an open release: submits its promote run and follows it to its end."""
     from platform_ctl import targets
-    from platform_ctl.releases.deploy import carry_out
-    from platform_ctl.releases.steps import settled
+    from platform_ctl.releases.deploy import continue_release
+    from platform_ctl.releases.steps import open_release
 
-    ports = _ports(ctx)
-    release = settled(ports, name)
-    actor = targets.local_user()
-    done = carry_out(ports, release.id, actor=actor, on_progress=say)
-    return print_outcome(done, output)
+    settings = load_settings(ctx)
+    release = open_release(targets.released(settings), name)
+    run = continue_release(targets.deploying(settings), release)
+    return print_outcome(ctx, run, name, output)
 
 
 @command.command()
@@ -98,24 +100,45 @@ def rollback(ctx: click.Context, name: str, reason: str, output: str) -> None:
     _print(undo_release(_ports(ctx), name, actor=targets.local_user(), reason=reason), output)
 
 
+def print_outcome(ctx: click.Context, run: Run, service: str, output: str) -> int:
+    """Follow a promote run and print what became of the release.
+
+    The exit code: 0 when the candidate is in production or stands where it was asked to, 1
+    when it was rolled back or held, and that of the run where the run itself failed.
+    """
+    from platform_ctl import targets
+    from platform_ctl.cli.pipeline import finish
+    from platform_ctl.releases.release import ReleaseState
+    from platform_ctl.runs.record import RunState
+
+    settings = load_settings(ctx)
+    say(f"promotion is run {run.id[:8]}; platform-ctl run logs {run.id[:8]} -f follows it too")
+    ended = promotions.follow(settings, run)
+    if ended.state is not RunState.SUCCEEDED:
+        finish(ctx, ended, output)
+    ports = targets.released(settings)
+    release = ports.releases.latest(service)
+    assert release is not None, "a promote run that succeeded has made one"
+    verdict = next((v for v in ended.verdicts if v.task == "analyse"), None)
+    reasons = verdict.reasons if verdict else ()
+    if output == "json":
+        said = verdict.verdict if verdict else ""
+        render.print_json(
+            {"verdict": said, "reasons": reasons, "release": release, "run": ended.id}
+        )
+    else:
+        print_release(release)
+        click.echo(f"url      {ports.serving.get(service).url}")
+        if release.state.is_open:
+            _say_next(release)
+    asked = bool(run.parameters.get("stop_at_percent"))
+    held = release.state is ReleaseState.HELD and asked
+    return 0 if held or release.state is ReleaseState.PROMOTED else 1
+
+
 def say(line: str) -> None:
     """Progress goes to stderr."""
     click.echo(line, err=True)
-
-
-def print_outcome(done: Analysed, output: str) -> int:
-    """The result of an analysis; 1 unless the candidate is in production now."""
-    from platform_ctl.recipe.verdict import Verdict
-
-    if output == "json":
-        render.print_json(
-            {"verdict": done.verdict, "reasons": done.reasons, "release": done.release}
-        )
-    else:
-        print_release(done.release)
-        if done.verdict is Verdict.INCONCLUSIVE:
-            _say_next(done.release)
-    return 0 if done.verdict is Verdict.SUCCESSFUL else 1
 
 
 def _say_next(release: Release) -> None:

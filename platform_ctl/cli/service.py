@@ -27,7 +27,7 @@ def command() -> None:
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
     """Print every InferenceService, its address and its revisions."""
-    promotions.resume_dead(load_settings(ctx))
+    promotions.name_interrupted(load_settings(ctx))
     _print(_serving(ctx).list(), output)
 
 

@@ -18,11 +18,10 @@ def command(ctx: click.Context, port: int) -> None:
 def serve(ctx: click.Context, port: int, path: str) -> None:
     """Print the address of ``path`` and serve the pages until Ctrl-C. Raises PortInUse."""
     from platform_ctl import targets
-    from platform_ctl.cli.approval import answer_on_page
     from platform_ctl.ui.server import LocalPages
 
     settings = load_settings(ctx)
-    reading = targets.pages(settings, answer_on_page(settings))
+    reading = targets.pages(settings)
     pages = LocalPages(reading, targets.local_user(), port)
     click.echo(pages.address(path))
     click.echo("answers on these pages are yours: do not pass the address on", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,19 @@ def reading(database: Path, timeout_s: float = 5.0) -> Iterator[sqlite3.Connecti
 
     Autocommit. ``timeout_s``: how long a lock is waited for. Raises sqlite3.Error.
     """
-    uri = f"file:{quote(str(database))}?mode=ro"
-    with contextlib.closing(
-        sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
-    ) as db:
+    with contextlib.closing(open_reading(database, timeout_s)) as db:
         yield db
+
+
+def open_reading(database: Path, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """The connection of ``reading``, for who closes it later.
+
+    SQLite keeps a shared-memory file beside a database in WAL mode, also for readers
+    (https://www.sqlite.org/wal.html#read_only_databases). Where none can be made, the
+    file is read as it stands: nobody writes into a folder that may not be written.
+    """
+    options = "mode=ro"
+    if not os.access(database.parent, os.W_OK) and not Path(f"{database}-shm").exists():
+        options += "&immutable=1"
+    uri = f"file:{quote(str(database))}?{options}"
+    return sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)

@@ -38,6 +38,32 @@ def connect(database: Path) -> sqlite3.Connection:
     return db
 
 
+def connect_reading(database: Path) -> sqlite3.Connection:
+    """Open the database to look at it: no file, no schema and no row changes.
+
+    A home without one reads as an empty one. An older schema is migrated first, as
+    ``connect`` does, where the home may be written. Rows are ``sqlite3.Row``. Raises
+    HomeTooNew and HomeDamaged.
+    """
+    newest = _migrations()[-1][0]
+    if not database.exists():
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        db.row_factory = sqlite3.Row
+        _migrate(db, database)
+        return db
+    if _emptied(database):
+        raise _damaged(database, _EMPTIED)
+    db = sqlite_file.open_reading(database, BUSY_TIMEOUT_S)
+    db.row_factory = sqlite3.Row
+    have = _schema(db, database)
+    if have == newest:
+        return db
+    db.close()
+    if have > newest:
+        raise _too_new(have, newest, database)
+    return connect(database)
+
+
 def schema_versions(database: Path) -> tuple[int | None, int]:
     """Schema of the database (None: there is none yet) and the newest one known. Changes nothing.
 
@@ -154,11 +180,7 @@ def _migrate(db: sqlite3.Connection, database: Path) -> None:
     if have == newest:
         return
     if have > newest:
-        raise HomeTooNew(
-            f"this home has schema {have}; this platform knows up to {newest}",
-            where=str(database),
-            fix="git pull && make setup",
-        )
+        raise _too_new(have, newest, database)
     db.execute("PRAGMA journal_mode=WAL")
     with transaction(db):
         have = db.execute("PRAGMA user_version").fetchone()[0]
@@ -167,6 +189,14 @@ def _migrate(db: sqlite3.Connection, database: Path) -> None:
                 for statement in _statements(script):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version={number}")
+
+
+def _too_new(have: int, newest: int, database: Path) -> HomeTooNew:
+    return HomeTooNew(
+        f"this home has schema {have}; this platform knows up to {newest}",
+        where=str(database),
+        fix="git pull && make setup",
+    )
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -56,10 +56,13 @@ def run_analysis(
     release_id: str,
     *,
     patience_s: float = 0.0,
+    stop_at_percent: int = 0,
     on_progress: Progress = lambda line: None,
 ) -> Analysed:
     """Step through the plan's weights until all are passed, one fails or one is inconclusive.
 
+    ``stop_at_percent``: hold the canary, without a verdict, once it has passed at that share
+    of the traffic (a first release: before Production); 0 goes on to the end.
     ``patience_s``: how long to wait at each weight for real traffic when there
     are no held-out rows to replay.
     Before the first look the canary must answer the golden rows as approved, and
@@ -95,9 +98,20 @@ def run_analysis(
         on_progress(_line(release, analysis))
         if analysis.verdict is not Verdict.SUCCESSFUL:
             return _conclude(ports, release, analysis.verdict, analysis.reasons)
+        if stop_at_percent and _stops(release, stop_at_percent):
+            return _conclude(ports, release, Verdict.INCONCLUSIVE, (_as_asked(release),))
         if release.production is None or release.step + 1 == len(release.plan.weights_percent):
             return _conclude(ports, release, Verdict.SUCCESSFUL, analysis.reasons)
         release = dataclasses.replace(release, step=release.step + 1)
+
+
+def _stops(release: Release, percent: int) -> bool:
+    return release.production is None or release.weight_percent >= percent
+
+
+def _as_asked(release: Release) -> str:
+    share = f"{release.split().weight_percent} % of the traffic"
+    return f"it passed so far and stands at {share}, as was asked"
 
 
 def _columns(release: Release) -> tuple[str, ...]:

@@ -1,24 +1,80 @@
-"""Release a registered version: may it, and the whole way to the end."""
+"""Every way to start or go on with a release submits the one ``promote`` run of its approval."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from platform_ctl.approvals import decide as approve
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.errors import ApprovalMissing, UsageError
-from platform_ctl.models.model import ModelVersion
+from platform_ctl.models.model import PRODUCTION, ModelVersion
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import CanaryPlan, Recipe
-from platform_ctl.recipe.verdict import Verdict
-from platform_ctl.releases.analyse import Analysed, Progress, run_analysis
-from platform_ctl.releases.steps import (
-    Releasing,
-    promote_release,
-    rollback_release,
-)
+from platform_ctl.releases.release import Release
+from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.record import Run, RunRequest
+
+_NEWEST_RUNS = 500
+"""Among which the run of an open release is looked for."""
+
+
+@dataclass(frozen=True)
+class Deploying:
+    """The ports that starting a promotion needs."""
+
+    registry: Registry
+    approvals: Approvals
+    recipes: Mapping[str, Recipe]
+    runs: Orchestrator
+    promote: Callable[[], Path]
+    """The compiled ``promote`` pipeline."""
+
+
+def deploy(
+    ports: Deploying, version: ModelVersion, recipe: Recipe, *, stop_at_percent: int = 0
+) -> Run:
+    """The ``promote`` run of a version; the same one when it is under way or done already.
+
+    A version that is not in production needs a standing approval. Raises ApprovalMissing, and
+    UsageError for a share of the traffic that is none of the approved plan's.
+    """
+    if stop_at_percent:
+        stopping_at(recipe.canary, stop_at_percent)
+    if ports.registry.aliases(version.name).get(PRODUCTION) == version.version:
+        return ports.runs.submit(
+            RunRequest(
+                pipeline=ports.promote(),
+                parameters={"approval_id": "", "model_version": str(version)},
+                name=f"promote {version}",
+            )
+        )
+    request = require_approval(ports.registry, ports.approvals, ports.recipes, version)
+    return approve.start_promotion(
+        ports.runs, ports.approvals, ports.promote(), request, stop_at_percent=stop_at_percent
+    )
+
+
+def continue_release(ports: Deploying, release: Release) -> Run:
+    """The run that takes an open release on: the one at work, else a new one from its step."""
+    at_work = (
+        run
+        for run in ports.runs.list(_NEWEST_RUNS)
+        if run.parameters.get("approval_id") == release.approval_id and not run.state.final
+    )
+    if (run := next(at_work, None)) is not None:
+        return run
+    return ports.runs.submit(
+        RunRequest(
+            pipeline=ports.promote(),
+            parameters={"approval_id": release.approval_id},
+            name=f"promote {release.target.model}/{release.version}",
+            idempotency_key=f"promote-{release.approval_id}-{release.changes}",
+        )
+    )
 
 
 def require_approval(
@@ -45,37 +101,25 @@ def _not_approved(version: ModelVersion, last: ApprovalRequest | None) -> Approv
         f"{version} may not go to production: {said}",
         where="approvals",
         fix=f"platform-ctl approval show {last.id}"
-        if pending
+        if pending and last is not None
         else f"platform-ctl approval request {version}",
     )
 
 
-def starting_at(plan: CanaryPlan, percent: int) -> CanaryPlan:
-    """The plan with a smaller first step. Raises UsageError for more than was approved."""
-    first = plan.weights_percent[0]
-    if not 0 < percent <= first:
+def stopping_at(plan: CanaryPlan, percent: int) -> CanaryPlan:
+    """The plan with a first step no larger than ``percent``, for a canary that stops there.
+
+    Raises UsageError unless ``percent`` is a step of the approved plan or below its first.
+    """
+    weights = plan.weights_percent
+    if percent in weights:
+        return plan
+    if not 0 < percent < weights[0]:
+        steps = ", ".join(str(w) for w in weights)
         raise UsageError(
-            f"the approved canary plan starts at {first} percent; {percent} is not within it",
+            f"the approved canary plan has the steps {steps} percent; {percent} is none of them, "
+            f"and not below the first",
             where="--canary",
-            fix=f"mlship deploy NAME --canary {first}",
+            fix=f"mlship deploy NAME --canary {weights[0]}",
         )
-    later = tuple(w for w in plan.weights_percent if w > percent)
-    return dataclasses.replace(plan, weights_percent=(percent, *later))
-
-
-def carry_out(
-    ports: Releasing,
-    release_id: str,
-    *,
-    actor: str,
-    on_progress: Progress = lambda line: None,
-) -> Analysed:
-    """Analyse an open release to its end: promoted, rolled back, or held when inconclusive."""
-    analysed = run_analysis(ports, release_id, on_progress=on_progress)
-    release = analysed.release
-    if analysed.verdict is Verdict.SUCCESSFUL:
-        release = promote_release(ports, release_id, actor=actor)
-    elif analysed.verdict is Verdict.FAILED:
-        reason = analysed.reasons[0]
-        release = rollback_release(ports, release_id, actor=actor, reason=reason)
-    return dataclasses.replace(analysed, release=release)
+    return dataclasses.replace(plan, weights_percent=(percent, *weights))

@@ -141,12 +141,39 @@ def settled(ports: Releasing, service: str) -> Release:
     """Like ``settle``. Raises NothingYet when there is no release."""
     release = settle(ports, service)
     if release is None:
-        raise NothingYet(
-            f"nothing was released as {service!r} yet",
-            where="releases",
-            fix="platform-ctl approval list",
+        raise _nothing_released(service)
+    return release
+
+
+def newest(ports: Releasing, service: str) -> Release:
+    """The newest release of a service, as it stands. Changes nothing; raises NothingYet."""
+    release = ports.releases.latest(service)
+    if release is None:
+        raise _nothing_released(service)
+    return release
+
+
+def open_release(ports: Releasing, service: str) -> Release:
+    """The newest release, if it is open. Changes nothing.
+
+    Raises NothingYet without one, PreconditionMissing for one that is over.
+    """
+    release = newest(ports, service)
+    if not release.state.is_open:
+        raise PreconditionMissing(
+            f"version {release.version} of {service} is {release.state}: nothing is open",
+            where=f"InferenceService {service}",
+            fix=f"platform-ctl release show {service}",
         )
     return release
+
+
+def _nothing_released(service: str) -> NothingYet:
+    return NothingYet(
+        f"nothing was released as {service!r} yet",
+        where="releases",
+        fix="platform-ctl approval list",
+    )
 
 
 # ---- both systems, to one side ---------------------------------------------------

@@ -4,7 +4,7 @@ One file a group of capabilities; ``targets.X(settings)`` is the door to each. E
 imports what it builds when it is called, so that a command pays only for the capability it uses.
 """
 
-from platform_ctl.targets.approvals import approvals, notifier
+from platform_ctl.targets.approvals import approvals, deciding, notifier
 from platform_ctl.targets.completion import recorded_names
 from platform_ctl.targets.data import record_audit
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
@@ -46,7 +46,8 @@ from platform_ctl.targets.recipe import (
     recipe_of,
     recipes,
 )
-from platform_ctl.targets.releases import canary_cost, releasing, serving
+from platform_ctl.targets.releases import canary_cost, deploying, released, releasing, serving
+from platform_ctl.targets.repair import repair
 from platform_ctl.targets.report import report_page, reporting, write_report
 from platform_ctl.targets.runs import orchestrator, step_cache
 from platform_ctl.targets.schedules import (
@@ -62,9 +63,8 @@ from platform_ctl.targets.schedules import (
     schedule_trigger,
 )
 from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
-from platform_ctl.targets.upload import upload
-
 from platform_ctl.targets.ui import pages
+from platform_ctl.targets.upload import upload
 
 __all__ = [
     "allowed_parameters",
@@ -79,7 +79,9 @@ __all__ = [
     "current_subject",
     "damaged_databases",
     "data_access",
+    "deciding",
     "deliver_lineage",
+    "deploying",
     "draw_search",
     "evidence_dir",
     "impact",
@@ -110,9 +112,11 @@ __all__ = [
     "recorded_lineage",
     "recorded_names",
     "registry",
+    "released",
     "releasing",
     "removal",
     "remove_component",
+    "repair",
     "report_page",
     "reporting",
     "schedule_apply",

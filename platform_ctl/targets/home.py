@@ -27,6 +27,13 @@ def state(settings: Settings) -> sqlite3.Connection:
     return connect(settings.layout.database)
 
 
+def state_reading(settings: Settings) -> sqlite3.Connection:
+    """The home's database to look at; a home without one reads as an empty one."""
+    from platform_ctl.home.state import connect_reading
+
+    return connect_reading(settings.layout.database)
+
+
 def schema_versions(settings: Settings) -> tuple[int | None, int]:
     """Schema of the home (None: no home yet) and the newest one this version knows."""
     from platform_ctl.home.state import schema_versions

@@ -6,13 +6,17 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.approvals import approvals
-from platform_ctl.targets.home import require_local, state
+from platform_ctl.targets.approvals import approvals, promote_pipeline
+from platform_ctl.targets.home import require_local, state, state_reading
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import registry
-from platform_ctl.targets.recipe import data_access
+from platform_ctl.targets.recipe import data_access, recipes
+from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
+    import sqlite3
+
+    from platform_ctl.releases.deploy import Deploying
     from platform_ctl.releases.steps import Releasing
     from platform_ctl.runs.step import StepContext
     from platform_ctl.serving.local.service import LocalServing
@@ -46,11 +50,20 @@ def _local_serving(settings: Settings) -> LocalServing:
 
 def releasing(settings: Settings) -> Releasing:
     """The ports of every release verb."""
+    return _releasing(settings, state(settings))
+
+
+def released(settings: Settings) -> Releasing:
+    """The same ports for who only looks: the records cannot be changed by them."""
+    return _releasing(settings, state_reading(settings))
+
+
+def _releasing(settings: Settings, db: sqlite3.Connection) -> Releasing:
     from platform_ctl.releases.local.releases import SqliteReleases
     from platform_ctl.releases.steps import Releasing
 
     return Releasing(
-        SqliteReleases(state(settings)),
+        SqliteReleases(db),
         serving(settings),
         registry(settings),
         approvals(settings),
@@ -63,6 +76,24 @@ def canary_cost(
 ) -> contextlib.AbstractContextManager[None]:
     """Charge the step's task with what the InferenceService uses meanwhile."""
     if not step.run_id:
+
+def deploying(settings: Settings) -> Deploying:
+    """What starts a promotion, or takes an open release on."""
+    from platform_ctl.releases.deploy import Deploying
+
+    return Deploying(
+        registry(settings),
+        approvals(settings),
+        recipes(settings),
+        orchestrator(settings),
+        lambda: promote_pipeline(settings),
+    )
+
+
+def canary_cost(settings: Settings, service: str) -> contextlib.AbstractContextManager[None]:
+    """Charge this run's task with what the InferenceService uses meanwhile."""
+    run_id, task = os.environ.get("PLATFORM_RUN_ID"), os.environ.get("PLATFORM_TASK_NAME", "")
+    if not run_id:
         return contextlib.nullcontext()
     local = _local_serving(settings)
     return ledger(settings).metered(step.run_id, step.task, "canary", lambda: local.cpu_s(service))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.approvals import approvals
+from platform_ctl.targets.approvals import approvals, deciding
 from platform_ctl.targets.explain import compared_run
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import recipes
-from platform_ctl.targets.releases import releasing, serving
+from platform_ctl.targets.releases import released, serving
 from platform_ctl.targets.report import report_page, reporting
 from platform_ctl.targets.runs import orchestrator
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 CHANGES_SHOWN = 5
 
 
-def pages(settings: Settings, answer: Callable[[str, Answer, str, str], str]) -> Reading:
-    """What the pages of this home read; ``answer`` does what ``approval approve|reject`` do."""
+def pages(settings: Settings) -> Reading:
+    """What the pages of this home read; an answer does what ``approval approve|reject`` do."""
     from platform_ctl.report.gather import run_report
     from platform_ctl.ui.views import Reading
 
@@ -38,8 +38,19 @@ def pages(settings: Settings, answer: Callable[[str, Answer, str, str], str]) ->
         services=lambda: _services(settings),
         approvals=lambda: approvals(settings).list(),
         approval=lambda request_id: _approval(settings, request_id),
-        answer=answer,
+        answer=lambda *said: _answer(settings, *said),
     )
+
+
+def _answer(settings: Settings, request_id: str, what: Answer, reason: str, who: str) -> str:
+    from platform_ctl.approvals import decide
+
+    ports = deciding(settings)
+    answered = decide.answer(ports, request_id, what, approver=who, reason=reason)
+    request, run = answered.request, answered.run
+    if run is None:
+        return f"{request.reference} is {request.state}."
+    return f"{request.reference} is approved; its promotion is run {run.id[:8]}."
 
 
 def _row(settings: Settings, run: Run) -> RunRow:
@@ -53,7 +64,7 @@ def _row(settings: Settings, run: Run) -> RunRow:
 def _services(settings: Settings) -> list[ServiceView]:
     from platform_ctl.ui.views import ServiceView
 
-    records, found = releasing(settings).releases, []
+    records, found = released(settings).releases, []
     for service in serving(settings).list():
         release = records.latest(service.name)
         events = records.events(release.id) if release else ()

@@ -138,7 +138,10 @@ def test_it_expires_to_the_millisecond(tmp_path, hours, milliseconds, state):
 
 def test_what_has_expired_stays_expired_when_the_clock_goes_back(tmp_path):
     late = ASKED + timedelta(hours=73)
-    assert asked_at(tmp_path, late).get("aaaa1111").state is ApprovalState.EXPIRED
+    too_late = asked_at(tmp_path, late)
+    assert too_late.get("aaaa1111").state is ApprovalState.EXPIRED
+    with pytest.raises(AlreadyDecided, match="nobody answered in time"):
+        too_late.vote("aaaa1111", yes())
     back = SqliteApprovals(tmp_path / "platform.db", clock=lambda: ASKED)
     assert back.get("aaaa1111").state is ApprovalState.EXPIRED
 
@@ -154,7 +157,7 @@ def test_a_clock_that_was_set_back_gives_nobody_more_time(tmp_path, minutes, sta
 
 def test_waiting_for_the_lock_does_not_keep_a_request_open(tmp_path):
     """It expires while somebody else writes: the vote that waits comes too late."""
-    moments = iter([ASKED] * 1 + [ASKED + timedelta(hours=72)] * 9)
+    moments = iter([ASKED] * 2 + [ASKED + timedelta(hours=72)] * 9)
     approvals = asked_at(tmp_path, ASKED)
     late = SqliteApprovals(tmp_path / "platform.db", clock=lambda: next(moments))
     assert late.get("aaaa1111").state is ApprovalState.PENDING

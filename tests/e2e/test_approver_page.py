@@ -14,7 +14,6 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
-from platform_ctl.cli.approval import answer_on_page
 from platform_ctl.runs.record import Run
 from platform_ctl.ui.server import LocalPages
 from tests.support import chain as support
@@ -61,7 +60,7 @@ def desk(template: Chain, tmp_path: Path) -> Iterator[Desk]:
     """A copy of the home, and the page as ``approval serve`` serves it."""
     shutil.copytree(template.home, tmp_path / "home")
     chain = Chain(tmp_path / "home", template.snapshot)
-    reading = targets.pages(chain.settings, answer_on_page(chain.settings))
+    reading = targets.pages(chain.settings)
     page = LocalPages(reading, targets.local_user())
     page.start()
     waiting = next(

@@ -18,7 +18,6 @@ from platform_ctl.home.state import connect
 from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.analyse import run_analysis, standing
-from platform_ctl.releases.deploy import carry_out
 from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import Evidence, ReleaseState, Target
 from platform_ctl.releases.steps import (
@@ -242,8 +241,10 @@ def test_held_then_everything_is_killed_and_a_human_continues_or_aborts(
             evidence = dataclasses.replace(release.target.evidence, rows=str(home / "rows.parquet"))
             target = dataclasses.replace(release.target, evidence=evidence)
             afresh.releases.update(dataclasses.replace(release, target=target), "rows are back")
-            done = carry_out(afresh, release.id, actor="test")
-            assert done.release.state is ReleaseState.PROMOTED, done.reasons
+            done = run_analysis(afresh, release.id)
+            assert done.verdict is Verdict.SUCCESSFUL, done.reasons
+            promoted = promote_release(afresh, release.id, actor="test")
+            assert promoted.state is ReleaseState.PROMOTED
             assert ports.registry.alias == {"production": "7", "previous": "1"}
 
 

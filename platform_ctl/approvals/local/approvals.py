@@ -19,7 +19,7 @@ from platform_ctl.approvals.request import (
     Vote,
 )
 from platform_ctl.errors import AlreadyDecided, NothingYet, UnknownName
-from platform_ctl.home.state import connect, transaction
+from platform_ctl.home.state import connect, connect_reading, transaction
 
 EXPIRED = "nobody answered in time"
 CLOCK_BACK = "it was asked for in the future: the clock was set back, and no answer means no"
@@ -124,12 +124,8 @@ class SqliteApprovals:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """As ``_writing``, without its lock while nothing is overdue."""
-        db = connect(self._database)
+        db = connect_reading(self._database)
         try:
-            if db.execute(*self._overdue("SELECT 1 FROM approvals")).fetchone():
-                with transaction(db):
-                    self._expire(db)
             yield db
         finally:
             db.close()
@@ -137,9 +133,12 @@ class SqliteApprovals:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that first lets overdue requests expire: whoever waited for the lock is
-        not in time because of it."""
+        not in time because of it. That they have expired is kept, also where the rest is refused:
+        a clock that is set back afterwards revives nothing."""
         db = connect(self._database)
         try:
+            with transaction(db):
+                self._expire(db)
             with transaction(db):
                 self._expire(db)
                 yield db
@@ -165,12 +164,23 @@ class SqliteApprovals:
         db.execute(statement, (now, future, CLOCK_BACK, EXPIRED, *values))
 
     def _request(self, db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:
-        """As it is stored; an open one with the expiry that holds now."""
+        """As it is stored; a pending one with the expiry that holds now, and expired if it has."""
         found = _stored(db, row)
-        if self._expires is None or found.state is not ApprovalState.PENDING:
+        if found.state is not ApprovalState.PENDING:
             return found
-        now_at = _iso(datetime.fromisoformat(found.requested_at) + self._expires)
-        return replace(found, expires_at=min(found.expires_at, now_at))
+        expires_at, now = found.expires_at, _iso(self._clock())
+        if self._expires is not None:
+            now_at = _iso(datetime.fromisoformat(found.requested_at) + self._expires)
+            expires_at = min(expires_at, now_at)
+        future = found.requested_at > _iso(self._clock() + CLOCK_TOLERANCE)
+        if not future and expires_at > now:
+            return replace(found, expires_at=expires_at)
+        return replace(
+            found,
+            state=ApprovalState.EXPIRED,
+            decided_at=min(found.expires_at, now),
+            reason=CLOCK_BACK if future else EXPIRED,
+        )
 
 
 def decided(request: ApprovalRequest) -> AlreadyDecided:

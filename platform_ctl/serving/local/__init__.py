@@ -9,5 +9,4 @@ process.py       one revision's process, as its supervisor sees it
 revision.py      one revision's process, from the inside
 channel.py       what supervisor and revisions say to each other
 records.py       the files of a service
-promotions.py    promotions that a supervisor resumes
 """

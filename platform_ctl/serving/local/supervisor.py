@@ -36,7 +36,6 @@ from platform_ctl.errors import (
 )
 from platform_ctl.serving.local import records
 from platform_ctl.serving.local.handover import end_all, start_supervisor
-from platform_ctl.serving.local.promotions import unstarted_promotion
 from platform_ctl.serving.local.records import (
     Options,
     ProcessId,
@@ -46,12 +45,10 @@ from platform_ctl.serving.local.records import (
 )
 from platform_ctl.serving.local.replica_set import Fleet
 from platform_ctl.serving.service import ServiceSpec, check_spec
-from platform_ctl.settings import HomeLayout
 
 _BACKLOG = 512
 _HOME_CHECK_S = 2.0
 _GRACE_S = 3.0
-_LOOK_EVERY_S = 30.0
 log = logging.getLogger("platform_ctl.supervisor")
 
 
@@ -77,7 +74,6 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._turn = asyncio.Lock()
         self._succeeded = False
-        self._changes = 0
         self._fleet = Fleet(files.name, options, listener, self._sockets, files, self._record)
 
     async def run(self, spec: ServiceSpec | None, announce: Any) -> None:
@@ -94,10 +90,8 @@ class Supervisor:
                 if spec is not None:
                     await self._restore(spec)
             relief = asyncio.create_task(self._relieve())
-            looking = asyncio.create_task(self._look_for_the_dead())
             announce(None)
             await self._until_stopped()
-            looking.cancel()
         finally:
             async with self._turn:
                 server.close()
@@ -143,31 +137,6 @@ class Supervisor:
             self._succeeded = False
             self._record()
             raise
-
-    async def _look_for_the_dead(self) -> None:
-        """See that the promotion behind a canary still has a process: the command that lists
-        services does, and continues one that died. Once after every change, and while a canary
-        waits, or an approval was not carried out."""
-        looked_at = -1
-        while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            home = self._files.root.parent.parent
-            idle = self._changes == looked_at and not self._fleet.has_canary
-            if idle and not unstarted_promotion(HomeLayout(home).database):
-                continue
-            looked_at = self._changes
-            code = "from platform_ctl.cli.app import main; main()"
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", code, "--home", str(home), "service", "list"),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=self._options.project_root,
-                env={k: v for k, v in os.environ.items() if not k.startswith("PLATFORM_RUN")},
-            )
-            _, said = await process.communicate()
-            for line in said.decode(errors="replace").splitlines():
-                log.info("%s", line)
 
     async def _until_stopped(self) -> None:
         """Until told to stop, or until the home was deleted under us."""
@@ -220,7 +189,6 @@ class Supervisor:
             spec = msgspec.convert(request["spec"], ServiceSpec)
             check_spec(self._files.name, spec)
             await self._fleet.apply(spec)
-            self._changes += 1
             self._record()
         elif request["verb"] == "restart":
             await self._hand_over()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from platform_ctl.approvals.ask import request
 from platform_ctl.approvals.compare import compare
 from platform_ctl.approvals.decide import decide, start_promotion, verify
 from platform_ctl.approvals.request import Answer, ApprovalState
-from platform_ctl.approvals.resume import resume_promotions
+from platform_ctl.approvals.resume import interrupted, resume_promotions
 from platform_ctl.errors import AlreadyDecided, ApprovalMissing, NotAnApprover, UsageError
+from platform_ctl.home.state import connect
 from platform_ctl.models.model import PRODUCTION
 from platform_ctl.models.register import register_model
 from platform_ctl.recipe.recipe import CanaryPlan
@@ -301,8 +303,8 @@ def test_a_shorter_expiry_counts_at_once_and_a_longer_one_does_not(ask, world, t
 
 def test_what_has_expired_is_asked_again_only_by_somebody_who_asks(ask, answer, tmp_path):
     made = ask()
-    impatient = Settings(home=str(tmp_path), approval=ApprovalSettings(expires_h=0.0))
-    assert targets.approvals(impatient).get(made.id).state is ApprovalState.EXPIRED
+    with contextlib.closing(connect(tmp_path / "platform.db")) as db:
+        db.execute("UPDATE approvals SET expires_at = '2020-01-01T00:00:00.000+00:00'")
     with pytest.raises(AlreadyDecided, match="expired"):
         answer(made.id)
     assert ask().state is ApprovalState.EXPIRED
@@ -462,11 +464,13 @@ def test_an_approval_whose_process_died_before_its_promotion_is_carried_out(
             start_promotion(orchestrator, approvals, Path("promote.yaml"), made)
         orchestrator.dies = False
 
-    def look():
+    def carry_on():
         return resume_promotions(orchestrator, approvals, lambda: Path("promote.yaml"))
 
-    assert [r.name for r in look()] == [f"promote {NAME}/1"]
-    assert look() == []
+    assert interrupted(orchestrator, approvals) == [f"the promotion of {NAME}/1 was never started"]
+    assert len(orchestrator.requests) == dies, "who looks starts nothing"
+    assert [r.name for r in carry_on()] == [f"promote {NAME}/1"]
+    assert carry_on() == [] == interrupted(orchestrator, approvals)
     assert list(orchestrator.requests) == [f"promote-{made.id}"]
 
 

@@ -1,0 +1,40 @@
+"""What ``doctor --repair`` does: it carries on what a dead process left half done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from platform_ctl.settings import Settings
+from platform_ctl.targets.approvals import approvals, notifier, promote_pipeline
+from platform_ctl.targets.home import require_local
+from platform_ctl.targets.releases import releasing
+from platform_ctl.targets.runs import orchestrator
+
+
+def repair(settings: Settings) -> Iterator[str]:
+    """Carry on every promotion without a process and every half-done move of traffic and alias,
+    and send the notifications that wait. Yields a sentence for each; nothing for a sound home.
+    """
+    from platform_ctl.approvals.resume import resume_promotions
+    from platform_ctl.releases.steps import settle
+
+    require_local(settings, "doctor --repair")
+    if not settings.layout.database.exists():
+        return
+    ports = releasing(settings)
+    for service in ports.serving.list():
+        before = ports.releases.latest(service.name)
+        after = settle(ports, service.name)
+        if before is not None and after is not None and before.intent:
+            yield f"release {after.id[:8]} of {service.name} is {after.state}"
+    continued = resume_promotions(
+        orchestrator(settings), approvals(settings), lambda: promote_pipeline(settings)
+    )
+    for run in continued:
+        again = " has died again; platform-ctl run resume" if run.died else " goes on as run"
+        yield f"{run.name}{again} {run.id[:8]}"
+    told = notifier(settings)
+    waiting = told.undelivered()
+    if waiting:
+        left = told.deliver()
+        yield f"{waiting - left} of {waiting} notifications delivered"
