@@ -1,4 +1,4 @@
-"""A promotion whose process was killed: the next command that looks continues it."""
+"""A promotion whose process was killed: commands that look name it, doctor --repair carries on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from platform_ctl.approvals import ask as request_approval
 from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.models.register import register_model
 from recipes.train_deploy.recipe import RECIPE
-from tests.e2e.test_mlship import ROOT, run
+from tests.e2e.test_mlship import LOOKS, ROOT, run
 from tests.support.candidates import PASSED, write_candidate
 from tests.support.waiting import eventually
 
@@ -33,10 +33,10 @@ def home(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "who_looks"),
-    [("deploy-canary", "a command"), ("analyse", "a command"), ("analyse", "the supervisor")],
+    ("task", "verb"),
+    [("deploy-canary", "repair"), ("analyse", "repair"), ("analyse", "resume")],
 )
-def test_kill_9_of_a_promotion_then_a_look(home, tmp_path, task, who_looks):
+def test_kill_9_of_a_promotion_then_a_repair(home, tmp_path, task, verb):
     settings = cascade.load(cwd=ROOT, env={"PLATFORM_HOME": str(home)}).settings
     registry, approvals = targets.registry(settings), targets.approvals(settings)
     model, evaluation = write_candidate(tmp_path / "candidate", seed=0)
@@ -63,9 +63,16 @@ def test_kill_9_of_a_promotion_then_a_look(home, tmp_path, task, who_looks):
     os.kill(orchestrator.get(promotion).pid, signal.SIGKILL)
     assert eventually(lambda: orchestrator.get(promotion).died)
 
-    if who_looks == "a command":
-        looked = run(home, "app", "service", "list")
-        assert f"had died and goes on as run {promotion[:8]}" in looked.stderr
+    for look in LOOKS:
+        looked = run(home, "app", *look)
+        if look[0] in ("service", "approval", "release"):
+            assert f"died (run {promotion[:8]}); platform-ctl doctor --repair" in looked.stderr
+    assert orchestrator.get(promotion).died, "who looks carries nothing on"
+    if verb == "repair":
+        repaired = run(home, "app", "doctor", "--repair")
+        assert f"goes on as run {promotion[:8]}" in repaired.stderr
+    else:
+        assert run(home, "app", "run", "resume", promotion).returncode in (0, 1)
     eventually(lambda: orchestrator.get(promotion).state == "SUCCEEDED", seconds=120)
     assert registry.aliases(NAME) == {"production": version.version}
     assert len(orchestrator.list(10)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ from tests.support.candidates import PASSED, write_candidate
 
 pytestmark = pytest.mark.e2e
 
+LOOKS = (
+    ("service", "list"),
+    ("approval", "list"),
+    ("approval", "show"),
+    ("release", "show", RECIPE.inference_service),
+    ("run", "list"),
+    ("doctor",),
+)
+"""Commands that look: none of them takes a release on."""
 ROOT = Path(__file__).resolve().parents[2]
 NAME = RECIPE.inference_service
 
@@ -105,19 +115,29 @@ def test_deploy_needs_an_approval_then_canary_then_production_and_back(home, set
     approve_version(settings, first)
     deployed = run(home, "mlship", "deploy", f"{NAME}/{first.version}", "-o", "json")
     assert deployed.returncode == 0, deployed.stderr
-    assert json.loads(deployed.stdout)["release"]["state"] == "promoted"
+    document = json.loads(deployed.stdout)
+    assert document["release"]["state"] == "promoted"
+    assert targets.orchestrator(settings).get(document["run"]).pipeline == "promote"
+    verified = run(home, "app", "model", "verify", f"{NAME}@production")
+    # The candidate was made by hand, so its pack lacks a run; that there is one is the point.
+    assert f"the evidence pack {NAME}-{first.version}.tar, file by file" in verified.stdout
+    again = run(home, "mlship", "deploy", f"{NAME}/{first.version}")
+    assert again.returncode == 0, again.stderr
     assert targets.registry(settings).aliases(NAME)["production"] == first.version
 
     approve_version(settings, second)
     too_much = run(home, "mlship", "deploy", f"{NAME}/{second.version}", "--canary", "90")
-    assert too_much.returncode == 2 and "starts at 10 percent" in too_much.stderr
+    assert too_much.returncode == 2 and "10, 25, 50, 100 percent" in too_much.stderr
     canary = run(home, "mlship", "deploy", f"{NAME}/{second.version}", "--canary", "5")
-    assert canary.returncode == 0 and "http://127.0.0.1:" in canary.stdout
+    assert canary.returncode == 0 and "http://127.0.0.1:" in canary.stdout, canary.stderr
+    for look in LOOKS:
+        assert run(home, "app", *look).returncode in (0, 1)
+    time.sleep(35)  # longer than anything of ours has ever polled
     listed = json.loads(run(home, "app", "service", "list", "-o", "json").stdout)
     assert listed[0]["spec"]["weight_percent"] == 5
-
     shown = run(home, "app", "release", "show", NAME)
-    assert "step 1 of 5, the canary answered 0 of 200 requests, production 0" in shown.stdout
+    assert "stands at 5 % of the traffic, as was asked" in shown.stdout
+    assert targets.registry(settings).aliases(NAME)["production"] == first.version
     aborted = run(home, "app", "release", "abort", NAME)
     assert aborted.returncode == 0 and "rolled back" in aborted.stdout
     assert targets.registry(settings).aliases(NAME)["production"] == first.version
