@@ -19,32 +19,23 @@ def verify_approval(
 
 
 @component
-def deploy_canary(approval_id: str, model: str, version: str, run_id: str, task: str) -> NamedTuple(
-
-def deploy_canary(approval_id: str, model: str, version: str, stop_at_percent: int) -> NamedTuple(
-    "Deployed", [("release_id", str), ("summary", str)]
-):
+def deploy_canary(
+    approval_id: str, model: str, version: str, stop_at_percent: int, run_id: str, task: str
+) -> NamedTuple("Deployed", [("release_id", str), ("summary", str)]):
     """Start the new revision at the plan's first weight."""
     from pipelines.steps import deploy_canary
 
-    return deploy_canary.run(approval_id, model, version, run_id, task)
+    return deploy_canary.run(approval_id, model, version, stop_at_percent, run_id, task)
 
 
 @component
-def analyse(release_id: str, run_id: str, task: str, log: dsl.Output[dsl.Artifact]) -> NamedTuple(
-
-    return deploy_canary.run(approval_id, model, version, stop_at_percent)
-
-
-def analyse(release_id: str, stop_at_percent: int, log: dsl.Output[dsl.Artifact]) -> NamedTuple(
-    "Analysed", [("verdict", str), ("reasons", list)]
-):
+def analyse(
+    release_id: str, stop_at_percent: int, run_id: str, task: str, log: dsl.Output[dsl.Artifact]
+) -> NamedTuple("Analysed", [("verdict", str), ("reasons", list)]):
     """Step the weight up, judging at each step."""
     from pipelines.steps import analyse
 
-    return analyse.run(release_id, run_id, task, log)
-
-    return analyse.run(release_id, stop_at_percent, log)
+    return analyse.run(release_id, stop_at_percent, run_id, task, log)
 
 
 @component

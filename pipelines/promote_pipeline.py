@@ -22,14 +22,15 @@ def promote(approval_id: str, model_version: str = "", stop_at_percent: int = 0)
         approval_id=approval_id,
         model=verified.outputs["model"],
         version=verified.outputs["version"],
+        stop_at_percent=stop_at_percent,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         task=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
     ).set_caching_options(False)
     analysed = step.analyse(
         release_id=deployed.outputs["release_id"],
-
         stop_at_percent=stop_at_percent,
-        release_id=deployed.outputs["release_id"], stop_at_percent=stop_at_percent
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        task=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
     ).set_caching_options(False)
     with dsl.If(analysed.outputs["verdict"] == "successful", name="canary-successful"):
         step.promote(release_id=deployed.outputs["release_id"]).set_caching_options(False)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from kfp import dsl
 
 
-def run(release_id: str, run_id: str, task: str, log: dsl.Artifact) -> tuple[str, list[str]]:
-
-def run(release_id: str, stop_at_percent: int, log: dsl.Artifact) -> tuple[str, list[str]]:
+def run(
+    release_id: str, stop_at_percent: int, run_id: str, task: str, log: dsl.Artifact
+) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``log.path`` holds every look's figures as JSON."""
     settings = targets.current_settings()
     ports = targets.releasing(settings)

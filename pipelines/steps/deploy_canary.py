@@ -12,10 +12,13 @@ from platform_ctl.runs.step import StepContext
 
 
 def run(
-    approval_id: str, model: str, version: str, run_id: str = "", task: str = ""
+    approval_id: str,
+    model: str,
+    version: str,
+    stop_at_percent: int = 0,
+    run_id: str = "",
+    task: str = "",
 ) -> tuple[str, str]:
-
-def run(approval_id: str, model: str, version: str, stop_at_percent: int) -> tuple[str, str]:
     """-> release id, one line. Raises ApprovalMissing.
 
     The approval is verified here again: a resumed run does not repeat the step
@@ -28,10 +31,8 @@ def run(approval_id: str, model: str, version: str, stop_at_percent: int) -> tup
     registered = find_version(registry.models(), f"{model}/{version}")
     recipe = targets.recipe_of(settings, registered)
     target = target_of(registry, recipe, registered)
-    with targets.canary_cost(settings, StepContext(run_id, task), target.service):
-
     plan = stopping_at(recipe.canary, stop_at_percent) if stop_at_percent else recipe.canary
-    with targets.canary_cost(settings, target.service):
+    with targets.canary_cost(settings, StepContext(run_id, task), target.service):
         release = start_release(
             targets.releasing(settings),
             target,

@@ -71,12 +71,6 @@ def _releasing(settings: Settings, db: sqlite3.Connection) -> Releasing:
     )
 
 
-def canary_cost(
-    settings: Settings, step: StepContext, service: str
-) -> contextlib.AbstractContextManager[None]:
-    """Charge the step's task with what the InferenceService uses meanwhile."""
-    if not step.run_id:
-
 def deploying(settings: Settings) -> Deploying:
     """What starts a promotion, or takes an open release on."""
     from platform_ctl.releases.deploy import Deploying
@@ -90,10 +84,11 @@ def deploying(settings: Settings) -> Deploying:
     )
 
 
-def canary_cost(settings: Settings, service: str) -> contextlib.AbstractContextManager[None]:
-    """Charge this run's task with what the InferenceService uses meanwhile."""
-    run_id, task = os.environ.get("PLATFORM_RUN_ID"), os.environ.get("PLATFORM_TASK_NAME", "")
-    if not run_id:
+def canary_cost(
+    settings: Settings, step: StepContext, service: str
+) -> contextlib.AbstractContextManager[None]:
+    """Charge the step's task with what the InferenceService uses meanwhile."""
+    if not step.run_id:
         return contextlib.nullcontext()
     local = _local_serving(settings)
     return ledger(settings).metered(step.run_id, step.task, "canary", lambda: local.cpu_s(service))
