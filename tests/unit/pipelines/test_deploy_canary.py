@@ -61,7 +61,7 @@ def test_a_resumed_promotion_stops_when_another_version_went_to_production(setti
         reason="better",
         settings=settings.approval,
     )
-    model, version, _ = verify_approval.run(asked.id)
+    model, version, _ = verify_approval.run(asked.id, "")
     registry.move_aliases(newer.name, {"production": newer.version}, actor="carl", reason="first")
 
     with pytest.raises(ApprovalMissing, match="the champion was none"):
