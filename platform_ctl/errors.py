@@ -280,6 +280,18 @@ class PlanOutdated(PreconditionMissing):
     id = "err-plan-outdated"
 
 
+class NotUploaded(PreconditionMissing):
+    """KFP has no version of the pipeline with the IR that a schedule pins."""
+
+    id = "err-not-uploaded"
+
+
+class OrphanedRecord(PreconditionMissing):
+    """A recurring run of KFP has lost the ScheduledWorkflow that fires it."""
+
+    id = "err-orphaned-record"
+
+
 class ScheduleBusy(PreconditionMissing):
     """A schedule has as many runs under way as its ``max_concurrency`` allows."""
 

@@ -74,7 +74,7 @@ class Spec:
     pipeline: str
     version: Version
     ir: str
-    """SHA-256 of the compiled pipeline; empty for ``latest``."""
+    """Digest of what the compiled pipeline means; empty for ``latest``."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     experiment: str = DEFAULT_EXPERIMENT
     timing: Timing | None = None
@@ -107,6 +107,8 @@ class Schedule:
     """Disabled older versions that stay; 0 is none."""
     compiled: Path
     """The compiled pipeline."""
+    ir: str
+    """Digest of what it means, as an upload marks its versions."""
     compiled_bytes: bytes
     commits: Mapping[str, str]
     """Git references of the entry and the commits that they were at."""

@@ -124,8 +124,7 @@ class Versions:
 def mark_of(state: State, schedule: Schedule, start: int | None) -> Mark:
     """The mark of a new version."""
     spec = schedule.spec
-    ir = hashlib.sha256(schedule.compiled_bytes).hexdigest()
-    return Mark(state.source, spec.digest, ir, state.commit, state.server.version, start)
+    return Mark(state.source, spec.digest, schedule.ir, state.commit, state.server.version, start)
 
 
 def versions(state: State, schedule: Schedule, runs: Sequence[RecurringRun]) -> Versions:

@@ -25,7 +25,7 @@ class Mark:
     spec: str
     """Digest of the resolved entry."""
     ir: str
-    """SHA-256 of the compiled pipeline, also where the newest version runs."""
+    """Digest of the compiled pipeline's meaning, also where the newest version runs."""
     commit: str
     kfp: str
     """Version of the server that compiled the pipeline for its engine; empty when unknown."""
@@ -233,7 +233,7 @@ class Schedules(Protocol):
 def ours(runs: Iterable[RecurringRun], source: str) -> dict[str, list[RecurringRun]]:
     """Records from ``source``'s files by key, oldest first."""
     found: dict[str, list[RecurringRun]] = {}
-    for run in sorted(runs, key=lambda r: (r.created_at, r.id)):
+    for run in sorted(runs, key=lambda r: r.created_at):
         if run.owned_by(source):
             found.setdefault(run.key, []).append(run)
     return found

@@ -6,7 +6,6 @@ file and line as BadSchedule.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from platform_ctl.errors import BadParameter, PlatformError
 from platform_ctl.ir import file as ir_file
+from platform_ctl.ir import meaning
 from platform_ctl.ir import parameters as ir_parameters
 from platform_ctl.ir.parameters import Allowed
 from platform_ctl.ir.pipeline import ParameterType, Pipeline
@@ -229,6 +229,7 @@ class _Entries:
             enabled=fields.get("enabled", bool, True),
             keep_history=fields.whole("keep_history", 3, 0, 100),
             compiled=compiled.path,
+            ir=compiled.digest,
             compiled_bytes=compiled.data,
             commits={**compiled.commits, **commits},
             where=fields["name"].where,
@@ -383,7 +384,8 @@ def _compiled(project: Project, node: Located) -> _Compiled:
         node.refuse(exc.what)
     except OSError as exc:
         node.refuse(f"the pipeline cannot be read: {exc.strerror}")
-    return _Compiled(path, data, pipeline, hashlib.sha256(data).hexdigest(), commits)
+    digest = meaning.digest(meaning.documents(data))
+    return _Compiled(path, data, pipeline, digest, commits)
 
 
 def _file(project: Project, fields: Fields) -> tuple[bytes, dict[str, str]]:

@@ -1,7 +1,5 @@
 """A schedule of each other second, its engine killed in the middle: no slot twice, none lost."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -85,9 +83,7 @@ def test_killed_in_the_middle_each_slot_is_one_run(tmp_path: Path) -> None:
     engine.send_signal(signal.SIGINT)
     assert engine.wait(30) == 0
     ended = time.time()
-    slots = sorted(
-        run["scheduled_at"] for run in _ask(tmp_path, "run", "list", "--limit", "100")
-    )
+    slots = sorted(run["scheduled_at"] for run in _ask(tmp_path, "run", "list", "--limit", "100"))
     wanted = round((ended - begun) / 2)
     assert len(slots) == len(set(slots)), "a slot was fired twice"
     moments = [int(datetime.fromisoformat(slot).timestamp()) for slot in slots]

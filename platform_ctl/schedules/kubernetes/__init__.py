@@ -1,0 +1,1 @@
+"""Schedules as recurring runs of KFP, fired by its scheduled-workflow controller."""
