@@ -95,9 +95,17 @@ def _policy(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "open-policy", "podSelector {} with a rule for everybody"
         if not rule:
             yield "open-policy", "an empty rule lets everybody in"
-        for source in rule.get("from", []):
+        sources = rule.get("from", [])
+        for source in sources:
             if source.get("namespaceSelector") == {}:
                 yield "open-policy", "namespaceSelector {} lets every namespace in"
+            narrow = "podSelector" in source and rule.get("ports")
+            if everything and source.get("namespaceSelector") and not narrow:
+                yield "whole-namespace", "podSelector {} opens every pod to another namespace"
+        if any(set(s) == {"namespaceSelector"} for s in sources) and any(
+            set(s) == {"podSelector"} for s in sources
+        ):
+            yield "split-source", "namespace and pods in two elements are alternatives, not both"
 
 
 def check_kustomization(path: Path) -> list[Problem]:

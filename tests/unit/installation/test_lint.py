@@ -105,6 +105,28 @@ def test_a_policy_that_lets_everybody_in_is_found(
     assert [p.rule for p in check_documents([broken], ours=False)] == ["open-policy"]
 
 
+CI = {"matchLabels": {"kubernetes.io/metadata.name": "gitea"}}
+RUNNER = {"matchLabels": {"app.kubernetes.io/component": "ci-runner"}}
+KFP = {"matchLabels": {"app": "ml-pipeline"}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "selector", "sources"),
+    [
+        (["whole-namespace"], {}, [{"namespaceSelector": CI}]),
+        (["split-source"], KFP, [{"namespaceSelector": CI}, {"podSelector": RUNNER}]),
+        ([], KFP, [{"namespaceSelector": CI, "podSelector": RUNNER}]),
+        ([], {}, [{"podSelector": {}}]),
+    ],
+)
+def test_a_policy_that_lets_more_of_a_namespace_in_than_meant_is_found(
+    rules: list[str], selector: dict[str, Any], sources: list[dict[str, Any]]
+) -> None:
+    ingress = [{"from": sources, "ports": [{"port": 8888}]}]
+    policy = POLICY | {"spec": {"podSelector": selector, "ingress": ingress}}
+    assert [p.rule for p in check_documents([policy], ours=False)] == rules
+
+
 def test_a_secret_with_a_value_is_found() -> None:
     secret = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": "value"}}
     assert [p.rule for p in check_documents([secret], ours=True)] == ["secret"]
