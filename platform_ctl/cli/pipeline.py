@@ -178,7 +178,7 @@ def _said(run: Run, task: Task | None) -> dict[str, str] | None:
     """What the step itself said of its failure, when it was an error of the platform's."""
     from platform_ctl.runs.record import ERROR_FILE
 
-    if task is None or not task.log:
+    if task is None or not task.log or not run.directory:
         return None
     said = (Path(run.directory) / task.log).with_name(ERROR_FILE)
     return json.loads(said.read_bytes()) if said.is_file() else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,10 +17,10 @@ from platform_ctl.cli.units import Duration
 if TYPE_CHECKING:
     from platform_ctl.explain.compared import Difference
     from platform_ctl.runs.budget import Cost
+    from platform_ctl.runs.port import RunReader
     from platform_ctl.runs.record import Run
 
 _POLL_S = 0.2
-_CHUNK_BYTES = 1 << 16
 
 
 @click.group(help="List, show, follow, explain, report, resume, cancel and prune runs.")
@@ -79,7 +78,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
         return
     click.echo(f"run        {found.id}")
     click.echo(f"pipeline   {found.pipeline} ({found.name})")
-    click.echo(f"state      {found.state}{f': {found.error}' if found.error else ''}")
+    click.echo(f"state      {_state(found)}")
     click.echo(f"created    {found.created_at}, took {_duration(found)}")
     if scheduled:
         click.echo(f"schedule   {scheduled}")
@@ -91,7 +90,8 @@ def show(ctx: click.Context, run: str, output: str) -> None:
             render.print_indented(reason, 11)
     for line in _cost(spent, _duration(found)):
         click.echo(line)
-    click.echo(f"files      {found.directory}")
+    if found.directory:
+        click.echo(f"files      {found.directory}")
     rows = [
         [
             t.path,
@@ -100,13 +100,40 @@ def show(ctx: click.Context, run: str, output: str) -> None:
             f"{t.usage.cpu_s:.2f} s",
             f"{t.usage.peak_memory_bytes / 1e6:.0f} MB",
             t.attempts,
-            t.error or t.cache,
+            t.error or str(t.blocker or t.cache),
         ]
         for t in found.tasks
     ]
     render.print_table(
         ["task", "state", "wall #", "cpu #", "memory # ?", "tries # ?", "note …"], rows
     )
+    for held in found.stuck:
+        if held.blocker and held.blocker.fix:
+            click.echo(f"look at    {held.path}: {held.blocker.fix}")
+
+
+def _state(run: Run) -> str:
+    if run.stuck:
+        return f"{run.state}, stuck: {len(run.stuck)} tasks cannot proceed by themselves"
+    return f"{run.state}{f': {run.error}' if run.error else ''}"
+
+
+@command.command()
+@click.argument("run", default="latest")
+@render.output_option
+@click.pass_context
+def watch(ctx: click.Context, run: str, output: str) -> None:
+    """Follow a run to its end, whoever started it."""
+    from platform_ctl import targets
+    from platform_ctl.cli.pipeline import finish
+    from platform_ctl.cli.progress import Progress
+
+    runs = targets.orchestrator(load_settings(ctx))
+    found = runs.get(run).id
+    with Progress() as progress:
+        for event in runs.watch(found):
+            progress(event)
+    finish(ctx, runs.get(found), output)
 
 
 @command.command()
@@ -124,7 +151,7 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool) -> None:
         found = orchestrator.get(run)
         if task:
             _check_task(found, task)
-        for path, data in _new_output(found, task, seen):
+        for path, data in _new_output(orchestrator, found, task, seen):
             prefix = b"" if task else f"[{path}] ".encode()
             for line in data.splitlines(keepends=True):
                 click.echo(prefix + line, nl=False)
@@ -150,21 +177,19 @@ def _check_task(run: Run, task: str) -> None:
     )
 
 
-def _new_output(run: Run, only: str, seen: dict[str, int]) -> Iterator[tuple[str, bytes]]:
-    """Whole lines written since the last call, by task, in chunks."""
+def _new_output(
+    runs: RunReader, run: Run, only: str, seen: dict[str, int]
+) -> Iterator[tuple[str, bytes]]:
+    """Whole lines written since the last call, by task."""
     for task in run.tasks:
-        log = Path(run.directory) / task.log
-        if not task.log or (only and task.path != only) or not log.is_file():
+        if only and task.path != only:
             continue
-        with log.open("rb") as file:
-            file.seek(seen.get(task.path, 0))
-            while chunk := file.read(_CHUNK_BYTES):
-                if not task.state.final and not chunk.endswith(b"\n"):
-                    chunk = chunk[: chunk.rfind(b"\n") + 1]
-                    file.seek(0, 2)
-                if chunk:
-                    seen[task.path] = seen.get(task.path, 0) + len(chunk)
-                    yield task.path, chunk
+        data = runs.log(run, task, seen.get(task.path, 0))
+        if not task.state.final:
+            data = data[: data.rfind(b"\n") + 1]
+        if data:
+            seen[task.path] = seen.get(task.path, 0) + len(data)
+            yield task.path, data
 
 
 @command.command()
@@ -290,7 +315,7 @@ def execute(ctx: click.Context, run: str) -> None:
     """The process of a detached run."""
     from platform_ctl import targets
 
-    targets.orchestrator(load_settings(ctx)).execute_submitted(run)
+    targets.local_engine(load_settings(ctx)).execute_submitted(run)
 
 
 def _cost(cost: Cost, took: str) -> Iterator[str]:

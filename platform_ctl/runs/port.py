@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from platform_ctl.runs.record import Run, RunEvent, RunRequest
+from platform_ctl.ir.pipeline import Pipeline
+from platform_ctl.ir.support import Finding
+from platform_ctl.runs.record import Run, RunEvent, RunRequest, Task
 
 
-class Orchestrator(Protocol):
-    """Run ids are UUID4 strings; methods accept unique prefixes and ``latest``."""
+class RunReader(Protocol):
+    """What is known about runs. Ids are UUID4 strings; a unique prefix and ``latest`` do too.
+
+    Methods that take one raise UnknownName, and NothingYet where there is no run at all.
+    """
+
+    def get(self, run_id: str) -> Run:
+        """The record with its tasks."""
+        ...
+
+    def list(self, limit: int) -> list[Run]:
+        """Newest first, without tasks; -1 for all."""
+        ...
+
+    def watch(self, run_id: str) -> Iterator[RunEvent]:
+        """What happens to it until it has ended, whoever executes it."""
+        ...
+
+    def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
+        """What the task's newest attempt wrote, from byte ``begin``; empty where there is none."""
+        ...
+
+    def pipeline_file(self, run_id: str) -> bytes:
+        """The compiled pipeline that the run executes."""
+        ...
+
+
+class Orchestrator(RunReader, Protocol):
+    """Executes runs. Beside what is named, methods raise what tells that the target is not there:
+    HomeBusy and DiskFull here, KfpUnavailable on a cluster."""
 
     def run(self, request: RunRequest, on_event: Callable[[RunEvent], None]) -> Run:
         """Run to the end and return the record, whatever the outcome.
@@ -27,22 +57,18 @@ class Orchestrator(Protocol):
         """
         ...
 
-    def get(self, run_id: str) -> Run:
-        """The record with its tasks. Raises UnknownName."""
-        ...
-
-    def list(self, limit: int) -> list[Run]:
-        """Newest first, without tasks."""
-        ...
-
-    def pipeline_file(self, run_id: str) -> bytes:
-        """The compiled pipeline that the run executes. Raises UnknownName."""
-        ...
-
     def resume(self, run_id: str, on_event: Callable[[RunEvent], None]) -> Run:
         """Continue a failed, cancelled or killed run: only what did not finish is executed."""
         ...
 
     def cancel(self, run_id: str) -> Run:
         """Stop it and its steps. A run that has ended is returned as it is."""
+        ...
+
+    def delete(self, run: Run) -> None:
+        """Forget a run that has ended, and what the target keeps of it."""
+        ...
+
+    def explain(self, pipeline: Pipeline) -> list[Finding]:
+        """What of the pipeline is ignored or refused on this target."""
         ...

@@ -50,6 +50,35 @@ class TaskState(StrEnum):
         return self in (TaskState.SUCCEEDED, TaskState.CACHED)
 
 
+class SkippedBy(StrEnum):
+    """Why a task was not executed."""
+
+    CONDITION = "condition"
+    """Its own condition, or that of a DAG around it, is false."""
+    UPSTREAM = "upstream"
+    """Something that it waits for failed or was skipped itself."""
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """What keeps a task from going on, or made it end, as the cluster names it."""
+
+    reason: str
+    """A word of the Kubernetes API: ``ImagePullBackOff``, ``Unschedulable``, ``OOMKilled``."""
+    message: str = ""
+    """The cluster's own sentence, for people."""
+    lasting: bool = False
+    """Whether no waiting ends it."""
+    pod: str = ""
+    container: str = ""
+    exit_code: int | None = None
+    fix: str = ""
+    """A command that looks at the cause."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}" if self.message else self.reason
+
+
 ERROR_FILE = "error.json"
 """Beside a task's log: ``PlatformError.as_dict`` of what ended the step, if it was one."""
 
@@ -112,6 +141,10 @@ class Task:
     inputs_digest: str = ""
     cache: str = ""
     """Why it was or was not served from the cache, in a few words."""
+    skipped_by: SkippedBy | None = None
+    """Of a SKIPPED task."""
+    blocker: Blocker | None = None
+    """None where nothing is known to be in its way."""
     log: str = ""
     """Path of the log, relative to the run's directory."""
 
@@ -167,6 +200,18 @@ class Run:
     def duration_s(self) -> float | None:
         """None before it has ended, and for one that never started."""
         return elapsed_s(self.started_at, self.ended_at)
+
+    @property
+    def stuck(self) -> tuple[Task, ...]:
+        """The tasks of a run that has not ended and never will by itself; else none.
+
+        A run in which another task still works is not stuck yet.
+        """
+        waiting = [t for t in self.tasks if t.state is TaskState.RUNNING]
+        held = tuple(t for t in self.tasks if t.blocker and t.blocker.lasting)
+        if self.state.final or any(t not in held for t in waiting):
+            return ()
+        return held
 
     @property
     def died(self) -> bool:

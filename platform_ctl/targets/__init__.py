@@ -49,7 +49,7 @@ from platform_ctl.targets.recipe import (
 from platform_ctl.targets.releases import canary_cost, deploying, released, releasing, serving
 from platform_ctl.targets.repair import repair
 from platform_ctl.targets.report import report_page, reporting, write_report
-from platform_ctl.targets.runs import orchestrator, step_cache
+from platform_ctl.targets.runs import local_engine, orchestrator, step_cache
 from platform_ctl.targets.schedules import (
     schedule_apply,
     schedule_documents,
@@ -92,6 +92,7 @@ __all__ = [
     "lineage_observer",
     "lineage_spool",
     "load_model",
+    "local_engine",
     "local_user",
     "log_search",
     "looking",

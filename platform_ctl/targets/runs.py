@@ -6,9 +6,11 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import DiskFull, NothingYet, UnknownName, Unsupported
+from platform_ctl.errors import ConfigError, DiskFull, MissingExtra, NothingYet, UnknownName, Unsupported
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import require_local, state
+from platform_ctl.targets.installation import cluster
+from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     lineage_observer,
@@ -22,15 +24,40 @@ from platform_ctl.targets.tuning import training
 if TYPE_CHECKING:
     from platform_ctl.lineage.facets import Event
     from platform_ctl.runs.cache.port import Cache
+    from platform_ctl.runs.kubernetes.runs import KfpRuns
     from platform_ctl.runs.local.runs import LocalOrchestrator
+    from platform_ctl.runs.port import Orchestrator
     from platform_ctl.runs.record import Run, RunEvent
 
 _EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
 """Program and words of a detached run's process (``python -c``); the run id follows."""
 
 
-def orchestrator(settings: Settings) -> LocalOrchestrator:
-    """Runs compiled pipelines; ends a run's Ray with the run."""
+def orchestrator(settings: Settings) -> Orchestrator:
+    """Runs compiled pipelines on the target of the settings."""
+    return _kfp_runs(settings) if settings.target == "kubernetes" else local_engine(settings)
+
+
+def _kfp_runs(settings: Settings) -> KfpRuns:
+    """Runs through KFP's API server; without access to the cluster no pod explains them."""
+    from platform_ctl.runs.kubernetes.api import RunsApi
+    from platform_ctl.runs.kubernetes.runs import KfpRuns, NoPods
+    from platform_ctl.runs.kubernetes.stuck import PodReader
+
+    wanted = settings.kubernetes
+    pods: NoPods | PodReader = NoPods()
+    with contextlib.suppress(ConfigError, MissingExtra):
+        pods = PodReader(cluster(settings))
+    return KfpRuns(
+        RunsApi(kfp(settings)),
+        prepare=lambda documents: prepared(documents, wanted),
+        pods=pods,
+        service_account=wanted.service_account,
+    )
+
+
+def local_engine(settings: Settings) -> LocalOrchestrator:
+    """Executes runs on this machine; ends a run's Ray with the run."""
     require_local(settings, "orchestrator")
     from platform_ctl.runs.local.runs import Hooks, LocalOrchestrator
 

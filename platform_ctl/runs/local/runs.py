@@ -50,8 +50,11 @@ from platform_ctl.runs.record import (
     RunState,
     Task,
 )
+from platform_ctl.runs.watch import watch
 from platform_ctl.settings import Settings
 
+POLL_S = 0.2
+"""Between two readings of a run that is watched."""
 MIN_PARALLEL = 4
 """Tasks at a time on a small machine: many of them wait rather than compute."""
 PIPELINE_FILE = "pipeline.yaml"
@@ -116,6 +119,18 @@ class LocalOrchestrator:
         runs = self._records.list(limit)
         self._hooks.on_look(self._records.get)
         return runs
+
+    def watch(self, run_id: str) -> Iterator[RunEvent]:
+        found = self._records.get(run_id).id
+        return watch(lambda: self._records.get(found), poll_s=POLL_S)
+
+    def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
+        path = Path(run.directory) / task.log
+        if not task.log or not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            file.seek(begin)
+            return file.read()
 
     def pipeline_file(self, run_id: str) -> bytes:
         return (Path(self._records.get(run_id).directory) / PIPELINE_FILE).read_bytes()

@@ -1,0 +1,113 @@
+"""The run endpoints of KFP's API server, as JSON.
+
+The generated models would parse some hundred nodes of a run into objects and
+drop fields that they do not know; what the server says is kept as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from platform_ctl.cluster.kfp import Kfp, Refusal
+
+PAGE = 100
+"""Runs in one answer; the server's own limit is 200."""
+Json = dict[str, Any]
+
+
+def predicate(key: str, operation: str, value: str) -> Json:
+    return {"key": key, "operation": operation, "string_value": value}
+
+
+AVAILABLE = predicate("storage_state", "EQUALS", "AVAILABLE")
+"""Runs that nobody has archived."""
+
+
+@dataclass(frozen=True)
+class RunsApi:
+    """Raises KfpUnavailable for a server that does not answer, Refusal for one that refuses."""
+
+    kfp: Kfp
+
+    def create(self, run: Mapping[str, Any]) -> Json:
+        return self._json(self.kfp.runs.run_service_create_run, dict(run))
+
+    def get(self, run_id: str) -> Json | None:
+        """None when there is no such run."""
+        try:
+            return self._json(self.kfp.runs.run_service_get_run, run_id)
+        except Refusal as exc:
+            if exc.status == 404:
+                return None
+            raise
+
+    def newest(self, *predicates: Json) -> Iterator[Json]:
+        """Runs that hold all of ``predicates``, newest first, read a page at a time."""
+        query = {"page_size": PAGE, "sort_by": "created_at desc"}
+        query |= {"filter": json.dumps({"predicates": list(predicates)})} if predicates else {}
+        while True:
+            page = self._json(self.kfp.runs.run_service_list_runs, **query)
+            yield from page.get("runs", [])
+            if not page.get("next_page_token"):
+                return
+            query["page_token"] = page["next_page_token"]
+
+    def terminate(self, run_id: str) -> None:
+        self._json(self.kfp.runs.run_service_terminate_run, run_id)
+
+    def retry(self, run_id: str) -> None:
+        self._json(self.kfp.runs.run_service_retry_run, run_id)
+
+    def delete(self, run_id: str) -> None:
+        """A run that is not there any more is fine."""
+        try:
+            self._json(self.kfp.runs.run_service_delete_run, run_id)
+        except Refusal as exc:
+            if exc.status != 404:
+                raise
+
+    def log(self, run_id: str, node_id: str) -> bytes | None:
+        """What a node's pod wrote: read from the pod, else from what Argo archived.
+
+        None where there is neither: the pod has not started, or nothing is archived.
+        """
+        for read in (self._live_log, self._archived_log):
+            try:
+                return read(run_id, node_id)
+            except Refusal:
+                continue
+        return None
+
+    def _live_log(self, run_id: str, node_id: str) -> bytes:
+        """v1alpha1 serves the archived log too, unless the server is told not to."""
+        return self._bytes(f"/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log")
+
+    def _archived_log(self, run_id: str, node_id: str) -> bytes:
+        path = f"/apis/v2beta1/runs/{run_id}/nodes/{node_id}/artifacts/main-logs:read"
+        return base64.b64decode(json.loads(self._bytes(path)).get("data", ""))
+
+    def _json(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Json:
+        def call(**options: Any) -> Json:
+            raw = function(*args, _preload_content=False, **kwargs, **options).data
+            return json.loads(raw) if raw else {}
+
+        return self.kfp.call(call)
+
+    def _bytes(self, path: str) -> bytes:
+        def call(**options: Any) -> bytes:
+            answer = self.kfp.client.call_api(
+                path,
+                "GET",
+                header_params={"Accept": "*/*"},
+                auth_settings=["Bearer"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                **options,
+            )
+            return answer.data
+
+        return self.kfp.call(call)

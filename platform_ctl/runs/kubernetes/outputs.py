@@ -1,0 +1,53 @@
+"""What a step put out, from the log of its pod.
+
+KFP 2.17 serves no values of output parameters: they are in ML Metadata alone.
+The launcher writes the ``ExecutorOutput`` message (pipeline_spec.proto) as JSON
+to the pod's log after the step has ended (``launcher_v2.go``), and the log is
+archived; so the last one in a log is the launcher's, whatever the step printed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from platform_ctl.ir.pipeline import Component, plain_numbers
+from platform_ctl.runs.record import Artifact, Outputs
+
+_HEAD = re.compile(rb"^I\d{4} [\d:.]+ +\d+ launcher_v2\.go:\d+\] ExecutorOutput: ", re.MULTILINE)
+_DECODER = json.JSONDecoder()
+
+
+def read_outputs(log: bytes, component: Component) -> Outputs:
+    """Parameters and artifacts that ``component`` declares; empty where the log has none."""
+    heads = list(_HEAD.finditer(log))
+    if not heads:
+        return Outputs()
+    try:
+        said, _ = _DECODER.raw_decode(log[heads[-1].end() :].decode("utf-8", "replace"))
+    except ValueError:
+        return Outputs()
+    declared = component.output_definitions
+    values = {
+        name: plain_numbers(value)
+        for name, value in (said.get("parameterValues") or {}).items()
+        if name in declared.parameters
+    }
+    artifacts = {
+        name: tuple(
+            _artifact(name, one, spec.artifact_type.schema_title)
+            for one in (said.get("artifacts") or {}).get(name, {}).get("artifacts", [])
+        )
+        for name, spec in declared.artifacts.items()
+    }
+    return Outputs(values, {name: made for name, made in artifacts.items() if made})
+
+
+def _artifact(name: str, said: dict[str, Any], schema_title: str) -> Artifact:
+    return Artifact(
+        said.get("name") or name,
+        said.get("uri", ""),
+        schema_title or "system.Artifact",
+        metadata=plain_numbers(said.get("metadata") or {}),
+    )

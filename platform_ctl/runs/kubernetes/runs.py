@@ -1,0 +1,378 @@
+"""Runs through KFP's API server: implements ``runs.port.Orchestrator`` on a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import yaml
+
+from platform_ctl.cluster.kfp import Refusal
+from platform_ctl.errors import (
+    BadPipelineFile,
+    KfpUnavailable,
+    NothingYet,
+    UnknownName,
+    UsageError,
+    WorkloadFailed,
+)
+from platform_ctl.ir import file as ir_file
+from platform_ctl.ir import parameters
+from platform_ctl.ir.pipeline import Pipeline
+from platform_ctl.ir.support import Finding
+from platform_ctl.runs.kubernetes.api import AVAILABLE, Json, RunsApi, predicate
+from platform_ctl.runs.kubernetes.nodes import Node, read_nodes, time_of, tree
+from platform_ctl.runs.kubernetes.outputs import read_outputs
+from platform_ctl.runs.record import (
+    Blocker,
+    Outputs,
+    Run,
+    RunEvent,
+    RunRequest,
+    RunState,
+    Task,
+    TaskState,
+    TaskVerdict,
+)
+from platform_ctl.runs.watch import POLL_S, watch
+
+LOG_READERS = 4
+"""Logs of a run read at the same time."""
+_STATES = {
+    "SUCCEEDED": RunState.SUCCEEDED,
+    "SKIPPED": RunState.SUCCEEDED,
+    "FAILED": RunState.FAILED,
+    "CANCELED": RunState.CANCELED,
+    "CANCELING": RunState.RUNNING,
+    "RUNNING": RunState.RUNNING,
+    "PAUSED": RunState.RUNNING,
+}
+OnEvent = Callable[[RunEvent], None]
+
+
+class Blockers(Protocol):
+    """Why tasks do not proceed; None of it where nobody may look at pods."""
+
+    def blockers(self, run_id: str, nodes: Sequence[Node]) -> Mapping[str, Blocker]: ...
+
+
+@dataclass(frozen=True)
+class NoPods:
+    """A caller without a connection to the cluster itself."""
+
+    def blockers(self, run_id: str, nodes: Sequence[Node]) -> Mapping[str, Blocker]:
+        return {}
+
+
+@dataclass(frozen=True)
+class KfpRuns:
+    """Run ids are KFP's. Every method may raise KfpUnavailable."""
+
+    api: RunsApi
+    prepare: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]] = list
+    """From the committed documents to those that are submitted: images, environment."""
+    pods: Blockers = NoPods()
+    service_account: str = ""
+    poll_s: float = POLL_S
+    sleep: Callable[[float], None] = time.sleep
+    _outputs: dict[tuple[str, str, int], Outputs] = field(default_factory=dict, repr=False)
+    """Of finished tasks, by run, path and attempt: a log is read once."""
+
+    # ---- port -------------------------------------------------------------
+
+    def run(self, request: RunRequest, on_event: OnEvent) -> Run:
+        return self._follow(self.submit(request).id, on_event)
+
+    def submit(self, request: RunRequest) -> Run:
+        """POST is not idempotent, so the key stands in the description and is looked for.
+
+        A server that fails after it has created the run, and two callers at once,
+        leave one run: the earliest one with the key.
+        """
+        documents = _documents(request.pipeline)
+        pipeline = ir_file.read(request.pipeline)
+        values = parameters.resolve(pipeline, request.parameters)
+        key = _mark(request.idempotency_key or str(uuid.uuid4()))
+        if request.idempotency_key and (earlier := self._of_key(key)):
+            return self.get(earlier["run_id"])
+        body = self._body(request, pipeline, documents, values, key)
+        try:
+            created = self.api.create(body)
+        except (Refusal, KfpUnavailable) as exc:
+            created = self._created_nevertheless(key, exc, str(request.pipeline))
+        if request.idempotency_key:
+            created = self._earliest(key, created)
+        return self.get(created["run_id"])
+
+    def get(self, run_id: str) -> Run:
+        said = self._find(run_id)
+        run, nodes = self._read(said)
+        blockers = {} if run.state is RunState.SUCCEEDED else self.pods.blockers(run.id, nodes)
+        pipeline = _pipeline(said)
+        tasks = self._with_outputs(run.id, pipeline, nodes)
+        tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
+        tasks = [replace(t, error=_error(t)) for t in tasks]
+        first = next((t for t in tasks if t.state is TaskState.FAILED), None)
+        error = run.error or (f"{first.path} failed: {first.error}" if first else "")
+        verdicts = tuple(v for t in tasks if (v := _verdict(t)))
+        return replace(
+            run,
+            tasks=tuple(tasks),
+            error=error if run.state is RunState.FAILED else "",
+            verdicts=verdicts,
+        )
+
+    def watch(self, run_id: str) -> Iterator[RunEvent]:
+        found = self._find(run_id)["run_id"]
+        return watch(lambda: self.get(found), poll_s=self.poll_s, sleep=self.sleep)
+
+    def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
+        return (self.api.log(run.id, task.log) or b"")[begin:] if task.log else b""
+
+    def pipeline_file(self, run_id: str) -> bytes:
+        """As the server has it: the same documents, in another order of keys."""
+        documents = _spec(self._find(run_id))
+        return yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True).encode()
+
+    def resume(self, run_id: str, on_event: OnEvent) -> Run:
+        """KFP's retry: the failed steps' pods are made anew, what succeeded stays."""
+        run = _record(self._find(run_id))
+        if run.state not in (RunState.FAILED, RunState.CANCELED):
+            done = run.state is RunState.SUCCEEDED
+            verb = "show" if done else "watch"
+            raise UsageError(
+                "the run succeeded: there is nothing to resume"
+                if done
+                else "the run is still running",
+                where=run.id,
+                fix=f"platform-ctl run {verb} {run.id[:8]}",
+            )
+        try:
+            self.api.retry(run.id)
+        except Refusal as exc:
+            raise WorkloadFailed(
+                f"KFP does not retry the run: {exc.message}",
+                where=run.id,
+                fix=f"platform-ctl --target kubernetes pipeline run {run.pipeline}",
+            ) from exc
+        return self._follow(run.id, on_event)
+
+    def cancel(self, run_id: str) -> Run:
+        run = _record(self._find(run_id))
+        if not run.state.final:
+            try:
+                self.api.terminate(run.id)
+            except Refusal:  # it ended meanwhile, or somebody else ends it
+                pass
+        return self.get(run.id)
+
+    def delete(self, run: Run) -> None:
+        self.api.delete(run.id)
+
+    def explain(self, pipeline: Pipeline) -> list[Finding]:
+        """Nothing is ignored: KFP runs all of the IR."""
+        return []
+
+    # ---- inside -----------------------------------------------------------
+
+    def _follow(self, run_id: str, on_event: OnEvent) -> Run:
+        for event in self.watch(run_id):
+            on_event(event)
+        return self.get(run_id)
+
+    def _body(
+        self,
+        request: RunRequest,
+        pipeline: Pipeline,
+        documents: Sequence[Mapping[str, Any]],
+        values: Mapping[str, Any],
+        key: str,
+    ) -> Json:
+        prepared = [json.loads(json.dumps(document)) for document in self.prepare(documents)]
+        if not request.use_cache:
+            _switch_cache_off(prepared[0])
+        spec = prepared[0]
+        if len(prepared) > 1:
+            spec = {"pipeline_spec": prepared[0], "platform_spec": prepared[1]}
+        body: Json = {
+            "display_name": request.name or f"{pipeline.name}-{key[-8:]}",
+            "description": key,
+            "pipeline_spec": spec,
+            "runtime_config": {"parameters": {k: v for k, v in values.items() if v is not None}},
+        }
+        if self.service_account:
+            body["service_account"] = self.service_account
+        return body
+
+    def _of_key(self, key: str) -> Json | None:
+        """The earliest run with the key."""
+        found = list(self.api.newest(predicate("description", "IS_SUBSTRING", key)))
+        return min(found, key=lambda r: (r["created_at"], r["run_id"]), default=None)
+
+    def _created_nevertheless(self, key: str, exc: Refusal | KfpUnavailable, where: str) -> Json:
+        if isinstance(exc, Refusal) and exc.status < 500 and exc.status != 409:
+            raise _refused(exc, where) from exc
+        try:
+            found = self._of_key(key)
+        except Refusal:
+            found = None
+        if found is None:
+            raise exc if isinstance(exc, KfpUnavailable) else _refused(exc, where)
+        return found
+
+    def _earliest(self, key: str, created: Json) -> Json:
+        earliest = self._of_key(key) or created
+        if earliest["run_id"] != created["run_id"]:
+            self.api.delete(created["run_id"])
+        return earliest
+
+    def _find(self, run_id: str) -> Json:
+        if run_id == "latest":
+            found = list(islice(self.api.newest(AVAILABLE), 1))
+        elif len(run_id) == 36:
+            exact = self.api.get(run_id)
+            found = [exact] if exact else []
+        else:
+            like = self.api.newest(predicate("run_id", "IS_SUBSTRING", run_id))
+            found = list(islice((r for r in like if r["run_id"].startswith(run_id)), 2))
+        if len(found) == 1:
+            return found[0]
+        if not found and not next(self.api.newest(), None):
+            raise NothingYet(
+                f"there is no run yet, so there is no {run_id!r}",
+                where=self.api.kfp.address,
+                fix="platform-ctl pipeline list",
+            )
+        what = f"more than one run starts with {run_id!r}" if found else f"no run {run_id!r}"
+        raise UnknownName(what, where=run_id, fix="platform-ctl --target kubernetes run list")
+
+    def _read(self, said: Json) -> tuple[Run, list[Node]]:
+        run = _record(said)
+        details = said.get("run_details", {}).get("task_details", [])
+        nodes = read_nodes(_pipeline(said), details, run.state)
+        found = tree(details)
+        named = []
+        for node in nodes:
+            pod = node.executor or (node.driver if node.task.state is TaskState.FAILED else "")
+            log = found.node_id(pod) if pod else ""
+            named.append(replace(node, task=replace(node.task, log=log)))
+        return run, named
+
+    def _with_outputs(self, run_id: str, pipeline: Pipeline, nodes: Sequence[Node]) -> list[Task]:
+        """The tasks with what they put out; of several logs at a time."""
+        wanted = [n for n in nodes if n.executor and n.task.state is TaskState.SUCCEEDED]
+
+        def outputs(node: Node) -> Outputs:
+            key = (run_id, node.task.path, node.task.attempts)
+            if key not in self._outputs:
+                component = pipeline.components[node.task.component]
+                declared = component.output_definitions
+                needed = declared.parameters or declared.artifacts
+                log = self.api.log(run_id, node.task.log) if needed else b""
+                self._outputs[key] = read_outputs(log or b"", component)
+            return self._outputs[key]
+
+        with ThreadPoolExecutor(LOG_READERS) as pool:
+            read = dict(zip((n.task.path for n in wanted), pool.map(outputs, wanted), strict=True))
+        return [replace(n.task, outputs=read.get(n.task.path, n.task.outputs)) for n in nodes]
+
+    def list(self, limit: int) -> list[Run]:
+        found = self.api.newest(AVAILABLE)
+        return [_record(said) for said in (found if limit < 0 else islice(found, limit))]
+
+
+def _record(said: Json) -> Run:
+    """The run itself; its tasks are read by ``get``."""
+    state = _STATES.get(str(said.get("state")), RunState.PENDING)
+    history = {h.get("state"): h.get("update_time") for h in said.get("state_history", [])}
+    spec = _spec(said)
+    info = spec[0].get("pipelineInfo", {}) if spec else {}
+    return Run(
+        id=said["run_id"],
+        name=said.get("display_name", ""),
+        pipeline=info.get("name", ""),
+        state=state,
+        created_at=said.get("created_at", ""),
+        directory="",
+        parameters=said.get("runtime_config", {}).get("parameters", {}),
+        started_at=history.get("RUNNING"),
+        ended_at=time_of(said, "finished_at") if state.final else None,
+        error=str((said.get("error") or {}).get("message", "")),
+    )
+
+
+def _spec(said: Json) -> list[Json]:
+    """The documents of the run's IR; none where it only names a pipeline version."""
+    spec = said.get("pipeline_spec") or {}
+    if "pipeline_spec" in spec:
+        return [
+            spec["pipeline_spec"],
+            *([spec["platform_spec"]] if "platform_spec" in spec else []),
+        ]
+    return [spec] if spec else []
+
+
+def _pipeline(said: Json) -> Pipeline:
+    """Raises BadPipelineFile for IR that another SDK wrote and that is not understood."""
+    documents = _spec(said)
+    platforms = documents[1].get("platforms", {}) if len(documents) > 1 else {}
+    try:
+        return msgspec.convert({**(documents or [{}])[0], "platforms": platforms}, Pipeline)
+    except msgspec.ValidationError as exc:
+        raise BadPipelineFile(
+            f"the IR of the run is not understood: {exc}",
+            where=f"run {said['run_id']}",
+            fix="platform-ctl --target kubernetes run list",
+        ) from exc
+
+
+def _documents(path: Path) -> list[Json]:
+    """As committed. Raises BadPipelineFile through ``ir_file.read`` for anything else."""
+    ir_file.read(path)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return list(yaml.load_all(path.read_bytes(), Loader=loader))
+
+
+def _mark(key: str) -> str:
+    """What the description says of a key: short, and of characters that no filter reads."""
+    return f"platform-ctl key {hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def _switch_cache_off(document: Json) -> None:
+    dags = [document["root"], *document.get("components", {}).values()]
+    for component in dags:
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {}
+
+
+def _refused(exc: Refusal, where: str) -> WorkloadFailed:
+    return WorkloadFailed(
+        f"KFP's API server does not take the run: {exc.message}",
+        where=where,
+        fix="platform-ctl pipeline compile --check",
+    )
+
+
+def _error(task: Task) -> str:
+    if task.state is not TaskState.FAILED:
+        return ""
+    if task.blocker and task.blocker.exit_code is not None:
+        return f"{task.blocker.reason}, exit code {task.blocker.exit_code}"
+    return str(task.blocker) if task.blocker else "the step ended with an error; its log says why"
+
+
+def _verdict(task: Task) -> TaskVerdict | None:
+    said = task.outputs.parameters
+    if not isinstance(said.get("verdict"), str):
+        return None
+    reasons = said.get("reasons") or ()
+    return TaskVerdict(task.path, said["verdict"], tuple(map(str, reasons)))
