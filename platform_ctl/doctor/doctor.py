@@ -22,7 +22,7 @@ import psutil
 
 from platform_ctl.errors import ServiceUnavailable
 from platform_ctl.runs.port import Orchestrator
-from platform_ctl.runs.record import ORPHANED, Run
+from platform_ctl.runs.record import Run
 from platform_ctl.serving.port import Serving
 from platform_ctl.serving.service import InferenceService, ServiceState
 from platform_ctl.settings import HomeLayout, Settings
@@ -260,7 +260,7 @@ def _nearest_existing(path: Path) -> Path:
 def check_runs(runs: Sequence[Run]) -> Check:
     """The newest run: one that was killed waits to be resumed. Older ones are history."""
     going = sum(not r.state.final for r in runs)
-    if runs and runs[0].error == ORPHANED:
+    if runs and runs[0].died:
         detail = f"{runs[0].name} was killed before its end"
         return Check("runs", Health.WARN, detail, f"platform-ctl run resume {runs[0].id}")
     return Check("runs", Health.OK, f"{len(runs)} on record, {going} going on")

@@ -15,7 +15,7 @@ from platform_ctl.explain.diagnosis import Diagnosis, Facts, Link, LinkState
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import broken_link, unrecorded_moves
 from platform_ctl.recipe.verdict import Verdict
-from platform_ctl.runs.record import RunState, Task, TaskState
+from platform_ctl.runs.record import RunState, SkippedBy, Task, TaskState
 
 FRESH_DAYS = 14.0
 """Two weekly runs: older data than this, and nobody is feeding the model."""
@@ -172,7 +172,7 @@ def _cache(facts: Facts) -> Link:
             f"{task.cache}: version {facts.number}, which {facts.registry_uri} does not hold",
             "a step with effects outside the run needs set_caching_options(False)",
         )
-    spoilt = next((d for d in facts.decisions if d.reason.startswith("quarantined")), None)
+    spoilt = next((d for d in facts.decisions if d.quarantined), None)
     hits = sum(d.decision == "HIT" for d in facts.decisions)
     more = f"; {spoilt.task} ran again: {spoilt.reason}" if spoilt else ""
     return Link("cache", LinkState.OK, f"{hits} of {len(facts.decisions)} tasks reused{more}")
@@ -325,9 +325,7 @@ def _skipped(facts: Facts, role: Role) -> Task | None:
     by_path = {t.path: t for t in facts.run.tasks if t.state is TaskState.SKIPPED}
     found = next((by_path[p] for p in _prefixes(path) if p in by_path), None)
     while found is not None and not _is_condition(found):
-        group = found.path.rpartition(".")[0]
-        name = found.error.removesuffix(" was skipped")
-        above = by_path.get(f"{group}.{name}" if group else name)
+        above = by_path.get(found.skip_cause)
         if above is None:
             break
         found = above
@@ -340,7 +338,7 @@ def _prefixes(path: str) -> Iterator[str]:
 
 
 def _is_condition(task: Task) -> bool:
-    return task.error == "the condition is false"
+    return task.skipped_by is SkippedBy.CONDITION
 
 
 def _why_skipped(facts: Facts, task: Task) -> tuple[str, ...]:

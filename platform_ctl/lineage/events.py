@@ -18,7 +18,7 @@ from typing import Any
 from platform_ctl.lineage import datasets
 from platform_ctl.lineage.facets import PRODUCER, SPEC, Dataset, Event, Producer, text
 from platform_ctl.recipe.datasets import AuditReport
-from platform_ctl.runs.record import Run, RunState, Task, TaskState
+from platform_ctl.runs.record import CacheUse, Run, RunState, Task, TaskState
 from platform_ctl.text import redacted
 
 ENGINE = "platform-ctl"
@@ -300,11 +300,10 @@ def _cache(task: Task, produced_by: tuple[str, str], by: Producer) -> dict[str, 
     source = (
         {"runId": run_id, "taskRunId": task_run_id(run_id, path), "task": path} if run_id else None
     )
-    bypassed = task.cache.startswith("caching is off")
-    decision = "HIT" if task.state is TaskState.CACHED else "BYPASS" if bypassed else "MISS"
+    decision = task.cache_use or CacheUse.MISS
     return by.own(
         "PlatformCacheRunFacet",
-        decision=decision,
+        decision=str(decision),
         reason=task.cache,
         producedBy=source,
     )

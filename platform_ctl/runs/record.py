@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ORPHANED = "orphaned: the process of the run died"
-"""Error of a run that did not end by itself: killed, or the machine went down."""
+"""What the record of an orphaned run says to people."""
 
 
 class RunState(StrEnum):
@@ -57,6 +57,15 @@ class SkippedBy(StrEnum):
     """Its own condition, or that of a DAG around it, is false."""
     UPSTREAM = "upstream"
     """Something that it waits for failed or was skipped itself."""
+
+
+class CacheUse(StrEnum):
+    """What the step cache did for a task."""
+
+    HIT = "HIT"
+    MISS = "MISS"
+    BYPASS = "BYPASS"
+    """Nobody asked it: caching is off for the task or for the run."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +149,13 @@ class Task:
     outputs: Outputs = Outputs()
     inputs_digest: str = ""
     cache: str = ""
-    """Why it was or was not served from the cache, in a few words."""
+    """Why it was or was not served from the cache, in a few words, for people."""
+    cache_use: CacheUse | None = None
+    """None for a task that never came to the cache."""
     skipped_by: SkippedBy | None = None
     """Of a SKIPPED task."""
+    skip_cause: str = ""
+    """Path of the task whose condition is false, or that failed or was skipped before it."""
     blocker: Blocker | None = None
     """None where nothing is known to be in its way."""
     log: str = ""
@@ -189,6 +202,8 @@ class Run:
     scheduled_at: str = ""
     """The slot of the schedule that started it; empty for a run that nobody scheduled."""
     error: str = ""
+    orphaned: bool = False
+    """Whether its process ended without a word: killed, or the machine went down."""
     pid: int | None = None
     verdicts: tuple[TaskVerdict, ...] = ()
     outputs: Outputs = field(default_factory=Outputs)
@@ -215,8 +230,8 @@ class Run:
 
     @property
     def died(self) -> bool:
-        """Its process ended without a word: not by its own failure, nor cancelled."""
-        return self.state is RunState.FAILED and self.error == ORPHANED
+        """Not by its own failure, nor cancelled."""
+        return self.state is RunState.FAILED and self.orphaned
 
 
 @dataclass(frozen=True)

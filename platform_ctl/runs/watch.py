@@ -25,15 +25,14 @@ def watch(
     seen: dict[str, Task] = {}
     while True:
         run = read()
-        if state is None or (run.state is not state and not run.state.final):
+        if run.state is not state and not run.state.final:
             yield RunEvent(EventKind.RUN, run.id, run.state)
         for task in run.tasks:
             if _told(seen.get(task.path)) != _told(task):
                 yield RunEvent(EventKind.TASK, run.id, task.state, task)
             seen[task.path] = task
         if run.state.final:
-            if state is not None:
-                yield RunEvent(EventKind.RUN, run.id, run.state)
+            yield RunEvent(EventKind.RUN, run.id, run.state)
             return
         state = run.state
         sleep(poll_s)

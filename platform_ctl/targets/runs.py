@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from platform_ctl.errors import ConfigError, DiskFull, MissingExtra, NothingYet, UnknownName, Unsupported
+from platform_ctl.errors import (
+    ConfigError,
+    DiskFull,
+    MissingExtra,
+    NothingYet,
+    UnknownName,
+    Unsupported,
+)
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import require_local, state
 from platform_ctl.targets.installation import cluster
@@ -22,6 +30,7 @@ from platform_ctl.targets.metrics import run_log
 from platform_ctl.targets.tuning import training
 
 if TYPE_CHECKING:
+    from platform_ctl.cluster.api import Cluster
     from platform_ctl.lineage.facets import Event
     from platform_ctl.runs.cache.port import Cache
     from platform_ctl.runs.kubernetes.runs import KfpRuns
@@ -40,18 +49,25 @@ def orchestrator(settings: Settings) -> Orchestrator:
 
 def _kfp_runs(settings: Settings) -> KfpRuns:
     """Runs through KFP's API server; without access to the cluster no pod explains them."""
+    from platform_ctl.cluster.api import CONFIG_MAP
     from platform_ctl.runs.kubernetes.api import RunsApi
     from platform_ctl.runs.kubernetes.runs import KfpRuns, NoPods
     from platform_ctl.runs.kubernetes.stuck import PodReader
+    from platform_ctl.runs.kubernetes.submission import prepare
 
     wanted = settings.kubernetes
-    pods: NoPods | PodReader = NoPods()
+    found: Cluster | None = None
     with contextlib.suppress(ConfigError, MissingExtra):
-        pods = PodReader(cluster(settings))
+        found = cluster(settings)
+
+    def to_submit(documents: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        kept = found.get(CONFIG_MAP, wanted.config_map) if found and wanted.image else None
+        return prepare(documents, wanted, list((kept or {}).get("data") or {}))
+
     return KfpRuns(
         RunsApi(kfp(settings)),
-        prepare=lambda documents: prepared(documents, wanted),
-        pods=pods,
+        prepare=to_submit,
+        pods=PodReader(found) if found else NoPods(),
         service_account=wanted.service_account,
     )
 

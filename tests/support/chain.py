@@ -28,7 +28,7 @@ from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.releases.steps import revision_of
 from platform_ctl.releases.target import target_of
 from platform_ctl.runs.local.records import Records, RunEnd
-from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
+from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, SkippedBy, Task, TaskState
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate
@@ -49,6 +49,16 @@ def task(path: str, state: TaskState = TaskState.SUCCEEDED, error: str = "", **o
     name = path.rpartition(".")[2]
     return Task(
         path, name, f"comp-{name}", state, ago(50), ago(40), 1, error, outputs=Outputs(outputs)
+    )
+
+
+def skipped(path: str, because_of: str = "") -> Task:
+    """Skipped by its own condition, or because a task beside it was skipped."""
+    error = f"{because_of} was skipped" if because_of else "the condition is false"
+    return dataclasses.replace(
+        task(path, TaskState.SKIPPED, error),
+        skipped_by=SkippedBy.UPSTREAM if because_of else SkippedBy.CONDITION,
+        skip_cause=because_of or path,
     )
 
 

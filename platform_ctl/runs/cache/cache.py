@@ -201,6 +201,7 @@ class StepCache:
                     f"quarantined: artifact {name} {problem}",
                     warning=f"cached artifact {name!r} of {entry.task} (run {entry.run_id}) "
                     f"{problem}{f'; kept in {kept}' if kept else ''}; the task runs again",
+                    quarantined=True,
                 )
         try:
             artifacts = {
@@ -319,6 +320,7 @@ def _decision(key: CacheKey, found: Hit | Miss, run_id: str, task: str) -> Decis
         fingerprint=key.fingerprint,
         source_run_id=source.run_id if source else "",
         source_task=source.task if source else "",
+        quarantined=isinstance(found, Miss) and found.quarantined,
         changes=source.changes if isinstance(source, Nearest) else (),
     )
 

@@ -187,7 +187,7 @@ def drop_records_before(db: sqlite3.Connection, instant: datetime) -> None:
 def put_decision(db: sqlite3.Connection, decision: Decision) -> None:
     db.execute(
         "INSERT OR REPLACE INTO cache_decisions (run_id, task, decision, reason, decided_at, key,"
-        " source_run_id, source_task, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " source_run_id, source_task, changes, quarantined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             decision.run_id,
             decision.task,
@@ -198,6 +198,7 @@ def put_decision(db: sqlite3.Connection, decision: Decision) -> None:
             decision.source_run_id,
             decision.source_task,
             _dump([[c.field, c.old, c.new] for c in decision.changes]),
+            decision.quarantined,
         ),
     )
 
@@ -218,6 +219,7 @@ def decisions(db: sqlite3.Connection, run_id: str) -> list[Decision]:
             fingerprint=row["fingerprint"],
             source_run_id=row["source_run_id"],
             source_task=row["source_task"],
+            quarantined=bool(row["quarantined"]),
             changes=tuple(FieldChange(*c) for c in json.loads(row["changes"])),
         )
         for row in db.execute(query, (run_id,))

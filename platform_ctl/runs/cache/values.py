@@ -44,6 +44,8 @@ class Miss:
     nearest: Nearest | None = None
     warning: str = ""
     """Set when an entry was quarantined: names the artifact; for the user's eyes."""
+    quarantined: bool = False
+    """Whether the lookup itself took the entry out."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Decision:
     source_run_id: str = ""
     """Of a hit: the run that produced the result; of a miss: of the nearest entry."""
     source_task: str = ""
+    quarantined: bool = False
+    """Whether the lookup found an entry and took it out, because its bytes are not its own."""
     changes: tuple[FieldChange, ...] = ()
 
 

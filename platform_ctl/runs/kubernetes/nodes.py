@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from platform_ctl.ir.pipeline import Component, Pipeline, TaskSpec
-from platform_ctl.runs.record import RunState, SkippedBy, Task, TaskState
+from platform_ctl.runs.record import RunState, SkippedBy, Task, TaskState, Usage, elapsed_s
 
 MAX_ATTEMPTS = 32
 """Of a node; KFP's own limit of a retry policy is lower."""
@@ -195,13 +195,15 @@ def _task(
     skipped_by: SkippedBy | None = None,
     attempts: int = 0,
 ) -> Task:
+    started_at, ended_at = time_of(detail, "start_time"), time_of(detail, "end_time")
     return Task(
         path,
         path.rpartition(".")[2],
         task.component_ref.name,
         state,
-        started_at=time_of(detail, "start_time"),
-        ended_at=time_of(detail, "end_time"),
+        started_at=started_at,
+        ended_at=ended_at,
+        usage=Usage(wall_s=elapsed_s(started_at, ended_at) or 0.0),
         attempts=attempts,
         skipped_by=skipped_by,
     )

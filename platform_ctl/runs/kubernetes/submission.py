@@ -31,7 +31,7 @@ Document = Mapping[str, Any]
 def prepare(
     documents: Sequence[Document], settings: KubernetesSettings, config_keys: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The documents to submit; ``config_keys`` are the keys of the ConfigMap, none if there is none.
+    """The documents to submit; ``config_keys`` are the keys of the ConfigMap, if there is one.
 
     Raises UploadRefused where the image of the settings could stand for two images.
     """

@@ -22,7 +22,7 @@ from platform_ctl.runs.cache.values import Hit
 from platform_ctl.runs.local.graph import TaskInstance
 from platform_ctl.runs.local.reuse import Reused
 from platform_ctl.runs.local.task_files import TaskFiles
-from platform_ctl.runs.record import Artifact, Outputs, Usage
+from platform_ctl.runs.record import Artifact, CacheUse, Outputs, Usage
 
 
 class CachedSteps:
@@ -55,7 +55,7 @@ class CachedSteps:
         reason = self._why_not(task)
         if reason:
             self._cache.bypass(run_id=self._run_id, task=task.path, reason=reason)
-            return Reused(None, reason)
+            return Reused(None, reason, CacheUse.BYPASS)
         key = self._keys[task.path] = self.key(task, inputs)
         names = task.component.output_definitions.artifacts
         found = self._cache.lookup(
@@ -66,10 +66,10 @@ class CachedSteps:
         )
         if isinstance(found, Hit):
             self._saved(task.path, found)
-            return Reused(found.outputs, f"result of run {found.run_id[:8]}")
+            return Reused(found.outputs, f"result of run {found.run_id[:8]}", CacheUse.HIT)
         if found.warning:
             self._warn(found.warning)
-        return Reused(None, found.reason)
+        return Reused(None, found.reason, CacheUse.MISS)
 
     def store(self, task: TaskInstance, inputs: Outputs, outputs: Outputs, usage: Usage) -> Outputs:
         """The outputs with digests; kept when the task may be cached.

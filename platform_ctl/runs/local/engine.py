@@ -15,7 +15,7 @@ from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.local import graph
 from platform_ctl.runs.local.execution import Execution, Outcome
 from platform_ctl.runs.local.graph import DagInstance, RunFacts, TaskInstance
-from platform_ctl.runs.record import Outputs, RunState, Task, TaskState, TaskVerdict
+from platform_ctl.runs.record import Outputs, RunState, SkippedBy, Task, TaskState, TaskVerdict
 
 _CANCELED = "the run was cancelled"
 _OVERDUE = "the run exceeded its deadline"
@@ -79,13 +79,14 @@ class Engine:
 
     def _look_at(self, task: TaskInstance) -> None:
         upstream = [task.dag.tasks[name] for name in task.spec.upstream()]
-        reason = _not_triggered(task, upstream)
-        if reason:
-            self._skip(task, reason)
+        cause = _not_triggered(task, upstream)
+        if cause:
+            how = "failed" if cause.state is TaskState.FAILED else "was skipped"
+            self._skip(task, f"{cause.name} {how}", SkippedBy.UPSTREAM, cause)
             return
         bound = graph.bind(task, self._facts)
         if task.spec.trigger_policy.condition and not graph.should_run(task, bound):
-            self._skip(task, "the condition is false")
+            self._skip(task, "the condition is false", SkippedBy.CONDITION, task)
         elif task.spec.parameter_iterator or task.spec.artifact_iterator:
             self._open_loop(task, bound)
         elif task.component.dag:
@@ -147,8 +148,9 @@ class Engine:
         self.failures.append((task.path, error))
         self._finish(task, TaskState.FAILED, Outputs(), error)
 
-    def _skip(self, task: TaskInstance, reason: str) -> None:
-        self._record(_record_of(task, TaskState.SKIPPED, reason))
+    def _skip(self, task: TaskInstance, reason: str, by: SkippedBy, cause: TaskInstance) -> None:
+        record = _record_of(task, TaskState.SKIPPED, reason)
+        self._record(replace(record, skipped_by=by, skip_cause=cause.path))
         self._finish(task, TaskState.SKIPPED, Outputs(), reason)
 
     def _finish(self, task: TaskInstance, state: TaskState, outputs: Outputs, error: str) -> None:
@@ -184,18 +186,15 @@ class Engine:
         self._finish(task, state, graph.loop_outputs(task), failed)
 
 
-def _not_triggered(task: TaskInstance, upstream: Sequence[TaskInstance]) -> str:
-    """Why the task does not run, or "". As on the cluster: a skipped upstream skips it too."""
+def _not_triggered(task: TaskInstance, upstream: Sequence[TaskInstance]) -> TaskInstance | None:
+    """What keeps the task from running. As on the cluster: a skipped upstream skips it too."""
     if task.spec.trigger_policy.on_completion:
         skipped = upstream and all(u.state is TaskState.SKIPPED for u in upstream)
-        return f"{upstream[0].name} was skipped" if skipped else ""
-    for other in upstream:
-        if other.state is TaskState.FAILED:
-            return f"{other.name} failed"
-    for other in upstream:
-        if other.state is TaskState.SKIPPED:
-            return f"{other.name} was skipped"
-    return ""
+        return upstream[0] if skipped else None
+    for state in (TaskState.FAILED, TaskState.SKIPPED):
+        if found := next((other for other in upstream if other.state is state), None):
+            return found
+    return None
 
 
 def _failed(dag: DagInstance) -> str:

@@ -127,10 +127,11 @@ class Execution:
                 ended_at=now(),
                 outputs=cached.outputs,
                 cache=cached.reason,
+                cache_use=cached.use,
                 log="",
             )
             return Outcome(TaskState.CACHED, done, cached.outputs)
-        record = replace(record, cache=cached.reason)
+        record = replace(record, cache=cached.reason, cache_use=cached.use)
         self._queue.append(Attempt(task, inputs, record, files))
         return None
 

@@ -15,10 +15,12 @@ from platform_ctl.home import process
 from platform_ctl.home.state import transaction
 from platform_ctl.runs.record import (
     ORPHANED,
+    CacheUse,
     Outputs,
     Run,
     RunRequest,
     RunState,
+    SkippedBy,
     Task,
     TaskState,
     TaskVerdict,
@@ -85,7 +87,7 @@ class Records:
     def own(self, run: Run, pid: int, state: RunState) -> bool:
         """``pid`` is from now on the process of the run; False when another one was quicker."""
         changed = self._db.execute(
-            "UPDATE runs SET state=?, pid=?, pid_started=?, error='', ended_at=NULL,"
+            "UPDATE runs SET state=?, pid=?, pid_started=?, error='', orphaned=0, ended_at=NULL,"
             " started_at=COALESCE(started_at, ?) WHERE id=? AND (pid IS ? OR pid = ?)"
             " AND (? <> 'PENDING' OR state = 'PENDING')",
             (
@@ -104,9 +106,9 @@ class Records:
     def reopen(self, run_id: str, pid: int) -> bool:
         """``pid`` takes over a run whose process died; False when another one was quicker."""
         changed = self._db.execute(
-            "UPDATE runs SET state='PENDING', pid=?, pid_started=?, error='', ended_at=NULL"
-            " WHERE id=? AND pid IS NULL AND state='FAILED' AND error=?",
-            (pid, process.started(pid), run_id, ORPHANED),
+            "UPDATE runs SET state='PENDING', pid=?, pid_started=?, error='', orphaned=0,"
+            " ended_at=NULL WHERE id=? AND pid IS NULL AND state='FAILED' AND orphaned=1",
+            (pid, process.started(pid), run_id),
         )
         return changed.rowcount == 1
 
@@ -122,7 +124,8 @@ class Records:
         self._db.execute(
             "INSERT OR REPLACE INTO tasks (run_id, path, name, component, state, started_at,"
             " ended_at, attempts, error, wall_s, cpu_s, peak_memory_bytes, inputs, outputs,"
-            " inputs_digest, cache, log) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " inputs_digest, cache, log, cache_use, skipped_by, skip_cause)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 run_id,
                 task.path,
@@ -141,6 +144,9 @@ class Records:
                 task.inputs_digest,
                 task.cache,
                 task.log,
+                task.cache_use or "",
+                task.skipped_by or "",
+                task.skip_cause,
             ),
         )
 
@@ -207,7 +213,7 @@ class Records:
             self._on_death(row["id"])
             with transaction(self._db):
                 changed = self._db.execute(
-                    "UPDATE runs SET state='FAILED', error=?, ended_at=?, pid=NULL"
+                    "UPDATE runs SET state='FAILED', error=?, orphaned=1, ended_at=?, pid=NULL"
                     " WHERE id=? AND pid IS ? AND state IN ('PENDING', 'RUNNING')",
                     (ORPHANED, now(), row["id"], row["pid"]),
                 ).rowcount
@@ -233,6 +239,7 @@ def _run(row: sqlite3.Row) -> Run:
         use_cache=bool(row["use_cache"]),
         scheduled_at=row["scheduled_at"],
         error=row["error"],
+        orphaned=bool(row["orphaned"]),
         pid=row["pid"],
         verdicts=tuple(msgspec.json.decode(row["verdicts"], type=list[TaskVerdict])),
         outputs=msgspec.json.decode(row["outputs"], type=Outputs),
@@ -255,4 +262,7 @@ def _task(row: sqlite3.Row) -> Task:
         inputs_digest=row["inputs_digest"],
         cache=row["cache"],
         log=row["log"],
+        cache_use=CacheUse(row["cache_use"]) if row["cache_use"] else None,
+        skipped_by=SkippedBy(row["skipped_by"]) if row["skipped_by"] else None,
+        skip_cause=row["skip_cause"],
     )

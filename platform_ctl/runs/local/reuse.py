@@ -7,15 +7,16 @@ from typing import Protocol
 
 from platform_ctl.runs.local.graph import TaskInstance
 from platform_ctl.runs.local.task_files import TaskFiles
-from platform_ctl.runs.record import Outputs, Usage
+from platform_ctl.runs.record import CacheUse, Outputs, Usage
 
 
 @dataclass(frozen=True)
 class Reused:
-    """Outputs of an earlier task, or None, and why."""
+    """Outputs of an earlier task, or None, and why: in words and as what the cache did."""
 
     outputs: Outputs | None
     reason: str
+    use: CacheUse
 
 
 class Reuse(Protocol):

@@ -15,7 +15,7 @@ import pytest
 from platform_ctl.doctor import doctor
 from platform_ctl.doctor.doctor import Health, Schema
 from platform_ctl.errors import ServiceUnavailable
-from platform_ctl.runs.record import ORPHANED, Run, RunState
+from platform_ctl.runs.record import Run, RunState
 from platform_ctl.serving.service import InferenceService, ServiceSpec, ServiceState
 from platform_ctl.settings import HomeLayout, ServingSettings, Settings
 
@@ -23,7 +23,7 @@ NO_PID = 2**22 + 1
 """Above the largest pid a Linux kernel gives out."""
 
 
-def run(pid: int | None, state: RunState = RunState.RUNNING, error: str = "") -> Run:
+def run(pid: int | None, state: RunState = RunState.RUNNING, *, orphaned: bool = False) -> Run:
     return Run(
         id="5e0c",
         name="weekly",
@@ -32,7 +32,7 @@ def run(pid: int | None, state: RunState = RunState.RUNNING, error: str = "") ->
         created_at="",
         directory="",
         pid=pid,
-        error=error,
+        orphaned=orphaned,
     )
 
 
@@ -131,7 +131,7 @@ def test_the_configured_port() -> None:
 
 
 def test_a_run_that_was_killed_waits_to_be_resumed() -> None:
-    killed, going = run(None, RunState.FAILED, ORPHANED), run(os.getpid())
+    killed, going = run(None, RunState.FAILED, orphaned=True), run(os.getpid())
     assert doctor.check_runs([killed, going]).fix == "platform-ctl run resume 5e0c"
     assert doctor.check_runs([going, killed]).health == Health.OK
     assert doctor.check_runs([]).health == Health.OK

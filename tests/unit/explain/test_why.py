@@ -27,7 +27,7 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.lineage import lineage_producer
 from recipes.train_deploy.recipe import RECIPE
 from tests.support import chain as support
-from tests.support.chain import FIRST, GROUP, NAME, PROMOTED, SECOND, Chain, ago, task
+from tests.support.chain import FIRST, GROUP, NAME, PROMOTED, SECOND, Chain, ago, skipped, task
 
 
 @pytest.fixture(scope="session")
@@ -79,15 +79,14 @@ def promotion(chain: Chain, state: RunState) -> Run:
 def test_gate_said_no(chain: Chain, verdict: str) -> None:
     def no(tasks: list[Task]) -> list[Task]:
         gate = task("gate", verdict=verdict, reasons=["The model is 9 % worse than mean_4w."])
-        return [*tasks[:5], gate, task(GROUP, TaskState.SKIPPED, "the condition is false")]
+        return [*tasks[:5], gate, skipped(GROUP)]
 
     chain.retrain(no)
     assert_broken(chain.why(), "gate", verdict, "9 % worse")
 
 
 def test_condition_false_although_the_gate_agreed(chain: Chain) -> None:
-    skipped = task(GROUP, TaskState.SKIPPED, "the condition is false")
-    chain.retrain(lambda tasks: [*tasks[:6], skipped])
+    chain.retrain(lambda tasks: [*tasks[:6], skipped(GROUP)])
     assert_broken(chain.why(), "registration", "condition is false", "== 'successful'")
 
 
@@ -192,8 +191,8 @@ def test_step_failed(chain: Chain) -> None:
 def test_step_skipped_upstream(chain: Chain) -> None:
     def skips(tasks: list[Task]) -> list[Task]:
         rest = [("train", "tune"), ("evaluate", "train"), ("gate", "evaluate"), (GROUP, "gate")]
-        return [*tasks[:2], task("tune", TaskState.SKIPPED, "the condition is false"),
-                *(task(a, TaskState.SKIPPED, f"{b} was skipped") for a, b in rest)]  # fmt: skip
+        return [*tasks[:2], skipped("tune"),
+                *(skipped(a, b) for a, b in rest)]  # fmt: skip
 
     chain.retrain(skips)
     assert_broken(chain.why(), "step", "gate was skipped", "tune: the condition is false")

@@ -18,7 +18,7 @@ from platform_ctl.report.headline import Failure, Tone, headline
 from platform_ctl.report.lineage_map import MOST_NODES, lineage_map
 from platform_ctl.report.timeline import critical_path, timeline
 from platform_ctl.report.value import Canary, Look, Search, SearchTrial
-from platform_ctl.runs.record import ORPHANED, Run, RunState, Task, TaskState, TaskVerdict
+from platform_ctl.runs.record import Run, RunState, Task, TaskState, TaskVerdict
 from tests.support.chain import ROOT
 
 TRAIN = read(ROOT / "pipelines" / "compiled" / "train-deploy.yaml")
@@ -313,12 +313,13 @@ def test_a_failure_leads_to_what_its_error_asks_for():
         (RunState.RUNNING, "", "Still running"),
         (RunState.PENDING, "", "Not started yet"),
         (RunState.CANCELED, "cancelled", "Cancelled"),
-        (RunState.FAILED, ORPHANED, "Its process died"),
+        (RunState.FAILED, "orphaned", "Its process died"),
         (RunState.SUCCEEDED, "", "Succeeded"),
     ],
 )
 def test_every_state_has_its_headline(state, error, title):
-    assert headline(run(state=state, error=error)).title == title
+    died = error == "orphaned"
+    assert headline(run(state=state, error=error, orphaned=died)).title == title
 
 
 def test_a_verdict_of_no_is_not_a_success():

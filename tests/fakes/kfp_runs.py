@@ -1,0 +1,331 @@
+"""Runs of a fake KFP API server: thin components are executed, and told as Argo's nodes.
+
+A run is computed when it is created; ``step_s`` a step, one step after another, is
+what a reader sees of it by the clock. ``task_details`` lie as the real ones do: names
+repeat, no node says its own id, inner nodes of an ended run may be left RUNNING.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from tests.fakes.kfp_server import (
+    INVALID,
+    NOT_FOUND,
+    PREFIX,
+    Refused,
+    Request,
+    Router,
+    listed,
+)
+
+NOT_YET = "0001-01-01T00:00:00Z"
+Json = dict[str, Any]
+
+
+@dataclass
+class Step:
+    """One leaf as it was, or will be, executed."""
+
+    node: str
+    begin_s: float
+    end_s: float
+    state: str
+    log: str = ""
+    cached: bool = False
+
+
+@dataclass
+class FakeRun:
+    said: Json
+    steps: dict[str, Step] = field(default_factory=dict)
+    opened: dict[str, float] = field(default_factory=dict)
+    """DAG node -> when it was opened."""
+    closed: dict[str, float] = field(default_factory=dict)
+    """DAG node whose condition is false -> when that was known."""
+    begun_s: float = 0.0
+    end_s: float = 0.0
+    state: str = "SUCCEEDED"
+    workflow: str = ""
+    terminated_s: float | None = None
+
+
+class Runs:
+    """``endless``: functions that go on until the run is terminated.
+
+    ``stale``: whether inner nodes of a run that has ended still say RUNNING.
+    """
+
+    def __init__(
+        self,
+        *,
+        step_s: float = 0.0,
+        endless: tuple[str, ...] = ("wait",),
+        stale: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._step_s, self._endless, self._stale, self._clock = step_s, endless, stale, clock
+        self.kept: dict[str, FakeRun] = {}
+        self._cache: dict[str, Json] = {}
+        import kfp.dsl  # noqa: F401 - two seconds that are no part of the first run
+
+    def routes(self, router: Router) -> None:
+        one = f"{PREFIX}/runs/{{run_id}}"
+        router.add("POST", f"{PREFIX}/runs", self.create)
+        router.add("GET", f"{PREFIX}/runs", self.list)
+        router.add("GET", one, self.get)
+        router.add("DELETE", one, self.delete)
+        router.add("POST", f"{one}:terminate", self.terminate)
+        router.add("POST", f"{one}:retry", self.retry)
+        log = f"{one}/nodes/{{node}}/artifacts/main-logs:read"
+        router.add("GET", log, self.log)
+
+    # ---- endpoints --------------------------------------------------------
+
+    def create(self, request: Request) -> Json:
+        body = request.json
+        if not body.get("display_name"):
+            raise Refused(INVALID, "Invalid input error: Run name cannot be empty")
+        if "pipelineInfo" not in _document(body):
+            raise Refused(INVALID, "unknown template format: pipeline spec is invalid")
+        run_id = str(uuid.uuid4())
+        begun = self._clock()
+        said = {
+            **body,
+            "run_id": run_id,
+            "storage_state": "AVAILABLE",
+            "created_at": _time(begun),
+            "scheduled_at": _time(begun),
+        }
+        self.kept[run_id] = self._execute(said, begun)
+        return self._now(run_id)
+
+    def list(self, request: Request) -> Json:
+        return listed("runs", [self._now(run_id) for run_id in self.kept], request)
+
+    def get(self, request: Request) -> Json:
+        self._known(request)
+        return self._now(request.params["run_id"])
+
+    def delete(self, request: Request) -> Json:
+        self._known(request)
+        del self.kept[request.params["run_id"]]
+        return {}
+
+    def terminate(self, request: Request) -> Json:
+        run = self._known(request)
+        if self._ended(run):
+            raise Refused(INVALID, "Failed to terminate a run. Row not found")
+        run.terminated_s = self._clock()
+        return {}
+
+    def retry(self, request: Request) -> Json:
+        run = self._known(request)
+        if not self._ended(run) or run.state == "SUCCEEDED":
+            raise Refused(INVALID, "Workflow must be Failed/Error to retry")
+        self.kept[run.said["run_id"]] = self._execute(run.said, self._clock(), run.workflow)
+        return {}
+
+    def log(self, request: Request) -> Json:
+        run = self._known(request)
+        for step in run.steps.values():
+            node = _node_id(run.workflow, f"{step.node}(0).executor(0)")
+            if request.params["node"] == node and self._clock() >= step.end_s and step.log:
+                return {"data": base64.b64encode(step.log.encode()).decode()}
+        raise Refused(NOT_FOUND, "artifact main-logs not found")
+
+    def _known(self, request: Request) -> FakeRun:
+        run = self.kept.get(request.params["run_id"])
+        if run is None:
+            raise Refused(NOT_FOUND, f"Run {request.params['run_id']} not found")
+        return run
+
+    # ---- what a run does --------------------------------------------------
+
+    def _execute(self, said: Json, begun: float, workflow: str = "") -> FakeRun:
+        document = _document(said)
+        name = workflow or f"{document['pipelineInfo']['name']}-{said['run_id'][:5]}"
+        run = FakeRun(said, workflow=name, begun_s=begun, end_s=begun)
+        root = f"{name}(0).root(0)"
+        run.opened[root] = begun
+        given = said.get("runtime_config", {}).get("parameters", {})
+        declared = document["root"].get("inputDefinitions", {}).get("parameters", {})
+        values = {k: s["defaultValue"] for k, s in declared.items() if "defaultValue" in s}
+        good = self._dag(run, document, document["root"], root, {**values, **given})
+        run.state = "SUCCEEDED" if good else "FAILED"
+        return run
+
+    def _dag(self, run: FakeRun, document: Json, dag: Json, base: str, values: Json) -> bool:
+        """Executes the tasks in an order that their inputs allow; whether all went well."""
+        tasks, made, bad = dict(dag["dag"]["tasks"]), dict[str, Json](), set[str]()
+        while tasks:
+            name = next(n for n, t in tasks.items() if not _upstream(t) & set(tasks))
+            task = tasks.pop(name)
+            if _upstream(task) & bad:
+                bad.add(name)
+                continue
+            inputs = {k: _value(b, values, made) for k, b in _parameters(task).items()}
+            node = f"{base}.{name}"
+            component = document["components"][task["componentRef"]["name"]]
+            condition = task.get("triggerPolicy", {}).get("condition")
+            if condition and not _holds(condition, inputs):
+                run.closed[node] = run.end_s
+                continue
+            if "dag" in component:
+                run.opened[f"{node}(0)"] = run.end_s
+                good, made[name] = self._dag(run, document, component, f"{node}(0)", inputs), {}
+            else:
+                good, made[name] = self._leaf(run, document, task, component, node, inputs)
+            if not good:
+                bad.add(name)
+        return not bad
+
+    def _leaf(
+        self, run: FakeRun, document: Json, task: Json, component: Json, node: str, inputs: Json
+    ) -> tuple[bool, Json]:
+        executor = document["deploymentSpec"]["executors"][component["executorLabel"]]
+        container = executor["container"]
+        source, function = container["command"][-1], container["args"][-1]
+        key = json.dumps([source, inputs], sort_keys=True)
+        step = Step(node, run.end_s, run.end_s + self._step_s, "SUCCEEDED")
+        run.steps[node] = step
+        if task.get("cachingOptions", {}).get("enableCache") and key in self._cache:
+            step.cached = True
+            return True, self._cache[key]
+        if function in self._endless:
+            step.end_s = run.end_s = float("inf")
+            return False, {}
+        run.end_s = step.end_s
+        try:
+            outputs = _call(source, function, inputs)
+        except Exception as exc:  # noqa: BLE001 - a step may raise anything
+            step.state, step.log = "FAILED", f"{type(exc).__name__}: {exc}\n"
+            return False, {}
+        message = json.dumps({"parameterValues": outputs}, indent=2)
+        head = "I1127 22:57:49.146636      14 launcher_v2.go:1230] ExecutorOutput: "
+        step.log = f"working\n{head}{message}\n"
+        self._cache[key] = outputs
+        return True, outputs
+
+    # ---- what a reader sees of it now --------------------------------------
+
+    def _ended(self, run: FakeRun) -> bool:
+        return run.terminated_s is not None or self._clock() >= run.end_s
+
+    def _now(self, run_id: str) -> Json:
+        run, now = self.kept[run_id], self._clock()
+        ended = self._ended(run)
+        state = run.state if ended else "RUNNING"
+        if run.terminated_s is not None:
+            state = "CANCELED"
+        end_s = run.terminated_s or run.end_s
+        history = [{"state": "RUNNING", "update_time": _time(run.begun_s)}]
+        history += [{"state": state, "update_time": _time(end_s)}] if ended else []
+        return {
+            **run.said,
+            "state": state,
+            "state_history": history,
+            "finished_at": _time(end_s) if ended else "1970-01-01T00:00:00Z",
+            "run_details": {"task_details": self._details(run, now)},
+        }
+
+    def _details(self, run: FakeRun, now: float) -> list[Json]:
+        w, found = run.workflow, list[Json]()
+
+        def entry(display: str, child: str, state: str, begin: float, end: float) -> None:
+            found.append(
+                {
+                    "run_id": run.said["run_id"],
+                    "task_id": str(uuid.uuid4()),
+                    "display_name": display,
+                    "create_time": run.said["created_at"],
+                    "start_time": _time(begin),
+                    "end_time": _time(end) if end <= now else NOT_YET,
+                    "state": state,
+                    "child_tasks": [{"pod_name": _node_id(w, child)}],
+                }
+            )
+
+        inner = "RUNNING" if self._stale else "SUCCEEDED"
+        entry(w, f"{w}(0)", inner, run.begun_s, run.end_s)
+        for node, begin in run.opened.items():
+            if begin <= now:
+                entry(node.rpartition(".")[2].partition("(")[0], node, inner, begin, run.end_s)
+        for node, begin in run.closed.items():
+            if begin <= now:
+                name = node.rpartition(".")[2]
+                entry(f"{name}-driver", f"{node}-driver(0)", "SUCCEEDED", begin, begin)
+        for step in run.steps.values():
+            if step.begin_s > now or (run.terminated_s or now) < step.begin_s:
+                continue
+            name, state = step.node.rpartition(".")[2], "RUNNING"
+            if now >= step.end_s:
+                state = step.state
+            entry(
+                f"{name}-driver", f"{step.node}-driver(0)", "SUCCEEDED", step.begin_s, step.begin_s
+            )
+            whole = "SUCCEEDED" if step.cached else state
+            entry(name, f"{step.node}(0)", whole, step.begin_s, step.end_s)
+            if not step.cached:
+                entry("executor", f"{step.node}(0).executor(0)", state, step.begin_s, step.end_s)
+        return [*found, {"run_id": run.said["run_id"], "task_id": str(uuid.uuid4())}]
+
+
+def _document(body: Mapping[str, Any]) -> Json:
+    spec = body.get("pipeline_spec", {})
+    return spec.get("pipeline_spec", spec)
+
+
+def _parameters(task: Json) -> Json:
+    return task.get("inputs", {}).get("parameters", {})
+
+
+def _upstream(task: Json) -> set[str]:
+    produced = {
+        binding["taskOutputParameter"]["producerTask"]
+        for binding in _parameters(task).values()
+        if "taskOutputParameter" in binding
+    }
+    return produced | set(task.get("dependentTasks", []))
+
+
+def _value(binding: Json, values: Json, made: Mapping[str, Json]) -> Any:
+    if "runtimeValue" in binding:
+        return binding["runtimeValue"]["constant"]
+    if "componentInputParameter" in binding:
+        return values[binding["componentInputParameter"]]
+    output = binding["taskOutputParameter"]
+    return made[output["producerTask"]][output["outputParameterKey"]]
+
+
+def _holds(condition: str, inputs: Json) -> bool:
+    names = {"inputs": SimpleNamespace(parameter_values=inputs), "int": int}
+    return bool(eval(condition, {"__builtins__": {}}, names))
+
+
+def _call(source: str, function: str, inputs: Json) -> Json:
+    namespace: Json = {}
+    exec(source, namespace)
+    returned = namespace[function](**inputs)
+    return dict(returned._asdict()) if hasattr(returned, "_asdict") else {"Output": returned}
+
+
+def _node_id(workflow: str, name: str) -> str:
+    value = 2166136261
+    for byte in name.encode():
+        value = (value ^ byte) * 16777619 % 2**32
+    return f"{workflow}-{value}"
+
+
+def _time(seconds: float) -> str:
+    if seconds == float("inf"):
+        return NOT_YET
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
