@@ -13,13 +13,15 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from platform_ctl import targets
 from platform_ctl.approvals.ask import request
 from platform_ctl.models.register import register_model
 from platform_ctl.recipe import gate
+from platform_ctl.targets.tuning import local_training
+from platform_ctl.training.call import reference
+from platform_ctl.tuning import document
 from recipes.train_deploy import data, evaluate, train
 from recipes.train_deploy.features import rows as feature_rows
 from recipes.train_deploy.recipe import BUDGET, EXPERIMENT_FILE, GATE, RECIPE
@@ -47,19 +49,18 @@ def main(folder: Path) -> None:
         feature_rows.extract_rows(access, found.snapshot_id, found.as_of, found.golden_digest, rows)
     with contextlib.ExitStack() as stack:
         with timed("ray"):
-            stack.enter_context(targets.training(settings).connect())
+            stack.enter_context(local_training(settings).connect())
         with timed("tune"):
-            tuner = targets.tuner(settings)
-            search = tuner.run(
-                tuner.load(Path(train.__file__).with_name(EXPERIMENT_FILE)),
-                trial=partial(train.run_trial, rows_path=rows),
-                workdir=folder / "tuning",
+            record = targets.tune(
+                settings,
+                document.load(Path(train.__file__).with_name(EXPERIMENT_FILE)),
+                reference(train.run_trial),
+                inputs={"rows_path": rows},
                 budget=BUDGET,
                 seed=SEED,
             )
-            targets.log_search(settings, tuner.read(folder / "tuning"))
         with timed("train"):
-            best = search.best_parameters()
+            best = record.status.best_parameters()
             train.fit(rows, best, model, num_workers=WORKERS, epochs=EPOCHS, seed=SEED)
     with timed("evaluate"):
         evaluate.evaluate(model, rows, evaluation, None)

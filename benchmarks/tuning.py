@@ -23,7 +23,7 @@ import optuna
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.training.local.training import LocalTraining
 from platform_ctl.tuning.experiment import Experiment
-from platform_ctl.tuning.local.tuning import LocalTuner
+from platform_ctl.tuning.local.folder import FolderTuner
 from recipes.train_deploy.features import FEATURE_NAMES
 from tests.support.experiments import choice, double, experiment
 from tests.support.rows import write_rows
@@ -82,7 +82,7 @@ def ray_tune(trial: Callable[..., dict[str, float]], folder: Path) -> None:
 
 
 def ours(trial: Callable[..., dict[str, float]], folder: Path, *, parallel: int) -> None:
-    status = LocalTuner(folder).run(
+    status = FolderTuner(folder).run(
         fixed_list(parallel), trial=trial, workdir=folder, budget=Budget()
     )
     assert status.trials_succeeded == len(POINTS)
@@ -103,7 +103,7 @@ def overhead_ms(folder: Path) -> dict[str, float]:
         study.optimize(objective, n_trials=20)
 
     def tuner(attempt: int) -> None:
-        LocalTuner(folder).run(search, trial=bowl, workdir=folder / f"o{attempt}", budget=Budget())
+        FolderTuner(folder).run(search, trial=bowl, workdir=folder / f"o{attempt}", budget=Budget())
 
     costs: dict[str, list[float]] = {"plain Optuna": [], "ours": []}
     for attempt in range(9):

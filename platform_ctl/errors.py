@@ -424,6 +424,12 @@ class SearchFailed(WorkloadFailed):
     id = "err-search-failed"
 
 
+class TrainingFailed(WorkloadFailed):
+    """The function of a training job raised, ran out of time, or lost its workers for good."""
+
+    id = "err-training-failed"
+
+
 class GoldenSetTampered(WorkloadFailed):
     """The golden set's file is not the one that was pinned."""
 

@@ -81,6 +81,33 @@ class FeastSettings(Section, frozen=True):
     """redis://HOST:PORT/DB or postgresql://USER@HOST:PORT/DATABASE; empty: SQLite in the home."""
 
 
+class TrainingSettings(Section, frozen=True):
+    kind: Literal["RayJob", "TrainJob", "PyTorchJob"] = "RayJob"
+    """What a fit is on a cluster. TrainJob and PyTorchJob are a preview: no checkpoints."""
+    worker_cpus: float = 1.0
+    """CPUs of one worker; on a laptop the workers share what there is."""
+    worker_memory_mib: int = 2048
+    """Memory of one worker on a cluster, in MiB."""
+    worker_gpus: int = 0
+    """GPUs of one worker."""
+    head_cpus: float = 0.5
+    """CPUs of Ray's head, which runs the function and no worker."""
+    head_memory_mib: int = 2048
+    """Memory of Ray's head, in MiB."""
+    timeout_s: int = 3600
+    """Time limit of one fit on a cluster, from its creation, in seconds."""
+    start_timeout_s: int = 600
+    """How long the pods of a fit may take to come up."""
+    retries: int = 2
+    """How often a fit whose head or workers died is started again, from its last checkpoint."""
+    queue: str = ""
+    """Kueue's LocalQueue that admits the fit; empty: it starts at once."""
+    tolerations: list[str] = []
+    """Taints that the pods tolerate: KEY=VALUE:EFFECT or KEY:EFFECT."""
+    runtime: str = "torch-distributed"
+    """ClusterTrainingRuntime of a TrainJob."""
+
+
 class KubernetesSettings(Section, frozen=True):
     kubeconfig: str = ""
     """Path of the kubeconfig; empty: KUBECONFIG, ~/.kube/config, or a pod's own account."""
@@ -143,6 +170,7 @@ class Settings(Section, frozen=True):
     lineage: LineageSettings = LineageSettings()
     storage: StorageSettings = StorageSettings()
     feast: FeastSettings = FeastSettings()
+    training: TrainingSettings = TrainingSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     project_root: str = "."
     """Found by ``load``: the nearest folder upwards with platform-ctl.toml. Cannot be set."""

@@ -1,4 +1,4 @@
-"""The final fit: Ray Train, data-parallel."""
+"""The final fit, by the target's training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
+from platform_ctl.training.call import reference
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -21,9 +22,14 @@ def run(
     model: dsl.Model,
 ) -> tuple[str]:
     """-> one line about the fit. ``model.path`` becomes the model's folder."""
-    with targets.training(targets.current_settings()).connect():
-        metrics = fit(
-            rows.path, parameters, model.path, num_workers=num_workers, epochs=epochs, seed=seed
-        )
+    metrics = targets.train(
+        targets.current_settings(),
+        reference(fit),
+        inputs={"rows_path": rows.path},
+        arguments={"params": parameters, "epochs": epochs, "seed": seed},
+        out=model.path,
+        workers=num_workers,
+        epochs=epochs,
+    )
     model.metadata.update(metrics)
     return (f"val_mase {metrics['val_mase']:.3f} with {num_workers} workers, {epochs} epochs",)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ from msgspec.structs import replace
 
 from platform_ctl import targets
 from platform_ctl.recipe.recipe import Budget
-from platform_ctl.tuning.find_search import FOLDER
+from platform_ctl.training.call import reference
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -31,25 +29,23 @@ def run(
 ) -> tuple[dict[str, Any], str]:
     """-> best parameters (strings, as Katib assigns them), one line about the search.
 
-    ``experiment_file`` lies beside the trial's module. The search lives in the run's
-    folder, so that a resumed run repeats no trial.
+    ``experiment_file`` lies beside the trial's module. The search has the run's id, so
+    that a resumed run repeats no trial.
     """
     settings = targets.current_settings()
-    tuner = targets.tuner(settings)
-    described = tuner.load(Path(inspect.getfile(trial)).with_name(experiment_file))
+    described = targets.tuner(settings).load(
+        Path(inspect.getfile(trial)).with_name(experiment_file)
+    )
     experiment = replace(described, spec=described.spec.with_max_trials(max_trials))
-    workdir = Path(os.environ.get("PLATFORM_RUN_DIR", Path(search.path).parent)) / FOLDER
-    with targets.training(settings).connect():
-        status = tuner.run(
-            experiment,
-            trial=partial(trial, rows_path=rows.path),
-            workdir=workdir,
-            budget=budget,
-            seed=seed,
-        )
-        found = tuner.read(workdir)
-        targets.charge_search(settings, found)
-    targets.log_search(settings, found, os.environ.get("PLATFORM_RUN_ID", ""))
+    record = targets.tune(
+        settings,
+        experiment,
+        reference(trial),
+        inputs={"rows_path": rows.path},
+        budget=budget,
+        seed=seed,
+    )
+    status = record.status
     Path(search.path).write_text(json.dumps(status.to_json(), indent=2), encoding="utf-8")
     best = status.best_parameters()
     chosen = ", ".join(f"{name} {float(value):.3g}" for name, value in best.items())

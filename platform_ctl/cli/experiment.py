@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from platform_ctl.cli.render import output_option, print_json, print_table
 
 if TYPE_CHECKING:
     from platform_ctl.tuning.experiment import Experiment, Trial
-    from platform_ctl.tuning.port import SearchRecord
+    from platform_ctl.tuning.port import SearchRecord, Tuner
 
 
 @click.group()
@@ -56,31 +57,29 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
     """
     from platform_ctl import targets
     from platform_ctl.recipe.recipe import Budget
-    from platform_ctl.tuning.find_search import find_search, search_dir
 
     settings = load_settings(ctx)
     tuner = targets.tuner(settings)
     experiment = _adapt(tuner.load(file), options)
     warm: tuple[Trial, ...] = ()
     if options["warm_start"]:
-        warm = tuple(tuner.read(find_search(settings.layout, options["warm_start"])).trials)
-    workdir = search_dir(settings.layout, experiment.name)
+        warm = tuple(tuner.read(tuner.find(options["warm_start"])).trials)
     budget = Budget(wall_s=options["wall_s"], cpu_s=options["cpu_s"], money=options["money"])
     _warn_of_endless_trials(experiment, budget)
     status = tuner.run(
         experiment,
-        trial=None,
-        workdir=workdir,
+        search=experiment.name,
         budget=budget,
         seed=options["seed"],
-        on_trial=_progress,
+        on_trial=_sayer(experiment, tuner),
         warm_start=warm,
     )
+    record = tuner.read(experiment.name)
     if output == "json":
         print_json(status.to_json())
     else:
-        _print_search(tuner.read(workdir))
-    targets.log_search(settings, tuner.read(workdir))
+        _print_search(record)
+    targets.log_search(settings, record)
     status.best_parameters()
 
 
@@ -100,10 +99,9 @@ def show(ctx: click.Context, name: str, plot: Path | None, output: str) -> None:
     With -o json, prints Katib's status and the trials.
     """
     from platform_ctl import targets
-    from platform_ctl.tuning.find_search import find_search
 
-    settings = load_settings(ctx)
-    record = targets.tuner(settings).read(find_search(settings.layout, name))
+    tuner = targets.tuner(load_settings(ctx))
+    record = tuner.read(tuner.find(name))
     if plot is not None:
         targets.draw_search(record, plot)
         click.echo(f"drawn: {plot}", err=True)
@@ -141,10 +139,26 @@ def _warn_of_endless_trials(experiment: Experiment, budget: Any) -> None:
         )
 
 
-def _progress(trial: Trial) -> None:
-    if trial.state.is_final:
-        detail = f": {trial.message}" if trial.message else ""
-        click.echo(f"{trial.name}  {trial.state.value}{detail}", err=True)
+def _sayer(experiment: Experiment, tuner: Tuner) -> Callable[[Trial], None]:
+    """Prints each trial that ends, how many there are, and the best so far, on stderr."""
+    from platform_ctl.progress import Progress, describe
+    from platform_ctl.tuning.progress import TrialLines, finished_trials
+
+    counted: list[Progress] = []
+    lines = TrialLines(
+        experiment, counted.append, finished_trials(lambda: tuner.read(experiment.name).trials)
+    )
+
+    def say(trial: Trial) -> None:
+        lines(trial)
+        for progress in counted:
+            detail = f": {trial.message}" if trial.message else ""
+            click.echo(
+                f"{trial.name}  {trial.state.value}{detail}  ({describe(progress)})", err=True
+            )
+        counted.clear()
+
+    return say
 
 
 def _print_search(record: SearchRecord) -> None:
@@ -178,7 +192,7 @@ def _print_search(record: SearchRecord) -> None:
         click.echo(
             f"best: {best.best_trial_name} {metric}={scores[best.best_trial_name]:.6g} {chosen}"
         )
-    click.echo(f"files: {record.workdir}")
+    click.echo(f"records: {record.location}")
 
 
 def _short(value: str) -> str:

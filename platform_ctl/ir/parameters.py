@@ -7,7 +7,7 @@ import json
 import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from platform_ctl.errors import BadParameter
@@ -23,8 +23,26 @@ class Allowed:
     minimum: float = -math.inf
     maximum: float = math.inf
     choices: tuple[Any, ...] = ()
+    workers: bool = False
+    """Whether it is a number of training workers: the target says how many it holds."""
+    reason: str = ""
+    """Why there is this limit, where the value alone does not say it."""
+
+    def at_most(self, limit: int, reason: str) -> Allowed:
+        """The same without the values above ``limit``; ``reason`` says why they are gone."""
+        if self.choices:
+            fitting = tuple(c for c in self.choices if c <= limit)
+            return (
+                self if fitting == self.choices else replace(self, choices=fitting, reason=reason)
+            )
+        if self.maximum <= limit:
+            return self
+        return replace(self, maximum=limit, reason=reason)
 
     def __str__(self) -> str:
+        return self._range() + (f" ({self.reason})" if self.reason else "")
+
+    def _range(self) -> str:
         if self.choices:
             return f"one of {', '.join(map(str, self.choices))}"
         if self.maximum == math.inf:

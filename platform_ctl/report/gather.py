@@ -35,7 +35,6 @@ from platform_ctl.report.value import (
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.record import Run, Task, TaskState
 from platform_ctl.text import redacted
-from platform_ctl.tuning.find_search import FOLDER
 from platform_ctl.tuning.port import SearchRecord
 from platform_ctl.tuning.progress import best, scored
 
@@ -48,7 +47,8 @@ class Reporting:
 
     looking: Looking
     ledger: Callable[[str], Sequence[LedgerEntry]]
-    search: Callable[[Path], SearchRecord]
+    search: Callable[[str], SearchRecord | None]
+    """By the run's id; None where that run did not search."""
     """By working directory. Raises UnknownName."""
     importance: Callable[[SearchRecord], Mapping[str, float]]
     columns: Columns
@@ -127,11 +127,9 @@ class _Gathering:
         """That of the run, or of the run whose search the cache gave it."""
         source = self._try("search", lambda: self._search_source(mine)) or ""
         for run_id in filter(None, (mine.id, source)):
-            folder = Path(mine.directory).parent / run_id / FOLDER
-            if folder.is_dir():
-                record = self._try("search", partial(self.reporting.search, folder))
-                if record is not None:
-                    return self._searched(record, "" if run_id == self.run.id else run_id)
+            record = self._try("search", partial(self.reporting.search, run_id))
+            if record is not None:
+                return self._searched(record, "" if run_id == self.run.id else run_id)
         gone = f"the search was made by run {source[:8]}, whose files are gone"
         self._missing("search", gone if source else "no step searched for hyperparameters")
         return None

@@ -62,7 +62,15 @@ from platform_ctl.targets.schedules import (
     schedule_run,
     schedule_trigger,
 )
-from platform_ctl.targets.tuning import charge_search, draw_search, log_search, training, tuner
+from platform_ctl.targets.tuning import (
+    charge_search,
+    draw_search,
+    log_search,
+    train,
+    training,
+    tune,
+    tuner,
+)
 from platform_ctl.targets.ui import pages
 from platform_ctl.targets.upload import upload
 
@@ -135,7 +143,9 @@ __all__ = [
     "serving",
     "state",
     "step_cache",
+    "train",
     "training",
+    "tune",
     "tuner",
     "upload",
     "write_evidence",

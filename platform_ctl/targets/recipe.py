@@ -70,13 +70,25 @@ def _imported_recipe(module: str) -> Recipe:
 
 
 def allowed_parameters(settings: Settings, pipeline: str) -> Mapping[str, Allowed]:
-    """What the recipe of this pipeline says of its parameters; empty when it has none."""
+    """What the recipe of this pipeline says of its parameters; empty when it has none.
+
+    No more workers than this machine holds where they run here.
+    """
     return {
-        name: allowed
+        name: _that_fits(settings, allowed)
         for recipe in recipes(settings).values()
         if recipe.pipeline == pipeline
         for name, allowed in recipe.parameters.items()
     }
+
+
+def _that_fits(settings: Settings, allowed: Allowed) -> Allowed:
+    if not allowed.workers or settings.target != "local":
+        return allowed
+    from platform_ctl.training.local.capacity import held_cpus, most_workers
+
+    reason = f"no more workers fit on the {held_cpus()} cores of this machine"
+    return allowed.at_most(most_workers(), reason)
 
 
 def recipe(settings: Settings, name: str | None, *, command: str) -> Recipe:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platform_ctl.errors import UnknownName
 from platform_ctl.settings import Settings
 from platform_ctl.targets.explain import looking
 from platform_ctl.targets.ledger import ledger
@@ -26,11 +27,19 @@ def reporting(settings: Settings) -> Reporting:
     return Reporting(
         looking=looking(settings),
         ledger=ledger(settings).entries,
-        search=tuner(settings).read,
+        search=lambda run_id: _search(settings, run_id),
         importance=_importance,
         columns=_columns,
         lineage=lambda: _task_runs(settings),
     )
+
+
+def _search(settings: Settings, run_id: str) -> SearchRecord | None:
+    """The search of a run; None where it made none."""
+    try:
+        return tuner(settings).read(run_id)
+    except UnknownName:
+        return None
 
 
 def report_page(report: RunReport) -> str:

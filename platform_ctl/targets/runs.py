@@ -27,7 +27,7 @@ from platform_ctl.targets.lineage import (
     start_delivery,
 )
 from platform_ctl.targets.metrics import run_log
-from platform_ctl.targets.tuning import training
+from platform_ctl.targets.tuning import local_training
 
 if TYPE_CHECKING:
     from platform_ctl.cluster.api import Cluster
@@ -123,7 +123,7 @@ def _stop_ray(settings: Settings, run_dir: Path) -> None:
 
     from platform_ctl.training.local.ray_head import used_cpu_s
 
-    training(settings).stop(run_dir)
+    local_training(settings).stop(run_dir)
     with contextlib.suppress(sqlite3.OperationalError, DiskFull):  # the run has its own error
         ledger(settings).charge_ray(run_dir.name, "", used_cpu_s(run_dir / "ray"))
 

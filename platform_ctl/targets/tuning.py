@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import os
+import sys
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from platform_ctl.progress import Progress
+from platform_ctl.progress import line as progress_line
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import require_local
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import prepared_mlflow_uri
 
 if TYPE_CHECKING:
-    from platform_ctl.training.port import Training
+    from platform_ctl.recipe.recipe import Budget
+    from platform_ctl.training.local.training import LocalTraining
+    from platform_ctl.training.port import Metrics, Training
+    from platform_ctl.tuning.experiment import Experiment
     from platform_ctl.tuning.port import SearchRecord, Tuner
 
 
 def training(settings: Settings) -> Training:
-    """Ray for the steps of this run; outside a run (notebook, test), a private one."""
+    """Fits of recipes: in the Ray of this run; outside a run (notebook, test), in a private one."""
     require_local(settings, "training")
+    return local_training(settings)
+
+
+def local_training(settings: Settings) -> LocalTraining:
+    """The Ray of this run on this machine."""
     from platform_ctl.training.local.training import LocalTraining
 
     run_dir, pid = os.environ.get("PLATFORM_RUN_DIR"), os.environ.get("PLATFORM_RUN_PID")
@@ -33,11 +46,94 @@ def training(settings: Settings) -> Training:
 
 
 def tuner(settings: Settings) -> Tuner:
-    """Runs Katib Experiments; trials that are functions go to the Ray of this process, if any."""
+    """Runs Katib Experiments; trials that are functions run in the Ray of this run."""
     require_local(settings, "tuner")
+    from platform_ctl.tuning.local.folder import FolderTuner
     from platform_ctl.tuning.local.tuning import LocalTuner
 
-    return LocalTuner(Path(settings.project_root), settings.money_per_cpu_hour)
+    return LocalTuner(
+        settings.layout,
+        FolderTuner(Path(settings.project_root), settings.money_per_cpu_hour),
+        connect=lambda: local_training(settings).connect(),
+        charge=lambda record: charge_search(settings, record),
+    )
+
+
+def train(
+    settings: Settings,
+    function: str,
+    *,
+    inputs: Mapping[str, str],
+    arguments: Mapping[str, Any],
+    out: str,
+    workers: int,
+    epochs: int = 0,
+) -> Metrics:
+    """Run a fit for the task that this process executes; its epochs go to the task's log.
+
+    ``function`` and the rest as in training.port.TrainingJob.
+    """
+    from platform_ctl.training.port import TrainingJob, WorkerResources
+
+    run_id, task = task_of_this_process()
+    worker = settings.training
+    job = TrainingJob(
+        name=f"{run_id}/{task}",
+        function=function,
+        inputs=dict(inputs),
+        out=out,
+        arguments=dict(arguments),
+        workers=workers,
+        resources=WorkerResources(worker.worker_cpus, worker.worker_memory_mib, worker.worker_gpus),
+        epochs=epochs,
+        run_id=run_id,
+        task=task,
+    )
+    return training(settings).run(job, on_progress=_write_progress)
+
+
+def tune(
+    settings: Settings,
+    experiment: Experiment,
+    trial: str,
+    *,
+    inputs: Mapping[str, str],
+    budget: Budget,
+    seed: int,
+) -> SearchRecord:
+    """Run the search of the task that this process executes, and record it in MLflow.
+
+    Each trial that ends is a line of the task's log. Outside a run, the search has a new id.
+    """
+    from platform_ctl.tuning.progress import TrialLines, finished_trials
+
+    run_id, _ = task_of_this_process()
+    search = run_id or f"{experiment.name}-{uuid.uuid4().hex[:8]}"
+    made = tuner(settings)
+    ended = finished_trials(lambda: made.read(search).trials)
+    made.run(
+        experiment,
+        search=search,
+        trial=trial,
+        inputs=inputs,
+        budget=budget,
+        seed=seed,
+        on_trial=TrialLines(experiment, _write_progress, ended),
+    )
+    record = made.read(search)
+    log_search(settings, record, run_id)
+    return record
+
+
+def task_of_this_process() -> tuple[str, str]:
+    """Run id and task name of the step that this process executes; empty outside a run."""
+    return os.environ.get("PLATFORM_RUN_ID", ""), os.environ.get("PLATFORM_TASK_NAME", "")
+
+
+def _write_progress(progress: Progress) -> None:
+    """On standard output, which is the log of a step."""
+    sys.stdout.write(progress_line(progress) + "\n")
+    sys.stdout.flush()
 
 
 def log_search(settings: Settings, record: SearchRecord, run_id: str = "") -> str:

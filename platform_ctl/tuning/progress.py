@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import msgspec
 
+from platform_ctl.errors import UnknownName
+from platform_ctl.progress import Progress
 from platform_ctl.tuning.experiment import (
     Condition,
     Experiment,
@@ -167,6 +169,41 @@ def wall_s(status: ExperimentStatus) -> float:
     if status.start_time is None or status.completion_time is None:
         return 0.0
     return (status.completion_time - status.start_time).total_seconds()
+
+
+def finished_trials(read: Callable[[], Sequence[Trial]]) -> dict[str, Trial]:
+    """By name, the trials of an earlier part of a search; ``read`` may raise UnknownName."""
+    try:
+        return {trial.name: trial for trial in read() if trial.state.is_final}
+    except UnknownName:
+        return {}
+
+
+@dataclass
+class TrialLines:
+    """Counts the trials of a search as they end: give it to ``on_trial``."""
+
+    experiment: Experiment
+    write: Callable[[Progress], None]
+    ended: dict[str, Trial] = field(default_factory=dict)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self, trial: Trial) -> None:
+        if not trial.state.is_final or trial.name in self.ended:
+            return
+        self.ended[trial.name] = trial
+        top = best(self.experiment, list(self.ended.values()))
+        metric = self.experiment.spec.objective.objective_metric_name
+        self.write(
+            Progress(
+                done=len(self.ended),
+                total=self.experiment.spec.max_trial_count or 0,
+                unit="trials",
+                started_at=self.started_at,
+                at=datetime.now(UTC),
+                figures={f"best {metric}": top[1]} if top else {},
+            )
+        )
 
 
 def cut_short(status: ExperimentStatus) -> str:

@@ -28,7 +28,7 @@ def log_search(record: SearchRecord, *, tracking_uri: str, run_id: str = "") -> 
     """Log ``record`` once and return the parent's MLflow run id.
 
     The MLflow experiment carries the name of the tuning Experiment. A search
-    that was logged before, recognised by its working directory and ``run_id``,
+    that was logged before, recognised by its location and ``run_id``,
     is left alone. Raises TargetUnavailable.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -45,7 +45,7 @@ def log_search(record: SearchRecord, *, tracking_uri: str, run_id: str = "") -> 
 def _log(client: MlflowClient, record: SearchRecord, run_id: str) -> str:
     name = record.experiment.name
     experiment_id = _experiment(client, name)
-    key = f"{run_id}/{record.workdir.resolve()}"
+    key = f"{run_id}/{record.location}"
     known = client.search_runs([experiment_id], f"tags.`platform.search` = '{key}'", max_results=1)
     if known:
         return known[0].info.run_id

@@ -36,7 +36,7 @@ PARAMETERS = {
     "max_trials": Allowed(minimum=1, maximum=1000),
     "epochs": Allowed(minimum=1, maximum=10_000),
     # Workers share a batch evenly, and the smallest batch of the search is 64.
-    "num_workers": Allowed(choices=(1, 2, 4, 8, 16, 32, 64)),
+    "num_workers": Allowed(choices=(1, 2, 4, 8, 16, 32, 64), workers=True),
     "seed": Allowed(minimum=0, maximum=2**32 - 1),
 }
 """What the pipeline's parameters may be; said before anything runs."""

@@ -35,6 +35,9 @@ MAX_GRADIENT_NORM = 1.0
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises; it then falls to zero as a cosine."""
 
+STATE_FILE = "state.pt"
+"""In the checkpoint of an epoch: weights, optimiser, schedule, shuffle and history."""
+
 Report = Callable[[dict[str, float]], None]
 
 
@@ -107,16 +110,22 @@ def fit(
     num_workers: int = 2,
     epochs: int | None = None,
     seed: int = 0,
+    report: Report | None = None,
+    resources_per_worker: Mapping[str, float] | None = None,
+    checkpoints: str | None = None,
 ) -> dict[str, Any]:
     """Train the model that will be evaluated, with Ray Train, and write it to ``out_dir``.
 
-    Needs a connected Ray. Returns val_mase, val_mae, train_loss, epochs,
+    Needs a connected Ray. ``report`` gets the figures of each epoch from the first
+    worker. With ``checkpoints`` (URI of a folder) each epoch is kept there: workers
+    that died are replaced, and the same call later goes on where this one ended.
+    Returns val_mase, val_mae, train_loss, epochs,
     num_workers, model_digest and the per-epoch ``history``.
     """
     import ray.train
     from ray.train.torch import TorchConfig
 
-    from recipes.train_deploy.ray_trainer import LeanTorchTrainer
+    from recipes.train_deploy.ray_trainer import LeanTorchTrainer, run_config
 
     chosen = params if epochs is None else {**params, "epochs": epochs}
     hp = replace(Hyperparameters.parse(chosen), seed=seed)
@@ -126,25 +135,40 @@ def fit(
             where=__name__,
             fix=f"platform-ctl pipeline run {PIPELINE} -p num_workers=1",
         )
+    config = {
+        "rows_path": str(Path(rows_path).resolve()),
+        "hp": asdict(hp),
+        "report": report,
+        "keep_epochs": checkpoints is not None,
+    }
     with tempfile.TemporaryDirectory(prefix="ray-train-") as storage:
         trainer = LeanTorchTrainer(
             _train_loop_per_worker,
-            train_loop_config={"rows_path": str(Path(rows_path).resolve()), "hp": asdict(hp)},
-            scaling_config=ray.train.ScalingConfig(num_workers=num_workers),
+            train_loop_config=config,
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=num_workers,
+                resources_per_worker=dict(resources_per_worker or {"CPU": 1}),
+            ),
             torch_config=TorchConfig(backend="gloo"),
-            run_config=ray.train.RunConfig(name="fit", storage_path=storage),
+            run_config=run_config(checkpoints, storage),
         )
         result = trainer.fit()
-        with result.checkpoint.as_directory() as checkpoint:
-            Path(out_dir).mkdir(parents=True, exist_ok=True)
-            for file in Path(checkpoint).iterdir():
-                if file.name in (model.predict.WEIGHTS_FILE, model.predict.SPEC_FILE):
-                    shutil.copyfile(file, Path(out_dir) / file.name)
+        _copy_model(result.checkpoint, Path(out_dir))
     return dict(result.metrics)
 
 
+def _copy_model(kept: Any, out_dir: Path) -> None:
+    """Put the files of the model in a Ray checkpoint into ``out_dir``."""
+    with kept.as_directory() as checkpoint:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for file in Path(checkpoint).iterdir():
+            if file.name in (model.predict.WEIGHTS_FILE, model.predict.SPEC_FILE):
+                shutil.copyfile(file, out_dir / file.name)
+
+
 def _train_loop_per_worker(config: Mapping[str, Any]) -> None:
-    """One DDP worker. Reports once, at the end: each report is a barrier of all workers."""
+    """One DDP worker. Reports to Ray at the end, as each report is a barrier of all workers;
+    where epochs are kept, after each of them."""
     import ray.train
     import ray.train.torch
 
@@ -155,7 +179,21 @@ def _train_loop_per_worker(config: Mapping[str, Any]) -> None:
     data = Split.read(config["rows_path"])
     net = model.build(spec_of(data, hp), hp.seed)
     parallel = ray.train.torch.prepare_model(net)
-    history = optimise(parallel, net, data, hp, rank=rank, world=world)
+
+    def keep(state: Mapping[str, Any]) -> None:
+        _report_epoch(net, state, rank=rank)
+
+    history = optimise(
+        parallel,
+        net,
+        data,
+        hp,
+        rank=rank,
+        world=world,
+        report=config["report"] if rank == 0 else None,
+        begin=_kept_epoch() if config["keep_epochs"] else None,
+        keep=keep if config["keep_epochs"] else None,
+    )
     metrics = {**history[-1], "epochs": hp.epochs, "num_workers": world, "history": history}
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = None
@@ -163,6 +201,30 @@ def _train_loop_per_worker(config: Mapping[str, Any]) -> None:
             metrics["model_digest"] = model.save(net, folder)
             checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report(metrics, checkpoint=checkpoint)
+
+
+def _report_epoch(net: model.CommitsNet, state: Mapping[str, Any], *, rank: int) -> None:
+    """Keep an epoch: the state of the optimisation, and the weights in it."""
+    import ray.train
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = None
+        if rank == 0:
+            torch.save({**state, "net": net.state_dict()}, Path(folder) / STATE_FILE)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report(dict(state["history"][-1]), checkpoint=checkpoint)
+
+
+def _kept_epoch() -> dict[str, Any] | None:
+    """The last epoch that was kept; None at the beginning."""
+    import ray.train
+
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return None
+    with checkpoint.as_directory() as folder:
+        path = Path(folder) / STATE_FILE
+        return torch.load(path, weights_only=True) if path.is_file() else None
 
 
 def optimise(
@@ -174,11 +236,15 @@ def optimise(
     rank: int = 0,
     world: int = 1,
     report: Report | None = None,
+    begin: Mapping[str, Any] | None = None,
+    keep: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> list[dict[str, float]]:
     """The training loop. ``parallel`` is ``net``, or ``net`` wrapped for DDP.
 
     Each step takes the next ``batch_size`` rows of a seeded shuffle; worker
     ``rank`` of ``world`` computes its share. Returns the figures of each epoch.
+    ``keep`` gets the state after each epoch, ``begin`` is such a state with the
+    weights (``net``): the loop goes on after it as if it had never ended.
     """
     x, y, weight = data.tensors()
     batch = min(hp.batch_size, len(x) - len(x) % world)
@@ -188,8 +254,8 @@ def optimise(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(steps * hp.epochs))
     shuffle = torch.Generator().manual_seed(hp.seed)
-    history = []
-    for epoch in range(1, hp.epochs + 1):
+    history = _restore(begin, net, optimiser, schedule, shuffle) if begin is not None else []
+    for epoch in range(len(history) + 1, hp.epochs + 1):
         order = torch.randperm(len(x), generator=shuffle)
         total = 0.0
         for start in range(0, steps * batch, batch):
@@ -205,7 +271,31 @@ def optimise(
         history.append({"epoch": epoch, "train_loss": total / steps, **score(net, data.validation)})
         if report is not None:
             report(history[-1])
+        if keep is not None:
+            keep(
+                {
+                    "history": history,
+                    "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "shuffle": shuffle.get_state(),
+                }
+            )
     return history
+
+
+def _restore(
+    state: Mapping[str, Any],
+    net: model.CommitsNet,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    shuffle: torch.Generator,
+) -> list[dict[str, float]]:
+    """Put everything as it was after the epoch that was kept; returns the figures until then."""
+    net.load_state_dict(state["net"])
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    shuffle.set_state(state["shuffle"])
+    return [dict(figures) for figures in state["history"]]
 
 
 def score(net: model.CommitsNet, validation: rows.Rows) -> dict[str, float]:

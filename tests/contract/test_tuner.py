@@ -12,7 +12,7 @@ import pytest
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.training.local.training import LocalTraining
 from platform_ctl.tuning.experiment import ExperimentStatus, Trial
-from platform_ctl.tuning.local.tuning import LocalTuner
+from platform_ctl.tuning.local.folder import FolderTuner
 from tests.support import trials
 from tests.support.experiments import choice, double, experiment
 
@@ -46,7 +46,7 @@ class Ways:
         words = [sys.executable, "-c", AS_JOB, function]
         command = [*words, *(f"{n}=${{trialParameters.{n}}}" for n in names)]
         search = experiment(*parameters, command=command, **options)
-        tuner = LocalTuner(ROOT, money_per_cpu_hour=0.05)
+        tuner = FolderTuner(ROOT, money_per_cpu_hour=0.05)
         workdir = self.root / f"{self.way}-{self.runs}"
         chosen = None if self.way == "job" else getattr(trials, function)
         status = tuner.run(search, trial=chosen, workdir=workdir, budget=budget)

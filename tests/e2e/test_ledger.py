@@ -34,22 +34,16 @@ def busy(seconds: float):
 @dsl.component(base_image="local", install_kfp_package=False)
 def search(seconds: float):
     import os
-    from pathlib import Path
     from platform_ctl import targets
     from platform_ctl.recipe.recipe import Budget
     from tests.support.experiments import double, experiment
-    from tests.support.trials import burner
     settings = targets.current_settings()
-    tuner = targets.tuner(settings)
-    folder = Path(os.environ["PLATFORM_RUN_DIR"]) / "tuning"
-    with targets.training(settings).connect():
-        tuner.run(
-            experiment(double("x", 0.9, 1.1), trials=40, parallel=2),
-            trial=burner,
-            workdir=folder,
-            budget=Budget(cpu_s=seconds),
-        )
-        targets.charge_search(settings, tuner.read(folder))
+    targets.tuner(settings).run(
+        experiment(double("x", 0.9, 1.1), trials=40, parallel=2),
+        search=os.environ["PLATFORM_RUN_ID"],
+        trial="tests.support.trials:burner",
+        budget=Budget(cpu_s=seconds),
+    )
 
 @dsl.pipeline
 def costly():

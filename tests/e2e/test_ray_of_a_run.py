@@ -27,9 +27,10 @@ STEP = """
 import sys
 from pathlib import Path
 from platform_ctl import targets
+from platform_ctl.targets.tuning import local_training
 from recipes.train_deploy import train
 rows, out = sys.argv[1:]
-with targets.training(targets.current_settings()).connect():
+with local_training(targets.current_settings()).connect():
     if out:
         metrics = train.fit(rows, {params}, out, num_workers=2, epochs={epochs}, seed=0)
         sys.stdout.write(str(metrics["val_mase"]))

@@ -26,6 +26,7 @@ from platform_ctl.report.gather import run_report
 from platform_ctl.report.rows import criteria
 from platform_ctl.report.value import Gate
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
+from platform_ctl.tuning.local.folder import FolderTuner
 from recipes.train_deploy import evaluate
 from recipes.train_deploy.recipe import GATE
 from tests.support import chain as support
@@ -119,9 +120,7 @@ def _trained(chain: Chain) -> list[Task]:
     decided = decide(*evaluate.read(evaluation), GATE)
     decision.write_text(json.dumps(decided.as_dict()))
     space = experiment(double("x", 0.1, 100.0), choice("size", "16", "32"), trials=8)
-    targets.tuner(chain.settings).run(
-        space, trial=bowl, workdir=folder / "tuning", budget=Budget(), seed=1
-    )
+    FolderTuner(folder).run(space, trial=bowl, workdir=folder / "tuning", budget=Budget(), seed=1)
     made = {
         "evaluate": {"evaluation": (Artifact("evaluation", str(evaluation)),)},
         "gate": {"decision": (Artifact("decision", str(decision)),)},

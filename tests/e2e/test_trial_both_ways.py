@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from platform_ctl.recipe.recipe import Budget
-from platform_ctl.tuning.local.tuning import LocalTuner
+from platform_ctl.tuning import document
+from platform_ctl.tuning.local.folder import FolderTuner
 from platform_ctl.tuning.template import with_environment
 from recipes.train_deploy.features import FEATURE_NAMES
 from recipes.train_deploy.train import run_trial
@@ -25,8 +26,8 @@ def test_process_and_function_agree(tmp_path: Path) -> None:
     """The command prints six digits; two trials, the same suggestions both ways."""
     rows = write_rows(tmp_path / "rows.parquet", FEATURE_NAMES)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    tuner = LocalTuner(ROOT, environment={**os.environ, "PATH": path})
-    search = tuner.load(ROOT / "recipes/train_deploy/experiment.yaml")
+    tuner = FolderTuner(ROOT, environment={**os.environ, "PATH": path})
+    search = document.load(ROOT / "recipes/train_deploy/experiment.yaml")
     spec = replace(search.spec, max_trial_count=2, parallel_trial_count=1, max_failed_trial_count=1)
     search = with_environment(replace(search, spec=spec), {"ROWS": str(rows)})
     function = functools.partial(run_trial, rows_path=str(rows))

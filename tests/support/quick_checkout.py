@@ -34,6 +34,17 @@ def fit(rows_path, params, out_dir, *, num_workers=2, epochs=None, seed=0):
 '''
 
 
+WITHOUT_RAY = """
+import contextlib
+from platform_ctl.targets import tuning
+from platform_ctl.training.local.training import LocalTraining
+
+LocalTraining.connect = lambda self: contextlib.nullcontext()
+tuning.log_search = lambda *a: ""
+"""
+"""Trials run in the step's own process, and MLflow hears nothing of them."""
+
+
 class Checkout:
     """``edit`` it, and type commands in it; no command may fail but by answering no."""
 
@@ -46,12 +57,8 @@ class Checkout:
         self._make_it_quick()
 
     def _make_it_quick(self) -> None:
-        start, imports = "from __future__ import annotations\n", "\nimport contextlib\n"
-        for step, settings in (("tune", "settings"), ("train", "targets.current_settings()")):
-            file = f"pipelines/steps/{step}.py"
-            self.edit(file, f"targets.training({settings}).connect()", "contextlib.nullcontext()")
-            self.edit(file, start, start + imports)
-        self.edit("pipelines/steps/tune.py", "    targets.log_search(", "    (lambda *a: None)(")
+        start, imports = "from __future__ import annotations\n", f"\n{WITHOUT_RAY}\n"
+        self.edit("pipelines/steps/tune.py", start, start + imports)
         self.edit("recipes/train_deploy/train.py", "epochs: int = 10", "epochs: int = 1")
         self.edit("recipes/train_deploy/train.py", "def fit(", "def fit_with_ray(")
         with (self.root / "recipes/train_deploy/train.py").open("a") as file:

@@ -52,12 +52,17 @@ def reread() -> None:
     AuthenticationTokenLoader.instance().reset_cache()
 
 
+def held_cpus() -> int:
+    """CPUs that the run's Ray counts with: two at least, so that two workers start anywhere."""
+    return max(2, os.cpu_count() or 1)
+
+
 def head_options(temp_dir: Path) -> dict[str, Any]:
     """``ray.init`` arguments of the process that starts Ray."""
     return {
         **driver_options(),
         "address": "local",  # a RAY_ADDRESS of the user's is another Ray
-        "num_cpus": max(2, os.cpu_count() or 1),
+        "num_cpus": held_cpus(),
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": False,
         "_temp_dir": str(temp_dir),

@@ -1,6 +1,6 @@
-"""The run's one Ray on this machine.
+"""Training on this machine: the function runs in this process, its workers in the run's one Ray.
 
-The first step that needs Ray starts a holder process (``ray_holder``), which
+The first step that needs Ray starts a holder process (``ray_head``), which
 owns Ray and ends it when the orchestrator ends, however it ends. Everything a
 later step needs to find it is in ``<run_dir>/ray``: ``lock``, ``token``,
 ``holder.json``, ``address`` (files 0600), ``usage.json`` and the holder's log.
@@ -16,9 +16,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 from filelock import FileLock
@@ -31,8 +33,10 @@ from tenacity import (
     wait_fixed,
 )
 
-from platform_ctl.errors import RayUnavailable
+from platform_ctl.errors import BadParameter, PlatformError, RayUnavailable, TrainingFailed
+from platform_ctl.training import call
 from platform_ctl.training.local import ray_switches
+from platform_ctl.training.local.capacity import cpus_per_worker, refuse_what_is_not_there
 from platform_ctl.training.local.ray_head import (
     ADDRESS_FILE,
     TOKEN_FILE,
@@ -40,6 +44,8 @@ from platform_ctl.training.local.ray_head import (
     end_family,
     used_cpu_s,
 )
+from platform_ctl.training.local.reports import FileReport, follow
+from platform_ctl.training.port import Metrics, OnProgress, TrainingJob
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -67,15 +73,54 @@ class Holder:
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """Implements ports.training.Training. Without a run, ``connect`` starts a private Ray."""
+    """Implements training.port.Training. Without a run, ``connect`` starts a private Ray."""
 
     run_dir: Path | None = None
     run_pid: int | None = None
     charge: Callable[[float], None] = lambda cpu_s: None
     """Told, when a step leaves ``connect``, the CPU seconds of the run's Ray so far."""
 
+    def run(self, job: TrainingJob, *, on_progress: OnProgress = lambda progress: None) -> Metrics:
+        """One call of the function; a job that is asked for twice runs twice."""
+        refuse_what_is_not_there(job)
+        inputs = {name: local_path(uri) for name, uri in job.inputs.items()}
+        needs_ray = "num_workers" in call.parameters(job.function)
+        with contextlib.ExitStack() as stack:
+            if needs_ray:
+                stack.enter_context(self.connect())
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="training-")))
+            report = FileReport(str(folder / "reports"))
+            stack.enter_context(follow(report, job, on_progress))
+            try:
+                return call.call(
+                    job,
+                    inputs,
+                    local_path(job.out),
+                    report=report,
+                    resources_per_worker={"CPU": cpus_per_worker(job), "GPU": job.resources.gpus},
+                )
+            except PlatformError:
+                raise
+            except Exception as exc:  # whatever a recipe's function raises
+                traceback.print_exc()  # the step's log is where people look for it
+                raise TrainingFailed(
+                    f"{job.function} raised {type(exc).__name__}: {exc}",
+                    where=job.name,
+                    fix="platform-ctl run logs latest",
+                ) from exc
+
+    def end_run(self, run_id: str) -> None:
+        """End the run's Ray, if this is its run."""
+        if self.run_dir is not None and self.run_dir.name == run_id:
+            self.stop(self.run_dir)
+
     @contextlib.contextmanager
     def connect(self) -> Iterator[None]:
+        """While inside, ``ray`` is connected in this process.
+
+        The first step of a run that needs Ray starts it; later ones find it.
+        Raises RayUnavailable when it does not come up.
+        """
         with contextlib.ExitStack() as stack:
             if self.run_dir is None:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-")))
@@ -99,6 +144,7 @@ class LocalTraining:
             yield
 
     def stop(self, run_dir: Path) -> None:
+        """End the Ray of that run, if there is one. Idempotent."""
         folder = run_dir / "ray"
         holder = read_holder(folder)
         if holder is None:
@@ -143,6 +189,18 @@ class LocalTraining:
         import ray  # noqa: F401  # 0.4 s, while the holder does the same
 
         return process
+
+
+def local_path(uri: str) -> Path:
+    """The path of a file URI, or of a path. Raises BadParameter for any other URI."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return Path(uri)
+    if scheme != "file":
+        raise BadParameter(
+            f"{uri} is not on this machine", where="local training", fix="use a file:// URI"
+        )
+    return Path(unquote(rest))
 
 
 def _end(process: psutil.Process) -> None:

@@ -18,6 +18,8 @@ import msgspec
 
 from platform_ctl.tuning.local.executor import LOG, METRICS
 
+TrialFunction = Callable[..., Mapping[str, float]]
+"""``function(params: dict[str, str], *, report) -> metrics``; ``report(metrics)`` once an epoch."""
 STARTED = "started.json"
 
 
@@ -36,7 +38,7 @@ def cpu_now() -> float:
 
 
 def call(
-    function: Callable[..., Mapping[str, float]],
+    function: TrialFunction,
     parameters: dict[str, str],
     folder: Path,
     on_report: Callable[[], None] = lambda: None,

@@ -13,8 +13,8 @@ from pathlib import Path
 from platform_ctl.tuning.experiment import Trial
 from platform_ctl.tuning.local import function
 from platform_ctl.tuning.local.executor import METRICS, Follower, Outcome
+from platform_ctl.tuning.local.function import TrialFunction
 from platform_ctl.tuning.metrics import Reading
-from platform_ctl.tuning.port import TrialFunction
 
 
 class StopTrial(BaseException):

@@ -18,8 +18,8 @@ from ray.exceptions import RayError, RayTaskError
 from platform_ctl.tuning.experiment import Trial
 from platform_ctl.tuning.local import function
 from platform_ctl.tuning.local.executor import METRICS, Follower, Outcome
+from platform_ctl.tuning.local.function import TrialFunction
 from platform_ctl.tuning.metrics import Reading
-from platform_ctl.tuning.port import TrialFunction
 
 STOP_GRACE_S = 1.0
 """From the interrupt to the kill of a worker that does not react."""

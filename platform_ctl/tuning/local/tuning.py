@@ -1,228 +1,76 @@
-"""LocalTuner: a search in a working directory, begun, resumed or read."""
+"""Searches on this machine: trials in the run's Ray, or as processes of their Job's command."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import msgspec
-import yaml
-from filelock import FileLock, Timeout
-
-from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
 from platform_ctl.recipe.recipe import Budget
-from platform_ctl.tuning.check import check
-from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial, parse
-from platform_ctl.tuning.local import journal
-from platform_ctl.tuning.local.executor import Executor
-from platform_ctl.tuning.local.journal import Header, Journal, StatusLine, Story
-from platform_ctl.tuning.metrics import objective_value
-from platform_ctl.tuning.port import SearchRecord, TrialFunction
-from platform_ctl.tuning.progress import (
-    End,
-    begun,
-    is_restartable,
-    summarise,
-    with_condition,
-)
-
-_FORK_S = 2.0
-"""A tuner killed while it starts a trial lives on in the lock for some milliseconds: the child
-has inherited it and has not yet called exec. Longer than that, somebody is at work."""
+from platform_ctl.settings import HomeLayout
+from platform_ctl.training.call import resolve
+from platform_ctl.training.local.training import local_path
+from platform_ctl.tuning import document, find_search
+from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial
+from platform_ctl.tuning.local.folder import FolderTuner
+from platform_ctl.tuning.port import SearchRecord
 
 
 @dataclass(frozen=True)
 class LocalTuner:
-    """Implements ports.tuner.Tuner."""
+    """Implements tuning.port.Tuner; the search ``ID`` lives in a folder of the home."""
 
-    project_root: Path
-    """Working directory of trials that are processes."""
-    money_per_cpu_hour: float = 0.0
-    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    layout: HomeLayout
+    folders: FolderTuner
+    connect: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    """Connects this process to the Ray in which trials that are functions run."""
+    charge: Callable[[SearchRecord], None] = lambda record: None
+    """Told, while Ray is still connected, what a search of functions has used."""
 
     def load(self, path: Path) -> Experiment:
-        try:
-            document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-            reason = str(exc).replace("\n", " ")
-            raise BadExperiment(
-                f"cannot be read: {reason}", where=str(path), fix=f"edit {path}"
-            ) from exc
-        if isinstance(document, dict):
-            document.pop("status", None)
-        experiment = parse(document, where=str(path))
-        check(experiment, where=str(path))
-        return experiment
+        return document.load(path)
 
     def run(
         self,
         experiment: Experiment,
         *,
-        trial: TrialFunction | None,
-        workdir: Path,
+        search: str,
+        trial: str = "",
+        inputs: Mapping[str, str] | None = None,
         budget: Budget,
         seed: int | None = None,
         on_trial: Callable[[Trial], None] = lambda trial: None,
         warm_start: Sequence[Trial] = (),
     ) -> ExperimentStatus:
-        check(experiment)
-        workdir.mkdir(parents=True, exist_ok=True)
-        with _only_here(workdir):
-            return self._run(experiment, trial, workdir, budget, seed, on_trial, warm_start)
-
-    def _run(
-        self,
-        experiment: Experiment,
-        trial: TrialFunction | None,
-        workdir: Path,
-        budget: Budget,
-        seed: int | None,
-        on_trial: Callable[[Trial], None],
-        warm_start: Sequence[Trial],
-    ) -> ExperimentStatus:
-        from platform_ctl.tuning.local.search import Limits, Search
-        from platform_ctl.tuning.local.suggest import Suggestions
-
-        journal.repair(workdir)
-        story = journal.read(workdir)
-        with Journal(workdir) as record:
-            story = (
-                _begin(experiment, seed, record, self.environment.get("PLATFORM_TASK_NAME", ""))
-                if story is None
-                else _continue(story, experiment, seed, record, workdir)
-            )
-            if story.status.outcome is not None:
-                return story.status
-            suggestions = Suggestions(story.experiment, story.seed)
-            for earlier in (*warm_start, *(t for t in story.in_order if t.state.is_final)):
-                suggestions.recall(earlier.parameters, _score(story.experiment, earlier))
-            search = Search(
-                story,
-                suggestions=suggestions,
-                executor=self._executor(story.experiment, trial),
-                journal=record,
-                limits=Limits(budget, self.money_per_cpu_hour),
+        workdir = self._folder(search)
+        paths = {name: str(local_path(uri)) for name, uri in (inputs or {}).items()}
+        function = partial(resolve(trial), **paths) if trial else None
+        with self.connect() if function else contextlib.nullcontext():
+            status = self.folders.run(
+                experiment,
+                trial=function,
                 workdir=workdir,
+                budget=budget,
+                seed=seed,
                 on_trial=on_trial,
+                warm_start=warm_start,
             )
-            return search.run()
+            if function:
+                self.charge(self.folders.read(workdir))
+        return status
 
-    def read(self, workdir: Path) -> SearchRecord:
-        story = journal.read(workdir)
-        if story is None:
-            raise UnknownName(
-                "there is no search here", where=str(workdir), fix="platform-ctl run list"
-            )
-        status = story.status
-        if status.outcome is None:  # it runs, or was killed: the journal has its trials only
-            now = datetime.now(UTC)
-            status = summarise(story.experiment, story.in_order, before=status, now=now)
-        return SearchRecord(story.experiment, status, story.in_order, story.seed, workdir)
+    def read(self, search: str) -> SearchRecord:
+        return self.folders.read(self._folder(search))
 
-    def _executor(self, experiment: Experiment, trial: TrialFunction | None) -> Executor:
-        if trial is None:
-            from platform_ctl.tuning.local.job_process import JobExecutor
+    def find(self, reference: str) -> str:
+        folder = find_search.find_search(self.layout, reference)
+        of_run = folder.parent.parent == self.layout.runs
+        return folder.parent.name if of_run else folder.name
 
-            return JobExecutor(experiment, cwd=self.project_root, environment=self.environment)
-        metrics = experiment.spec.objective.metric_names
-        if _connected_to_ray():
-            from platform_ctl.tuning.local.ray_tasks import RayExecutor
-
-            return RayExecutor(trial, metrics)
-        from platform_ctl.tuning.local.inline import InlineExecutor
-
-        return InlineExecutor(trial, metrics)
-
-
-@contextlib.contextmanager
-def _only_here(workdir: Path) -> Iterator[None]:
-    """Hold the search's lock. Raises HomeBusy when another process does."""
-    lock = FileLock(workdir / "lock", timeout=_FORK_S)
-    try:
-        lock.acquire()
-    except Timeout as exc:
-        raise HomeBusy(
-            "another process runs this search",
-            where=str(workdir),
-            fix="wait for it, or platform-ctl experiment show",
-        ) from exc
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-class _Loader(yaml.CSafeLoader):
-    """Safe, and times stay text: Kubernetes has no date type."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _connected_to_ray() -> bool:
-    import sys
-
-    ray = sys.modules.get("ray")
-    return ray is not None and ray.is_initialized()
-
-
-def _score(experiment: Experiment, trial: Trial) -> float | None:
-    usable = trial.state in ("Succeeded", "EarlyStopped")
-    return objective_value(experiment.spec.objective, trial.observation) if usable else None
-
-
-def _begin(experiment: Experiment, seed: int | None, record: Journal, task: str) -> Story:
-    if seed is None:
-        seed = int(experiment.spec.algorithm.settings.get("random_state", 0))
-    story = Story(experiment, seed, task, status=begun(datetime.now(UTC)))
-    record.write(Header(msgspec.to_builtins(experiment), seed, task))
-    record.write(StatusLine(story.status))
-    return story
-
-
-def _continue(
-    story: Story, experiment: Experiment, seed: int | None, record: Journal, workdir: Path
-) -> Story:
-    """Resume, restart with more trials, or return what has ended. Raises BadExperiment."""
-    same = story.experiment.spec.frozen_part() == experiment.spec.frozen_part()
-    if not same or (seed is not None and seed != story.seed):
-        raise BadExperiment(
-            "this search exists with another spec or seed; only parallelTrialCount, "
-            "maxTrialCount and maxFailedTrialCount may change",
-            where=str(workdir),
-            fix=f"platform-ctl experiment run FILE --name {experiment.name}-2",
-        )
-    ended = story.status.outcome is not None
-    counts_changed = story.experiment.spec != experiment.spec
-    if ended and not counts_changed:
-        return story
-    if ended:
-        _require_restart(story, experiment, workdir)
-        restart = End("Restarting", "ExperimentRestarting", "restarted with more trials")
-        story.status = with_condition(story.status, restart, now=datetime.now(UTC))
-        running = End("Running", "ExperimentRunning", "running")
-        story.status = with_condition(story.status, running, now=datetime.now(UTC))
-    if counts_changed:
-        story.experiment = experiment
-        record.write(Header(msgspec.to_builtins(experiment), story.seed, story.task))
-        record.write(StatusLine(story.status, story.used_wall_s))
-    return story
-
-
-def _require_restart(story: Story, experiment: Experiment, workdir: Path) -> None:
-    limit = experiment.spec.max_trial_count
-    more = limit is None or limit > len(story.trials)
-    if not is_restartable(story.experiment, story.status) or not more:
-        raise BadExperiment(
-            "a search that has ended goes on only if it ended at maxTrialCount, "
-            "maxTrialCount is raised, and resumePolicy is LongRunning or FromVolume",
-            where=str(workdir),
-            fix=f"platform-ctl experiment run FILE --name {experiment.name}-2",
-        )
+    def _folder(self, search: str) -> Path:
+        """Of a run's search in the run's folder, of any other among the searches."""
+        run = self.layout.runs / search
+        return run / find_search.FOLDER if run.is_dir() else self.layout.root / "tuning" / search

@@ -26,8 +26,8 @@ from platform_ctl.runs.local.records import Records
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.settings import Settings
 from platform_ctl.tuning.experiment import Trial, TrialState
+from platform_ctl.tuning.local.folder import FolderTuner
 from platform_ctl.tuning.local.journal import Journal, TrialLine
-from platform_ctl.tuning.local.tuning import LocalTuner
 from tests.support import experiments, openlineage_check, six_steps, trials
 
 
@@ -207,7 +207,7 @@ def test_a_broken_recipe_costs_no_run(
 
 def _search(root: Path, workdir: Path, task: str) -> None:
     """Three trials, by the tuner of a step of that name."""
-    tuner = LocalTuner(root, environment={"PLATFORM_TASK_NAME": task})
+    tuner = FolderTuner(root, environment={"PLATFORM_TASK_NAME": task})
     search = experiments.experiment(experiments.double("x", 0, 1), trials=3)
     tuner.run(search, trial=trials.bowl, workdir=workdir, budget=Budget())
 

@@ -14,7 +14,7 @@ import pytest
 
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.tuning.experiment import ExperimentStatus, Trial
-from platform_ctl.tuning.local.tuning import LocalTuner
+from platform_ctl.tuning.local.folder import FolderTuner
 from tests.support.experiments import choice, double, experiment
 
 PROGRAM = """
@@ -57,7 +57,7 @@ def run(
     budget: Budget = Budget(),  # noqa: B008 - frozen
     **options: Any,
 ) -> tuple[ExperimentStatus, list[Trial]]:
-    tuner = LocalTuner(tmp_path, money_per_cpu_hour=0.05)
+    tuner = FolderTuner(tmp_path, money_per_cpu_hour=0.05)
     options.setdefault("algorithm", "grid")
     search = experiment(*parameters, **options)
     status = tuner.run(search, trial=None, workdir=tmp_path / "work", budget=budget)
@@ -221,7 +221,7 @@ def test_the_environment_is_the_jobs_on_top_of_ours(tmp_path: Path) -> None:
     search = experiment(choice("n", "1"), trials=1, algorithm="grid", command=words)
     spec = search.spec.trial_template.trial_spec["spec"]["template"]["spec"]
     spec["containers"][0]["env"] = [{"name": "N", "value": "7"}]
-    tuner = LocalTuner(tmp_path, environment={"HOME": "/nowhere", "PATH": os.environ["PATH"]})
+    tuner = FolderTuner(tmp_path, environment={"HOME": "/nowhere", "PATH": os.environ["PATH"]})
     tuner.run(search, trial=None, workdir=tmp_path / "work", budget=Budget())
     (trial,) = tuner.read(tmp_path / "work").trials
     log = tmp_path / "work/trials" / trial.name / "trial.log"

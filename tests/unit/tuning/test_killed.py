@@ -13,7 +13,7 @@ import msgspec
 import psutil
 
 from platform_ctl.recipe.recipe import Budget
-from platform_ctl.tuning.local.tuning import LocalTuner
+from platform_ctl.tuning.local.folder import FolderTuner
 from tests.support.experiments import double, experiment
 
 TRIALS = 12
@@ -21,12 +21,12 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import msgspec
-from platform_ctl.tuning.local.tuning import LocalTuner
+from platform_ctl.tuning.local.folder import FolderTuner
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.tuning.experiment import parse
 root = Path(sys.argv[1])
 search = parse(msgspec.json.decode((root / "experiment.json").read_bytes()))
-LocalTuner(root).run(search, trial=None, workdir=root / "work", budget=Budget())
+FolderTuner(root).run(search, trial=None, workdir=root / "work", budget=Budget())
 """
 
 
@@ -51,7 +51,7 @@ def test_killed_twice_no_finished_trial_is_repeated(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         _until_nothing_runs(str(counted))
-    tuner = LocalTuner(tmp_path)
+    tuner = FolderTuner(tmp_path)
     status = tuner.run(search, trial=None, workdir=tmp_path / "work", budget=Budget())
     assert status.trials_succeeded == TRIALS
     ran = counted.read_text().split()
@@ -76,7 +76,7 @@ def test_a_lock_that_a_dying_child_inherited_is_waited_for(tmp_path: Path) -> No
     search = experiment(
         double("x", 1, 2), trials=1, command=["sh", "-c", "echo loss=${trialParameters.x}"]
     )
-    status = LocalTuner(tmp_path).run(search, trial=None, workdir=work, budget=Budget())
+    status = FolderTuner(tmp_path).run(search, trial=None, workdir=work, budget=Budget())
     child.communicate()
     assert status.trials_succeeded == 1
 

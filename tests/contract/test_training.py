@@ -1,0 +1,71 @@
+"""One suite for every training: a fake, the Ray of this machine, and RayJobs where a cluster is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from platform_ctl.errors import BadParameter, TrainingFailed
+from platform_ctl.progress import Progress
+from platform_ctl.training.local.ray_switches import held_cpus
+from platform_ctl.training.local.training import LocalTraining
+from platform_ctl.training.port import Training, TrainingJob, WorkerResources
+from tests.fakes.training import FakeTraining
+
+
+@pytest.fixture(scope="module", params=["fake", "local"])
+def training(request: pytest.FixtureRequest) -> Iterator[Training]:
+    yield FakeTraining() if request.param == "fake" else LocalTraining()
+
+
+def job(tmp_path: Path, function: str, **fields: object) -> TrainingJob:
+    rows = tmp_path / "rows.txt"
+    rows.write_text("2.0")
+    given = {"name": f"run/{function}", "inputs": {"rows": str(rows)}, "out": str(tmp_path / "out")}
+    return TrainingJob(function=f"tests.support.fits:{function}", **{**given, **fields})
+
+
+def test_the_function_gets_paths_and_leaves_a_model(training: Training, tmp_path: Path) -> None:
+    metrics = training.run(job(tmp_path, "copy", arguments={"factor": 1.5}, workers=2))
+    assert metrics == {"loss": 3.0, "num_workers": 2}
+    assert (tmp_path / "out" / "model.txt").read_text() == "3.0"
+
+
+def test_epochs_are_heard_while_it_runs(training: Training, tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    training.run(job(tmp_path, "here", epochs=3), on_progress=heard.append)
+    assert (heard[-1].done, heard[-1].total, heard[-1].unit) == (3, 3, "epochs")
+    assert heard[-1].figures == {"loss": pytest.approx(1 / 3)}
+
+
+def test_what_the_function_raises_is_a_failed_training(training: Training, tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match="the rows make no sense"):
+        training.run(job(tmp_path, "broken"))
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"workers": 4096}, {"resources": WorkerResources(gpus=9)}], ids=["workers", "gpus"]
+)
+def test_what_does_not_fit_is_refused_at_once(
+    training: Training, tmp_path: Path, wanted: dict
+) -> None:
+    with pytest.raises(BadParameter):
+        training.run(job(tmp_path, "share", **wanted))
+
+
+def test_more_workers_than_cores_share_them(tmp_path: Path) -> None:
+    wanted = held_cpus() + 1
+    metrics = LocalTraining().run(job(tmp_path, "share", workers=wanted))
+    assert metrics == {"answered": wanted}
+
+
+def test_a_reference_to_nothing_is_refused(training: Training, tmp_path: Path) -> None:
+    with pytest.raises(BadParameter, match="names no function"):
+        training.run(job(tmp_path, "nobody"))
+
+
+def test_ending_a_run_twice_is_fine(training: Training) -> None:
+    training.end_run("nothing-of-this-name")
+    training.end_run("nothing-of-this-name")
