@@ -36,6 +36,7 @@ lint: setup ## Style, import contracts, committed pipelines and generated docs a
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/platform-ctl pipeline compile --check
+	@$(BIN)/python .ci/lint.py
 
 check-pipelines: setup ## Committed pipelines and schedules are current and valid (what a pull request runs)
 	@$(BIN)/platform-ctl pipeline compile --check
