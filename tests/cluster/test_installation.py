@@ -1,0 +1,179 @@
+"""Components from infra/tier6 in a real cluster: installed, checked, continued, removed."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from platform_ctl.cluster.api import DEPLOYMENT, SECRET, Cluster, Kind, Object, connect
+from platform_ctl.doctor.doctor import Health
+from platform_ctl.installation.check import check_component
+from platform_ctl.installation.components import Component, chosen, read_components
+from platform_ctl.installation.install import Installer, Outcome
+from platform_ctl.installation.remove import plan_removal, remove
+from platform_ctl.installation.rendering import render, with_settings
+from tests.support.cluster import KUBECONFIG, NAMESPACE, image, needs_image
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+NODE = Kind("v1", "Node", "nodes", False)
+SPACES = ("kubeflow", "storage", "mlflow")
+OWN = ("storage", "mlflow", "platform")
+pytestmark = needs_image
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """The components in namespaces of this test: a cluster that is in use stays as it is."""
+
+    mark: str
+
+    def moved(self, value: Any) -> Any:
+        """A document with the namespaces of this test wherever a value names one."""
+        if isinstance(value, dict):
+            return {k: v if k == "command" else self.moved(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.moved(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        for name in SPACES:
+            if value == name:
+                return f"{self.mark}-{name}"
+            value = value.replace(f".{name}:", f".{self.mark}-{name}:")
+            value = re.sub(rf"^{name}/", f"{self.mark}-{name}/", value)
+        return value
+
+    def component(self, component: Component) -> Component:
+        """Deployments are found by name in any namespace, so they get names of their own."""
+        found = msgspec.convert(self.moved(msgspec.to_builtins(component)), Component)
+        workloads = [f"{self.mark}-{w}" for w in component.workloads]
+        return msgspec.structs.replace(found, name=component.name, workloads=workloads)
+
+    def documents(self, component: Component) -> list[Object]:
+        documents = with_settings(
+            render(ROOT, component), image=image(), gateway_class="none", gateway="none"
+        )
+        # Objects named like their namespace (the Deployment and the Service of MLflow) keep it.
+        moved = [self.moved(d) | {"kind": d["kind"]} for d in documents]
+        for before, document in zip(documents, moved, strict=True):
+            if document["kind"] == "Deployment":
+                document["metadata"]["name"] = f"{self.mark}-{before['metadata']['name']}"
+            elif document["kind"] != "Namespace":
+                document["metadata"]["name"] = before["metadata"]["name"]
+        return [d for d in moved if d["kind"] != "CronJob"]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[tuple[Cluster, Elsewhere, list[Component]]]:
+    place = Elsewhere(f"t{uuid.uuid4().hex[:6]}")
+    components = [place.component(c) for c in chosen(read_components(ROOT), OWN)]
+    cluster = connect(kubeconfig=os.environ[KUBECONFIG], namespace=f"{place.mark}-kubeflow")
+    wanted = {"docker.io/library/postgres:17.6-bookworm", "docker.io/library/redis:7.4.6-bookworm"}
+    names = {n for node in cluster.list(NODE) for i in node["status"]["images"] for n in i["names"]}
+    if not wanted <= names and not os.environ.get("PLATFORM_TEST_REGISTRY"):
+        pytest.skip(f"the node has no {', '.join(sorted(wanted - names))}")
+    cluster.apply(namespace(f"{place.mark}-kubeflow"))
+    try:
+        yield cluster, place, components
+    finally:
+        for name in SPACES:
+            cluster.delete(NAMESPACE, f"{place.mark}-{name}")
+
+
+def namespace(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def installer(place: tuple[Cluster, Elsewhere, list[Component]], lines: list[str]) -> Installer:
+    cluster, elsewhere, _ = place
+    return Installer(cluster, elsewhere.documents, lines.append, ready_timeout_s=240)
+
+
+def test_an_installation_that_is_cut_off_continues_and_then_changes_nothing(
+    place: tuple[Cluster, Elsewhere, list[Component]],
+) -> None:
+    cluster, _, components = place
+
+    class CutOffError(Exception):
+        """Stands for the end of the process."""
+
+    def cut_off(line: str) -> None:
+        if "waiting" in line:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        Installer(cluster, place[1].documents, cut_off).install(components)
+    lines: list[str] = []
+    first = installer(place, lines).install(components)
+    assert {c.outcome for c in first} <= {Outcome.INSTALLED, Outcome.UNCHANGED}, lines
+    again = installer(place, lines).install(components)
+    assert [(c.component, c.outcome, c.changed) for c in again] == [
+        (name, Outcome.UNCHANGED, []) for name in OWN
+    ]
+    for component in components:
+        assert {c.health for c in check_component(cluster, component)} <= {Health.OK}
+
+
+def test_secrets_are_made_once_and_copied(
+    place: tuple[Cluster, Elsewhere, list[Component]],
+) -> None:
+    cluster, elsewhere, _ = place
+    stores = cluster.get(SECRET, "postgres", f"{elsewhere.mark}-storage")
+    copied = cluster.get(SECRET, "platform-secrets", f"{elsewhere.mark}-kubeflow")
+    assert stores and copied
+    assert copied["data"]["PGPASSWORD"] == stores["data"]["password"]
+    assert len(stores["data"]["password"]) > 32
+
+
+def test_a_dry_run_says_what_would_be_mended_and_changes_nothing(
+    place: tuple[Cluster, Elsewhere, list[Component]],
+) -> None:
+    cluster, elsewhere, components = place
+    name, spot = f"{elsewhere.mark}-redis", f"{elsewhere.mark}-storage"
+    cluster.patch(DEPLOYMENT, name, {"spec": {"replicas": 0}}, namespace=spot)
+    [planned] = installer(place, []).plan(components[:1])
+    assert planned.changed == [f"Deployment/{name}"]
+    found = cluster.get(DEPLOYMENT, name, spot)
+    assert found and found["spec"]["replicas"] == 0
+    checks = check_component(cluster, components[0])
+    assert [c.health for c in checks] == [Health.FAIL]
+    assert "scaled to 0" in checks[0].detail
+
+
+def test_what_somebody_else_installed_is_adopted(
+    place: tuple[Cluster, Elsewhere, list[Component]],
+) -> None:
+    cluster, _, components = place
+    foreign = msgspec.structs.replace(
+        components[0], definitions=[], workloads=[_foreign_deployment(cluster)]
+    )
+    [change] = installer(place, []).install([foreign])
+    assert change.outcome == Outcome.ADOPTED
+
+
+def _foreign_deployment(cluster: Cluster) -> str:
+    """A Deployment of the cluster that this project did not make."""
+    for found in cluster.list(DEPLOYMENT, namespace=""):
+        managers = {m.get("manager") for m in found["metadata"].get("managedFields", [])}
+        if "platform-ctl" not in managers:
+            return str(found["metadata"]["name"])
+    pytest.skip("every Deployment of the cluster was made from here")
+
+
+def test_removal_names_the_volumes_and_takes_only_what_is_ours(
+    place: tuple[Cluster, Elsewhere, list[Component]],
+) -> None:
+    cluster, elsewhere, components = place
+    planned = plan_removal(cluster, components[0], elsewhere.documents(components[0]))
+    assert sorted(planned.claims) == ["postgres", "s3"]
+    remove(cluster, planned, lambda line: None)
+    spot = f"{elsewhere.mark}-storage"
+    eventually(lambda: cluster.list(DEPLOYMENT, namespace=spot) == [], seconds=60)
