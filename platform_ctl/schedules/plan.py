@@ -11,7 +11,7 @@ from typing import Any
 
 from platform_ctl.schedules import cron, due
 from platform_ctl.schedules.document import Documents, Experiment, Schedule, Spec, canonical
-from platform_ctl.schedules.port import Activity, Mark, Pause, RecurringRun, Server, ours
+from platform_ctl.schedules.port import Activity, Mark, Pause, RecurringRun, Server, mark, ours
 
 GUARD_S = 60
 """No switch this close to a slot."""
@@ -123,8 +123,14 @@ class Versions:
 
 def mark_of(state: State, schedule: Schedule, start: int | None) -> Mark:
     """The mark of a new version."""
-    spec = schedule.spec
-    return Mark(state.source, spec.digest, schedule.ir, state.commit, state.server.version, start)
+    return mark(
+        source=state.source,
+        spec=schedule.spec,
+        ir=schedule.ir,
+        commit=state.commit,
+        kfp=state.server.version,
+        start=start,
+    )
 
 
 def versions(state: State, schedule: Schedule, runs: Sequence[RecurringRun]) -> Versions:
@@ -142,8 +148,8 @@ def versions(state: State, schedule: Schedule, runs: Sequence[RecurringRun]) -> 
             why += reasons
     wanted = min(good, key=lambda r: (not r.enabled, r.created_at, r.id)) if good else None
     others = tuple(run for run in reversed(runs) if run is not wanted)
-    mark = runs[-1].mark if runs else None
-    broken = wanted is None and mark is not None and mark.spec == schedule.spec.digest
+    newest = runs[-1].mark if runs else None
+    broken = wanted is None and newest is not None and newest.of(schedule.spec)
     return Versions(wanted, others, tuple(why), broken)
 
 
@@ -303,25 +309,25 @@ def _action(
 
 def _not_wanted(state: State, spec: Spec, run: RecurringRun) -> list[str]:
     """Why a record is not what the file says; empty when it is."""
-    mark = run.mark
-    if mark is None or mark.spec != spec.digest:
+    made = run.mark
+    if made is None or not made.of(spec):
         return field_changes(_with_document_start(run, spec), spec)
     if run.backed is False:
         return ["the record has no ScheduledWorkflow: the cluster was reinstalled"]
-    pinned, now = Server(mark.kfp).release, state.server.release
+    pinned, now = Server(made.kfp).release, state.server.release
     if pinned is not None and now is not None and pinned < now:
-        return [f"pinned under KFP {mark.kfp}, the server is {state.server.version}"]
-    expected = _started(spec, mark.start)
+        return [f"pinned under KFP {made.kfp}, the server is {state.server.version}"]
+    expected = _started(spec, made.start)
     changed = field_changes(run.spec, expected)
     return [f"changed by hand: {change}" for change in changed]
 
 
 def _with_document_start(run: RecurringRun, spec: Spec) -> Spec | None:
     """The record's fields without the start that a switch has set."""
-    mark, found = run.mark, run.spec
-    if found is None or found.timing is None or spec.timing is None or mark is None:
+    made, found = run.mark, run.spec
+    if found is None or found.timing is None or spec.timing is None or made is None:
         return found
-    if found.timing.start_at == mark.start and mark.start is not None:
+    if found.timing.start_at == made.start and made.start is not None:
         return replace(found, timing=replace(found.timing, start_at=spec.timing.start_at))
     return found
 

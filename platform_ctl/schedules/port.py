@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,6 +13,9 @@ from platform_ctl.schedules.document import Experiment, Spec
 
 _NAME = re.compile(r"git::([a-z0-9-]{1,50})::([a-z0-9-]{1,50})::([0-9a-f]{12})")
 _MARK = "managed-by: platform-ctl"
+DESCRIPTION_CHARS = 255
+"""KFP's database keeps no longer description of a recurring run, and answers 500."""
+_SPEC_DIGITS, _IR_DIGITS, _SOURCE_CHARS = 32, 16, 72
 ORPHAN_SINCE = (2, 16)
 """KFP deletes a recurring run without its runs from here on; before it ignores the request."""
 
@@ -21,16 +25,20 @@ class Mark:
     """The first line of a recurring run's description: what it was made from."""
 
     source: str
-    """Repository of the files."""
+    """Repository of the files; see ``source_id``."""
     spec: str
-    """Digest of the resolved entry."""
+    """Beginning of the digest of the resolved entry."""
     ir: str
-    """Digest of the compiled pipeline's meaning, also where the newest version runs."""
+    """Beginning of the compiled pipeline's digest, also where the newest version runs."""
     commit: str
     kfp: str
     """Version of the server that compiled the pipeline for its engine; empty when unknown."""
     start: int | None
     """The start that was set at the switch, in seconds since the epoch."""
+
+    def of(self, spec: Spec) -> bool:
+        """Whether the record was made from this entry."""
+        return self.spec == spec.digest[:_SPEC_DIGITS]
 
     def line(self) -> str:
         """As it is written."""
@@ -43,6 +51,18 @@ class Mark:
             "start": "-" if self.start is None else str(self.start),
         }
         return "; ".join([_MARK, *(f"{key}: {value}" for key, value in words.items())])
+
+
+def mark(*, source: str, spec: Spec, ir: str, commit: str, kfp: str, start: int | None) -> Mark:
+    """The mark of a new record, short enough for a description."""
+    return Mark(source, spec.digest[:_SPEC_DIGITS], ir[:_IR_DIGITS], commit, kfp, start)
+
+
+def source_id(repository: str) -> str:
+    """What a mark calls a repository: its address, or the digest of a long one."""
+    if len(repository) <= _SOURCE_CHARS and "; " not in repository:
+        return repository
+    return f"sha256:{hashlib.sha256(repository.encode()).hexdigest()[:_SPEC_DIGITS]}"
 
 
 def read_mark(description: str) -> Mark | None:

@@ -52,10 +52,11 @@ def schedule_source(settings: Settings) -> Source:
     """The repository and commit of the files; the folder's name where there is no origin."""
     from platform_ctl.lineage.git_source import source_of
     from platform_ctl.schedules.apply import Source
+    from platform_ctl.schedules.port import source_id
 
     root = Path(settings.project_root)
     found = source_of(root, "platform-ctl.toml")
-    return Source(found.repo_url or root.name, found.version)
+    return Source(source_id(found.repo_url or root.name), found.version)
 
 
 def schedules(settings: Settings) -> Schedules:

@@ -38,13 +38,15 @@ from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
 from platform_ctl.schedules.local.store import LocalSchedules
 from platform_ctl.schedules.plan import Action, Plan
 from platform_ctl.schedules.port import (
-    Mark,
+    DESCRIPTION_CHARS,
     NewRecurringRun,
     Pause,
     RecurringRun,
     Schedules,
     display_name,
+    mark,
     ours,
+    source_id,
 )
 from tests.fakes import kfp_server
 from tests.fakes.kfp_pipelines import Pipelines, Store
@@ -165,8 +167,15 @@ def new(target: Target, **changes: Any) -> NewRecurringRun:
         max_concurrency=3,
     )
     spec = replace(spec, **changes)
-    mark = Mark(target.source.repository, spec.digest, spec.ir, "c0ffee", "2.17.0", 1_900_000_000)
-    return NewRecurringRun(display_name(spec), spec, mark, _ir(target))
+    made = mark(
+        source=target.source.repository,
+        spec=spec,
+        ir=spec.ir,
+        commit="c0ffee" * 7,
+        kfp="2.17.0",
+        start=1_900_000_000,
+    )
+    return NewRecurringRun(display_name(spec), spec, made, _ir(target))
 
 
 def _ir(target: Target) -> bytes:
@@ -195,6 +204,20 @@ def test_what_is_created_is_disabled_and_comes_back_as_it_was_sent(target, shape
     assert found.spec is not None and found.spec.digest == sent.spec.digest
     assert abs(found.created_at - time.time()) < 120
     assert found.backed in (True, None)
+
+
+def test_the_longest_names_fit(target):
+    long = replace(target, source=Source(source_id("https://git.example.org/" + "x" * 300), ""))
+    target.upload(_ir(target), "a" * 64)
+    sent = new(long, team="t" * 50, name="n" * 50)
+    assert len(sent.description) <= DESCRIPTION_CHARS
+    other = replace(long, source=Source(source_id("https://git.example.org/" + "x" * 48), ""))
+    assert len(new(other).description) <= DESCRIPTION_CHARS
+    made = target.port.create(sent)
+    try:
+        assert made.mark == sent.mark and made.owned_by(long.source.repository)
+    finally:
+        target.port.delete(made.id)
 
 
 def test_enable_disable_delete(target):

@@ -178,6 +178,8 @@ class RecurringRuns:
 def _check(said: Mapping[str, Any]) -> None:
     if not said.get("display_name"):
         raise Refused(INVALID, "Recurring run's name is required")
+    if len(said.get("description", "")) > 255:  # MySQL's column; SQLite's has no limit
+        raise Refused(INTERNAL, "Data too long for column 'Description' at row 1")
     if not 1 <= int(said.get("max_concurrency", 0)) <= 10:
         raise Refused(INVALID, "The max concurrency of the recurring run must be in range [1, 10]")
     trigger = said.get("trigger", {})

@@ -368,7 +368,8 @@ class KfpSchedules:
         if workflows is not None and run_id in workflows:
             status = workflows[run_id].get("status", {}).get("trigger", {})
             noted = status.get("lastTriggeredTime")
-            return int(datetime.fromisoformat(noted).timestamp()) if noted else None
+            if noted:  # written after the run: until then what the run says has to do
+                return int(datetime.fromisoformat(noted).timestamp())
         at = _seconds(run.scheduled_at) or _seconds(run.created_at)
         known = self._known.get(run_id)
         timing = known.spec.timing if known and known.spec else None
