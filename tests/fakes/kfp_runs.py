@@ -225,9 +225,11 @@ class Runs:
         ended = self._ended(run)
         state = run.state if ended else "RUNNING"
         if run.terminated_s is not None:
-            state = "CANCELED"
+            state = "FAILED"  # as the real one says
         end_s = run.terminated_s or run.end_s
         history = [{"state": "RUNNING", "update_time": _time(run.begun_s)}]
+        if run.terminated_s is not None:
+            history.append({"state": "CANCELING", "update_time": _time(end_s)})
         history += [{"state": state, "update_time": _time(end_s)}] if ended else []
         return {
             **run.said,

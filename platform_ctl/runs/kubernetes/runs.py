@@ -56,6 +56,7 @@ _STATES = {
     "RUNNING": RunState.RUNNING,
     "PAUSED": RunState.RUNNING,
 }
+_FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 OnEvent = Callable[[RunEvent], None]
 
 
@@ -260,8 +261,11 @@ class KfpRuns:
         details = said.get("run_details", {}).get("task_details", [])
         nodes = read_nodes(_pipeline(said), details, run.state)
         found = tree(details)
+        ended_by_us = _canceling_at(said) if run.state is RunState.CANCELED else ""
         named = []
         for node in nodes:
+            if ended_by_us and _failed_after(node.task, ended_by_us):
+                node = replace(node, task=replace(node.task, state=TaskState.CANCELED))
             pod = node.executor or (node.driver if node.task.state is TaskState.FAILED else "")
             log = found.node_id(pod) if pod else ""
             named.append(replace(node, task=replace(node.task, log=log)))
@@ -292,7 +296,7 @@ class KfpRuns:
 
 def _record(said: Json) -> Run:
     """The run itself; its tasks are read by ``get``."""
-    state = _STATES.get(str(said.get("state")), RunState.PENDING)
+    state = _state(said)
     history = {h.get("state"): h.get("update_time") for h in said.get("state_history", [])}
     spec = _spec(said)
     info = spec[0].get("pipelineInfo", {}) if spec else {}
@@ -308,6 +312,19 @@ def _record(said: Json) -> Run:
         ended_at=time_of(said, "finished_at") if state.final else None,
         error=str((said.get("error") or {}).get("message", "")),
     )
+
+
+def _state(said: Json) -> RunState:
+    """A terminated run ends as FAILED in KFP 2.17; that it was terminated is in its history."""
+    state = _STATES.get(str(said.get("state")), RunState.PENDING)
+    return RunState.CANCELED if state is RunState.FAILED and _canceling_at(said) else state
+
+
+def _canceling_at(said: Json) -> str:
+    """When somebody ended it; empty where nobody did, or where it was retried since."""
+    before = [h for h in said.get("state_history", []) if h.get("state") not in _FINAL]
+    last = before[-1] if before else {}
+    return str(last.get("update_time", "")) if last.get("state") == "CANCELING" else ""
 
 
 def _spec(said: Json) -> list[Json]:
@@ -360,6 +377,10 @@ def _refused(exc: Refusal, where: str) -> WorkloadFailed:
         where=where,
         fix="platform-ctl pipeline compile --check",
     )
+
+
+def _failed_after(task: Task, instant: str) -> bool:
+    return task.state is TaskState.FAILED and (task.ended_at or instant) >= instant
 
 
 def _error(task: Task) -> str:
