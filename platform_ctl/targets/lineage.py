@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from platform_ctl.errors import NothingYet, UnknownName
+from platform_ctl.home.environment import environment
 from platform_ctl.recipe.recipe import DatasetColumns, Recipe, resolve
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import state
@@ -170,6 +171,7 @@ def start_delivery(settings: Settings) -> None:
     subprocess.Popen(
         [sys.executable, "-m", module, str(settings.layout.lineage), config],
         cwd=settings.project_root,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -229,6 +229,21 @@ def test_kill_nine_of_the_successor_as_well(local, both):
     assert report["failures"] == []
 
 
+def test_what_a_model_leaves_in_its_environment_reaches_no_successor(local, service, home):
+    """Feast sets PROMETHEUS_MULTIPROC_DIR at import and removes the folder at its end."""
+    polluting = serving.save_model(home / "models" / "polluting", pollute=True)
+    before = local.apply("stub", ServiceSpec(serving.revision(polluting)))
+    for _ in range(2):
+        os.kill(before.pid, signal.SIGKILL)
+        after = local.start("stub")
+        assert after.pid != before.pid and after.state is ServiceState.RUNNING
+        for pid in (after.pid, *(r.pid for r in local.get("stub").revisions)):
+            assert "SOME_LIBRARY_WAS_HERE" not in psutil.Process(pid).environ()
+        assert ask(after.url)[0] == 200
+        before = local.start("stub", anew=True)
+        assert ask(before.url)[0] == 200
+
+
 def test_a_restart_that_fails_leaves_the_service_as_it_was(local, service, good, home):
     lost = serving.save_model(home / "models" / f"gone-{time.time_ns()}")
     before = local.apply("stub", ServiceSpec(serving.revision(lost)))

@@ -1,7 +1,10 @@
 """Loader of the tests' MLflow models: a weighted sum, with faults on request."""
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -32,4 +35,16 @@ class Stub:
 
 
 def _load_pyfunc(path: str) -> Stub:
-    return Stub(json.loads(Path(path).read_text()))
+    config = json.loads(Path(path).read_text())
+    if config.get("pollute"):
+        _pollute()
+    return Stub(config)
+
+
+def _pollute() -> None:
+    """What feast/metrics.py does at import: a folder in the environment, removed at exit."""
+    folder = tempfile.mkdtemp(prefix="polluted-")
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
+        os.environ[name] = folder
+    os.environ["SOME_LIBRARY_WAS_HERE"] = "yes"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -28,6 +28,7 @@ from platform_ctl.errors import (
     UnsupportedInPipeline,
     UsageError,
 )
+from platform_ctl.home.environment import environment
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import parameters, support
 from platform_ctl.ir.pipeline import Pipeline
@@ -243,7 +244,7 @@ class LocalOrchestrator:
             process = subprocess.Popen(
                 [sys.executable, "-c", *self._hooks.execute, run.id],
                 cwd=self._settings.project_root,
-                env={**os.environ, "PLATFORM_HOME": self._settings.home},
+                env=environment(PLATFORM_HOME=self._settings.home),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -343,7 +344,7 @@ class LocalOrchestrator:
         return {
             # torch makes this folder when an optimiser is made, by itself in the machine's /tmp.
             "TORCHINDUCTOR_CACHE_DIR": str(self._settings.layout.torch_cache),
-            **os.environ,
+            **environment(),
             "PLATFORM_HOME": self._settings.home,
             "PLATFORM_RUN_ID": run.id,
             "PLATFORM_RUN_DIR": run.directory,

@@ -31,6 +31,8 @@ import traceback
 from types import FrameType, TracebackType
 from typing import Any
 
+from platform_ctl.home.environment import remember
+
 MODULE = "platform_ctl.runs.local.step_server"
 _PR_SET_PDEATHSIG = 1
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -238,6 +240,7 @@ def _explain(
 
 def main(argv: list[str]) -> None:
     if argv[0] == "--step":
+        remember()
         run_step(json.loads(argv[1]))
         return
     import kfp.dsl.executor  # noqa: F401  (what every step needs, imported once)
@@ -255,6 +258,7 @@ def main(argv: list[str]) -> None:
         os.execve(sys.executable, arguments, step["env"])
     os.environ.clear()
     os.environ.update(step["env"])
+    remember()
     run_step(step)
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 
 from platform_ctl import errors
+from platform_ctl.home.environment import environment
 from platform_ctl.serving.local.records import ProcessId, ServiceFiles
 
 _MODULE = "platform_ctl.serving.local.supervisor"
@@ -36,6 +37,7 @@ def start_supervisor(
                 stderr=log,
                 pass_fds=(theirs, *inherited),
                 cwd=project_root,
+                env=environment(),
                 start_new_session=True,
             )
     finally:

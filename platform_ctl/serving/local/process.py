@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import signal
 import socket
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.home.environment import environment
 from platform_ctl.serving.local import channel
 from platform_ctl.serving.local.records import ProcessId
 
@@ -62,7 +62,7 @@ class RevisionProcess:
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=fds,
             cwd=cwd,
-            env={**os.environ, **_ENVIRONMENT},
+            env=environment(**_ENVIRONMENT),
         )
         theirs.close()
         try:

@@ -26,6 +26,7 @@ from typing import Any
 import uvicorn
 
 from platform_ctl import __version__
+from platform_ctl.home.environment import remember
 from platform_ctl.serving.local import channel
 from platform_ctl.serving.local.parent_death import Lifeline
 from platform_ctl.serving.server.front import Front
@@ -182,6 +183,7 @@ def _build_front(launch: channel.Launch) -> Front:
 
 
 def main() -> None:
+    remember()
     control_fd, listen_fd, lifeline_fd = map(int, sys.argv[1:4])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("httpx", "uvicorn", "feast"):

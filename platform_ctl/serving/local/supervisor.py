@@ -34,6 +34,7 @@ from platform_ctl.errors import (
     ServiceUnavailable,
     UsageError,
 )
+from platform_ctl.home.environment import remember
 from platform_ctl.serving.local import records
 from platform_ctl.serving.local.handover import end_all, start_supervisor
 from platform_ctl.serving.local.records import (
@@ -285,6 +286,7 @@ def _bind_after(left: Running | None, options: Options, port: int, name: str) ->
 
 
 def main() -> None:
+    remember()
     files = ServiceFiles(Path(sys.argv[1]))
     ready = os.fdopen(int(sys.argv[2]), "w")
     listen_fd = int(sys.argv[3]) if len(sys.argv) > 3 else None

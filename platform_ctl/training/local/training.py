@@ -34,6 +34,7 @@ from tenacity import (
 )
 
 from platform_ctl.errors import BadParameter, PlatformError, RayUnavailable, TrainingFailed
+from platform_ctl.home.environment import environment
 from platform_ctl.training import call
 from platform_ctl.training.local import ray_switches
 from platform_ctl.training.local.capacity import cpus_per_worker, refuse_what_is_not_there
@@ -178,6 +179,7 @@ class LocalTraining:
         with (folder / "holder.log").open("ab") as log:
             started = subprocess.Popen(
                 [*command, str(folder), temp_dir, str(self.run_pid), watched],
+                env=environment(of_run=True),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
+from platform_ctl.home.environment import environment
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.tuning.check import check
 from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial
@@ -42,7 +42,7 @@ class FolderTuner:
     project_root: Path
     """Working directory of trials that are processes."""
     money_per_cpu_hour: float = 0.0
-    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    environment: dict[str, str] = field(default_factory=lambda: environment(of_run=True))
 
     def run(
         self,
