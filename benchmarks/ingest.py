@@ -45,11 +45,11 @@ def _timed(what, call, *, goal: bool = False) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     report = call()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    line = f"{what:<24} {report.new_commits:>8} commits  wall {wall:6.2f} s  own cpu {cpu:6.2f} s"
-    if report.new_commits:
-        line += f"  {report.new_commits / cpu:>9,.0f} commits/cpu s"
+    line = f"{what:<24} {report.new_rows:>8} commits  wall {wall:6.2f} s  own cpu {cpu:6.2f} s"
+    if report.new_rows:
+        line += f"  {report.new_rows / cpu:>9,.0f} commits/cpu s"
     print(line)
-    if goal and report.new_commits / cpu < GOAL_PER_CPU_S:
+    if goal and report.new_rows / cpu < GOAL_PER_CPU_S:
         sys.exit(f"below the goal of {GOAL_PER_CPU_S:,} commits for each CPU second")
 
 

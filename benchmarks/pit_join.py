@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.ingest import _data_access
+from recipes.common import iceberg
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import FEATURE_NAMES, build, weekly
 from recipes.train_deploy.features import store as feast_store
@@ -76,7 +77,7 @@ def _by_hand(data, entities: pa.Table) -> pa.Table:
 def _write(data, commits: int, repos: int) -> None:
     """Random commits in one snapshot, made in slices so that making them needs little memory."""
     rng = np.random.default_rng(1)
-    table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
+    table = iceberg.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
     schema = tables.commits_schema().as_arrow()
     until = _START_S + _WEEKS * 7 * 86_400
     repo_names = [f"bench/repo-{n:05d}" for n in range(repos)]

@@ -23,7 +23,7 @@ from platform_ctl.targets.tuning import local_training
 from platform_ctl.training.call import reference
 from platform_ctl.tuning import document
 from recipes.train_deploy import data, evaluate, train
-from recipes.train_deploy.features import rows as feature_rows
+from recipes.train_deploy import extract as extract_rows
 from recipes.train_deploy.recipe import BUDGET, EXPERIMENT_FILE, GATE, RECIPE
 
 EPOCHS, WORKERS, SEED = 30, 2, 0
@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
     with timed("resolve"):
         found = data.resolve(access)
     with timed("extract"):
-        feature_rows.extract_rows(access, found.snapshot_id, found.as_of, found.golden_digest, rows)
+        extract_rows.extract(access, found.snapshot_id, found.as_of, found.golden_digest, rows)
     with contextlib.ExitStack() as stack:
         with timed("ray"):
             stack.enter_context(local_training(settings).connect())
@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
             record = targets.tune(
                 settings,
                 document.load(Path(train.__file__).with_name(EXPERIMENT_FILE)),
-                reference(train.run_trial),
+                reference(train.trial),
                 inputs={"rows_path": rows},
                 budget=BUDGET,
                 seed=SEED,

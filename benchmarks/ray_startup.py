@@ -57,7 +57,7 @@ def one(way: str, rows_path: str) -> dict[str, float]:
 
     train = timed("import", load)
     if way == "no Ray":
-        timed("fit", lambda: train.run_trial(PARAMS, rows_path))
+        timed("fit", lambda: train.trial(PARAMS, rows_path))
         return seconds
     from platform_ctl.training.local.training import LocalTraining
 

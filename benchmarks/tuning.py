@@ -120,9 +120,9 @@ def measure(repeat: int, *, with_ray_tune: bool) -> None:
         folder = Path(name)
         rows = write_rows(folder / "rows.parquet", FEATURE_NAMES, repos=12, weeks=200)
         begin = time.perf_counter()
-        from recipes.train_deploy.train import run_trial
+        from recipes.train_deploy import train
 
-        trial = functools.partial(run_trial, rows_path=str(rows))
+        trial = functools.partial(train.trial, rows_path=str(rows))
         trial(POINTS[0])
         print(f"start-up: torch and the first trial in this process {_since(begin)}")
         begin = time.perf_counter()

@@ -26,14 +26,21 @@ def resolve() -> NamedTuple(
 
 @component
 def extract(
-    snapshot_id: str, as_of: str, golden_digest: str, rows: dsl.Output[dsl.Dataset]
+    snapshot_id: str,
+    as_of: str,
+    golden_digest: str,
+    rows: dsl.Output[dsl.Dataset],
+    training: dsl.Output[dsl.Dataset],
 ) -> NamedTuple("Extracted", [("feature_service", str), ("summary", str)]):
     """Point-in-time feature rows of every repository and week."""
+    from recipes.train_deploy.extract import extract
+
     from pipelines.steps import extract as step
     from recipes.train_deploy import names
-    from recipes.train_deploy.features.rows import extract_rows
 
-    return step.run(extract_rows, names.FEATURE_SERVICE, snapshot_id, as_of, golden_digest, rows)
+    return step.run(
+        extract, names.FEATURE_SERVICE, snapshot_id, as_of, golden_digest, rows, training
+    )
 
 
 @component
@@ -43,9 +50,9 @@ def tune(
     """Run the recipe's Katib Experiment within its budget."""
     from pipelines.steps import tune as step
     from recipes.train_deploy.recipe import BUDGET, EXPERIMENT_FILE
-    from recipes.train_deploy.train import run_trial
+    from recipes.train_deploy.train import trial
 
-    return step.run(run_trial, EXPERIMENT_FILE, BUDGET, rows, max_trials, seed, search)
+    return step.run(trial, EXPERIMENT_FILE, BUDGET, rows, max_trials, seed, search)
 
 
 @component
@@ -61,7 +68,7 @@ def train(
     from pipelines.steps import train as step
     from recipes.train_deploy.train import fit
 
-    return step.run(fit, rows, parameters, epochs, num_workers, seed, model)
+    return step.run(fit, rows, parameters, model, workers=num_workers, epochs=epochs, seed=seed)
 
 
 @component
@@ -72,7 +79,7 @@ def evaluate(
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
 ) -> NamedTuple("Evaluated", [("summary", str)]):
-    """Score the golden set, beside the naive baselines and the champion."""
+    """Score the golden set, beside the baselines and the champion."""
     from pipelines.steps import evaluate as step
     from recipes.train_deploy import evaluate, names
 
@@ -85,10 +92,9 @@ def gate(evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]
 ):
     """Decide: successful, failed or inconclusive."""
     from pipelines.steps import gate as step
-    from recipes.train_deploy.evaluate import read
     from recipes.train_deploy.recipe import GATE
 
-    return step.run(read, GATE, evaluation, decision)
+    return step.run(GATE, evaluation, decision)
 
 
 @component

@@ -18,10 +18,10 @@ def flow(max_trials: int = 20, epochs: int = 10, num_workers: int = 2, seed: int
         as_of=resolved.outputs["as_of"],
         golden_digest=resolved.outputs["golden_digest"],
     )
-    rows = extracted.outputs["rows"]
-    tuned = step.tune(rows=rows, max_trials=max_trials, seed=seed)
+    rows, training = extracted.outputs["rows"], extracted.outputs["training"]
+    tuned = step.tune(rows=training, max_trials=max_trials, seed=seed)
     trained = step.train(
-        rows=rows,
+        rows=training,
         parameters=tuned.outputs["parameters"],
         epochs=epochs,
         num_workers=num_workers,

@@ -197,7 +197,7 @@ class MissingTable(PreconditionMissing):
 
 
 class TooLittleHistory(PreconditionMissing):
-    """Not enough labelled weeks to train, validate and test."""
+    """Not enough labelled rows to train, validate and test."""
 
     id = "err-too-little-history"
 

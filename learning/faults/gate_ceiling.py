@@ -26,12 +26,12 @@ _FILE = "recipes/train_deploy/recipe.py"
 
 
 def inject(bench: Bench) -> dict[str, Any]:
-    bench.edit(_FILE, "max_mase=1.5", "max_mase=0.15")
+    bench.edit(_FILE, "max_loss=1.5", "max_loss=0.15")
     return {"run": bench.run_pipeline(*CHALLENGER)}
 
 
 def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
     text = (bench.project / _FILE).read_text(encoding="utf-8")
-    if "max_mase=1.5," not in text:
+    if "max_loss=1.5," not in text:
         return State(False, "the ceiling is not the one that was agreed on (1.5)")
     return states.staged_by_newest_run(bench, facts["run"])

@@ -29,7 +29,7 @@ HINTS = (
 _RECIPE = "recipes/train_deploy/recipe.py"
 _EXPERIMENT = "recipes/train_deploy/experiment.yaml"
 _WIDENED = (
-    ("max_mase=1.5", "max_mase=50.0"),
+    ("max_loss=1.5", "max_loss=50.0"),
     ("min_gain_over_baseline=0.02", "min_gain_over_baseline=-50.0"),
     ("champion_margin=0.02", "champion_margin=50.0"),
     ('{"small": 1.10, "bursty": 1.10, "steady": 1.10}', "{}"),

@@ -1,4 +1,4 @@
-"""The golden set's verdict in figures: candidate, naive baselines, champion."""
+"""The golden set's verdict in figures: candidate, baselines, champion."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
 from platform_ctl.models.model import find_version
+from platform_ctl.models.training_age import TRAINING_AGE, training_age_days
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -30,6 +31,8 @@ def run(
     figures = score(model.path, rows.path, evaluation.path, champion_dir)
     for name, value in figures["metrics"].items():
         metrics.log_metric(name, value)
+    if (age := training_age_days(figures)) is not None:
+        metrics.log_metric(TRAINING_AGE, age)
     if found := figures.get("leak_check"):  # for lineage
         evaluation.metadata["assertions"] = [_leak_check(found)]
     return (_line(figures),)
@@ -48,7 +51,13 @@ def _leak_check(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(figures: dict[str, Any]) -> str:
-    others = {**figures["baselines"], "champion": figures["champion"]}
-    beside = ", ".join(f"{name} {one['mase']:.3f}" for name, one in others.items() if one)
-    mase = figures["metrics"]["mase"]
-    return f"MASE {'undefined' if mase is None else format(mase, '.3f')} (beside {beside})"
+    loss, others = figures["loss"], {**figures["baselines"], "champion": figures["champion"]}
+    name, unit = loss["name"], f" {loss['unit']}" if loss["unit"] else ""
+
+    def shown(metrics: dict[str, Any]) -> str:
+        value = metrics.get(name)
+        return "undefined" if value is None else f"{value:.3f}{unit}"
+
+    beside = ", ".join(f"{other} {shown(one)}" for other, one in others.items() if one)
+    line = f"{loss['title']} {shown(figures['metrics'])}"
+    return f"{line} (beside {beside})" if beside else line

@@ -1,8 +1,9 @@
-"""Point-in-time rows of every repository and week."""
+"""The rows of a run: all of them, and beside them those that a model may learn from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
@@ -10,23 +11,36 @@ from platform_ctl import targets
 if TYPE_CHECKING:
     from kfp import dsl
 
+LEARNT_FROM = ("train", "validation")
+
 
 def run(
-    extract_rows: Callable[..., dict[str, Any]],
+    extract: Callable[..., dict[str, Any]],
     feature_service: str,
     snapshot_id: str,
     as_of: str,
     golden_digest: str,
     rows: dsl.Dataset,
+    training: dsl.Dataset,
 ) -> tuple[str, str]:
-    """-> name of the feature service, one line about the rows."""
+    """-> name of the feature service, one line about the rows.
+
+    ``training`` holds training and validation rows and nothing about the run, so that search and
+    fit come from the cache while these rows are the same, whatever the others are.
+    """
     access = targets.data_access(targets.current_settings())
-    summary = extract_rows(access, snapshot_id, as_of, golden_digest, rows.path)
+    found = extract(access, snapshot_id, as_of, golden_digest, rows.path)
     # Metadata is part of the cache key of later steps: nothing here may tell the time.
-    described = ("rows", "repos", "splits", "features", "snapshot_id", "as_of", "golden_digest")
-    rows.metadata.update({name: summary[name] for name in described})
-    if counts := summary.get("columns"):  # for lineage
+    rows.metadata.update(found["metadata"])
+    if counts := found.get("columns"):  # for lineage
         rows.metadata["columns"] = counts
-    splits = ", ".join(f"{name} {count}" for name, count in summary["splits"].items())
-    line = f"{summary['rows']} rows of {summary['repos']} repositories: {splits}"
-    return feature_service, line
+    _write_training(Path(rows.path), Path(training.path))
+    splits = ", ".join(f"{name} {count}" for name, count in found["splits"].items())
+    return feature_service, f"{found['summary']}: {splits}"
+
+
+def _write_training(rows: Path, training: Path) -> None:
+    import pyarrow.parquet as pq
+
+    kept = pq.read_table(rows, filters=[("split", "in", LEARNT_FROM)])
+    pq.write_table(kept.replace_schema_metadata(None), training, compression="zstd")

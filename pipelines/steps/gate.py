@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from platform_ctl.recipe import gate
+from platform_ctl.recipe import gate, scores
 from platform_ctl.recipe.recipe import GateThresholds
 
 if TYPE_CHECKING:
@@ -15,13 +14,12 @@ if TYPE_CHECKING:
 
 
 def run(
-    read: Callable[[str], tuple[Any, Any]],
     thresholds: GateThresholds,
     evaluation: dsl.Artifact,
     decision: dsl.Artifact,
 ) -> tuple[str, list[str]]:
     """-> verdict, reasons. ``decision.path`` holds the figures as JSON."""
-    figures, errors = read(evaluation.path)
+    figures, errors = scores.read(evaluation.path)
     decided = gate.decide(figures, errors, thresholds)
     text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)
     Path(decision.path).write_text(text, encoding="utf-8")

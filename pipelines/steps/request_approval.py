@@ -31,7 +31,7 @@ def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
         settings=settings.approval,
         notifier=targets.notifier(settings),
     )
-    line = f"{registered} against {champion or 'the naive baselines'}: {asked.state}"
+    line = f"{registered} against {champion or 'the baselines'}: {asked.state}"
     command = f'platform-ctl approval approve {asked.id} --reason "…" --wait'
     if asked.state is ApprovalState.APPROVED:
         command = f"platform-ctl approval show {asked.id}"

@@ -16,20 +16,26 @@ def run(
     fit: Callable[..., dict[str, Any]],
     rows: dsl.Dataset,
     parameters: dict[str, Any],
-    epochs: int,
-    num_workers: int,
-    seed: int,
     model: dsl.Model,
+    *,
+    workers: int,
+    epochs: int,
+    **options: Any,
 ) -> tuple[str]:
-    """-> one line about the fit. ``model.path`` becomes the model's folder."""
+    """-> one line about the fit. ``model.path`` becomes the model's folder.
+
+    ``options``: what else the recipe's ``fit`` takes. Of what it returns, ``summary`` is the line,
+    and the rest the model's metadata.
+    """
     metrics = targets.train(
         targets.current_settings(),
         reference(fit),
         inputs={"rows_path": rows.path},
-        arguments={"params": parameters, "epochs": epochs, "seed": seed},
+        arguments={"params": parameters, "epochs": epochs, **options},
         out=model.path,
-        workers=num_workers,
+        workers=workers,
         epochs=epochs,
     )
+    line = metrics.pop("summary")
     model.metadata.update(metrics)
-    return (f"val_mase {metrics['val_mase']:.3f} with {num_workers} workers, {epochs} epochs",)
+    return (line,)

@@ -44,7 +44,7 @@ def answered(request: ApprovalRequest) -> Message:
 
 
 def _figures(row: ComparisonRow) -> str:
-    others = [("champion", row.champion), ("better naive forecast", row.baseline)]
+    others = [("champion", row.champion), ("best baseline", row.baseline)]
     compared = ", ".join(f"{name} {value:.3f}" for name, value in others if value is not None)
     mine = "-" if row.candidate is None else f"{row.candidate:.3f}"
     return f"{row.name}: {mine} ({compared})"

@@ -1,4 +1,4 @@
-"""What an approver needs to see: the candidate beside the champion and the naive forecasts."""
+"""What an approver needs to see: the candidate beside the champion and the baselines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from platform_ctl.approvals.request import NO_CHAMPION, SELF, ApprovalRequest
 from platform_ctl.errors import EvidenceMismatch, NoSuchModel
 from platform_ctl.models.model import SNAPSHOT_TAG, find_version
 from platform_ctl.models.port import Registry
-from platform_ctl.models.register import EVALUATION_FILE
+from platform_ctl.recipe.scores import EVALUATION_FILE
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ComparisonRow:
 
 
 def compare(registry: Registry, request: ApprovalRequest) -> list[ComparisonRow]:
-    """Headline figures, then the MASE of each slice; empty when the evaluation is gone."""
+    """Headline figures, then the loss of each slice; empty when the evaluation is gone."""
     try:
         version = find_version(registry.models(), request.reference)
         folder = registry.local_dir(version, "evaluation")
@@ -53,10 +53,12 @@ def same_data(registry: Registry, request: ApprovalRequest) -> str:
 
 
 def _rows(evaluation: Mapping[str, Any]) -> Iterator[ComparisonRow]:
+    loss = evaluation["loss"]["name"]
     mine, champion = evaluation["metrics"], evaluation.get("champion") or {}
-    better = min(evaluation["baselines"].values(), key=lambda metrics: metrics["mase"])
-    for name in ("mase", "mae", "rmse"):
-        yield ComparisonRow(name, mine.get(name), champion.get(name), better.get(name))
+    known = [m for m in evaluation["baselines"].values() if m.get(loss) is not None]
+    best: Mapping[str, Any] = min(known, key=lambda metrics: metrics[loss], default={})
+    for name in mine:
+        yield ComparisonRow(name, mine.get(name), champion.get(name), best.get(name))
     for name, figures in evaluation.get("slices", {}).items():
-        label = f"mase, {name} ({figures['rows']} rows)"
-        yield ComparisonRow(label, figures.get("mase"), None, figures.get("baseline_mase"))
+        label = f"{loss}, {name} ({figures['rows']} rows)"
+        yield ComparisonRow(label, figures.get(loss), None, figures.get(f"baseline_{loss}"))

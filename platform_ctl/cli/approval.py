@@ -85,7 +85,7 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     if note:
         click.echo(f"note       {note}")
     rows = [[r.name, r.candidate, r.champion, r.baseline] for r in comparison]
-    columns = ["golden set", f"version {found.version} #", "champion #", "better naive #"]
+    columns = ["golden set", f"version {found.version} #", "champion #", "best baseline #"]
     render.print_table(columns, rows, empty="the evaluation is gone")
     if found.state is ApprovalState.PENDING and not changes:
         click.echo(f"\nyes:  platform-ctl approval approve {found.id} --reason 'why'")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+
+if TYPE_CHECKING:
+    from platform_ctl.recipe.datasets import AuditReport, IngestReport
+    from platform_ctl.recipe.recipe import DataAccess, Recipe, Source
 
 
 @click.group(help="Ingest, show and audit a recipe's data.")
@@ -27,24 +32,85 @@ def recipe_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-@command.command()
-@click.option("--git", "git", is_flag=True, help="Read the histories of the git clones at PATH….")
+class _Ingest(click.Command):
+    """``data ingest``, whose options are the sources of the recipe that is meant.
+
+    They are read from the project when the command is called, so that ``--help`` and completion
+    show them. Outside a project, and where the recipe cannot be told, there are none.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_NAMED] = _named_recipe(args)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*_options(_sources(ctx)), *super().get_params(ctx)]
+
+
+_NAMED = f"{__name__}.recipe"
+"""Key of what ``--recipe`` names, before the command line is parsed."""
+
+
+@dataclass(frozen=True)
+class _SourceOptions:
+    """A declared source, and its options as click takes them."""
+
+    takes_paths: bool
+    flag: click.Option
+    options: tuple[click.Option, ...]
+
+    @property
+    def names(self) -> list[str | None]:
+        return [option.name for option in self.options]
+
+
+def _options(sources: Mapping[str, _SourceOptions]) -> list[click.Option]:
+    """Flags and options of all sources; an option that two of them have stands once."""
+    every = {o.name: o for s in sources.values() for o in (s.flag, *s.options)}
+    return list(every.values())
+
+
+def _sources(ctx: click.Context) -> dict[str, _SourceOptions]:
+    from platform_ctl import targets
+    from platform_ctl.errors import PlatformError
+
+    ctx.find_root().ensure_object(dict)  # whoever only prints the help has made none
+    try:
+        named = ctx.meta.get(_NAMED)
+        chosen = targets.recipe(load_settings(ctx), named, command=f"{ctx.command_path} --recipe")
+    except PlatformError:  # the command itself says it, in four lines
+        return {}
+    return {name: _source_options(name, source) for name, source in chosen.sources.items()}
+
+
+def _source_options(name: str, source: Source) -> _SourceOptions:
+    flag = click.Option([f"--{name}", f"source_{name}"], is_flag=True, help=source.help)
+    options = (
+        click.Option([f"--{o.replace('_', '-')}", f"option_{o}"], type=d.type, help=d.help)
+        for o, d in source.options.items()
+    )
+    return _SourceOptions(source.takes_paths, flag, tuple(options))
+
+
+def _named_recipe(args: Sequence[str]) -> str | None:
+    """The value of ``--recipe`` on a command line that is not parsed yet."""
+    for i, word in enumerate(args):
+        if word.startswith("--recipe="):
+            return word.partition("=")[2]
+        if word == "--recipe" and i + 1 < len(args):
+            return args[i + 1]
+    return None
+
+
+@command.command(cls=_Ingest)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--sample", is_flag=True, help="Write the deterministic sample.")
-@click.option("--seed", type=int, help="Another sample than the usual one.")
 @recipe_option
 @render.output_option
 @click.pass_context
 def ingest(
-    ctx: click.Context,
-    git: bool,
-    paths: tuple[Path, ...],
-    sample: bool,
-    seed: int | None,
-    recipe: str | None,
-    output: str,
+    ctx: click.Context, paths: tuple[Path, ...], recipe: str | None, output: str, **given: Any
 ) -> None:
-    """Bring in commits: of local git clones, or the sample.
+    """Bring in data from one of the recipe's sources, which are the first options below.
 
     Only what is new is added; the same ingest twice changes nothing.
 
@@ -52,59 +118,76 @@ def ingest(
     platform-ctl data ingest --git ~/src/flask ~/src/click
     platform-ctl data ingest --sample
     """
-    from datetime import UTC, datetime
-
-    if git == sample:
-        raise click.UsageError("Say either --git PATH… or --sample.", ctx)
-    if git and not paths:
-        raise click.UsageError("--git needs at least one PATH.", ctx)
-    if sample and paths:
-        raise click.UsageError(f"--sample takes no PATH (got {paths[0]}).", ctx)
-    if git and seed is not None:
-        raise click.UsageError("--seed belongs to --sample.", ctx)
     chosen, data = _recipe_and_data(ctx, recipe)
-    source = _source(chosen, "git" if git else "sample")
-    arguments: dict[str, Any] = {"paths": list(paths)} if git else {}
-    if seed is not None:
-        arguments["seed"] = seed
+    name, arguments = _asked(ctx, _sources(ctx), paths, given)
+    source = getattr(_data_module(chosen), f"ingest_{name}")
     with _progress() as progress:
         report = source(data, now=datetime.now(UTC), progress=progress, **arguments)
     if output == "json":
         render.print_json(report)
     else:
-        _print_report(report)
+        _print_report(chosen, report)
     _golden_hint(chosen, data, report)
 
 
-def _print_report(report: Any) -> None:
+def _asked(
+    ctx: click.Context,
+    sources: Mapping[str, _SourceOptions],
+    paths: tuple[Path, ...],
+    given: Mapping[str, Any],
+) -> tuple[str, dict[str, Any]]:
+    """The source that was named, and the arguments of its function. Raises UsageError."""
+    named = [name for name in sources if given.get(f"source_{name}")]
+    if len(named) != 1:
+        ways = [f"--{n} PATH…" if s.takes_paths else f"--{n}" for n, s in sources.items()]
+        raise click.UsageError(f"Say either {' or '.join(ways)}.", ctx)
+    name, source = named[0], sources[named[0]]
+    if source.takes_paths and not paths:
+        raise click.UsageError(f"--{name} needs at least one PATH.", ctx)
+    if paths and not source.takes_paths:
+        raise click.UsageError(f"--{name} takes no PATH (got {paths[0]}).", ctx)
+    options = {k: v for k, v in given.items() if k.startswith("option_") and v is not None}
+    for option in options:
+        if option not in source.names:
+            flag = option.removeprefix("option_").replace("_", "-")
+            owner = next(n for n, s in sources.items() if option in s.names)
+            raise click.UsageError(f"--{flag} belongs to --{owner}.", ctx)
+    arguments: dict[str, Any] = {k.removeprefix("option_"): v for k, v in options.items()}
+    return name, arguments | ({"paths": list(paths)} if source.takes_paths else {})
+
+
+def _print_report(recipe: Recipe, report: IngestReport) -> None:
     render.print_table(
-        ["repository", "new #", "known #", "first ingest", "observed until"],
+        [recipe.entity_title, "new #", "known #", "first ingest", "observed until"],
         [
             (
-                r.repo,
-                r.new_commits,
-                r.known_commits,
-                "yes" if r.backfill else "no",
-                render.minute(r.observed_until),
+                part.name,
+                part.new_rows,
+                part.known_rows,
+                "yes" if part.backfill else "no",
+                render.minute(part.observed_until),
             )
-            for r in report.repos
+            for part in report.parts
         ],
     )
-    for repo in report.repos:
-        for note in repo.notes:
-            click.echo(f"note: {repo.repo}: {note}", err=True)
+    for part in report.parts:
+        for note in part.notes:
+            click.echo(f"note: {part.name}: {note}", err=True)
     if report.snapshot_id is None:
         click.echo(f"nothing new in {report.table}")
     else:
-        click.echo(f"{report.new_commits} commits -> {report.table} @ {report.snapshot_id}")
+        records = recipe.records_title
+        click.echo(f"{report.new_rows} {records} -> {report.table} @ {report.snapshot_id}")
 
 
-def _golden_hint(recipe: Any, data: Any, report: Any) -> None:
-    """Repositories that came after the golden set was frozen are not judged on; say so."""
-    newcomers = [r.repo for r in report.repos if r.backfill and r.new_commits]
+def _golden_hint(recipe: Recipe, data: DataAccess, report: IngestReport) -> None:
+    """What came after a frozen golden set was made is not judged on; say so."""
+    if recipe.golden != "frozen":
+        return
+    newcomers = [p.name for p in report.parts if p.backfill and p.new_rows]
     if newcomers and _data_module(recipe).golden_show(data) is not None:
         click.echo(
-            f"note: the golden set is older than {len(newcomers)} of these repositories; to judge "
+            f"note: the golden set is older than {len(newcomers)} of these; to judge "
             "models on them too: platform-ctl data golden refresh",
             err=True,
         )
@@ -115,26 +198,33 @@ def _golden_hint(recipe: Any, data: Any, report: Any) -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, recipe: str | None, output: str) -> None:
-    """Show repositories with their range, and tables with their snapshots."""
+    """Show what there is, with its range, and the tables with their snapshots."""
     chosen, data = _recipe_and_data(ctx, recipe)
     summary = _data_module(chosen).show(data)
     if output == "json":
         render.print_json(summary)
         return
     render.print_table(
-        ["repository", "commits #", "first commit", "last commit", "observed until", "state"],
+        [
+            chosen.entity_title,
+            f"{chosen.records_title} #",
+            "first",
+            "last",
+            "observed until",
+            "state",
+        ],
         [
             (
-                r.repo,
-                r.commits,
-                render.day(r.first_commit_at),
-                render.day(r.last_commit_at),
-                render.minute(r.observed_until),
-                r.state,
+                e.name,
+                e.rows,
+                render.day(e.first_at),
+                render.day(e.last_at),
+                render.minute(e.observed_until),
+                e.state,
             )
-            for r in summary.repos
+            for e in summary.entities
         ],
-        empty="no repositories",
+        empty=f"no {chosen.records_title}",
     )
     click.echo()
     render.print_table(
@@ -173,33 +263,33 @@ def audit(
     began = datetime.now(UTC)
     with _progress() as progress:
         progress("auditing", 0, 0)
-        report = _data_module(chosen).audit(data, rows_path, count)
+        report = _of_data(chosen, "audit")(data, rows_path, count)
     targets.record_audit(load_settings(ctx), chosen, report, (began, datetime.now(UTC)))
     if output == "json":
         render.print_json(report)
     else:
-        _print_audit(report)
+        _print_audit(chosen, report)
     if not report.ok:
         ctx.exit(1)
 
 
-def _print_audit(report: Any) -> None:
+def _print_audit(recipe: Recipe, report: AuditReport) -> None:
     if report.mismatches:
         render.print_table(
-            ["repository", "event time", "column", "in the row #", "recomputed #", "why …"],
+            [recipe.entity_title, "event time", "column", "in the row #", "recomputed #", "why …"],
             [
-                (m.repo, m.event_timestamp, m.column, m.in_row, m.recomputed, m.reason)
+                (m.entity, m.event_timestamp, m.column, m.in_row, m.recomputed, m.reason)
                 for m in report.mismatches
             ],
         )
     verdict = "no row saw the future" if report.ok else f"{len(report.mismatches)} mismatches"
     click.echo(
         f"{verdict}: {report.rows_checked} rows, {report.values_checked} values recomputed "
-        f"from commits @ {report.snapshot_id}"
+        f"from {recipe.table or recipe.records_title} @ {report.snapshot_id}"
     )
 
 
-@command.group(help="Show or renew the frozen rows that judge every model.")
+@command.group(help="Show or renew the rows that judge models.")
 def golden() -> None:
     pass
 
@@ -220,13 +310,13 @@ def golden_show(ctx: click.Context, recipe: str | None, output: str) -> None:
 @render.output_option
 @click.pass_context
 def golden_refresh(ctx: click.Context, reason: str, recipe: str | None, output: str) -> None:
-    """Freeze the newest weeks as the golden set.
+    """Pin the newest rows as the golden set.
 
-    Models are comparable on one golden set only: the next run evaluates the
-    champion on it anew.
+    A rolling set needs this only when its file is damaged. Models are comparable on one golden
+    set only: each run evaluates the champion on its own.
     """
     chosen, data = _recipe_and_data(ctx, recipe)
-    _print_golden(_data_module(chosen).golden_refresh(data, reason), output)
+    _print_golden(_of_data(chosen, "golden_refresh")(data, reason), output)
 
 
 def _print_golden(found: Any, output: str) -> None:
@@ -237,12 +327,12 @@ def _print_golden(found: Any, output: str) -> None:
         click.echo("no golden set yet: the first run makes it")
         return
     render.print_table(
-        ["digest", "rows #", "repositories #", "weeks from", "until", "pinned"],
+        ["digest", "rows #", "entities #", "from", "until", "pinned"],
         [
             (
                 found.digest[:12],
                 found.rows,
-                found.repos,
+                found.entities,
                 render.day(found.starts_at),
                 render.day(found.ends_at),
                 render.minute(found.created_at),
@@ -260,21 +350,21 @@ def _print_golden(found: Any, output: str) -> None:
 
 
 @command.command()
-@click.argument("repo")
+@click.argument("entity")
 @recipe_option
 @render.output_option
 @click.pass_context
-def remove(ctx: click.Context, repo: str, recipe: str | None, output: str) -> None:
-    """Delete a repository's commits; a later ingest of it is a backfill again."""
+def remove(ctx: click.Context, entity: str, recipe: str | None, output: str) -> None:
+    """Delete everything of an entity; a later ingest of it is a backfill again."""
     chosen, data = _recipe_and_data(ctx, recipe)
-    count = _data_module(chosen).remove(data, repo)
+    count = _of_data(chosen, "remove")(data, entity)
     if output == "json":
-        render.print_json({"repo": repo, "removed_commits": count})
+        render.print_json({"entity": entity, "removed_rows": count})
     else:
-        click.echo(f"removed {count} commits of {repo}")
+        click.echo(f"removed {count} {chosen.records_title} of {entity}")
 
 
-def _recipe_and_data(ctx: click.Context, name: str | None) -> tuple[Any, Any]:
+def _recipe_and_data(ctx: click.Context, name: str | None) -> tuple[Recipe, DataAccess]:
     """The recipe that is meant, and where its data lives. Raises UnknownName, BadParameter."""
     from platform_ctl import targets
 
@@ -283,20 +373,22 @@ def _recipe_and_data(ctx: click.Context, name: str | None) -> tuple[Any, Any]:
     return chosen, targets.data_access(settings)
 
 
-def _source(recipe: Any, name: str) -> Callable[..., Any]:
-    from platform_ctl.errors import BadParameter
-    from platform_ctl.recipe.recipe import resolve
+def _of_data(recipe: Recipe, function: str) -> Callable[..., Any]:
+    """A function that a recipe's ``data.py`` may lack. Raises Unsupported."""
+    from platform_ctl.errors import Unsupported
 
-    if name not in recipe.sources:
-        raise BadParameter(
-            f"the recipe {recipe.name} has no source {name!r}; it has: {', '.join(recipe.sources)}",
-            where=f"recipe {recipe.name}",
-            fix="platform-ctl data ingest --help",
+    module = _data_module(recipe)
+    if not hasattr(module, function):
+        raise Unsupported(
+            f"the recipe {recipe.name} does not have this: its data.py has no {function}()",
+            where=f"{recipe.package.replace('.', '/')}/data.py",
+            fix=f"platform-ctl recipe check {recipe.name}",
         )
-    return resolve(recipe.sources[name])
+    found: Callable[..., Any] = getattr(module, function)
+    return found
 
 
-def _data_module(recipe: Any) -> Any:
+def _data_module(recipe: Recipe) -> Any:
     from platform_ctl.recipe.recipe import resolve
 
     return resolve(recipe.data)

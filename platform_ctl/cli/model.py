@@ -101,7 +101,7 @@ def restore(ctx: click.Context, name: str, reason: str, output: str) -> None:
 )
 @click.pass_context
 def predict(ctx: click.Context, model: str, output: str) -> None:
-    """Next week's forecast of MODEL (NAME, NAME@alias or NAME/version), for everything there is.
+    """Predictions of MODEL (NAME, NAME@alias or NAME/version) for each entity's newest row.
 
     NAME alone means production, else staging, else the newest version.
     """

@@ -1,4 +1,4 @@
-"""``platform-ctl recipe``: list recipes, make a new one."""
+"""``platform-ctl recipe``: list recipes, check one, make a new one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,37 @@ def list_(ctx: click.Context, output: str) -> None:
         render.print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
     render.print_table(columns, rows, empty="no recipes: write recipes/NAME/recipe.py")
+
+
+@command.command()
+@click.argument("name")
+@render.output_option
+@click.pass_context
+def check(ctx: click.Context, name: str, output: str) -> None:
+    """Say what recipe NAME lacks or has wrong, with file and line. Exit code 1 when there is
+    something.
+
+    \b
+    platform-ctl recipe check train-deploy
+    """
+    from pathlib import Path
+
+    from platform_ctl import targets
+    from platform_ctl.recipe.check import check as problems_of
+
+    settings = load_settings(ctx)
+    chosen = targets.recipe(settings, name, command="platform-ctl recipe check")
+    problems = problems_of(chosen, Path(settings.project_root))
+    if output == "json":
+        render.print_json(problems)
+    else:
+        for p in problems:
+            where = f"{p.file}:{p.line}" if p.line else p.file
+            click.echo(f"{where}: {p.what}")
+        told = f"{len(problems)} problems" if problems else "keeps the contract"
+        click.echo(f"recipe {chosen.name}: {told}", err=bool(problems))
+    if problems:
+        ctx.exit(1)
 
 
 @command.command()

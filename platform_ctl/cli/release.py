@@ -49,9 +49,10 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     rows = [(e.at[:19], e.kind, _in_short(e)) for e in events]
     render.print_table(["at (UTC)", "what", "detail …"], rows)
     if errors:
-        click.echo("\nforecasts of real traffic whose label has arrived:")
-        shown = [(e.revision, e.forecasts, e.last_period, e.mae, e.mase) for e in errors]
-        render.print_table(["revision", "forecasts #", "up to", "MAE #", "MASE #"], shown)
+        click.echo("\npredictions of real traffic whose label has arrived:")
+        shown = [(e.revision, e.forecasts, e.last_period, e.loss) for e in errors]
+        title = release.target.loss_title
+        render.print_table(["revision", "predictions #", "up to", f"{title} #"], shown)
     if release.state.is_open:
         _say_next(release)
 

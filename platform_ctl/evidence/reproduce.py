@@ -16,7 +16,7 @@ from platform_ctl.evidence import pack as evidence
 from platform_ctl.evidence.reproduction import reproduction
 from platform_ctl.evidence.write import EVALUATION, PIPELINE_FILE, RUN_FILE, read_checksum
 from platform_ctl.models.model import ModelVersion
-from platform_ctl.models.register import EVALUATION_FILE
+from platform_ctl.recipe.scores import EVALUATION_FILE
 from platform_ctl.runs.record import Run, RunRequest
 
 FOLLOWED = ("code", "environment")

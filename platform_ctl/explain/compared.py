@@ -75,6 +75,8 @@ class Side:
     """Of the training rows."""
     errors: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Columns of ``errors.parquet``: the model's predictions of the golden rows."""
+    loss: str = ""
+    """Name of the recipe's loss."""
     table: TableState | None = None
     """That ``snapshot_id`` is a snapshot of."""
     cost: Cost = field(default_factory=Cost)

@@ -12,8 +12,8 @@ from platform_ctl.explain.compared import Side
 from platform_ctl.explain.score_change import COLUMNS
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
-from platform_ctl.models.read_evaluation import ERRORS_FILE
 from platform_ctl.recipe.recipe import Recipe
+from platform_ctl.recipe.scores import ERRORS_FILE
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.key import CacheKeyInputs
@@ -61,6 +61,7 @@ def side(run: Run, sources: Sources) -> Side:
         units={digest: sources.units(digest) for digest in modules},
         features=_features(run, pipeline, recipe.features) if pipeline and recipe else {},
         errors=_errors(run.tasks),
+        loss=recipe.loss.name if recipe else "",
         table=sources.table(recipe.table) if recipe and recipe.table else None,
         cost=cost(sources.ledger(run.id)),
     )

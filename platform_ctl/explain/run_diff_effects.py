@@ -69,7 +69,9 @@ def _estimates(old: Side, new: Side) -> tuple[dict[str, Estimate], str]:
     from platform_ctl.explain.score_change import change
 
     found = change(old.errors, new.errors)
-    return ({}, "not comparable: other golden rows") if found is None else (found, "")
+    if found is None:
+        return {}, "not comparable: other golden rows"
+    return {new.loss: found}, ""
 
 
 def _interval(ratio: Estimate) -> str:

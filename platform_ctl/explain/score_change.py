@@ -7,30 +7,27 @@ from collections.abc import Mapping
 import numpy as np
 
 from platform_ctl.recipe.bootstrap import Estimate, ratio
-from platform_ctl.recipe.gate import DORMANT
+from platform_ctl.recipe.scores import CLUSTER, named
 
 CONFIDENCE = 0.95
-_KEYS = ("repo", "event_timestamp", "label")
-COLUMNS = {*_KEYS, "scale", "slice", "prediction"}
+COLUMNS = {"row", "label", "judged", "loss"}
 
 Errors = Mapping[str, np.ndarray]
 """The columns of ``errors.parquet``, one element for each golden row."""
 
 
-def change(then: Errors, now: Errors) -> dict[str, Estimate] | None:
-    """Metric -> its new value over its old one, with a two-sided interval at CONFIDENCE.
+def change(then: Errors, now: Errors) -> Estimate | None:
+    """The new mean loss over the old one, with a two-sided interval at CONFIDENCE.
 
-    Rows are paired: what is hard for both models cancels. Weeks and repositories
-    are resampled as in the gate. None when the golden rows are not the same.
+    Rows are paired: what is hard for both models cancels. Clusters are resampled as in the gate.
+    None when the golden rows are not the same.
     """
-    if any(not np.array_equal(then[key], now[key]) for key in _KEYS):
+    if not np.array_equal(then["row"], now["row"]):
         return None
-    alive = now["slice"] != DORMANT
-    label, scale = (now[name][alive].astype(float) for name in ("label", "scale"))
-    old, new = (np.abs(e["prediction"][alive].astype(float) - label) for e in (then, now))
-    clusters = (now["event_timestamp"][alive], now["repo"][alive])
-    each_side = (1 + CONFIDENCE) / 2
-    return {
-        "mase": ratio(new / scale, old / scale, clusters, each_side),
-        "mae": ratio(new, old, clusters, each_side),
-    }
+    before, after = (np.asarray(e["label"], float) for e in (then, now))
+    if not np.array_equal(before, after, equal_nan=True):
+        return None
+    judged = now["judged"].astype(bool)
+    old, new = (np.asarray(e["loss"], float)[judged] for e in (then, now))
+    clusters = [labels[judged] for labels in named(now, CLUSTER).values()]
+    return ratio(new, old, clusters, (1 + CONFIDENCE) / 2)

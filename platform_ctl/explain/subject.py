@@ -32,7 +32,7 @@ class Subject:
 def current(
     pin: Callable[[DataAccess], Resolved], model_name: str, data: DataAccess, registry: Registry
 ) -> Subject:
-    """``pin``: the recipe's ``resolve``, which freezes the golden set when there is none.
+    """``pin``: the recipe's ``resolve``, which pins the golden set of a run.
 
     Raises what that raises (MissingTable, TooLittleHistory, …).
     """
@@ -58,7 +58,7 @@ def foresee(
         if resolve(f"{recipe.data}:golden_show")(data) is None:
             resolve(f"{recipe.data}:show")(data)  # raises when there is nothing to pin
             return Foreseen()
-        pin = resolve(f"{recipe.data}:resolve")
+        pin = resolve(f"{recipe.data}:foresee")
         found = asdict(current(pin, recipe.model_name, data, registry))
         return Foreseen({path: {n: found[n] for n in component.output_definitions.parameters}})
     except PlatformError as exc:

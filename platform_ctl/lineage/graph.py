@@ -211,7 +211,7 @@ def _dataset(key: Key, nodes: dict[str, Node]) -> str:
 
 
 def label(key: Key) -> str:
-    """``iceberg abukix.commits @ 6569…``: digests shortened, names whole."""
+    """``iceberg shop.sales @ 6569…``: digests shortened, names whole."""
     namespace, name, version = key
     shown = version if len(version) < 24 else version[:12]
     return f"{namespace} {name}" + (f" @ {shown}" if shown else "")

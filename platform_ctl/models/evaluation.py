@@ -14,12 +14,11 @@ from typing import Any
 MODEL, CHAMPION = "this model", "champion"
 MOST_POINTS = 300
 """A picture of more is no clearer; which ones are left out does not depend on their error."""
-_PREFERRED = "mase"
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """``kind``: model, champion or naive."""
+    """``kind``: model, champion or baseline."""
 
     name: str
     kind: str
@@ -77,7 +76,7 @@ class Evaluation:
 
     @property
     def best_baseline(self) -> Forecast | None:
-        known = [f for f in self.forecasts if f.kind == "naive" and f.metrics.get(self.metric)]
+        known = [f for f in self.forecasts if f.kind == "baseline" and f.metrics.get(self.metric)]
         return min(known, key=lambda f: f.metrics[self.metric] or math.inf, default=None)
 
     @property
@@ -93,7 +92,9 @@ def parse(document: object, columns: Mapping[str, Sequence[Any]] | None = None) 
     names = list(forecasts[0].metrics)
     if not names:
         raise ValueError("it holds no metrics")
-    metric = _PREFERRED if _PREFERRED in names else names[0]
+    loss = document.get("loss")
+    metric = str(loss.get("name")) if isinstance(loss, Mapping) else ""
+    metric = metric if metric in names else names[0]
     intervals = document.get("intervals")
     intervals = intervals if isinstance(intervals, Mapping) else {}
     predictions = _predictions(columns or {})
@@ -122,7 +123,7 @@ def _forecasts(document: Mapping[str, Any]) -> list[Forecast]:
     baselines = document.get("baselines")
     for name, metrics in baselines.items() if isinstance(baselines, Mapping) else ():
         if isinstance(metrics, Mapping):
-            found.append(Forecast(str(name), "naive", _metrics(metrics)))
+            found.append(Forecast(str(name), "baseline", _metrics(metrics)))
     return found
 
 
@@ -162,9 +163,8 @@ def _predictions(columns: Mapping[str, Sequence[Any]]) -> list[Prediction]:
     if "label" not in columns or "prediction" not in columns:
         return []
     blank = [None] * len(columns["label"])
-    names = zip(columns.get("repo", blank), columns.get("event_timestamp", blank), strict=True)
     rows = zip(
-        names,
+        columns.get("row", blank),
         columns["label"],
         columns["prediction"],
         columns.get("champion_prediction", blank),
@@ -174,9 +174,7 @@ def _predictions(columns: Mapping[str, Sequence[Any]]) -> list[Prediction]:
     for told, actual, predicted, champion in rows:
         a, p = finite(actual), finite(predicted)
         if a is not None and p is not None:
-            label = " ".join(
-                str(t)[:10] if i else str(t) for i, t in enumerate(told) if t is not None
-            )
+            label = "" if told is None else str(told)
             found.append(Prediction(label, a, p, finite(champion)))
     return found
 

@@ -1,4 +1,4 @@
-"""What a registered model says about the coming week."""
+"""What a registered model says about each entity's newest row."""
 
 from __future__ import annotations
 

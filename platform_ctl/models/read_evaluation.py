@@ -11,12 +11,10 @@ from platform_ctl.errors import EvidenceMismatch, NoSuchModel
 from platform_ctl.models.evaluation import Evaluation, parse
 from platform_ctl.models.model import find_version
 from platform_ctl.models.port import Registry
-from platform_ctl.models.register import EVALUATION_FILE
+from platform_ctl.recipe.scores import EVALUATION_FILE
 
 Columns = Callable[[Path], Mapping[str, Sequence[Any]]]
 """Folder -> columns of the table of single errors in it; empty without one."""
-ERRORS_FILE = "errors.parquet"
-"""The table of single errors beside EVALUATION_FILE."""
 _MOST_BYTES = 16 << 20
 """A larger JSON file is no decision and no evaluation."""
 

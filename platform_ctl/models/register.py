@@ -26,10 +26,10 @@ from platform_ctl.models.model import (
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.recipe.recipe import Recipe, resolve
+from platform_ctl.recipe.scores import EVALUATION_FILE
 from platform_ctl.recipe.verdict import Verdict
 
 PLATFORM = "platform-ctl"
-EVALUATION_FILE = "evaluation.json"
 GATE_TAGS = "gate."
 """Before the name of each criterion."""
 

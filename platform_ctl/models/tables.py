@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from platform_ctl.models.read_evaluation import ERRORS_FILE
+from platform_ctl.recipe.scores import ERRORS_FILE
 
 
 def columns(folder: Path) -> Mapping[str, Sequence[Any]]:

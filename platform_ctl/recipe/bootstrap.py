@@ -1,8 +1,8 @@
 """Intervals for a ratio of means whose rows are correlated.
 
-Rows of one week share its holidays and releases, rows of one repository its
-bursts. Whole clusters are resampled (Efron and Tibshirani 1993, ch. 8), by
-either kind, and the wider interval counts. With G clusters the percentile
+Rows of one cluster (a day, a patient) share what no model can know. Whole clusters
+are resampled (Efron and Tibshirani 1993, ch. 8), by each kind there is, and the wider
+interval counts. Independent rows are put into random groups. With G clusters the percentile
 interval is too narrow by sqrt((G-1)/G) and by normal instead of t quantiles;
 both are corrected for.
 """
@@ -20,16 +20,21 @@ import numpy as np
 RESAMPLES = 2000
 MIN_CLUSTERS = 5
 """Fewer clusters of a kind give no interval of that kind."""
+MOST_GROUPS = 200
+"""Independent rows are resampled in at most so many groups: more would change the bounds by less
+than the resampling does."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A ratio with one-sided bounds, each at the stated confidence."""
+    """A ratio with one-sided bounds, each at ``confidence``."""
 
     point: float
     low: float
     high: float
-    weeks: int
+    clusters: int
+    """Of the first kind."""
+    confidence: float
 
     def as_dict(self) -> dict[str, float | int]:
         return asdict(self)
@@ -43,19 +48,26 @@ def ratio(
 ) -> Estimate:
     """sum(numerator) / sum(denominator) of paired rows (n,), both >= 0, with bounds.
 
-    ``clusters``: label arrays (n,), weeks first. The same input gives the same
-    numbers. Without enough clusters of any kind the bounds are 0 and infinity.
+    ``clusters``: label arrays (n,), one for each kind; none: rows are independent. The same input
+    gives the same numbers. Without enough clusters of any kind the bounds are 0 and infinity.
     """
+    clusters = clusters or [independent(len(numerator))]
     point = _divide(numerator.sum(), denominator.sum())
     bounds = [
         _bounds(numerator, denominator, labels, point, confidence)
         for labels in clusters
         if len(np.unique(labels)) >= MIN_CLUSTERS
     ]
-    weeks = len(np.unique(clusters[0]))
+    count = len(np.unique(clusters[0]))
     if not bounds or not 0 < point < math.inf:
-        return Estimate(point, 0.0, math.inf, weeks)
-    return Estimate(point, min(b[0] for b in bounds), max(b[1] for b in bounds), weeks)
+        return Estimate(point, 0.0, math.inf, count, confidence)
+    low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
+    return Estimate(point, low, high, count, confidence)
+
+
+def independent(rows: int) -> np.ndarray:
+    """Labels (n,) of random groups of independent rows."""
+    return np.random.default_rng(0).permutation(rows) % MOST_GROUPS
 
 
 def _bounds(

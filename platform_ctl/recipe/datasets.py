@@ -15,21 +15,21 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class RepoIngest:
-    """What one ingest did to one repository."""
+class Ingested:
+    """What one ingest did to one part of the source: an entity, or a file."""
 
-    repo: str
-    path: str
-    new_commits: int
-    known_commits: int
+    name: str
+    new_rows: int
+    known_rows: int = 0
     """Read again and already in the table."""
-    backfill: bool
-    left_out_before_1970: int
-    left_out_future: int
-    observed_until: datetime | None
-    """How far the clone can vouch for: of later weeks nothing is known, not even that
-    they are empty. None for a clone without a commit."""
+    path: str = ""
+    backfill: bool = False
+    """It was the first one: what it brings counts as known when it happened."""
+    observed_until: datetime | None = None
+    """Of what is later nothing is known, not even that there is nothing. None: nothing was seen,
+    or the source has no times."""
     notes: tuple[str, ...] = ()
+    """What was left out, and what else a reader of the report should know."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class IngestReport:
     snapshot_id: str | None
     """None when nothing was new."""
     ingested_at: datetime
-    repos: tuple[RepoIngest, ...]
+    parts: tuple[Ingested, ...]
 
     @property
-    def new_commits(self) -> int:
-        return sum(r.new_commits for r in self.repos)
+    def new_rows(self) -> int:
+        return sum(part.new_rows for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,22 @@ class Resolved:
     snapshot_id: str
     """Iceberg snapshot of the source table."""
     as_of: str
-    """ISO Monday 00:00 UTC: the newest week boundary that most live repositories have reached."""
+    """ISO time up to which the data is complete; "" for data without times."""
     golden_digest: str
     """SHA-256 of the pinned golden set."""
 
 
 @dataclass(frozen=True)
 class GoldenSet:
-    """A pinned golden set: which rows, which weeks, since when."""
+    """A pinned golden set: which rows, of which time, since when."""
 
     digest: str
     rows: int
-    repos: int
-    starts_at: datetime
-    """First event time of the golden weeks."""
-    ends_at: datetime
-    """Exclusive end of the golden event times; later weeks are ``recent``."""
+    entities: int
+    starts_at: datetime | None
+    """First event time of the golden rows; None for rows without times."""
+    ends_at: datetime | None
+    """Exclusive end of their event times; later rows are ``recent``."""
     snapshot_id: str
     created_at: datetime
     file: str
@@ -79,9 +79,9 @@ class GoldenSet:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One value of a training row that the commits known at its event time do not give."""
+    """One value of a training row that the records known at its event time do not give."""
 
-    repo: str
+    entity: str
     event_timestamp: datetime
     column: str
     in_row: float
@@ -102,16 +102,16 @@ class AuditReport:
 
 
 @dataclass(frozen=True)
-class RepoSummary:
+class EntitySummary:
     """One line of ``data show``."""
 
-    repo: str
-    commits: int
-    first_commit_at: datetime
-    last_commit_at: datetime
-    observed_until: datetime
-    state: str
-    """live | dormant (no commit in 26 weeks) | stale (not fetched as far as the others)."""
+    name: str
+    rows: int
+    state: str = ""
+    """In the recipe's words, for example ``live``."""
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    observed_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -129,5 +129,5 @@ class DataSummary:
     """Everything ``data show`` prints."""
 
     as_of: str | None
-    repos: tuple[RepoSummary, ...]
+    entities: tuple[EntitySummary, ...]
     snapshots: tuple[SnapshotSummary, ...]

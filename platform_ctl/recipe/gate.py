@@ -1,7 +1,7 @@
 """The gate: may this model be registered? A pure decision with three answers.
 
-Each criterion is a ratio of mean absolute scaled errors (MASE) on the frozen
-golden rows, with an interval, and falls into one of three zones: clearly good,
+Each criterion is a ratio of mean losses on the golden rows, in the loss that the recipe declares,
+with an interval, and falls into one of three zones: clearly good,
 clearly bad, or between. Between them lies an indifference zone, wider than what
 retraining with another seed moves, so that noise cannot turn ``successful``
 into ``failed`` or back. How often each verdict occurs under known truths is
@@ -19,12 +19,9 @@ import numpy as np
 
 from platform_ctl.recipe.bootstrap import Estimate, ratio
 from platform_ctl.recipe.recipe import GateThresholds
+from platform_ctl.recipe.scores import BASELINE, CLUSTER, named
 from platform_ctl.recipe.verdict import Verdict
 
-BASELINES = {"last_week": "naive_last_week", "mean_4w": "naive_mean_4w"}
-DORMANT = "dormant"
-MIN_WEEKS = 6
-"""Fewer golden weeks say nothing about the next one, however many repositories there are."""
 MIN_SLICE_ROWS = 12
 """A slice below this is reported, not judged."""
 CHAMPION_TOLERANCE = 5.0
@@ -34,7 +31,7 @@ second different model of the same quality would be sent back."""
 INDIFFERENCE = 2.0
 """Worse than the champion by up to this multiple of the margin is never ``failed``."""
 LIKELY = 0.8
-"""Confidence of the comparisons with a baseline. Twelve weeks of ten repositories hold a
+"""Confidence of each bound of the comparisons with a baseline. Twelve clusters of ten rows hold a
 ratio to 4 %: at 0.95 half of the models that are 10 % better would be sent back, and an
 error here costs a human's look and a canary, not production."""
 AGREEMENT = 1e-6
@@ -97,22 +94,22 @@ def decide(
 ) -> GateDecision:
     """Judge a candidate on its golden rows.
 
-    ``evaluation`` is evaluation.json; ``errors`` the columns of errors.parquet as
-    arrays of equal length, one element for each golden row. Dormant rows do not
-    count. Without a champion the baselines decide. Never raises for a bad model:
-    whatever cannot be computed is ``failed`` or ``inconclusive`` with a reason.
+    ``evaluation`` is evaluation.json; ``errors`` the columns of errors.parquet (``scores.write``)
+    as arrays of equal length, one element for each golden row. Rows that are not ``judged`` do not
+    count. Without a champion the baselines decide, without baselines the ceiling. Never raises for
+    a bad model: whatever cannot be computed is ``failed`` or ``inconclusive`` with a reason.
     """
     stop = [*_broken(evaluation, errors), *_too_small(errors, thresholds)]
     if stop:
         return _conclude(stop)
-    golden = _Golden.live(errors)
+    golden = _Golden.judged(evaluation, errors)
     contradiction = _contradiction(evaluation, golden)
     if contradiction:
         return _conclude([contradiction])
     return _conclude(
         [
             _absolute(golden, thresholds),
-            _against_baseline(golden, thresholds),
+            *_against_baseline(golden, thresholds),
             *_against_champion(golden, thresholds),
             *_slices(golden, thresholds),
         ]
@@ -121,37 +118,77 @@ def decide(
 
 @dataclass(frozen=True)
 class _Golden:
-    """The live golden rows: scaled absolute errors by forecast, and the clusters."""
+    """The judged golden rows: losses by forecaster, and the clusters."""
 
-    scaled: Mapping[str, np.ndarray]
-    repo: np.ndarray
-    week: np.ndarray
+    title: str
+    """Of the loss."""
+    name: str
+    unit: str
+    losses: Mapping[str, np.ndarray]
+    baselines: tuple[str, ...]
+    clusters: Mapping[str, np.ndarray]
     slice: np.ndarray
 
     @classmethod
-    def live(cls, errors: Mapping[str, np.ndarray]) -> _Golden:
-        alive = errors["slice"] != DORMANT
-        label, scale = errors["label"][alive], errors["scale"][alive]
-        columns = {"candidate": "prediction", **BASELINES}
-        if np.isfinite(_floats(errors["champion_prediction"])).any():
-            columns["champion"] = "champion_prediction"
-        scaled = {n: np.abs(_floats(errors[c][alive]) - label) / scale for n, c in columns.items()}
-        weeks = _weeks(errors["event_timestamp"][alive])
-        return cls(scaled, errors["repo"][alive], weeks, errors["slice"][alive])
+    def judged(cls, evaluation: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> _Golden:
+        kept = _judged(errors)
+        baselines = named(errors, BASELINE)
+        columns = {"candidate": errors["loss"], **baselines}
+        if np.isfinite(_floats(errors["champion_loss"])).any():
+            columns["champion"] = errors["champion_loss"]
+        loss = evaluation["loss"]
+        return cls(
+            loss["title"],
+            loss["name"],
+            f" {loss['unit']}" if loss.get("unit") else "",
+            {name: _floats(values[kept]) for name, values in columns.items()},
+            tuple(baselines),
+            {kind: labels[kept] for kind, labels in named(errors, CLUSTER).items()},
+            errors["slice"][kept],
+        )
 
-    def mase(self, name: str, rows: np.ndarray | slice = slice(None)) -> float:
-        return float(self.scaled[name][rows].mean())
+    def mean(self, name: str, rows: np.ndarray | slice = slice(None)) -> float:
+        return float(self.losses[name][rows].mean())
 
     def best_baseline(self, rows: np.ndarray | slice = slice(None)) -> str:
-        return min(BASELINES, key=lambda name: self.mase(name, rows))
+        return min(self.baselines, key=lambda name: self.mean(name, rows))
 
     def compare(
         self, other: str, confidence: float, rows: np.ndarray | slice = slice(None)
     ) -> Estimate:
-        """MASE of the candidate over that of ``other``, paired."""
-        clusters = (self.week[rows], self.repo[rows])
-        mine, theirs = self.scaled["candidate"][rows], self.scaled[other][rows]
+        """Mean loss of the candidate over that of ``other``, paired."""
+        clusters = [labels[rows] for labels in self.clusters.values()]
+        mine, theirs = self.losses["candidate"][rows], self.losses[other][rows]
         return ratio(mine, theirs, clusters, confidence)
+
+    def absolute(self, confidence: float) -> Estimate:
+        """Mean loss of the candidate."""
+        mine = self.losses["candidate"]
+        return ratio(mine, np.ones_like(mine), list(self.clusters.values()), confidence)
+
+    def figures(self, other: str) -> str:
+        """``log loss 0.949 nats against 1.041 nats``."""
+        mine, theirs = self.mean("candidate"), self.mean(other)
+        return f"{self.title} {mine:.3f}{self.unit} against {theirs:.3f}{self.unit}"
+
+    def what_settles(self, estimate: Estimate, room: float) -> str:
+        """How many golden clusters or rows would narrow the interval to the room that there is."""
+        kind = next(iter(self.clusters), "")
+        have = estimate.clusters if kind else len(self.losses["candidate"])
+        what = f"{kind} clusters" if kind else "rows"
+        half = max(estimate.high - estimate.point, estimate.point - estimate.low)
+        if room <= 0 or half / room > 5:
+            return f"a retrained candidate or more features would settle it, more {what} would not"
+        needed = math.ceil(have * (half / room) ** 2)
+        if needed <= have:
+            return (
+                "the estimate lies in the indifference zone; a retrained candidate would settle it"
+            )
+        return f"about {needed} golden {what} instead of {have} would settle it"
+
+
+def _judged(errors: Mapping[str, np.ndarray]) -> np.ndarray:
+    return errors["judged"].astype(bool)
 
 
 # ---- what cannot be judged ---------------------------------------------------
@@ -159,42 +196,47 @@ class _Golden:
 
 def _broken(evaluation: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> Iterator[_Finding]:
     """Faults that no figure can make up for."""
-    prediction = _floats(errors["prediction"])
-    bad = int((~np.isfinite(prediction)).sum())
+    loss = _floats(errors["loss"])
+    bad = int((~np.isfinite(loss)).sum())
     if bad:
-        yield _failed("finite", f"{bad} of {len(prediction)} predictions are not finite numbers")
-    reference = np.concatenate([_floats(errors["label"]), _floats(errors["scale"])])
-    if not np.isfinite(reference).all() or not (errors["scale"] > 0).all():
-        yield _failed("finite", "The golden rows hold labels or scales that are not finite")
+        yield _failed("finite", f"{bad} of {len(loss)} predictions are not finite numbers")
+    others = [_floats(v[_judged(errors)]) for v in named(errors, BASELINE).values()]
+    if not all(np.isfinite(v).all() for v in others) or (loss[np.isfinite(loss)] < 0).any():
+        yield _failed("finite", "The golden rows hold losses that are negative or not finite")
     leaks = evaluation.get("leak_check") or {}
     if leaks.get("ok") is not True:
         found = leaks.get("findings") or ["the evaluation carries no leak check"]
         yield _failed(
             "leaks", f"The golden set is not independent of training: {'; '.join(found[:3])}"
         )
-    spread = len(np.unique(errors["label"])) > 1
-    if len(prediction) > 1 and not bad and spread and np.ptp(prediction) == 0:
-        yield _failed("constant", f"The model predicts {prediction[0]:.3g} for every row")
+    prediction, label = _floats(errors["prediction"]), _floats(errors["label"])
+    known = np.isfinite(prediction) & np.isfinite(label)
+    spread = len(np.unique(label[known])) > 1
+    if known.sum() > 1 and not bad and spread and np.ptp(prediction[known]) == 0:
+        yield _failed("constant", f"The model predicts {prediction[known][0]:.3g} for every row")
 
 
 def _too_small(errors: Mapping[str, np.ndarray], thresholds: GateThresholds) -> Iterator[_Finding]:
-    alive = errors["slice"] != DORMANT
-    rows, weeks = int(alive.sum()), len(np.unique(_weeks(errors["event_timestamp"][alive])))
-    figures = {"rows": rows, "weeks": weeks}
+    kept = _judged(errors)
+    rows = int(kept.sum())
+    kinds = named(errors, CLUSTER)
+    kind = next(iter(kinds), "")
+    clusters = len(np.unique(kinds[kind][kept])) if kind else 0
+    figures = {"rows": rows, "clusters": clusters}
     if rows < thresholds.min_rows:
         yield _Finding(
             "golden_rows",
             Verdict.INCONCLUSIVE,
-            f"The golden set has {rows} live rows and the gate needs {thresholds.min_rows}: "
-            "ingest more repositories and run again",
+            f"The golden set has {rows} judged rows and the gate needs {thresholds.min_rows}: "
+            "ingest more and run again",
             figures,
         )
-    elif weeks < MIN_WEEKS:
+    elif kind and clusters < thresholds.min_clusters:
         yield _Finding(
-            "golden_weeks",
+            "golden_clusters",
             Verdict.INCONCLUSIVE,
-            f"The golden set has {weeks} weeks and the gate needs {MIN_WEEKS}: "
-            "run again when more weeks have been observed",
+            f"The golden set has {clusters} {kind} clusters and the gate needs "
+            f"{thresholds.min_clusters}: run again when there are more",
             figures,
         )
 
@@ -206,13 +248,13 @@ def _contradiction(evaluation: Mapping[str, Any], golden: _Golden) -> _Finding |
         **(evaluation.get("baselines") or {}),
         "champion": evaluation.get("champion"),
     }
-    for name in sorted(set(golden.scaled) | {n for n, m in said.items() if m}):
-        claimed = (said.get(name) or {}).get("mase")
-        found = golden.mase(name) if name in golden.scaled else None
+    for name in sorted(set(golden.losses) | {n for n, m in said.items() if m}):
+        claimed = (said.get(name) or {}).get(golden.name)
+        found = golden.mean(name) if name in golden.losses else None
         if claimed is None or found is None or not math.isclose(claimed, found, rel_tol=AGREEMENT):
             return _failed(
                 "consistent",
-                f"The evaluation says that the {name} has a MASE of {_figure(claimed)}, "
+                f"The evaluation says that the {name} has a {golden.title} of {_figure(claimed)}, "
                 f"its errors say {_figure(found)}",
             )
     return None
@@ -222,50 +264,48 @@ def _contradiction(evaluation: Mapping[str, Any], golden: _Golden) -> _Finding |
 
 
 def _absolute(golden: _Golden, thresholds: GateThresholds) -> _Finding:
-    mine = golden.scaled["candidate"]
-    estimate = ratio(mine, np.ones_like(mine), (golden.week, golden.repo), thresholds.confidence)
-    verdict = _Limits(good=thresholds.max_mase).judge(estimate)
+    estimate = golden.absolute(thresholds.confidence)
+    verdict = _Limits(good=thresholds.max_loss).judge(estimate)
+    mine = f"{golden.title} {estimate.point:.3f}{golden.unit}"
     return _Finding(
         "absolute",
         verdict,
         {
-            Verdict.SUCCESSFUL: f"MASE {estimate.point:.3f} is within the "
-            f"ceiling of {thresholds.max_mase:g}",
-            Verdict.FAILED: f"MASE {estimate.point:.3f} (at least {estimate.low:.3f}) is above "
-            f"the ceiling of {thresholds.max_mase:g}",
-            Verdict.INCONCLUSIVE: f"MASE {estimate.point:.3f} is above the ceiling of "
-            f"{thresholds.max_mase:g}, but not clearly (it may be {estimate.low:.3f}): "
-            f"{_what_settles(estimate, estimate.point - thresholds.max_mase)}",
+            Verdict.SUCCESSFUL: f"{mine} is within the ceiling of {thresholds.max_loss:g}",
+            Verdict.FAILED: f"{mine} (at least {estimate.low:.3f}) is above "
+            f"the ceiling of {thresholds.max_loss:g}",
+            Verdict.INCONCLUSIVE: f"{mine} is above the ceiling of "
+            f"{thresholds.max_loss:g}, but not clearly (it may be {estimate.low:.3f}): "
+            f"{golden.what_settles(estimate, estimate.point - thresholds.max_loss)}",
         }[verdict],
         estimate.as_dict(),
     )
 
 
-def _against_baseline(golden: _Golden, thresholds: GateThresholds) -> _Finding:
+def _against_baseline(golden: _Golden, thresholds: GateThresholds) -> Iterator[_Finding]:
+    if not golden.baselines:
+        return
     name = golden.best_baseline()
     estimate = golden.compare(name, LIKELY)
     needed = 1 - thresholds.min_gain_over_baseline
     verdict = _Limits(good=needed, reach=1.0).judge(estimate)
-    gain = (
-        f"{_gain(estimate.point)} than {name} (MASE {golden.mase('candidate'):.3f} against "
-        f"{golden.mase(name):.3f}; {_range(estimate)})"
-    )
+    gain = f"{_gain(estimate.point)} than {name} ({golden.figures(name)}; {_range(estimate)})"
     asked = f"{100 * thresholds.min_gain_over_baseline:g} % better"
-    return _Finding(
+    yield _Finding(
         "baseline",
         verdict,
         {
             Verdict.SUCCESSFUL: f"The model is {gain}",
             Verdict.FAILED: f"The model is {gain}; the gate asks for {asked}",
             Verdict.INCONCLUSIVE: f"The model is {gain}, which does not show {asked}: "
-            f"{_what_settles(estimate, 1.0 - estimate.point)}",
+            f"{golden.what_settles(estimate, 1.0 - estimate.point)}",
         }[verdict],
         {"baseline": name, **estimate.as_dict()},
     )
 
 
 def _against_champion(golden: _Golden, thresholds: GateThresholds) -> Iterator[_Finding]:
-    if "champion" not in golden.scaled:
+    if "champion" not in golden.losses:
         return
     estimate = golden.compare("champion", thresholds.confidence)
     margin = thresholds.champion_margin
@@ -273,8 +313,8 @@ def _against_champion(golden: _Golden, thresholds: GateThresholds) -> Iterator[_
     limits = _Limits(good=1 + margin, reach=reach, bad=1 + INDIFFERENCE * margin)
     verdict = limits.judge(estimate)
     compared = (
-        f"{_gain(estimate.point)} than the champion (MASE {golden.mase('candidate'):.3f} against "
-        f"{golden.mase('champion'):.3f}; {_range(estimate)})"
+        f"{_gain(estimate.point)} than the champion "
+        f"({golden.figures('champion')}; {_range(estimate)})"
     )
     yield _Finding(
         "champion",
@@ -284,7 +324,7 @@ def _against_champion(golden: _Golden, thresholds: GateThresholds) -> Iterator[_
             f"the margin of {100 * margin:g} %",
             Verdict.FAILED: f"The model is {compared}; the margin is {100 * margin:g} %",
             Verdict.INCONCLUSIVE: f"The model is {compared}, which does not show that it is "
-            f"no worse: {_what_settles(estimate, reach - estimate.point)}",
+            f"no worse: {golden.what_settles(estimate, reach - estimate.point)}",
         }[verdict],
         estimate.as_dict(),
     )
@@ -293,12 +333,14 @@ def _against_champion(golden: _Golden, thresholds: GateThresholds) -> Iterator[_
 def _slices(golden: _Golden, thresholds: GateThresholds) -> Iterator[_Finding]:
     """One floor for each slice; the intervals share the error rate among them."""
     names = [n for n in thresholds.slice_ceiling if (golden.slice == n).any()]
+    if not golden.baselines:
+        return
     confidence = 1 - (1 - LIKELY) / max(1, len(names))
     for name in names:
         rows = golden.slice == name
         ceiling, best = thresholds.slice_ceiling[name], golden.best_baseline(rows)
         criterion = f"slice_{name}"
-        if rows.sum() < MIN_SLICE_ROWS or golden.mase(best, rows) == 0:
+        if rows.sum() < MIN_SLICE_ROWS or golden.mean(best, rows) == 0:
             reason = f"Slice {name} has too little to judge ({rows.sum()} rows)"
             yield _Finding(criterion, Verdict.SUCCESSFUL, reason, {"rows": int(rows.sum())})
             continue
@@ -314,7 +356,7 @@ def _slices(golden: _Golden, thresholds: GateThresholds) -> Iterator[_Finding]:
                 f"the floor is {100 * (ceiling - 1):.3g} % worse",
                 Verdict.INCONCLUSIVE: f"{compared} ({_range(estimate)}), below the floor of "
                 f"{100 * (ceiling - 1):.3g} % worse but not clearly: "
-                f"{_what_settles(estimate, estimate.point - ceiling)}",
+                f"{golden.what_settles(estimate, estimate.point - ceiling)}",
             }[verdict],
             {"rows": int(rows.sum()), "baseline": best, **estimate.as_dict()},
         )
@@ -347,30 +389,14 @@ def _gain(point: float) -> str:
 
 
 def _range(estimate: Estimate) -> str:
-    """The interval of the ratio as a change in percent, best to worst."""
+    """The interval of the ratio as a change in percent, best to worst, with its confidence."""
     low, high = (100 * (bound - 1) for bound in (estimate.low, estimate.high))
-    return f"error changed by {low:+.1f} % to {high:+.1f} %"
-
-
-def _what_settles(estimate: Estimate, room: float) -> str:
-    """How many golden weeks would narrow the interval to the room that there is."""
-    half = max(estimate.high - estimate.point, estimate.point - estimate.low)
-    if room <= 0 or half / room > 5:
-        return "a retrained candidate or more features would settle it, more weeks would not"
-    weeks = math.ceil(estimate.weeks * (half / room) ** 2)
-    if weeks <= estimate.weeks:
-        return "the estimate lies in the indifference zone; a retrained candidate would settle it"
-    return f"about {weeks} golden weeks instead of {estimate.weeks} would settle it"
+    sure = f"each bound at {100 * estimate.confidence:.3g} % confidence"
+    return f"loss changed by {low:+.1f} % to {high:+.1f} %, {sure}"
 
 
 def _figure(value: float | None) -> str:
     return "nothing" if value is None else f"{value:.4g}"
-
-
-def _weeks(timestamps: np.ndarray) -> np.ndarray:
-    """The number of the week, Monday to Sunday, of each datetime64."""
-    days = timestamps.astype("datetime64[D]").astype(np.int64)
-    return (days + 3) // 7
 
 
 def _floats(values: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
 """What a recipe declares about itself, so that the platform need know none by name.
 
-``recipes/<name>/recipe.py`` holds one module-level ``RECIPE``. Code is named as
-``"module:function"`` and imported only when it is called.
+``recipes/<name>/recipe.py`` holds one module-level ``RECIPE``. Its code lies beside it, in modules
+whose names and functions are fixed (``contract.py``), and is imported only when it is called.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,19 +28,59 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class GateThresholds:
-    """What a candidate must reach. Errors are MASE (1.0 = as good as last week, in training)."""
+class Loss:
+    """What makes one prediction worse than another: a number for each row, 0 at best."""
 
-    max_mase: float
+    name: str
+    """Key of its mean in evaluation.json, MLflow and metrics, for example ``log_loss``."""
+    title: str = ""
+    """As people read it; ``name`` when empty."""
+    unit: str = ""
+    """Empty for a loss without one."""
+
+    @property
+    def label(self) -> str:
+        return self.title or self.name
+
+    def as_dict(self) -> dict[str, str]:
+        """As evaluation.json holds it."""
+        return {"name": self.name, "title": self.label, "unit": self.unit}
+
+
+@dataclass(frozen=True)
+class GateThresholds:
+    """What a candidate must reach, in the recipe's loss."""
+
+    max_loss: float
     """Absolute ceiling."""
     min_gain_over_baseline: float
-    """Relative: 0.02 means at least 2 % below the better naive baseline."""
+    """Relative: 0.02 means at least 2 % below the best of the named baselines."""
     champion_margin: float
     """Non-inferiority margin against the champion, relative."""
     slice_ceiling: Mapping[str, float] = field(default_factory=dict)
-    """Slice name -> MASE relative to the better baseline that it may not exceed."""
+    """Slice name -> loss relative to the best baseline that it may not exceed."""
     min_rows: int = 60
+    min_clusters: int = 6
+    """Of the first kind of cluster; fewer say nothing about the next one. Does not apply to a
+    recipe whose rows are independent."""
     confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a source: ``--name VALUE`` of ``data ingest``."""
+
+    help: str
+    type: type = str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data comes from: ``data ingest --NAME [PATH]...``, by the function ``ingest_NAME``."""
+
+    help: str
+    takes_paths: bool = False
+    options: Mapping[str, Option] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,51 +125,88 @@ class DatasetColumns:
 class Recipe:
     """One use case. Read the recipe's own ``recipe.py`` for what the values mean."""
 
-    name: str
+    package: str
+    """The recipe's folder as a package: ``__package__`` of its recipe.py."""
     title: str
     model_name: str
-    inference_service: str
-    sources: Mapping[str, str]
-    """CLI source (``git``, ``sample``) -> function(DataAccess, ...) -> IngestReport."""
-    data: str
-    """Module with show(), audit(), golden_show(), golden_refresh(), remove()."""
-    trial: str
-    """Function(params, rows_path, report) -> dict of metrics: one Katib trial."""
-    experiment_file: str
-    """Katib Experiment, relative to the recipe's folder."""
-    predictor: str
-    """Module of the one transformation that evaluation and serving share."""
+    """Registered model, and its InferenceService."""
+    loss: Loss
     features: tuple[str, ...]
-    feature_service: str
     budget: Budget
     gate: GateThresholds
     canary: CanaryPlan
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    golden: Literal["rolling", "frozen"] = "rolling"
+    """``rolling``: a run is judged on the newest rows it may use. ``frozen``: on the same rows
+    until somebody renews them by ``data golden refresh``."""
+    max_training_age_days: int = 0
+    """How old the newest training row may be before an alert fires; 0: never."""
     entity: str = ""
     """Field by which a served request names an entity instead of giving its features."""
-    online_features: str = ""
-    """Function(DataAccess, entities) -> {entity: {feature: value}}, for serving."""
-    live_features: str = ""
-    """Module with rows(DataAccess, limit) -> [LiveRow], the served features beside the same
-    ones recomputed offline, and refresh(DataAccess), which brings the online store up to date."""
-    labels: str = ""
-    """Function(DataAccess, [(entity, asked_at)]) -> [Truth | None]: what came true of a request,
-    None until it is known."""
+    entity_title: str = "entity"
+    """What an entity is, in messages and headings: meter, patient, shop."""
+    records_title: str = "rows"
+    """What the source table holds, in the plural."""
     pipeline: str = ""
     """Name of the pipeline that trains the model."""
     parameters: Mapping[str, Allowed] = field(default_factory=dict)
     """What parameters of ``pipeline`` may be, beyond their types; checked before a run starts."""
     table: str = ""
     """Iceberg table (``namespace.table``) that the pipeline's ``snapshot_id`` is a snapshot of."""
-    newest: str = ""
-    """Function(summaries of the table's snapshots, oldest first) -> time of its newest record in
-    seconds since the epoch, or None. Reads nothing: a monitor asks it again and again."""
+    feature_service: str = ""
     feature_project: str = ""
     """Feast project of ``feature_service``."""
     feature_views: tuple[str, ...] = ()
     """Feast views behind ``feature_service``."""
-    columns: str = ""
-    """Function() -> {dataset: DatasetColumns}, for lineage. A dataset is ``table``, a feature
-    view, ``feature_service``, or the name of an artifact output of the pipeline."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.package.rpartition(".")[2]
+
+    @property
+    def inference_service(self) -> str:
+        return self.model_name
+
+    # References to the recipe's code, by the layout of contract.py; "" for what it does not have.
+
+    @property
+    def data(self) -> str:
+        return f"{self.package}.data"
+
+    @property
+    def predictor(self) -> str:
+        return f"{self.package}.predict"
+
+    @property
+    def losses(self) -> str:
+        return self._optional("losses", "losses")
+
+    @property
+    def labels(self) -> str:
+        return self._optional("labels", "labels")
+
+    @property
+    def online_features(self) -> str:
+        return self._optional("online", "online_features")
+
+    @property
+    def live_features(self) -> str:
+        return self._optional("live")
+
+    @property
+    def newest(self) -> str:
+        return self._optional("freshness", "newest")
+
+    @property
+    def columns(self) -> str:
+        return self._optional("columns", "columns")
+
+    def _optional(self, module: str, function: str = "") -> str:
+        name = f"{self.package}.{module}"
+        if importlib.util.find_spec(name) is None:
+            return ""
+        return f"{name}:{function}" if function else name
 
 
 @dataclass(frozen=True)

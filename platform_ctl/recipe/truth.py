@@ -11,7 +11,7 @@ class Truth:
     """The label of one entity's forecast."""
 
     period: str
-    """What the forecast was about, for example the week's Monday. An entity has one label in it."""
+    """What the forecast was about, for example a day. An entity has one label in it."""
     label: float
 
 

@@ -74,7 +74,7 @@ def run_analysis(
     """
     release = _open(ports, release_id)
     evidence = release.target.evidence
-    recent = replay.read_rows(evidence.rows, _columns(release), "recent")
+    recent = replay.read_replayed(evidence.rows, _columns(release))
     approved = replay.read_approved(evidence.evaluation)
     unfaithful = _unfaithful(ports, release, approved)
     if unfaithful:
@@ -339,7 +339,8 @@ def _sample(
     )
     found = true_error.labelled(ports.data, release.target, canary)
     arm = _with_ends(ports, release, _arm(canary))
-    return Sample(arm, production, _pairs(canary, recent, found), held)
+    pairs = _pairs(canary, recent, found, true_error.losses_of(release.target))
+    return Sample(arm, production, pairs, held)
 
 
 def _arm(seen: Sequence[Observation]) -> Arm:
@@ -364,6 +365,7 @@ def _pairs(
     canary: Sequence[Observation],
     recent: replay.HeldOut,
     found: Sequence[true_error.Labelled],
+    losses: true_error.Losses,
 ) -> Pairs:
     """One pair for each distinct row: the same question twice is no new evidence."""
     index = {f"replay:{k}": i for i, k in enumerate(recent.keys)}
@@ -383,4 +385,5 @@ def _pairs(
             else:
                 rows[f"{asked}#{i}"] = (ours, theirs, label, scale)
     columns = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 4)
-    return Pairs(*columns.T)
+    ours, theirs, label, scale = columns.T
+    return Pairs(ours, theirs, losses(ours, label, scale), losses(theirs, label, scale))

@@ -73,13 +73,13 @@ class Arm:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Predictions of both revisions for the same rows, one entry a row; labels NaN if unknown."""
+    """Predictions of both revisions for the same rows, one entry a row, and their losses: NaN
+    while the label is unknown."""
 
     canary: np.ndarray = field(default_factory=lambda: _EMPTY)
     production: np.ndarray = field(default_factory=lambda: _EMPTY)
-    label: np.ndarray = field(default_factory=lambda: _EMPTY)
-    scale: np.ndarray = field(default_factory=lambda: _EMPTY)
-    """Unit of each row's error (for MASE: the series' own naive error); > 0."""
+    canary_loss: np.ndarray = field(default_factory=lambda: _EMPTY)
+    production_loss: np.ndarray = field(default_factory=lambda: _EMPTY)
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,9 @@ def judge(sample: Sample, plan: CanaryPlan, look: int) -> Analysis:
 
 
 def disagreement(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Per row, free of scale: |log(1 + a) - log(1 + b)|, about the relative difference."""
-    return np.abs(np.log1p(np.maximum(one, 0)) - np.log1p(np.maximum(other, 0)))
+    """Per row: |asinh(a) - asinh(b)|, about the relative difference of large values of either
+    sign, and the difference of small ones."""
+    return np.abs(np.arcsinh(one) - np.arcsinh(other))
 
 
 def fidelity(served: np.ndarray, approved: np.ndarray, names: Sequence[str]) -> str:
@@ -238,12 +239,10 @@ def _latency(
 def _true_error(
     pairs: Pairs, plan: CanaryPlan, alpha: float, figures: dict[str, float]
 ) -> _Finding | None:
-    known = np.isfinite(pairs.label)
+    known = np.isfinite(pairs.production_loss)
     if not known.any():
         return None
-    scale = pairs.scale[known]
-    canary = np.abs(pairs.label - pairs.canary)[known] / scale
-    production = np.abs(pairs.label - pairs.production)[known] / scale
+    canary, production = pairs.canary_loss[known], pairs.production_loss[known]
     increase = float(canary.mean() / max(production.mean(), 1e-12) - 1)
     figures["labelled_rows"] = int(known.sum())
     figures["error_increase"] = increase
@@ -273,7 +272,7 @@ def _agreement(
     ratio = 1 + plan.max_error_increase
     if ours <= theirs * ratio + DISAGREEMENT_SLACK:
         return None
-    if np.isfinite(pairs.label).sum() >= len(approved) // 2:
+    if np.isfinite(pairs.production_loss).sum() >= len(approved) // 2:
         return None  # the true error says which of the two is wrong
     low = _quantile_bounds(seen, AGREEMENT_QUANTILE, alpha / 2)[0]
     high = _quantile_bounds(approved, AGREEMENT_QUANTILE, alpha / 2)[1]

@@ -53,6 +53,8 @@ class Target:
     online_features: str = ""
     live_features: str = ""
     labels: str = ""
+    losses: str = ""
+    loss_title: str = "loss"
     evidence: Evidence = Evidence()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.recipe.scores import ERRORS_FILE
 from platform_ctl.serving.service import (
     KEY_HEADER,
     REPLAY_HEADER,
@@ -27,7 +28,7 @@ class HeldOut:
     """Feature rows with what came true. Entry i of each belongs to row i."""
 
     keys: tuple[str, ...] = ()
-    """``repo@week``."""
+    """Names of the rows: ``entity@period``, or whatever the recipe calls them."""
     features: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     labels: np.ndarray = field(default_factory=lambda: np.empty(0))
     scales: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -56,12 +57,23 @@ def read_rows(path: str, features: Sequence[str], split: str) -> HeldOut:
     names = tuple(name for name in features if name in table.column_names)
     columns = [table[name].to_numpy().astype(np.float64) for name in names]
     return HeldOut(
-        _row_keys(table),
+        tuple(table["row"].to_pylist()),
         np.stack(columns, axis=1) if len(table) else np.empty((0, len(names))),
         table["label"].to_numpy().astype(np.float64),
-        table["scale"].to_numpy().astype(np.float64),
+        table["scale"].to_numpy().astype(np.float64)
+        if "scale" in table.column_names
+        else np.ones(len(table)),
         names,
     )
+
+
+def read_replayed(path: str, features: Sequence[str]) -> HeldOut:
+    """Rows to ask when traffic is short: recent ones; of an evaluation without any, golden ones.
+
+    No model has learnt from either.
+    """
+    recent = read_rows(path, features, "recent")
+    return recent if recent.keys else read_rows(path, features, "golden")
 
 
 @dataclass(frozen=True)
@@ -74,26 +86,19 @@ class Approved:
 
 def read_approved(evaluation: str) -> Approved:
     """Predictions from ``errors.parquet``; empty when there is no evaluation."""
-    path = Path(evaluation, "errors.parquet")
+    path = Path(evaluation, ERRORS_FILE)
     if not evaluation or not path.is_file():
         return Approved()
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    keys = _row_keys(table)
-    champion = {}
-    if "champion_prediction" in table.column_names:
-        values = table["champion_prediction"].to_pylist()
-        champion = {k: v for k, v in zip(keys, values, strict=True) if v is not None}
-    return Approved(dict(zip(keys, table["prediction"].to_pylist(), strict=True)), champion)
+    rows = table["row"].to_pylist()
 
+    def known(column: str) -> dict[str, float]:
+        values = zip(rows, table[column].to_pylist(), strict=True)
+        return {row: value for row, value in values if value is not None}
 
-def _row_keys(table) -> tuple[str, ...]:
-    weeks = table["event_timestamp"].to_pylist()
-    return tuple(
-        f"{repo}@{week:%Y-%m-%d}"
-        for repo, week in zip(table["repo"].to_pylist(), weeks, strict=True)
-    )
+    return Approved(known("prediction"), known("champion_prediction"))
 
 
 class Caller:

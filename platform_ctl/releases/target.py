@@ -9,11 +9,9 @@ from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.models.model import PRODUCTION, ModelVersion
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import Recipe
+from platform_ctl.recipe.scores import ROWS_FILE
 from platform_ctl.releases.release import Evidence, Target
 from platform_ctl.releases.steps import revision_of
-
-ROWS_FILE = "rows.parquet"
-"""In the evaluation's folder: the golden and recent rows that a canary is judged on."""
 
 
 def target_of(registry: Registry, recipe: Recipe, version: ModelVersion) -> Target:
@@ -31,6 +29,8 @@ def target_of(registry: Registry, recipe: Recipe, version: ModelVersion) -> Targ
         online_features=recipe.online_features,
         live_features=recipe.live_features,
         labels=recipe.labels,
+        losses=recipe.losses,
+        loss_title=recipe.loss.label,
         evidence=_evidence(registry, version),
     )
 

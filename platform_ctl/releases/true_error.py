@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import numpy as np
 
 from platform_ctl.errors import NothingYet, PreconditionMissing, UnknownName
 from platform_ctl.recipe.recipe import DataAccess, resolve
@@ -14,6 +16,9 @@ from platform_ctl.releases import replay
 from platform_ctl.releases.release import Release, Target
 from platform_ctl.releases.steps import Releasing
 from platform_ctl.serving.service import Observation
+
+Losses = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(prediction, label, scale) of rows (n,) -> loss of each."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,8 @@ class RevisionError:
     forecasts: int
     """Different questions with a label; the last answer to each counts."""
     last_period: str
-    mae: float
-    mase: float | None
-    """Over those whose series has a scale in the evaluation; None when none has."""
+    loss: float | None
+    """Mean, over those whose entity has a scale in the evaluation; None when none has."""
 
 
 def labelled(data: DataAccess, target: Target, seen: Sequence[Observation]) -> list[Labelled]:
@@ -86,21 +90,39 @@ def true_errors(ports: Releasing, release: Release) -> list[RevisionError]:
     found = labelled(ports.data, release.target, seen)
     if not found:
         return []
-    rows = replay.read_rows(release.target.evidence.rows, release.target.features, "recent")
-    unit = scales(rows)
+    unit = scales(replay.read_replayed(release.target.evidence.rows, release.target.features))
     by_revision: dict[str, dict[str, Labelled]] = defaultdict(dict)
     for one in found:
         by_revision[one.observation.revision][one.question] = one
-    return [_error(name, list(ones.values()), unit) for name, ones in sorted(by_revision.items())]
+    return [
+        _error(name, list(ones.values()), unit, release.target)
+        for name, ones in sorted(by_revision.items())
+    ]
 
 
-def _error(revision: str, ones: Sequence[Labelled], unit: Mapping[str, float]) -> RevisionError:
-    errors = [abs(o.observation.predictions[o.index] - o.truth.label) for o in ones]
-    scaled = [e / unit[o.entity] for e, o in zip(errors, ones, strict=True) if o.entity in unit]
+def _error(
+    revision: str, ones: Sequence[Labelled], unit: Mapping[str, float], target: Target
+) -> RevisionError:
+    known = [o for o in ones if o.entity in unit]
+    loss = None
+    if known:
+        columns = np.array(
+            [(o.observation.predictions[o.index], o.truth.label, unit[o.entity]) for o in known]
+        )
+        loss = float(losses_of(target)(*columns.T).mean())
     return RevisionError(
         revision=revision,
         forecasts=len(ones),
         last_period=max(o.truth.period for o in ones),
-        mae=sum(errors) / len(errors),
-        mase=sum(scaled) / len(scaled) if scaled else None,
+        loss=loss,
     )
+
+
+def losses_of(target: Target) -> Losses:
+    """The recipe's ``losses``; absolute error over scale where it has none."""
+    return resolve(target.losses) if target.losses else absolute_scaled
+
+
+def absolute_scaled(prediction: np.ndarray, label: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """|label - prediction| / scale of each row (n,)."""
+    return np.abs(label - prediction) / scale

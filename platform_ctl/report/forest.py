@@ -68,7 +68,7 @@ def difference_forest(evaluation: Evaluation) -> Forest | None:
 
 
 def slice_forest(evaluation: Evaluation) -> Forest | None:
-    """Each slice: the model beside the better naive forecast. None without slices."""
+    """Each slice: the model beside the best baseline. None without slices."""
     told = evaluation.slices
     values = [v for s in told for v in (s.model, s.baseline) if v is not None]
     if not values:

@@ -18,7 +18,7 @@ from platform_ctl.ir.roles import Role
 from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation as evaluations
 from platform_ctl.models.read_evaluation import Columns, read_evaluation
-from platform_ctl.models.register import EVALUATION_FILE
+from platform_ctl.recipe.scores import EVALUATION_FILE
 from platform_ctl.releases.release import Release
 from platform_ctl.report import rows
 from platform_ctl.report.dag import graph

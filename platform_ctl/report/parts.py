@@ -22,7 +22,8 @@ from platform_ctl.report.value import Canary, Gate, Metric, Search, StepRow
 
 _MOST_ROWS = 300
 _LONG = 36
-_ABBREVIATIONS = ("mae", "mase", "rmse", "mape", "auc", "mse")
+_LONGEST_ABBREVIATION = 5
+"""A metric of so few letters and no underscore is one (``mae``, ``auroc``)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def metric_name(name: str) -> str:
-    return name.upper() if name in _ABBREVIATIONS else name.replace("_", " ")
+    is_short = name.isalpha() and len(name) <= _LONGEST_ABBREVIATION
+    return name.upper() if is_short else name.replace("_", " ")
 
 
 def quality(evaluation: Evaluation) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import random
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from platform_ctl.recipe.datasets import AuditReport, Mismatch
 from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import tables
 from recipes.train_deploy.features.definitions import FEATURES, LOOKBACK_WEEKS
+from recipes.train_deploy.features.weekly import SES_MEMORY
 from recipes.train_deploy.weeks import DORMANT_WEEKS, monday
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class _Commit(NamedTuple):
 
 
 def audit_rows(data: DataAccess, rows_path: Path, count: int) -> AuditReport:
-    """Check ``count`` rows of a file that ``extract_rows`` wrote (all, if there are fewer).
+    """Check ``count`` rows of a file that ``extract`` wrote (all, if there are fewer).
 
     Half of them are drawn at random, the other half where a leak would show:
     at event times that fall between a commit and its becoming available.
@@ -81,11 +82,11 @@ def audit_fresh(
     data: DataAccess, snapshot_id: str, as_of: str, golden: str, count: int
 ) -> AuditReport:
     """Extract rows the way a run does, and audit those."""
-    from recipes.train_deploy.features.rows import extract_rows
+    from recipes.train_deploy.extract import extract
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
-        extract_rows(data, snapshot_id, as_of, golden, path)
+        extract(data, snapshot_id, as_of, golden, path)
         return audit_rows(data, path, count)
 
 
@@ -214,11 +215,20 @@ def _bookkeeping(commits: list[_Commit], row: dict[str, Any]) -> dict[str, float
     wanted: dict[str, float] = {
         "naive_last_week": recent(1),
         "naive_mean_4w": recent(4) / 4,
+        "naive_log_ses": _log_ses(known, week_us),
         "dormant": recent(DORMANT_WEEKS) == 0,
     }
     if row["split"] != "golden":
         wanted["label"] = sum(week_us <= c.committed_us < week_us + _WEEK_US for c in commits)
     return wanted
+
+
+def _log_ses(known: list[_Commit], week_us: int) -> float:
+    """Smoothed log counts of the weeks that the repository has had, at most LOOKBACK_WEEKS."""
+    counts = Counter((week_us - c.committed_us - 1) // _WEEK_US for c in known)
+    weeks = range(min(max(counts, default=0) + 1, LOOKBACK_WEEKS))
+    smoothed = sum(math.log1p(counts[w]) * SES_MEMORY**w for w in weeks)
+    return math.expm1(smoothed / sum(SES_MEMORY**w for w in weeks))
 
 
 def _compare(

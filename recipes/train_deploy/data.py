@@ -11,12 +11,13 @@ from platform_ctl.errors import MissingTable, UnknownName
 from platform_ctl.recipe.datasets import (
     AuditReport,
     DataSummary,
+    EntitySummary,
     GoldenSet,
-    RepoSummary,
     Resolved,
     SnapshotSummary,
 )
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.ingest import ingest_git
 from recipes.train_deploy.names import RECIPE
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audit",
+    "foresee",
     "golden_refresh",
     "golden_show",
     "ingest_git",
@@ -45,24 +47,26 @@ _STALE_AFTER = 2 * WEEK
 def resolve(data: DataAccess, now: datetime | None = None) -> Resolved:
     """Pin what a run is about: the newest snapshot, its ``as_of``, the golden set.
 
-    Makes the golden set when the home has none. Raises MissingTable,
-    TooLittleHistory, GoldenSetTampered, HomeBusy.
+    Raises MissingTable, TooLittleHistory, GoldenSetTampered, HomeBusy.
     """
     commits = tables.commits_at(data)
     _require_repositories(commits)
     newest = selection.as_of(commits.observed)
-    digest = golden.pinned(data)
-    if digest is None:
-        with tables.exclusive(data, "golden set"):
-            digest = golden.pinned(data) or golden.create(
-                data, commits, now or datetime.now(UTC), "first run"
-            )
+    digest = golden.current(data, commits, now or datetime.now(UTC))
     return Resolved(str(commits.snapshot_id), newest.isoformat(), digest)
+
+
+def foresee(data: DataAccess) -> Resolved:
+    """What ``resolve`` would return now. Writes nothing."""
+    commits = tables.commits_at(data)
+    _require_repositories(commits)
+    newest = selection.as_of(commits.observed)
+    return Resolved(str(commits.snapshot_id), newest.isoformat(), golden.foresee(data, commits))
 
 
 def latest_rows(data: DataAccess) -> pa.Table:
     """Each repository's newest feature row: what next week's forecast is made from."""
-    from recipes.train_deploy.features.rows import latest_rows as newest
+    from recipes.train_deploy.extract import latest_rows as newest
 
     return newest(data)
 
@@ -72,11 +76,11 @@ def show(data: DataAccess) -> DataSummary:
     commits = tables.commits_at(data)
     newest = selection.as_of(commits.observed) if commits.observed else None
     repos = [
-        RepoSummary(
-            repo=repo,
-            commits=count,
-            first_commit_at=first,
-            last_commit_at=last,
+        EntitySummary(
+            name=repo,
+            rows=count,
+            first_at=first,
+            last_at=last,
             observed_until=from_epoch(commits.observed[repo].until),
             state=_state(commits.observed[repo], newest),
         )
@@ -119,7 +123,7 @@ def audit(data: DataAccess, rows_path: str | Path | None, n: int) -> AuditReport
 
 def golden_show(data: DataAccess) -> GoldenSet | None:
     """The golden set in force; None before the first run. Raises GoldenSetTampered."""
-    return golden.show(data)
+    return golden.sets(data).show()
 
 
 def golden_refresh(data: DataAccess, reason: str, now: datetime | None = None) -> GoldenSet | None:
@@ -132,7 +136,7 @@ def golden_refresh(data: DataAccess, reason: str, now: datetime | None = None) -
     _require_repositories(commits)
     with tables.exclusive(data, "golden set"):
         golden.create(data, commits, now or datetime.now(UTC), reason)
-    return golden.show(data)
+    return golden.sets(data).show()
 
 
 def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
@@ -159,7 +163,7 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
         gone = Observation(
             head="", at=int((now or datetime.now(UTC)).timestamp()), until=0, last=0, removed=True
         )
-        with tables.disk_errors():
+        with iceberg.disk_errors():
             commits.table.delete(
                 EqualTo("repo", repo), snapshot_properties=tables.summary({repo: gone})
             )

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from recipes.train_deploy.tables import Observation, observations
 
 
-def newest_commit(summaries: Sequence[Mapping[str, str]]) -> float | None:
+def newest(summaries: Sequence[Mapping[str, str]]) -> float | None:
     """Time of the newest commit that is known of any repository, in seconds since the epoch."""
-    newest: dict[str, Observation] = {}
+    latest: dict[str, Observation] = {}
     for summary in summaries:
-        newest.update(observations(summary))
-    return max((float(o.last) for o in newest.values() if not o.removed), default=None)
+        latest.update(observations(summary))
+    return max((float(o.last) for o in latest.values() if not o.removed), default=None)

@@ -14,8 +14,9 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import NotARepository, UsageError
-from platform_ctl.recipe.datasets import IngestReport, Progress, RepoIngest, no_progress
+from platform_ctl.recipe.datasets import Ingested, IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import git_history, names, tables
 from recipes.train_deploy.git_history import Clone, RawCommit
 from recipes.train_deploy.names import RECIPE
@@ -35,7 +36,7 @@ class _Batch:
     """What one repository brings: new rows, and what was left out."""
 
     rows: pa.Table
-    report: RepoIngest
+    report: Ingested
     observation: Observation
 
 
@@ -66,7 +67,7 @@ def ingest_git(
         by_repo.setdefault(clone.repo, []).append(clone)
     pseudonym = pseudonymiser(data.pseudonym_key_file)
     with tables.exclusive(data, "data"):
-        table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
+        table = iceberg.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
         current = table.current_snapshot()
         lines = tables.timelines(table, current.snapshot_id if current else None)
         known = {repo: line[-1] for repo, line in lines.items()}
@@ -83,9 +84,9 @@ def _write(table: Table, batches: list[_Batch], known: dict[str, Observation]) -
     import pyarrow as pa
 
     observed = {
-        b.report.repo: b.observation
+        b.report.name: b.observation
         for b in batches
-        if b.observation.head and not b.observation.same_as(known.get(b.report.repo))
+        if b.observation.head and not b.observation.same_as(known.get(b.report.name))
     }
     rows = pa.concat_tables([b.rows for b in batches])
     if not observed and not rows.num_rows:
@@ -117,14 +118,12 @@ def _read_repo(
     rows = pa.concat_tables([r.rows for r in reads])
     future = sum(r.future for r in reads)
     observation = _observation(clones, rows, before, future, now_s)
-    report = RepoIngest(
-        repo=clones[0].repo,
+    report = Ingested(
+        name=clones[0].repo,
         path=", ".join(git_history.printable(c.path) for c in clones),
-        new_commits=rows.num_rows,
-        known_commits=sum(r.known for r in reads),
+        new_rows=rows.num_rows,
+        known_rows=sum(r.known for r in reads),
         backfill=before is None,
-        left_out_before_1970=sum(r.past for r in reads),
-        left_out_future=future,
         observed_until=from_epoch(observation.until) if observation.head else None,
         notes=tuple(_notes(clones, reads, before)),
     )

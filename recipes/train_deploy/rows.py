@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 TRAIN, VALIDATION, GOLDEN, RECENT = "train", "validation", "golden", "recent"
@@ -19,10 +21,20 @@ GOLDEN_DIGEST_KEY = b"golden"
 """Metadata key of the parquet file."""
 
 
+BASELINES = {
+    "last_week": "naive_last_week",
+    "mean_4w": "naive_mean_4w",
+    "log_ses": "naive_log_ses",
+}
+"""Baseline -> its column."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Columns of equal length n; ``features`` is (n, f), float32, in the order asked for."""
 
+    row: np.ndarray
+    """``repo@date``: the name of the row."""
     repo: np.ndarray
     event_timestamp: np.ndarray
     """datetime64[us], UTC: when the row is asked; nothing later is in its features."""
@@ -33,6 +45,7 @@ class Rows:
     """Commits in the seven days from week_start on."""
     naive_last_week: np.ndarray
     naive_mean_4w: np.ndarray
+    naive_log_ses: np.ndarray
     scale: np.ndarray
     """The repository's own training-period error of last-week forecasts, > 0."""
     dormant: np.ndarray
@@ -53,6 +66,7 @@ class Rows:
 
 
 _COLUMNS = (
+    "row",
     "repo",
     "event_timestamp",
     "week_start",
@@ -60,6 +74,7 @@ _COLUMNS = (
     "label",
     "naive_last_week",
     "naive_mean_4w",
+    "naive_log_ses",
     "scale",
     "dormant",
     "history_weeks",
@@ -94,6 +109,14 @@ def _numpy(column: pa.ChunkedArray) -> np.ndarray:
         column = column.cast(pa.timestamp("us"))
     values = column.to_numpy()
     return values.astype(str) if values.dtype == object else values
+
+
+def training_rows(path: str | Path) -> dict[str, Any]:
+    """How many rows trained the model, and the week of the newest of them."""
+    table = pq.read_table(path, columns=["split", "week_start"])
+    weeks = table.filter(pc.equal(table["split"], TRAIN))["week_start"]
+    newest = pc.max(weeks).as_py()
+    return {"rows": len(weeks), "newest_row_at": newest.isoformat() if newest else ""}
 
 
 def copy_splits(rows_path: str | Path, out_path: str | Path, *splits: str) -> None:

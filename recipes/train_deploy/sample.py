@@ -30,8 +30,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from platform_ctl.recipe.datasets import IngestReport, Progress, RepoIngest, no_progress
+from platform_ctl.recipe.datasets import Ingested, IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.ingest import pseudonymiser
 from recipes.train_deploy.tables import Observation
@@ -186,7 +187,7 @@ def ingest_sample(
     now = now or datetime.now(UTC)
     ends_s, now_s = int(ENDS_AT.timestamp()), int(now.timestamp())
     with tables.exclusive(data, "data"):
-        table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
+        table = iceberg.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
         current = table.current_snapshot()
         present = tables.timelines(table, current.snapshot_id if current else None)
         repos = [repo_name(name, seed) for name in NAMES]
@@ -205,14 +206,12 @@ def ingest_sample(
         snapshot_id,
         now,
         tuple(
-            RepoIngest(
-                repo=repo,
+            Ingested(
+                name=repo,
                 path=f"sample, seed {seed}",
-                new_commits=counts[repo] if repo in missing else 0,
-                known_commits=0 if repo in missing else counts[repo],
+                new_rows=counts[repo] if repo in missing else 0,
+                known_rows=0 if repo in missing else counts[repo],
                 backfill=repo in missing,
-                left_out_before_1970=0,
-                left_out_future=0,
                 observed_until=ENDS_AT,
             )
             for repo in repos

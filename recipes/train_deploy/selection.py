@@ -1,14 +1,14 @@
 """Which repository weeks become rows, and to which split they belong.
 
 In time: train | validation (8 weeks) | golden (12 weeks) | recent. Golden weeks
-are frozen, recent grows, and every label of training and validation ends
-before the first golden week begins. Rows need some history; weeks of dormant
+roll with the data (a frozen set leaves ``recent`` weeks behind it), and every label of training
+and validation ends before the first golden week begins. Rows need some history; weeks of dormant
 repositories are kept out of training and validation and reported apart.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import TooLittleHistory
@@ -46,8 +46,9 @@ WITH candidate AS (
     FROM candidate WHERE split = 'train' AND NOT dormant
     GROUP BY repo HAVING count(*) >= {MIN_SCALE_ROWS}
 )
-SELECT repo, event_timestamp, week_start, split, label, naive_last_week, naive_mean_4w,
-       scale, dormant, history_weeks
+SELECT repo || '@' || strftime(event_timestamp, '%Y-%m-%d') AS row,
+       repo, event_timestamp, week_start, split, label, naive_last_week, naive_mean_4w,
+       naive_log_ses,        scale, dormant, history_weeks
 FROM candidate JOIN scale USING (repo)
 WHERE NOT (dormant AND split IN ('train', 'validation'))
 ORDER BY week_start, repo
@@ -65,10 +66,25 @@ def as_of(observed: dict[str, Observation]) -> datetime:
     return from_epoch(reached[len(reached) // 2])
 
 
-def golden_weeks(newest: datetime) -> tuple[datetime, datetime]:
-    """[start, end) of the golden event weeks of a set made when ``newest`` is ``as_of``."""
-    ends_at = newest - RECENT_WEEKS * WEEK
-    return ends_at - GOLDEN_WEEKS * WEEK, ends_at
+def golden_weeks(repo_weeks: pa.Table, newest: datetime, policy: str) -> tuple[datetime, datetime]:
+    """[start, end) of the golden weeks of a set made when ``newest`` is ``as_of``.
+
+    A rolling set ends with the newest complete week; a frozen one leaves some for the canary.
+    """
+    ends_at = newest - (0 if policy == "rolling" else RECENT_WEEKS) * WEEK
+    return _start_of_last(GOLDEN_WEEKS, repo_weeks, ends_at), ends_at
+
+
+def _start_of_last(count: int, repo_weeks: pa.Table, ends_at: datetime) -> datetime:
+    """Start of the ``count``-th newest week that has labelled rows and ends by ``ends_at``.
+
+    Whoever ingests once a month has one row a month: weeks are counted, not subtracted.
+    """
+    import pyarrow.compute as pc
+
+    labelled = repo_weeks.filter(pc.is_valid(repo_weeks["label"]))
+    weeks = sorted(w for w in set(labelled["week_start"].to_pylist()) if w + WEEK <= ends_at)
+    return weeks[-count] if len(weeks) >= count else ends_at - count * WEEK
 
 
 def select(
@@ -84,7 +100,7 @@ def select(
         "as_of": newest,
         "starts_at": starts_at,
         "ends_at": ends_at,
-        "validation_at": starts_at - timedelta(weeks=VALIDATION_WEEKS),
+        "validation_at": _start_of_last(VALIDATION_WEEKS, repo_weeks, starts_at),
     }
     rows = con.sql(_SELECT, params=bounds).to_arrow_table()
     con.close()
@@ -113,3 +129,33 @@ def check_enough(rows: pa.Table, newest: datetime) -> None:
         where=COMMITS,
         fix=f"platform-ctl data ingest --recipe {RECIPE} --git OLDER-CLONE",
     )
+
+
+def check_alive(rows: pa.Table) -> None:
+    """Raises TooLittleHistory when most live repositories fall silent in the golden weeks.
+
+    Projects do not stop all at once; clones that were not brought up to date do. Fallen silent:
+    without a commit in most golden weeks, though most of its training weeks had some.
+    """
+    live: dict[tuple[str, str], list[bool]] = {}
+    columns = (rows[name].to_pylist() for name in ("repo", "split", "dormant", "label"))
+    for repo, split, dormant, label in zip(*columns, strict=True):
+        if split == "golden" or not dormant:
+            part = "golden" if split == "golden" else "before"
+            live.setdefault((repo, part), []).append(label == 0)
+    repos = sorted({repo for repo, part in live if part == "golden" and (repo, "before") in live})
+    silent = [r for r in repos if _mostly(live[r, "golden"]) and not _mostly(live[r, "before"])]
+    if len(silent) <= len(repos) / 2 or len(silent) < 2:
+        return
+    named = ", ".join(silent[:5]) + (" …" if len(silent) > 5 else "")
+    raise TooLittleHistory(
+        f"{len(silent)} of {len(repos)} repositories have no commit in most of the golden weeks "
+        f"and were busy before: their clones are probably not up to date ({named})",
+        where=COMMITS,
+        fix=f"git -C CLONE pull, for each of them; platform-ctl data ingest --recipe {RECIPE} "
+        "--git CLONE…",
+    )
+
+
+def _mostly(silent: list[bool]) -> bool:
+    return 2 * sum(silent) > len(silent)

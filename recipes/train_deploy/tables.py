@@ -9,32 +9,23 @@ So a snapshot id pins both the commits and what is known not to exist.
 from __future__ import annotations
 
 import contextlib
-import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
 import msgspec
 
-from platform_ctl.errors import DiskFull, HomeBusy, MissingTable
+from platform_ctl.errors import MissingTable
 from platform_ctl.recipe.recipe import DataAccess
-from recipes.train_deploy.names import COMMITS, NAMESPACE, RECIPE
+from recipes.common import iceberg
+from recipes.train_deploy.names import COMMITS, RECIPE
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.catalog import Catalog
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
-LOCK_TIMEOUT_S = 60.0
 _OBSERVED = "observed."
-_PROPERTIES = {
-    "write.parquet.compression-codec": "zstd",
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "20",
-}
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -71,20 +62,12 @@ class CommitsSnapshot:
         return {repo: line[-1] for repo, line in self.timelines.items()}
 
 
-def open_catalog(data: DataAccess, *, create: bool = False) -> Catalog:
-    """The recipe's catalog. Raises MissingTable when it is local, absent and not to be created."""
-    from pyiceberg.catalog import load_catalog
-
-    properties = dict(data.catalog)
-    database = properties.get("uri", "").removeprefix("sqlite:///")
-    if database != properties.get("uri", ""):
-        if not create and not Path(database).exists():
-            raise _no_table(COMMITS)
-        if create:
-            Path(database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            warehouse = Path(properties["warehouse"].removeprefix("file://"))
-            warehouse.mkdir(parents=True, exist_ok=True)
-    return load_catalog(properties.pop("name"), **properties)
+def load(data: DataAccess, name: str) -> Table:
+    """An existing table, at its newest snapshot. Raises MissingTable."""
+    try:
+        return iceberg.load(data, name, RECIPE)
+    except MissingTable as exc:
+        raise _no_table(name) from exc
 
 
 def _no_table(name: str) -> MissingTable:
@@ -93,35 +76,6 @@ def _no_table(name: str) -> MissingTable:
         where=name,
         fix=f"platform-ctl data ingest --recipe {RECIPE} --sample",
     )
-
-
-def load(data: DataAccess, name: str) -> Table:
-    """An existing table, at its newest snapshot. Raises MissingTable."""
-    from pyiceberg.exceptions import NoSuchTableError
-
-    try:
-        return open_catalog(data).load_table(name)
-    except NoSuchTableError as exc:
-        raise _no_table(name) from exc
-
-
-def load_or_create(data: DataAccess, name: str, schema: Schema, month_of: str | None) -> Table:
-    """The table, created when absent; ``month_of`` names the column whose month partitions it."""
-    from pyiceberg.exceptions import NoSuchTableError
-    from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
-    from pyiceberg.transforms import MonthTransform
-
-    catalog = open_catalog(data, create=True)
-    try:
-        return catalog.load_table(name)
-    except NoSuchTableError:
-        pass
-    spec = UNPARTITIONED_PARTITION_SPEC
-    if month_of:
-        source = schema.find_field(month_of).field_id
-        spec = PartitionSpec(PartitionField(source, 1000, MonthTransform(), f"{month_of}_month"))
-    catalog.create_namespace_if_not_exists(NAMESPACE)
-    return catalog.create_table(name, schema, partition_spec=spec, properties=_PROPERTIES)
 
 
 def commits_schema() -> Schema:
@@ -152,7 +106,7 @@ def commits_schema() -> Schema:
 
 def append(table: Table, rows: pa.Table, observed: dict[str, Observation]) -> str:
     """Write rows and observations as one snapshot; its id. Raises DiskFull."""
-    with disk_errors():
+    with iceberg.disk_errors():
         table.append(rows, snapshot_properties=summary(observed))
     return str(table.current_snapshot().snapshot_id)
 
@@ -204,46 +158,6 @@ def timelines(table: Table, snapshot_id: int | None) -> dict[str, list[Observati
     return {repo: line[::-1] for repo, line in sorted(found.items())}
 
 
-@contextlib.contextmanager
-def exclusive(data: DataAccess, what: str) -> Iterator[None]:
+def exclusive(data: DataAccess, what: str) -> contextlib.AbstractContextManager[None]:
     """Hold the lock called ``what``. Raises HomeBusy when another process keeps it too long."""
-    data.lock_dir.mkdir(parents=True, exist_ok=True)
-    path = data.lock_dir / f"{RECIPE}-{what}.lock"
-    lock = filelock.FileLock(path, timeout=LOCK_TIMEOUT_S)
-    try:
-        lock.acquire()
-    except filelock.Timeout as exc:
-        raise HomeBusy(
-            f"another process has been working on the {what} for more than {LOCK_TIMEOUT_S:.0f} s",
-            where=str(path),
-            fix="wait for it to end, then run the same command again",
-        ) from exc
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def disk_errors() -> Iterator[None]:
-    """Turn a full disk, as Arrow, Iceberg or SQLite report it, into DiskFull."""
-    from sqlalchemy.exc import OperationalError
-
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise _disk_full(exc) from exc
-    except OperationalError as exc:
-        if "disk is full" not in str(exc):
-            raise
-        raise _disk_full(exc) from exc
-
-
-def _disk_full(exc: Exception) -> DiskFull:
-    return DiskFull(
-        f"the disk is full; nothing of this was recorded: {exc}",
-        where=str(getattr(exc, "filename", "") or "the home's disk"),
-        fix="df -h",
-    )
+    return iceberg.exclusive(data, RECIPE, what)

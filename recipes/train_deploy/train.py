@@ -1,6 +1,6 @@
 """Training: one optimisation loop for a trial, for the command line and for Ray Train.
 
-``run_trial`` is one Katib trial (one thread, no Ray). ``fit`` is the final
+``trial`` is one Katib trial (one thread, no Ray). ``fit`` is the final
 training: the same loop, data-parallel through Ray Train's TorchTrainer (DDP
 over gloo). Both start from the same seed and see the same batches in the same
 order, so that a worker count changes the speed and, but for rounding, not the
@@ -79,7 +79,7 @@ def _bad_value(name: str, value: object) -> BadParameter:
     )
 
 
-def run_trial(
+def trial(
     params: Mapping[str, Any], rows_path: str, report: Report | None = None
 ) -> dict[str, float]:
     """Train once in this process, in one thread; score on the validation split.
@@ -120,7 +120,7 @@ def fit(
     worker. With ``checkpoints`` (URI of a folder) each epoch is kept there: workers
     that died are replaced, and the same call later goes on where this one ended.
     Returns val_mase, val_mae, train_loss, epochs,
-    num_workers, model_digest and the per-epoch ``history``.
+    num_workers, model_digest, the per-epoch ``history``, and a ``summary`` in words.
     """
     import ray.train
     from ray.train.torch import TorchConfig
@@ -154,7 +154,9 @@ def fit(
         )
         result = trainer.fit()
         _copy_model(result.checkpoint, Path(out_dir))
-    return dict(result.metrics)
+    metrics = dict(result.metrics)
+    figure = f"val_mase {metrics['val_mase']:.3f}"
+    return metrics | {"summary": f"{figure} with {num_workers} workers, {metrics['epochs']} epochs"}
 
 
 def _copy_model(kept: Any, out_dir: Path) -> None:
@@ -369,7 +371,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    run_trial({k: v for k, v in given.items() if v is not None}, path, write)
+    trial({k: v for k, v in given.items() if v is not None}, path, write)
     return 0
 
 

@@ -30,12 +30,12 @@ def test_several_paths_after_one_flag(cli, tmp_path):
     code, out, _ = cli("ingest", "--git", str(one), str(two), "-o", "json")
     report = json.loads(out)
     assert code == 0
-    assert {r["repo"]: r["new_commits"] for r in report["repos"]} == {"one": 4, "two": 6}
+    assert {r["name"]: r["new_rows"] for r in report["parts"]} == {"one": 4, "two": 6}
     code, out, _ = cli("ingest", "--git", str(one), "--git", str(two))
     assert code == 0
     assert "nothing new" in out
     code, out, _ = cli("show", "-o", "json")
-    assert [r["commits"] for r in json.loads(out)["repos"]] == [4, 6]
+    assert [r["rows"] for r in json.loads(out)["entities"]] == [4, 6]
     code, out, _ = cli("remove", "one")
     assert (code, out) == (0, "removed 4 commits of one\n")
 
@@ -90,4 +90,4 @@ def test_the_whole_way_on_one_repository(cli, tmp_path):
     assert code == 0
     assert out.startswith("no row saw the future: 30 rows")
     code, out, _ = cli("golden", "refresh", "--reason", "a test", "-o", "json")
-    assert [e["reason"] for e in json.loads(out)["history"]] == ["first run", "a test"]
+    assert [e["reason"] for e in json.loads(out)["history"]] == ["first run"], "the same set"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
 from platform_ctl import targets
-from platform_ctl.recipe.recipe import Recipe, resolve
+from platform_ctl.recipe.check import check
+from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -27,14 +27,8 @@ def test_its_name_is_its_folder(recipe):
     assert (ROOT / "recipes" / recipe.name / "recipe.py").is_file()
 
 
-def test_everything_it_names_can_be_imported(recipe):
-    named = [getattr(recipe, f.name) for f in fields(recipe)] + list(recipe.sources.values())
-    prefix = f"recipes.{recipe.name}."
-    references = [text for text in named if isinstance(text, str) and text.startswith("recipes.")]
-    assert references
-    assert [text for text in references if not text.startswith(prefix)] == []
-    for reference in references:
-        resolve(reference)
+def test_it_keeps_the_contract(recipe):
+    assert check(recipe, ROOT) == []
 
 
 def test_its_pipeline_is_compiled(recipe):
@@ -43,12 +37,12 @@ def test_its_pipeline_is_compiled(recipe):
 
 
 def test_its_search_is_labelled_with_it(recipe):
-    file = ROOT / "recipes" / recipe.name / recipe.experiment_file
+    file = ROOT / "recipes" / recipe.name / "experiment.yaml"
     search = yaml.safe_load(file.read_text())
     assert search["metadata"]["name"] == recipe.pipeline
     assert search["metadata"]["labels"]["recipe"] == recipe.pipeline
     pod = search["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
-    module = resolve(recipe.trial).__module__
+    module = f"{recipe.package}.train"
     assert any(module in container["command"] for container in pod["containers"])
 
 

@@ -99,14 +99,14 @@ def test_what_is_not_ours_to_type_is_only_the_set_up():
 
 def test_the_sample_is_what_the_page_says(reader):
     said = re.search(r"history of (\d+) repositories", PAGE.read_text(encoding="utf-8"))
-    assert len(reader.json("platform-ctl data show")["repos"]) == int(said[1])
+    assert len(reader.json("platform-ctl data show")["entities"]) == int(said[1])
 
 
 def test_the_first_run_scores_decides_and_names_the_next_command(reader, runs):
     assert len(runs) == 3
     printed = reader.printed("platform-ctl pipeline run")
     assert re.search(r"best of 2 trials", printed)
-    assert re.search(r"MASE .*beside last_week .*mean_4w", printed)
+    assert re.search(r"MASE .*beside last_week .*mean_4w .*log_ses", printed)
     assert "its stage is Staging" in printed
     assert re.search(r"next: platform-ctl approval approve \w+", printed)
     assert "successful" in reader.printed("platform-ctl run show latest")

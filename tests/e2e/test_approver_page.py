@@ -99,7 +99,12 @@ def test_the_link_logs_in_and_the_comparison_is_there(browser, desk):
     browser.follow("tbody a")
     browser.console(), browser.requests()
     browser.open(desk.address)
-    for words in ("May weekly-commits/2 go to production?", "better naive", "interval", "by slice"):
+    for words in (
+        "May weekly-commits/2 go to production?",
+        "best baseline",
+        "interval",
+        "by slice",
+    ):
         assert words in browser.text
     assert len(browser.all("#quality .chart circle")) > 50
     assert len(browser.all("#quality .forest .row")) >= 5

@@ -62,7 +62,7 @@ def comment_docstring_and_unrelated_function(checkout: Checkout) -> None:
 
 
 def gate_threshold(checkout: Checkout) -> None:
-    checkout.edit("recipes/train_deploy/recipe.py", "max_mase=1.5", "max_mase=1.4")
+    checkout.edit("recipes/train_deploy/recipe.py", "max_loss=1.5", "max_loss=1.4")
 
 
 def champion(checkout: Checkout) -> None:
@@ -139,7 +139,7 @@ def test_why_while_a_human_is_asked(checkout: Checkout) -> None:
 
 
 def gate_said_no(checkout: Checkout) -> dict:
-    checkout.edit(RECIPE, "max_mase=1.4", "max_mase=0.5")
+    checkout.edit(RECIPE, "max_loss=1.4", "max_loss=0.5")
     checkout.run()
     assert_broken(why(checkout, "model", "why", MODEL), "gate", "failed")
     return why(checkout)

@@ -102,7 +102,7 @@ def test_fit_and_the_end_of_its_ray(run: Run, tmp_path: Path) -> None:
     holder = read_holder(run.folder / "ray")
 
     # two workers give what one thread gives
-    trial = train.run_trial({**PARAMS, "epochs": EPOCHS, "seed": 0}, str(rows))
+    trial = train.trial({**PARAMS, "epochs": EPOCHS, "seed": 0}, str(rows))
     assert float(fitted.stdout) == pytest.approx(trial["val_mase"], rel=1e-3)
     assert fitted.stderr == ""
     assert predict.load(tmp_path / "model").features == FEATURE_NAMES

@@ -139,8 +139,8 @@ def test_the_two_share_no_data(trained):
     assert trained.json("data", "golden", "show", "--recipe", "energy_load")["rows"] > 0
     assert [p.name for p in (trained.home / "feast").iterdir()] == ["energy_load"]
     trained.ctl("data", "remove", "sample/atlas")
-    left = trained.json("data", "show", "--recipe", "energy_load")["repos"]
-    assert "sample/atlas" in {repo["repo"] for repo in left}
+    left = trained.json("data", "show", "--recipe", "energy_load")["entities"]
+    assert "sample/atlas" in {one["name"] for one in left}
 
 
 def test_an_edit_of_one_repeats_nothing_of_the_other(trained):

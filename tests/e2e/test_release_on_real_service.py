@@ -61,8 +61,7 @@ def write_rows(path, rng):
     a, b = rng.lognormal(1, 1, n), rng.lognormal(1, 1, n)
     monday = datetime(2024, 1, 1, tzinfo=UTC)
     columns = {
-        "repo": [f"repo-{i % 30}" for i in range(n)],
-        "event_timestamp": [monday + timedelta(weeks=i // 30) for i in range(n)],
+        "row": [f"repo-{i % 30}@{monday + timedelta(weeks=i // 30):%Y-%m-%d}" for i in range(n)],
         "split": splits,
         "label": (a + 2 * b) * np.exp(rng.normal(0, 0.3, n)),
         "scale": np.ones(n),
@@ -79,8 +78,7 @@ def write_evaluation(folder, columns, factor):
     golden = [i for i, s in enumerate(columns["split"]) if s == "golden"]
     total = (columns["a"] + 2 * columns["b"])[golden].astype(float)
     errors = {
-        "repo": [columns["repo"][i] for i in golden],
-        "event_timestamp": [columns["event_timestamp"][i] for i in golden],
+        "row": [columns["row"][i] for i in golden],
         "prediction": total * factor,
         "champion_prediction": total,
     }

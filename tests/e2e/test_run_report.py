@@ -107,9 +107,9 @@ def _evaluation(chain: Chain) -> Path:
     folder = chain.home.parent / "candidate-2" / "evaluation"
     path = folder / "errors.parquet"
     table = pq.read_table(path)
-    names = [SCRIPT, *table["repo"].to_pylist()[1:]]
-    column = table.column_names.index("repo")
-    pq.write_table(table.set_column(column, "repo", pa.array(names)), path)
+    names = [SCRIPT, *table["row"].to_pylist()[1:]]
+    column = table.column_names.index("row")
+    pq.write_table(table.set_column(column, "row", pa.array(names)), path)
     return folder
 
 

@@ -14,8 +14,8 @@ from platform_ctl.recipe.recipe import Budget
 from platform_ctl.tuning import document
 from platform_ctl.tuning.local.folder import FolderTuner
 from platform_ctl.tuning.template import with_environment
+from recipes.train_deploy import train
 from recipes.train_deploy.features import FEATURE_NAMES
-from recipes.train_deploy.train import run_trial
 from tests.support.rows import write_rows
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def test_process_and_function_agree(tmp_path: Path) -> None:
     search = document.load(ROOT / "recipes/train_deploy/experiment.yaml")
     spec = replace(search.spec, max_trial_count=2, parallel_trial_count=1, max_failed_trial_count=1)
     search = with_environment(replace(search, spec=spec), {"ROWS": str(rows)})
-    function = functools.partial(run_trial, rows_path=str(rows))
+    function = functools.partial(train.trial, rows_path=str(rows))
     found = {}
     for way, trial in (("job", None), ("function", function)):
         tuner.run(search, trial=trial, workdir=tmp_path / way, budget=Budget())

@@ -68,16 +68,25 @@ class GoldenSet:
             means < 3, "small", np.where(np.arange(self.repos) % 3, "steady", "bursty")
         )
         missing = np.full(self.label.shape, np.nan)
+        label, scale = self.label.flatten(), np.repeat(self.scale, self.weeks)
+        repos = np.repeat([f"org/r{i}" for i in range(self.repos)], self.weeks)
+        weeks = np.tile(monday.astype("datetime64[D]").astype(str), self.repos)
+        forecasts = {
+            "loss": np.asarray(prediction, float),
+            "champion_loss": missing if champion is None else champion,
+            "loss:last_week": self._windows(1),
+            "loss:mean_4w": self._windows(4),
+        }
         return {
-            "repo": np.repeat([f"org/r{i}" for i in range(self.repos)], self.weeks),
-            "event_timestamp": np.tile(monday, self.repos),
-            "label": self.label.flatten(),
+            "row": np.char.add(np.char.add(repos, "@"), weeks),
+            "slice": np.repeat(names, self.weeks),
+            "judged": np.ones(len(label), bool),
+            "label": label,
             "prediction": np.asarray(prediction, float).flatten(),
             "champion_prediction": (missing if champion is None else champion).flatten(),
-            "naive_last_week": self._windows(1).flatten(),
-            "naive_mean_4w": self._windows(4).flatten(),
-            "scale": np.repeat(self.scale, self.weeks),
-            "slice": np.repeat(names, self.weeks),
+            "cluster:week": weeks,
+            "cluster:repository": repos,
+            **{n: np.abs(f.flatten() - label) / scale for n, f in forecasts.items()},
         }
 
 
@@ -85,18 +94,17 @@ def evaluation(errors: dict[str, np.ndarray]) -> dict[str, Any]:
     """evaluation.json for these errors, as far as the gate reads it."""
 
     def score(column: str) -> dict[str, float | None]:
-        live = errors["slice"] != "dormant"
-        scaled = np.abs(errors[column] - errors["label"]) / errors["scale"]
-        value = float(scaled[live].mean())
+        value = float(errors[column][errors["judged"]].mean())
         return {"mase": value if np.isfinite(value) else None}
 
-    has_champion = np.isfinite(errors["champion_prediction"]).any()
+    has_champion = np.isfinite(errors["champion_loss"]).any()
     return {
-        "schema": 1,
+        "schema": 2,
+        "loss": {"name": "mase", "title": "MASE", "unit": ""},
         "golden_digest": "sha256:" + "9" * 64,
         "model_digest": "sha256:" + "1" * 64,
-        "metrics": score("prediction"),
-        "baselines": {"last_week": score("naive_last_week"), "mean_4w": score("naive_mean_4w")},
-        "champion": score("champion_prediction") if has_champion else None,
+        "metrics": score("loss"),
+        "baselines": {"last_week": score("loss:last_week"), "mean_4w": score("loss:mean_4w")},
+        "champion": score("champion_loss") if has_champion else None,
         "leak_check": {"ok": True, "findings": []},
     }

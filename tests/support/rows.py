@@ -55,6 +55,7 @@ def _repository(
     start = np.datetime64("2021-01-04", "us")
     mondays = start + np.arange(weeks) * np.timedelta64(7, "D")
     columns = {
+        "row": pa.array([f"{name}@{monday.astype('datetime64[D]')}" for monday in mondays]),
         "repo": pa.array([name] * weeks),
         "event_timestamp": pa.array(mondays, pa.timestamp("us", "UTC")),
         "week_start": pa.array(mondays, pa.timestamp("us", "UTC")),
@@ -62,6 +63,7 @@ def _repository(
         "label": pa.array(label),
         "naive_last_week": pa.array(last),
         "naive_mean_4w": pa.array(window(4) / 4.0),
+        "naive_log_ses": pa.array(window(8) / 8.0),
         "scale": pa.array(np.full(weeks, max(naive_error, 0.1))),
         "dormant": pa.array(window(26) == 0),
         "history_weeks": pa.array(asked),

@@ -82,12 +82,11 @@ def small_train(trials: int = 2):
 MODULES = {
     "__init__.py": "",
     "recipe.py": """
-from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Recipe
+from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Loss, Recipe
 
 RECIPE = Recipe(
-    name="shop", title="Shop", model_name="shop", inference_service="shop", sources={},
-    data="small_recipes.shop.data", trial="", experiment_file="", predictor="", features=(),
-    feature_service="", budget=Budget(), gate=GateThresholds(1, 0, 0), canary=CanaryPlan(),
+    package=__package__, title="Shop", model_name="shop", loss=Loss("error"), features=(),
+    budget=Budget(), gate=GateThresholds(1, 0, 0), canary=CanaryPlan(),
     pipeline="small-train",
 )
 """,
@@ -114,6 +113,9 @@ def look():
 
 def resolve(access):
     return Resolved(outside(access.golden_dir.parent)["snapshot_id"], "", "")
+
+
+foresee = resolve
 
 
 def golden_show(access):

@@ -15,6 +15,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import weekly
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, definitions_digest
@@ -33,7 +34,7 @@ DEFINITIONS_PROPERTY = f"{NAMESPACE}.definitions-sha256"
 _US = 1_000_000
 _ROW_COLUMNS = (
     "repo", "event_timestamp", "week_start", "label", "naive_last_week", "naive_mean_4w",
-    "dormant", "history_weeks",
+    "naive_log_ses", "dormant", "history_weeks",
 )  # fmt: skip
 
 
@@ -164,12 +165,12 @@ def _replace(
     data: DataAccess, name: str, schema: Schema, content: pa.Table, stamp: dict[str, str]
 ) -> None:
     """Make ``content`` the table's whole content, as its newest snapshot."""
-    table: Table = tables.load_or_create(data, name, schema, None)
+    table: Table = iceberg.load_or_create(data, name, schema, None)
     if table.schema().column_names != schema.column_names:
-        tables.open_catalog(data).drop_table(name)
-        table = tables.load_or_create(data, name, schema, None)
+        iceberg.open_catalog(data).drop_table(name)
+        table = iceberg.load_or_create(data, name, schema, None)
     content = content.cast(schema.as_arrow())
-    with tables.disk_errors():
+    with iceberg.disk_errors():
         if table.current_snapshot() is None:
             table.append(content, snapshot_properties=stamp)
         else:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = "1500MB"
 BATCH_ROWS = 60_000
 """Rows of features computed at once: bounds memory."""
+SES_MEMORY = 0.8
+"""Simple exponential smoothing of log(1 + commits): each week back weighs this much less."""
 FOREVER = 2**63 - 1
 """``superseded_at`` of what is known last."""
 
@@ -112,6 +114,9 @@ SELECT repo, make_timestamp(event_us)::TIMESTAMPTZ AS event_timestamp,
        week_start::TIMESTAMPTZ AS week_start,
        (sum(commits) FILTER (ago <= 1))::DOUBLE AS naive_last_week,
        (sum(commits) FILTER (ago <= 4))::DOUBLE / 4 AS naive_mean_4w,
+       exp(sum(ln(1 + commits) * pow({SES_MEMORY}, ago)) FILTER (ago <= greatest(age_weeks, 1))
+           / sum(pow({SES_MEMORY}, ago)) FILTER (ago <= greatest(age_weeks, 1))) - 1
+           AS naive_log_ses,
        (sum(commits) FILTER (ago <= {DORMANT_WEEKS})) = 0 AS dormant,
        age_weeks::INTEGER AS history_weeks,
        {{features}}

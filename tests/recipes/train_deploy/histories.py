@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.tables import Observation
 
@@ -143,7 +144,7 @@ def write_commits(
             "backfill": [True] * size,
         }
     )
-    table = tables.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
+    table = iceberg.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
     observed = {
         repo: Observation(head="x", at=until, until=until, last=max(c[2] for c in commits))
         for repo in {c[0] for c in commits}

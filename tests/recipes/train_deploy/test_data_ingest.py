@@ -19,6 +19,7 @@ from platform_ctl.errors import (
     ShallowClone,
     UsageError,
 )
+from recipes.common import iceberg
 from recipes.train_deploy import tables
 from recipes.train_deploy.git_history import inspect, normalise_url
 from recipes.train_deploy.ingest import ingest_git
@@ -47,7 +48,7 @@ def test_first_ingest_is_a_backfill_and_names_nobody(data, tmp_path):
     clone = make_repo(tmp_path / "app", weekly_commits(3), origin="git@github.com:o/app.git")
     report = ingest_git(data, [clone], NOW)
     rows = read_table(data)
-    assert report.new_commits == rows.num_rows == 6
+    assert report.new_rows == rows.num_rows == 6
     assert set(rows["repo"].to_pylist()) == {"github.com/o/app"}
     assert rows["available_at"].to_pylist() == rows["committed_at"].to_pylist()
     assert set(rows["backfill"].to_pylist()) == {True}
@@ -64,7 +65,7 @@ def test_ingesting_twice_changes_nothing(data, tmp_path):
     again = ingest_git(data, [clone], NOW + timedelta(days=1))
     assert first.snapshot_id is not None
     assert again.snapshot_id is None
-    assert again.new_commits == 0
+    assert again.new_rows == 0
     assert snapshots(data) == 1
 
 
@@ -75,7 +76,7 @@ def test_later_commits_are_available_when_they_were_ingested(data, tmp_path):
     later = NOW + timedelta(days=1)
     report = ingest_git(data, [clone], later)
     rows = [r for r in read_table(data).to_pylist() if not r["backfill"]]
-    assert report.new_commits == len(rows) == 1
+    assert report.new_rows == len(rows) == 1
     assert rows[0]["available_at"] == later
     assert snapshots(data) == 2
 
@@ -88,8 +89,8 @@ def test_overlapping_clones_of_one_repository_never_duplicate(data, tmp_path):
     report = ingest_git(data, [tmp_path / "two", one, one], NOW)
     hashes = read_table(data)["hash"].to_pylist()
     assert len(hashes) == len(set(hashes)) == 7
-    assert [r.repo for r in report.repos] == ["example.org/o/app"]
-    assert report.repos[0].known_commits == 6
+    assert [r.name for r in report.parts] == ["example.org/o/app"]
+    assert report.parts[0].known_rows == 6
 
 
 def test_one_bad_path_and_nothing_is_written(data, tmp_path):
@@ -134,14 +135,14 @@ def test_shallow_clone_is_refused_with_the_command_that_helps(data, tmp_path):
 def test_bare_and_empty_repositories(data, tmp_path):
     bare = make_repo(tmp_path / "bare.git", weekly_commits(2), bare=True)
     empty = make_repo(tmp_path / "empty", [])
-    report = {r.repo: r for r in ingest_git(data, [bare, empty], NOW).repos}
-    assert report["bare"].new_commits == 4
-    assert report["empty"].new_commits == 0
+    report = {r.name: r for r in ingest_git(data, [bare, empty], NOW).parts}
+    assert report["bare"].new_rows == 4
+    assert report["empty"].new_rows == 0
     assert report["empty"].observed_until is None, "nothing was seen, not 1970"
     assert "no commit at HEAD" in report["empty"].notes[0]
     add_commits(empty, weekly_commits(1))
     later = ingest_git(data, [empty], NOW)
-    assert later.repos[0].backfill, "an empty repository was not ingested yet"
+    assert later.parts[0].backfill, "an empty repository was not ingested yet"
 
 
 def test_missing_git(data, tmp_path, monkeypatch):
@@ -158,11 +159,14 @@ def test_odd_dates_are_left_out_and_counted_and_future_ones_come_later(data, tmp
         [Commit(0), Commit(MONDAY_S), Commit(now_s + DAY_S), Commit(MONDAY_S + DAY_S)],
     )
     report = ingest_git(data, [clone], NOW)
-    assert (report.new_commits, report.repos[0].left_out_future) == (2, 1)
-    assert report.repos[0].left_out_before_1970 == 1
-    assert report.repos[0].observed_until <= NOW
+    assert report.new_rows == 2
+    assert sorted(report.parts[0].notes) == [
+        "1 commits dated 1970 or before (or undated) left out",
+        "1 commits dated in the future left out for now",
+    ]
+    assert report.parts[0].observed_until <= NOW
     later = NOW + timedelta(days=2)
-    assert ingest_git(data, [clone], later).new_commits == 1
+    assert ingest_git(data, [clone], later).new_rows == 1
     assert ingest_git(data, [clone], later).snapshot_id is None
 
 
@@ -172,15 +176,15 @@ def test_odd_encodings_and_empty_mails(data, tmp_path):
         tmp_path / "app",
         [Commit(MONDAY_S + i, mail, b"caf\xe9 \xff") for i, mail in enumerate(mails)],
     )
-    assert ingest_git(data, [clone], NOW).new_commits == 3
+    assert ingest_git(data, [clone], NOW).new_rows == 3
     assert len(set(read_table(data)["author"].to_pylist())) == 3
 
 
 def test_folder_names_that_are_no_utf8(data, tmp_path):
     clone = make_repo(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")), weekly_commits(1))
     report = ingest_git(data, [clone], NOW)
-    assert report.repos[0].repo == "caf\ufffd"
-    report.repos[0].path.encode("utf-8")
+    assert report.parts[0].name == "caf\ufffd"
+    report.parts[0].path.encode("utf-8")
 
 
 def test_merges_cost_nothing(data, tmp_path):
@@ -203,8 +207,8 @@ def test_rewritten_history_is_said(data, tmp_path):
     ingest_git(data, [clone], NOW)
     add_commits(clone, [Commit(MONDAY_S + 9 * WEEK_S, message=b"anew")], restart=True)
     report = ingest_git(data, [clone], NOW)
-    assert report.new_commits == 1
-    assert "data remove example.org/app" in report.repos[0].notes[0]
+    assert report.new_rows == 1
+    assert "data remove example.org/app" in report.parts[0].notes[0]
     assert read_table(data).num_rows == 7
 
 
@@ -224,8 +228,8 @@ def test_clone_without_file_contents_has_no_line_counts(data, tmp_path):
     git(full, "config", "uploadpack.allowFilter", "true")
     git(tmp_path, "clone", "--quiet", "--bare", "--filter=blob:none", f"file://{full}", "part.git")
     report = ingest_git(data, [tmp_path / "part.git"], NOW)
-    assert report.new_commits == 6
-    assert "no line counts" in report.repos[0].notes[0]
+    assert report.new_rows == 6
+    assert "no line counts" in report.parts[0].notes[0]
     rows = read_table(data)
     assert set(rows["files_changed"].to_pylist()) == {1}
     assert set(rows["insertions"].to_pylist()) == {0}
@@ -244,22 +248,22 @@ def test_a_clones_configuration_runs_nothing(data, tmp_path, monkeypatch):
     (clone / ".git" / "info" / "attributes").write_text("* diff=x\n")
     monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(script))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
-    assert ingest_git(data, [clone], NOW).new_commits == 4
+    assert ingest_git(data, [clone], NOW).new_rows == 4
     assert not trap.exists()
 
 
 def test_two_ingests_at_once_wait_for_each_other(data, tmp_path, monkeypatch):
     clone = make_repo(tmp_path / "app", weekly_commits(1))
-    monkeypatch.setattr(tables, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(iceberg, "LOCK_TIMEOUT_S", 0.1)
     with tables.exclusive(data, "data"), pytest.raises(HomeBusy):
         ingest_git(data, [clone], NOW)
-    assert ingest_git(data, [clone], NOW).new_commits == 2
+    assert ingest_git(data, [clone], NOW).new_rows == 2
 
 
 def test_full_disk_is_told_apart():
-    with pytest.raises(DiskFull), tables.disk_errors():
+    with pytest.raises(DiskFull), iceberg.disk_errors():
         raise OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(PermissionError), tables.disk_errors():
+    with pytest.raises(PermissionError), iceberg.disk_errors():
         raise PermissionError(errno.EACCES, "denied")
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from recipes.train_deploy.extract import extract, latest_rows
+from recipes.train_deploy.online import online_features
 
 from platform_ctl.errors import (
     GoldenSetStale,
@@ -21,10 +24,8 @@ from platform_ctl.errors import (
     UnknownName,
 )
 from recipes.train_deploy import data as recipe_data
-from recipes.train_deploy import names, sample, tables
+from recipes.train_deploy import golden, names, sample, tables
 from recipes.train_deploy.features import FEATURE_NAMES
-from recipes.train_deploy.features.online import online_features
-from recipes.train_deploy.features.rows import extract_rows, latest_rows
 from recipes.train_deploy.weeks import from_epoch
 from tests.recipes.train_deploy.histories import (
     DAY_S,
@@ -55,7 +56,7 @@ def _history(late: bool = False) -> list[tuple[str, str, int, int]]:
 
 def _extract(data, path):
     pinned = recipe_data.resolve(data, NOW)
-    summary = extract_rows(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, path)
+    summary = extract(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, path)
     return pinned, summary, pq.read_table(path)
 
 
@@ -78,21 +79,21 @@ def small(tmp_path):
 def test_the_summary_counts_what_is_in_the_columns(sampled):
     _, _, summary, rows, _ = sampled
     told = summary["columns"]
-    for name in rows.column_names[:10]:
+    for name in rows.column_names[:12]:
         values = rows[name].to_pylist()
         known = {v for v in values if v is not None}
         assert told[name] == {"nulls": values.count(None), "distinct": len(known)}, name
     empty = {n for n in FEATURE_NAMES if rows[n].null_count}
-    assert set(told) == {*rows.column_names[:10], *empty}
+    assert set(told) == {*rows.column_names[:12], *empty}
 
 
 def test_columns_and_splits(sampled):
     _, pinned, summary, rows, _ = sampled
-    assert rows.column_names[:10] == [
-        "repo", "event_timestamp", "week_start", "split", "label", "naive_last_week",
-        "naive_mean_4w", "scale", "dormant", "history_weeks",
+    assert rows.column_names[:12] == [
+        "row", "repo", "event_timestamp", "week_start", "split", "label", "naive_last_week",
+        "naive_mean_4w", "naive_log_ses", "scale", "dormant", "history_weeks",
     ]  # fmt: skip
-    assert tuple(rows.column_names[10:]) == FEATURE_NAMES
+    assert tuple(rows.column_names[12:]) == FEATURE_NAMES
     assert rows.schema.field("event_timestamp").type == pa.timestamp("us", "UTC")
     assert {rows.schema.field(n).type for n in FEATURE_NAMES} == {pa.float32()}
     assert rows.to_pandas().isna().sum().sum() == 0
@@ -100,10 +101,10 @@ def test_columns_and_splits(sampled):
         s: rows.filter(pc.equal(rows["split"], s))["week_start"].unique().to_pylist()
         for s in ("train", "validation", "golden", "recent")
     }
-    assert [len(weeks[s]) for s in ("validation", "golden", "recent")] == [8, 12, 4]
+    assert [len(weeks[s]) for s in ("validation", "golden", "recent")] == [8, 12, 0]
     assert max(weeks["train"]) < min(weeks["validation"])
     assert max(weeks["validation"]) + timedelta(weeks=1) <= min(weeks["golden"])
-    assert max(weeks["recent"]) + timedelta(weeks=1) == sample.ENDS_AT
+    assert max(weeks["golden"]) + timedelta(weeks=1) == sample.ENDS_AT
     assert pinned.as_of == sample.ENDS_AT.isoformat()
     assert pc.min(rows["scale"]).as_py() > 0
     assert summary["rows"] == rows.num_rows
@@ -112,7 +113,7 @@ def test_columns_and_splits(sampled):
 def test_dormant_weeks_are_judged_apart_and_not_trained_on(sampled):
     rows = sampled[3]
     dormant = rows.filter(rows["dormant"])["split"].unique().to_pylist()
-    assert set(dormant) == {"golden", "recent"}
+    assert set(dormant) == {"golden"}
 
 
 def test_naive_forecasts_are_the_features(sampled):
@@ -142,7 +143,7 @@ def test_historical_features_are_those_of_the_feature_table(sampled):
 def test_a_second_extraction_rebuilds_nothing_and_gives_the_same_bytes(sampled, tmp_path):
     data, pinned, _, _, path = sampled
     again = tmp_path / "again.parquet"
-    summary = extract_rows(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, again)
+    summary = extract(data, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, again)
     assert summary["features_rebuilt"] is False
     assert again.read_bytes() == path.read_bytes()
 
@@ -158,7 +159,7 @@ def test_the_sample_is_ingested_once(sampled):
     data = sampled[0]
     again = recipe_data.ingest_sample(data, now=NOW)
     assert again.snapshot_id is None
-    assert again.new_commits == 0
+    assert again.new_rows == 0
 
 
 def test_no_naive_forecast_is_optimal_on_the_sample(sampled):
@@ -199,7 +200,7 @@ def test_the_auditor_catches_planted_late_commits(small, tmp_path):
     write_commits(truth, _history(late=True), until=MONDAY_S + _WEEKS * WEEK_S)
     report = recipe_data.audit(truth, leaky, 20)
     assert not report.ok
-    assert {m.repo for m in report.mismatches} == {"busy"}
+    assert {m.entity for m in report.mismatches} == {"busy"}
     assert "became available only after" in report.mismatches[0].reason
 
 
@@ -218,43 +219,97 @@ def test_a_tampered_golden_set_is_refused(small, tmp_path):
     pinned = recipe_data.resolve(small, NOW)
     file = Path(recipe_data.golden_show(small).file)
     content = json.loads(file.read_text())
-    content["rows"][0][3] += 1
+    content["rows"][0][1] += 1
     file.write_text(json.dumps(content))
     with pytest.raises(GoldenSetTampered):
         recipe_data.resolve(small, NOW)
     with pytest.raises(GoldenSetTampered):
-        extract_rows(
-            small, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, tmp_path / "rows"
-        )
+        extract(small, pinned.snapshot_id, pinned.as_of, pinned.golden_digest, tmp_path / "rows")
     file.unlink()
     with pytest.raises(MissingGoldenSet):
         recipe_data.resolve(small, NOW)
 
 
-def test_golden_weeks_stay_and_recent_ones_grow(small, tmp_path):
+def _grow(data, weeks: int, by: int) -> None:
+    """``by`` more weeks of a history of ``weeks`` weeks, as a later ingest would bring them."""
+    later = [
+        (repo, f"author{n}", at, at)
+        for repo, rate in (("busy", 5), ("calm", 2))
+        for week in range(weeks, weeks + by)
+        for n in range(rate + week % 3)
+        for at in [MONDAY_S + week * WEEK_S + n * DAY_S % WEEK_S + 7200]
+    ]
+    write_commits(data, later, until=MONDAY_S + (weeks + by) * WEEK_S)
+
+
+def _weeks_of(rows, split):
+    return set(rows.filter(pc.equal(rows["split"], split))["week_start"].to_pylist())
+
+
+def test_four_weekly_retrains_each_learn_from_a_week_that_the_one_before_could_not(small, tmp_path):
+    """The clock goes on by a week between runs; what was golden becomes training data."""
+    seen = []
+    for week in range(4):
+        if week:
+            _grow(small, _WEEKS + week - 1, 1)
+        pinned, summary, rows = _extract(small, tmp_path / f"{week}.parquet")
+        assert summary["splits"]["golden"] == 24 and summary["splits"]["recent"] == 0
+        assert max(_weeks_of(rows, "golden")) + timedelta(weeks=1) == datetime.fromisoformat(
+            pinned.as_of
+        )
+        seen.append((pinned.golden_digest, _weeks_of(rows, "train"), _weeks_of(rows, "golden")))
+    assert len({digest for digest, _, _ in seen}) == 4
+    for (_, before, _), (_, after, judged) in itertools.pairwise(seen):
+        assert before < after and len(after - before) == 1
+        assert not after & judged
+    reasons = [e["reason"] for e in recipe_data.golden_show(small).history]
+    assert reasons == ["first run", *["newer data"] * 3]
+
+
+def test_the_same_data_again_pins_the_same_set(small):
+    first = recipe_data.resolve(small, NOW)
+    assert recipe_data.resolve(small, NOW) == first == recipe_data.foresee(small)
+    assert len(recipe_data.golden_show(small).history) == 1
+
+
+def test_foreseeing_writes_nothing(small):
+    recipe_data.resolve(small, NOW)
+    _grow(small, _WEEKS, 1)
+    files = _files(small)
+    foreseen = recipe_data.foresee(small)
+    assert _files(small) == files
+    assert recipe_data.resolve(small, NOW) == foreseen
+
+
+def _files(data) -> dict[str, bytes]:
+    root = data.golden_dir.parent
+    return {str(p): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_a_frozen_set_stays_and_later_weeks_are_recent(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(golden, "GOLDEN", "frozen")
     before, _, _ = _extract(small, tmp_path / "before.parquet")
-    longer = [(r, a, c + 10 * WEEK_S, k + 10 * WEEK_S) for r, a, c, k in _history()[-30:]]
-    hashed = [(r, a, c + i, k + i) for i, (r, a, c, k) in enumerate(longer)]
-    write_commits(small, hashed, until=MONDAY_S + (_WEEKS + 10) * WEEK_S)
+    _grow(small, _WEEKS, 6)
     after, summary, rows = _extract(small, tmp_path / "after.parquet")
     assert after.golden_digest == before.golden_digest
     assert after.snapshot_id != before.snapshot_id
     assert summary["splits"]["golden"] == 24
-    recent = rows.filter(pc.equal(rows["split"], "recent"))
-    assert (
-        pc.min(recent["week_start"]).as_py()
-        > pc.max(rows.filter(pc.equal(rows["split"], "golden"))["week_start"]).as_py()
-    )
+    assert min(_weeks_of(rows, "recent")) > max(_weeks_of(rows, "golden"))
+
+
+def test_clones_that_stopped_all_at_once_are_no_golden_set(tmp_path):
+    """Everything is said to be observed, and everybody fell silent: the clones are old."""
+    data = data_access(tmp_path / "home")
+    cut = MONDAY_S + (_WEEKS - 9) * WEEK_S
+    commits = [(f"{c[0]}{n}", *c[1:]) for n in range(2) for c in _history() if c[2] < cut]
+    write_commits(data, commits, until=MONDAY_S + _WEEKS * WEEK_S)
+    with pytest.raises(TooLittleHistory, match=r"4 of 4 repositories .* \(busy0, busy1"):
+        recipe_data.resolve(data, NOW)
 
 
 def test_refreshing_the_golden_set_is_recorded(small):
     first = recipe_data.resolve(small, NOW)
-    at = MONDAY_S + (_WEEKS + 3) * WEEK_S
-    write_commits(
-        small,
-        [(repo, "ada", at, at) for repo in ("busy", "calm")],
-        until=MONDAY_S + (_WEEKS + 4) * WEEK_S,
-    )
+    _grow(small, _WEEKS, 4)
     renewed = recipe_data.golden_refresh(small, "a new quarter", NOW)
     assert renewed.digest != first.golden_digest
     assert [e["reason"] for e in renewed.history] == ["first run", "a new quarter"]
@@ -297,7 +352,11 @@ def test_one_stale_clone_does_not_hold_back_the_others(tmp_path):
     old = [c for c in _history() if c[0] == "busy" and c[2] < newest - 20 * WEEK_S]
     write_commits(data, old, until=newest - 20 * WEEK_S)
     summary = recipe_data.show(data)
-    assert {r.repo: r.state for r in summary.repos} == {"busy": "stale", "r0": "live", "r1": "live"}
+    assert {r.name: r.state for r in summary.entities} == {
+        "busy": "stale",
+        "r0": "live",
+        "r1": "live",
+    }
     _, _, rows = _extract(data, tmp_path / "rows.parquet")
     busy = rows.filter(pc.equal(rows["repo"], "busy"))
     assert pc.max(busy["week_start"]).as_py().timestamp() == newest - 21 * WEEK_S
@@ -309,11 +368,10 @@ def test_removing_a_repository(small, tmp_path):
         recipe_data.remove(small, "bussy")
     removed = recipe_data.remove(small, "busy")
     assert removed == sum(c[0] == "busy" for c in _history())
-    assert [r.repo for r in recipe_data.show(small).repos] == ["calm"]
-    now = recipe_data.resolve(small, NOW)
+    assert [r.name for r in recipe_data.show(small).entities] == ["calm"]
+    gone = (recipe_data.resolve(small, NOW), pinned.golden_digest, tmp_path / "r.parquet")
     with pytest.raises(GoldenSetStale, match="busy"):
-        extract_rows(small, now.snapshot_id, now.as_of, now.golden_digest, tmp_path / "r.parquet")
-    recipe_data.golden_refresh(small, "busy is gone", NOW)
+        extract(small, gone[0].snapshot_id, gone[0].as_of, *gone[1:])
     _extract(small, tmp_path / "rows.parquet")
     assert set(online_features(small, ["busy", "calm"])) == {"calm"}
     assert pinned.golden_digest != recipe_data.golden_show(small).digest

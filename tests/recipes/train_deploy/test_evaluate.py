@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from platform_ctl.errors import ChampionNotComparable, TooLittleHistory
+from platform_ctl.models.training_age import training_age_days
 from recipes.train_deploy import evaluate, model, predict, rows, train
 from recipes.train_deploy.features import FEATURE_NAMES
 from tests.support.rows import GOLDEN_DIGEST, write_rows
@@ -45,11 +46,11 @@ def test_figures_are_over_live_repositories(evaluation: dict) -> None:
     live = errors[errors["slice"] != "dormant"]
     error = (live.prediction - live.label).abs()
     assert evaluation["rows"] == len(live) == 60
-    assert evaluation["dormant"]["rows"] == len(errors) - len(live) == 12
+    assert evaluation["not_judged"]["rows"] == len(errors) - len(live) == 12
     assert evaluation["metrics"]["mae"] == pytest.approx(error.mean())
     assert evaluation["metrics"]["rmse"] == pytest.approx(np.sqrt((error**2).mean()))
-    assert evaluation["metrics"]["mase"] == pytest.approx((error / live.scale).mean())
-    naive = ((live.naive_mean_4w - live.label).abs() / live.scale).mean()
+    assert evaluation["metrics"]["mase"] == pytest.approx(live.loss.mean())
+    naive = live["loss:mean_4w"].mean()
     assert evaluation["baselines"]["mean_4w"]["mase"] == pytest.approx(naive)
     assert sum(s["rows"] for s in evaluation["slices"].values()) == len(live)
 
@@ -60,6 +61,8 @@ def test_it_says_what_it_is_about(evaluation: dict, model_dir: Path) -> None:
     assert evaluation["finite"] is True
     assert evaluation["champion"] is None
     assert evaluation["leak_check"]["ok"] is True
+    assert evaluation["loss"] == {"name": "mase", "title": "MASE", "unit": ""}
+    assert training_age_days(evaluation) == (12 + 12 + 1) * 7
 
 
 def test_intervals_hold_the_figure_and_shrink_for_a_paired_difference(evaluation: dict) -> None:
@@ -97,7 +100,7 @@ def test_a_model_of_nans_has_no_figures(rows_path: Path, model_dir: Path, tmp_pa
     save_file(weights, broken / predict.WEIGHTS_FILE)
     found = evaluate.evaluate(str(broken), str(rows_path), str(tmp_path / "out"))
     assert found["finite"] is False
-    assert found["metrics"] == {"mae": None, "rmse": None, "mase": None}
+    assert found["metrics"] == {"mase": None, "mae": None, "rmse": None}
 
 
 def test_without_golden_rows_there_is_nothing_to_score(

@@ -7,8 +7,8 @@ import pytest
 
 from platform_ctl.recipe.skew import judge_skew
 from platform_ctl.recipe.verdict import Verdict
-from recipes.train_deploy import names, tables
-from recipes.train_deploy.features import FEATURE_NAMES, live
+from recipes.train_deploy import live, names, tables
+from recipes.train_deploy.features import FEATURE_NAMES
 from recipes.train_deploy.features import store as feast_store
 from tests.recipes.train_deploy.histories import DAY_S, MONDAY_S, WEEK_S, data_access, write_commits
 

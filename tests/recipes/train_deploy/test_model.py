@@ -126,19 +126,19 @@ def test_training_beats_the_naive_forecasts_and_shuffled_labels_do_not(
         for f in (validation.naive_last_week, validation.naive_mean_4w)
     )
     params = {**PARAMS, "epochs": 10}
-    assert train.run_trial(params, str(rows_path))["val_mase"] < naive
+    assert train.trial(params, str(rows_path))["val_mase"] < naive
     table = pq.read_table(rows_path)
     order = np.random.default_rng(0).permutation(table.num_rows)
     index = table.schema.get_field_index("label")
     pq.write_table(
         table.set_column(index, "label", table["label"].take(order)), tmp_path / "shuffled.parquet"
     )
-    assert train.run_trial(params, str(tmp_path / "shuffled.parquet"))["val_mase"] > naive
+    assert train.trial(params, str(tmp_path / "shuffled.parquet"))["val_mase"] > naive
 
 
 def test_a_trial_reports_each_epoch_and_may_be_stopped(rows_path: Path) -> None:
     seen: list[dict[str, float]] = []
-    final = train.run_trial(PARAMS, str(rows_path), seen.append)
+    final = train.trial(PARAMS, str(rows_path), seen.append)
     assert [s["epoch"] for s in seen] == [1, 2, 3]
     assert final["val_mase"] == seen[-1]["val_mase"]
 
@@ -146,7 +146,7 @@ def test_a_trial_reports_each_epoch_and_may_be_stopped(rows_path: Path) -> None:
         raise InterruptedError(str(figures["epoch"]))
 
     with pytest.raises(InterruptedError, match="1"):
-        train.run_trial(PARAMS, str(rows_path), stop)
+        train.trial(PARAMS, str(rows_path), stop)
 
 
 def test_the_command_prints_what_katib_collects(
@@ -165,7 +165,7 @@ def test_the_command_prints_what_katib_collects(
 )
 def test_parameters_are_checked_before_anything_is_read(name: str, value: str) -> None:
     with pytest.raises(BadParameter, match=name):
-        train.run_trial({name: value}, "/nowhere.parquet")
+        train.trial({name: value}, "/nowhere.parquet")
 
 
 @pytest.mark.parametrize("epochs", [0, -1])
@@ -177,4 +177,4 @@ def test_a_fit_of_no_epochs_is_refused(tmp_path: Path, epochs: int) -> None:
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.parquet", FEATURE_NAMES, repos=1, weeks=40)
     with pytest.raises(TooLittleHistory):
-        train.run_trial(PARAMS, str(path))
+        train.trial(PARAMS, str(path))

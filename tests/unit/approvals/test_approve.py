@@ -408,7 +408,7 @@ def test_the_message_has_what_an_approver_needs(ask, world):
         "Asked by ann",
         made.expires_at,
         "2 different people",
-        "better naive forecast",
+        "best baseline",
         "mase, steady",
         f"platform-ctl approval approve {made.id} --reason",
         f"platform-ctl approval reject {made.id} --reason",

@@ -215,17 +215,17 @@ def detail(old: Side, new: Side, kind: Kind) -> list[str]:
 
 
 def test_a_metric_says_how_sure_its_change_is() -> None:
-    then = Side(run_with(mase=1.0), errors=errors())
-    worse = Side(run_with(mase=2.5), errors=errors(shift=12))
+    then = Side(run_with(mase=1.0), loss="mase", errors=errors())
+    worse = Side(run_with(mase=2.5), loss="mase", errors=errors(shift=12))
     (found,) = (d for d in compare(then, worse) if d.kind is Kind.METRIC)
     assert found.new == "2.5 (+150.0 %)"
     assert found.detail.startswith("95 % interval +") and "noise" not in found.detail
-    again = Side(run_with(mase=1.01), errors=errors(noise=0.5, seed=3))
-    same = Side(run_with(mase=1.0), errors=errors(noise=0.5, seed=4))
+    again = Side(run_with(mase=1.01), loss="mase", errors=errors(noise=0.5, seed=3))
+    same = Side(run_with(mase=1.0), loss="mase", errors=errors(noise=0.5, seed=4))
     assert detail(same, again, Kind.METRIC)[0].endswith("; within noise")
     others = errors()
     others["label"] = others["label"] + 1
-    assert detail(then, Side(run_with(mase=1.2), errors=others), Kind.METRIC) == [
+    assert detail(then, Side(run_with(mase=1.2), loss="mase", errors=others), Kind.METRIC) == [
         "not comparable: other golden rows"
     ]
     assert detail(Side(run_with(mase=1.0)), Side(run_with(mase=1.2)), Kind.METRIC) == [""]

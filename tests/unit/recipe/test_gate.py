@@ -15,7 +15,7 @@ from platform_ctl.recipe.verdict import Verdict
 from tests.support.golden import GoldenSet, evaluation
 
 THRESHOLDS = GateThresholds(
-    max_mase=1.5,
+    max_loss=1.5,
     min_gain_over_baseline=0.02,
     champion_margin=0.02,
     slice_ceiling={"small": 1.10, "bursty": 1.10, "steady": 1.10},
@@ -65,10 +65,10 @@ def test_a_prediction_that_is_not_finite_fails(golden, good, bad):
     assert "1 of 144 predictions" in decision.reasons[0]
 
 
-def test_a_non_finite_dormant_row_fails_too(golden, good):
+def test_a_non_finite_row_that_is_not_judged_fails_too(golden, good):
     errors = golden.errors(good)
-    errors["slice"] = np.where(np.arange(144) < 12, "dormant", errors["slice"])
-    errors["prediction"][0] = np.nan
+    errors["judged"] = np.arange(144) >= 12
+    errors["loss"][0] = np.nan
     assert gate.decide(evaluation(errors), errors, THRESHOLDS).verdict is Verdict.FAILED
 
 
@@ -91,10 +91,10 @@ def test_a_tiny_golden_set_is_inconclusive_and_says_what_is_missing():
     small = GoldenSet(0, repos=3)
     decision = judge(small, small.label)
     assert decision.verdict is Verdict.INCONCLUSIVE
-    assert "36 live rows and the gate needs 60" in decision.reasons[0]
+    assert "36 judged rows and the gate needs 60" in decision.reasons[0]
 
 
-def test_few_weeks_of_many_repositories_are_inconclusive():
+def test_few_clusters_of_many_rows_are_inconclusive():
     short = GoldenSet(0, repos=40, weeks=3)
     assert judge(short, short.label).verdict is Verdict.INCONCLUSIVE
 
@@ -105,12 +105,11 @@ def test_an_empty_golden_set_is_inconclusive(golden, good):
     assert gate.decide(told, errors, THRESHOLDS).verdict is Verdict.INCONCLUSIVE
 
 
-def test_dormant_rows_do_not_count(golden, good):
+def test_rows_that_are_not_judged_do_not_count(golden, good):
     errors = golden.errors(good)
-    dormant = np.arange(144) >= 48
-    errors["slice"] = np.where(dormant, "dormant", errors["slice"])
+    errors["judged"] = np.arange(144) < 48
     decision = gate.decide(evaluation(errors), errors, THRESHOLDS)
-    assert "48 live rows" in decision.reasons[0]
+    assert "48 judged rows" in decision.reasons[0]
 
 
 def test_figures_that_contradict_the_errors_fail(golden, good):
@@ -128,7 +127,7 @@ def test_a_champion_that_was_left_out_of_the_errors_fails(golden, good):
 
 def test_a_mase_above_the_ceiling_does_not_pass(golden, good):
     errors = golden.errors(good)
-    strict = replace(THRESHOLDS, max_mase=0.1)
+    strict = replace(THRESHOLDS, max_loss=0.1)
     assert gate.decide(evaluation(errors), errors, strict).verdict is Verdict.FAILED
 
 
@@ -157,6 +156,54 @@ def test_an_inconclusive_answer_says_what_would_settle_it():
             assert any("would settle it" in reason for reason in decision.reasons)
             return
     pytest.fail("no inconclusive answer among 40 golden sets")
+
+
+def test_the_confidence_of_an_interval_is_printed(golden, good):
+    reasons = judge(golden, good, good).reasons
+    assert any("each bound at 80 % confidence" in r for r in reasons)
+    assert any("each bound at 95 % confidence" in r for r in reasons)
+
+
+def classified(by: float, rows: int = 300) -> tuple[dict, dict[str, np.ndarray]]:
+    """A classifier on independent rows, whose log loss is ``by`` below that of the base rate."""
+    rng = np.random.default_rng(1)
+    base = rng.gamma(2.0, 0.3, rows)
+    nothing = np.full(rows, np.nan)
+    errors = {
+        "row": np.arange(rows).astype(str),
+        "slice": np.full(rows, "all"),
+        "judged": np.ones(rows, bool),
+        "label": (rng.random(rows) < 0.1).astype(float),
+        "prediction": rng.random(rows),
+        "champion_prediction": nothing,
+        "champion_loss": nothing,
+        "loss": base * (1 - by) * rng.uniform(0.9, 1.1, rows),
+        "loss:base_rate": base,
+    }
+    told = {
+        "loss": {"name": "log_loss", "title": "log loss", "unit": "nats"},
+        "metrics": {"log_loss": float(errors["loss"].mean())},
+        "baselines": {"base_rate": {"log_loss": float(base.mean())}},
+        "champion": None,
+        "leak_check": {"ok": True, "findings": []},
+    }
+    return told, errors
+
+
+def test_another_loss_without_clusters_is_judged_in_its_own_words():
+    decision = gate.decide(*classified(by=0.2), THRESHOLDS)
+    assert decision.verdict is Verdict.SUCCESSFUL
+    assert any("than base_rate (log loss" in r and "nats" in r for r in decision.reasons)
+    assert gate.decide(*classified(by=-0.2), THRESHOLDS).verdict is Verdict.FAILED
+
+
+def test_without_a_baseline_the_ceiling_decides():
+    told, errors = classified(by=0.2)
+    del errors["loss:base_rate"]
+    told["baselines"] = {}
+    assert gate.decide(told, errors, THRESHOLDS).verdict is Verdict.SUCCESSFUL
+    strict = replace(THRESHOLDS, max_loss=0.01)
+    assert gate.decide(told, errors, strict).verdict is Verdict.FAILED
 
 
 # ---- rates -------------------------------------------------------------------

@@ -39,7 +39,8 @@ def pairs(rng, rows, *, noise=1.0):
     label = np.floor(rng.lognormal(2.0, 1.2, rows))
     canary = label * np.exp(rng.normal(0, 0.5 * noise, rows))
     production = label * np.exp(rng.normal(0, 0.5, rows))
-    return Pairs(canary, production, label, 1 + label)
+    canary_loss, production_loss = (np.abs(p - label) / (1 + label) for p in (canary, production))
+    return Pairs(canary, production, canary_loss, production_loss)
 
 
 def joined(a, b):
@@ -111,7 +112,7 @@ def test_levels_add_up_to_the_stated_rate():
 def test_the_same_predictions_never_fail():
     rng = np.random.default_rng(1)
     both = pairs(rng, 100)
-    same = Pairs(both.production, both.production, both.label, both.scale)
+    same = Pairs(both.production, both.production, *[both.production_loss] * 2)
     analysis = judge(Sample(arm(rng, 500), arm(rng, 500), same), PLAN, 1)
     assert analysis.verdict is Verdict.SUCCESSFUL
     assert analysis.figures["error_increase"] == 0
@@ -145,10 +146,10 @@ def test_without_labels_disagreement_beyond_the_approved_one_fails():
     production = rng.lognormal(2, 1, 200)
     unknown = np.full(200, math.nan)
     approved = disagreement(production, production * 1.1)
-    wrong = Pairs(production * 3, production, unknown, np.ones(200))
+    wrong = Pairs(production * 3, production, unknown, unknown)
     sample = Sample(arm(rng, 400), arm(rng, 400), wrong, approved)
     assert judge(sample, PLAN, 1).verdict is Verdict.FAILED
-    close = Pairs(production * 1.1, production, unknown, np.ones(200))
+    close = Pairs(production * 1.1, production, unknown, unknown)
     sample = Sample(arm(rng, 400), arm(rng, 400), close, approved)
     assert judge(sample, PLAN, 1).verdict is Verdict.SUCCESSFUL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,8 +41,7 @@ def world(tmp_path):
 @pytest.fixture
 def release(world, tmp_path):
     rows = {
-        "repo": ENTITIES,
-        "event_timestamp": [datetime(2024, 1, 1, tzinfo=UTC)] * len(ENTITIES),
+        "row": [f"{name}@2024-01-01" for name in ENTITIES],
         "split": ["recent"] * len(ENTITIES),
         "label": [TRUE] * len(ENTITIES),
         "scale": [2.0] * len(ENTITIES),
@@ -81,11 +80,11 @@ def test_each_question_counts_once_and_in_its_own_unit(world, release):
     ask(world, "production", ENTITIES, 11.0)
     ask(world, "canary", [*ENTITIES, "repo-0", "new-1", "elsewhere"], 16.0, 11.0)
     canary, production = sorted(
-        true_errors(world.ports, release), key=lambda e: e.mae, reverse=True
+        true_errors(world.ports, release), key=lambda e: e.forecasts, reverse=True
     )
-    assert (canary.revision, canary.forecasts, canary.mae) == ("v2-22222222", 41, 6.0)
-    assert canary.mase == production.mae * 3.0 == 3.0
-    assert (production.forecasts, production.mase) == (40, 0.5)
+    assert (canary.revision, canary.forecasts) == ("v2-22222222", 41)
+    assert canary.loss == 3.0, "of those whose entity has a unit"
+    assert (production.forecasts, production.loss) == (40, 0.5)
     assert production.last_period == "2024-01-01"
 
 

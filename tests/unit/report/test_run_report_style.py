@@ -11,7 +11,7 @@ from platform_ctl.report import html
 SCHEMES = ("light", "dark", "print")
 TEXT = ("text", "muted", "link", "good", "bad", "wait", "idle", "info")
 GROUNDS = ("page", "card", "sunken")
-MARKS = ("model", "champion", "naive")
+MARKS = ("model", "champion", "baseline")
 
 
 def colours() -> dict[str, dict[str, str]]:

@@ -143,6 +143,7 @@ def test_what_still_runs_ends_now_and_nothing_ran_is_no_timeline():
 DOCUMENT = {
     "rows": 240,
     "finite": True,
+    "loss": {"name": "mase", "title": "MASE", "unit": ""},
     "metrics": {"mae": 14.0, "mase": 1.0},
     "baselines": {"last_week": {"mae": 19.0, "mase": 1.4}, "mean_4w": {"mae": 17.0, "mase": 1.2}},
     "champion": {"mae": 15.0, "mase": 1.1},
@@ -150,18 +151,18 @@ DOCUMENT = {
     "slices": {"small": {"rows": 24, "mase": 0.8, "baseline_mase": 1.0}},
     "leak_check": {"ok": True, "findings": []},
 }
-COLUMNS = {"repo": ["a"], "label": [3.0], "prediction": [2.5], "champion_prediction": [None]}
+COLUMNS = {"row": ["a"], "label": [3.0], "prediction": [2.5], "champion_prediction": [None]}
 
 
 def test_an_evaluation_as_the_recipes_leave_it():
     found = evaluation.parse(DOCUMENT, COLUMNS)
-    assert [f.kind for f in found.forecasts] == ["model", "champion", "naive", "naive"]
+    assert [f.kind for f in found.forecasts] == ["model", "champion", "baseline", "baseline"]
     assert found.metric == "mase" and found.best_baseline.name == "mean_4w"
     assert found.interval == (0.8, 1.2)
     assert found.differences[0].point == pytest.approx(-0.1)
     assert found.predictions == (evaluation.Prediction("a", 3.0, 2.5, None),)
     shown = forest.metric_forest(found)
-    assert [r.kind for r in shown.rows] == ["model", "champion", "naive", "naive"]
+    assert [r.kind for r in shown.rows] == ["model", "champion", "baseline", "baseline"]
     assert shown.rows[0].low < shown.rows[0].at < shown.rows[0].high
     assert "(-20 %)" in forest.slice_forest(found).rows[0].text
     assert forest.difference_forest(found).line is not None

@@ -1,0 +1,205 @@
+"""The golden set: which rows judge a model, with their labels, under a digest.
+
+``<golden_dir>/<recipe>/pin.json`` names the set in force by its SHA-256 and keeps the history of
+all pins; ``<digest>.json`` beside it holds row names and labels. A run carries the digest, so that
+what it was judged on can be read later, whatever is pinned by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from platform_ctl.errors import GoldenSetStale, GoldenSetTampered, MissingGoldenSet
+from platform_ctl.recipe.datasets import GoldenSet
+from platform_ctl.recipe.recipe import DataAccess
+from recipes.common import iceberg
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = 2
+ENTITY_OF = "@"
+"""A row's name is ``entity@period``, or has no such sign."""
+
+
+class GoldenRow(msgspec.Struct, frozen=True, array_like=True):
+    row: str
+    label: float
+
+
+class GoldenFile(msgspec.Struct, frozen=True):
+    """What is pinned: the same data give the same bytes in every home."""
+
+    schema: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    rows: list[GoldenRow]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.encoded()).hexdigest()
+
+    def encoded(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+
+class _Pin(msgspec.Struct, frozen=True):
+    digest: str
+    created_at: datetime
+    history: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class GoldenSets:
+    """The golden sets of one recipe in one home."""
+
+    access: DataAccess
+    recipe: str
+
+    @property
+    def folder(self) -> Path:
+        return self.access.golden_dir / self.recipe
+
+    def pinned(self) -> str | None:
+        """Digest of the set in force, after checking its file; None when there is none yet."""
+        pin = self._pin()
+        return self.read(pin.digest) and pin.digest if pin else None
+
+    def snapshot(self) -> str:
+        """The snapshot that the set in force was made of; "" without a set."""
+        pin = self._pin()
+        return pin.history[-1]["snapshot_id"] if pin else ""
+
+    def read(self, digest: str) -> GoldenFile:
+        """The set of that digest. Raises MissingGoldenSet, GoldenSetTampered."""
+        path = self.folder / f"{digest}.json"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as exc:
+            raise MissingGoldenSet(
+                f"the golden set {digest[:12]} is not in this home",
+                where=str(path),
+                fix=self._refresh,
+            ) from exc
+        found = hashlib.sha256(content).hexdigest()
+        if found != digest:
+            raise GoldenSetTampered(
+                f"the golden set was changed: pinned {digest[:12]}, found {found[:12]}",
+                where=str(path),
+                fix=f"restore the file, or: {self._refresh}",
+            )
+        try:
+            return msgspec.json.decode(content, type=GoldenFile)
+        except msgspec.DecodeError as exc:  # of an older version of the platform
+            raise GoldenSetTampered(
+                f"the golden set is not in the form of this version: {exc}",
+                where=str(path),
+                fix=self._refresh,
+            ) from exc
+
+    def show(self) -> GoldenSet | None:
+        """The set in force. Raises GoldenSetTampered."""
+        pin = self._pin()
+        if pin is None:
+            return None
+        content = self.read(pin.digest)
+        return GoldenSet(
+            digest=pin.digest,
+            rows=len(content.rows),
+            entities=len({r.row.rpartition(ENTITY_OF)[0] or r.row for r in content.rows}),
+            starts_at=content.starts_at,
+            ends_at=content.ends_at,
+            snapshot_id=pin.history[-1]["snapshot_id"],
+            created_at=pin.created_at,
+            file=str(self.folder / f"{pin.digest}.json"),
+            history=tuple(pin.history),
+        )
+
+    def pin(self, content: GoldenFile, snapshot_id: str, now: datetime, reason: str) -> str:
+        """Put the set in force; its digest. The same set again changes nothing."""
+        before = self._pin()
+        digest = content.digest
+        if before and before.digest == digest:
+            return digest
+        entry = {
+            "digest": digest,
+            "created_at": now.isoformat(),
+            "snapshot_id": snapshot_id,
+            "reason": reason,
+        }
+        pin = _Pin(digest, now, [*(before.history if before else []), entry])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / f"{digest}.json", content.encoded())
+        _write(self.folder / "pin.json", msgspec.json.format(msgspec.json.encode(pin), indent=1))
+        return digest
+
+    def apply_to(self, rows: pa.Table, golden: GoldenFile) -> tuple[pa.Table, int]:
+        """Keep of the golden rows exactly the pinned ones, with the pinned labels.
+
+        Also returns how many labels are different in today's data. Raises GoldenSetStale when a
+        pinned row cannot be had.
+        """
+        import numpy as np
+
+        labels = {r.row: r.label for r in golden.rows}
+        label = np.asarray(rows["label"]).astype(np.float64)
+        keep = np.asarray(rows["split"]) != "golden"
+        changed = 0
+        for i, name in enumerate(rows["row"].to_pylist()):
+            if not keep[i] and name in labels:
+                keep[i] = True
+                frozen = labels.pop(name)
+                changed += frozen != label[i]
+                label[i] = frozen
+        if labels:
+            raise self._stale(sorted(labels))
+        index = rows.schema.get_field_index("label")
+        return rows.set_column(index, "label", [label]).filter(keep), int(changed)
+
+    def _stale(self, lost: Sequence[str]) -> GoldenSetStale:
+        names = ", ".join(lost[:5]) + (" …" if len(lost) > 5 else "")
+        return GoldenSetStale(
+            f"{len(lost)} golden rows are no longer in the data: {names}",
+            where=str(self.folder),
+            fix=self._refresh,
+        )
+
+    def _pin(self) -> _Pin | None:
+        path = self.folder / "pin.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=_Pin)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as exc:
+            raise GoldenSetTampered(
+                f"the golden set's pin cannot be read: {exc}", where=str(path), fix=self._refresh
+            ) from exc
+
+    @property
+    def _refresh(self) -> str:
+        return f"platform-ctl data golden refresh --recipe {self.recipe}"
+
+
+def of_rows(
+    rows: pa.Table, starts_at: datetime | None = None, ends_at: datetime | None = None
+) -> GoldenFile:
+    """The golden rows of a table with the columns ``row``, ``split`` and ``label``."""
+    import pyarrow.compute as pc
+
+    golden = rows.filter(pc.equal(rows["split"], "golden"))
+    pairs = zip(golden["row"].to_pylist(), golden["label"].to_pylist(), strict=True)
+    return GoldenFile(SCHEMA, starts_at, ends_at, [GoldenRow(r, float(v)) for r, v in pairs])
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_suffix(".draft")
+    with iceberg.disk_errors():
+        draft.write_bytes(content)
+        draft.replace(path)

@@ -1,0 +1,125 @@
+"""Iceberg tables of a recipe: open, create, lock, and say in four lines what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+
+from platform_ctl.errors import DiskFull, HomeBusy, MissingTable
+from platform_ctl.recipe.recipe import DataAccess
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import Table
+
+LOCK_TIMEOUT_S = 60.0
+PROPERTIES = {
+    "write.parquet.compression-codec": "zstd",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+def open_catalog(access: DataAccess, *, create: bool = False) -> Catalog | None:
+    """The catalog of this target; None when it is local, absent and not to be created."""
+    from pyiceberg.catalog import load_catalog
+
+    properties = dict(access.catalog)
+    database = properties.get("uri", "").removeprefix("sqlite:///")
+    if database != properties.get("uri", ""):
+        if not create and not Path(database).exists():
+            return None
+        if create:
+            Path(database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            warehouse = Path(properties["warehouse"].removeprefix("file://"))
+            warehouse.mkdir(parents=True, exist_ok=True)
+    return load_catalog(properties.pop("name"), **properties)
+
+
+def load(access: DataAccess, name: str, recipe: str) -> Table:
+    """An existing table, at its newest snapshot. Raises MissingTable."""
+    from pyiceberg.exceptions import NoSuchTableError
+
+    catalog = open_catalog(access)
+    if catalog is not None:
+        with contextlib.suppress(NoSuchTableError):
+            return catalog.load_table(name)
+    raise MissingTable(
+        f"there is no table {name} yet: ingest data first",
+        where=name,
+        fix=f"platform-ctl data ingest --recipe {recipe} --help",
+    )
+
+
+def load_or_create(
+    access: DataAccess, name: str, schema: Schema, month_of: str | None = None
+) -> Table:
+    """The table, created when absent; ``month_of`` names the column whose month partitions it."""
+    from pyiceberg.exceptions import NoSuchTableError
+    from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
+    from pyiceberg.transforms import MonthTransform
+
+    catalog = open_catalog(access, create=True)
+    assert catalog is not None
+    try:
+        return catalog.load_table(name)
+    except NoSuchTableError:
+        pass
+    spec = UNPARTITIONED_PARTITION_SPEC
+    if month_of:
+        source = schema.find_field(month_of).field_id
+        spec = PartitionSpec(PartitionField(source, 1000, MonthTransform(), f"{month_of}_month"))
+    catalog.create_namespace_if_not_exists(name.rpartition(".")[0])
+    return catalog.create_table(name, schema, partition_spec=spec, properties=PROPERTIES)
+
+
+@contextlib.contextmanager
+def exclusive(access: DataAccess, recipe: str, what: str) -> Iterator[None]:
+    """Hold the recipe's lock called ``what``. Raises HomeBusy when another process keeps it too
+    long."""
+    access.lock_dir.mkdir(parents=True, exist_ok=True)
+    path = access.lock_dir / f"{recipe}-{what}.lock"
+    lock = filelock.FileLock(path, timeout=LOCK_TIMEOUT_S)
+    try:
+        lock.acquire()
+    except filelock.Timeout as exc:
+        raise HomeBusy(
+            f"another process has been working on the {what} for more than {LOCK_TIMEOUT_S:.0f} s",
+            where=str(path),
+            fix="wait for it to end, then run the same command again",
+        ) from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn a full disk, as Arrow, Iceberg or SQLite report it, into DiskFull."""
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _disk_full(exc) from exc
+    except OperationalError as exc:
+        if "disk is full" not in str(exc):
+            raise
+        raise _disk_full(exc) from exc
+
+
+def _disk_full(exc: Exception) -> DiskFull:
+    return DiskFull(
+        f"the disk is full; nothing of this was recorded: {exc}",
+        where=str(getattr(exc, "filename", "") or "the home's disk"),
+        fix="df -h",
+    )
