@@ -31,6 +31,8 @@ from platform_ctl.ui.identity import COOKIE, Identity, LocalToken, Person
 from platform_ctl.ui.views import Reading, attention, costs
 
 RUNS_SHOWN = 50
+METRICS_SHOWN = 4
+"""The shortest names: a slice's or a baseline's figure has a longer one."""
 RUNS_COUNTED = 500
 """Of these the page of costs makes its totals."""
 REFRESH_S = 3
@@ -200,9 +202,10 @@ class _Pages:
         model = next((m for m in self._reading.models() if m.name == name), None)
         if model is None:
             return self._refuse(HTTPStatus.NOT_FOUND, f"There is no model {name!r}.")
-        metrics = sorted({metric for v in model.versions for metric in v.metrics})
+        known = {metric for v in model.versions for metric in v.metrics}
+        metrics = sorted(known, key=lambda name: (len(name), name))[:METRICS_SHOWN]
         history = list(reversed(self._reading.history(name)))
-        return self._page("model", name, person, model=model, metrics=metrics[:6], history=history)
+        return self._page("model", name, person, model=model, metrics=metrics, history=history)
 
     def services(self, request: Request, person: Person) -> Response:
         return self._page("services", "Services", person, services=self._reading.services())

@@ -27,6 +27,12 @@ class RunRow:
     """What the cache saved, in the same currency."""
 
     @property
+    def given_name(self) -> str:
+        """The run's name where a person or a schedule gave it one; "" for the default."""
+        run = self.run
+        return "" if run.name in (run.pipeline, f"{run.pipeline}-{run.id[:8]}") else run.name
+
+    @property
     def verdicts(self) -> str:
         return ", ".join(f"{v.task.rpartition('.')[2]}: {v.verdict}" for v in self.run.verdicts)
 
