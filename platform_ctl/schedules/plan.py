@@ -183,6 +183,8 @@ def make(state: State, activity: Mapping[str, Activity], *, now: int, prune: boo
     changes = [_experiment(state, e) for e in state.documents.experiments]
     for schedule in state.documents.schedules:
         key = schedule.spec.key
+        if schedule.spec.condition is not None and not state.server.local:
+            continue  # KFP has no such trigger: the arbiter looks at the files
         changes.append(
             _schedule(state, schedule, runs.get(key, []), activity.get(key, Activity()), now)
         )
@@ -367,6 +369,10 @@ def _notes(state: State, runs: Mapping[str, list[RecurringRun]]) -> Iterable[str
     if not server.deletes_alone:
         which = server.version or "unknown"
         yield f"KFP {which} may end runs with their schedule: old versions wait until idle"
+    if not server.local:
+        for schedule in state.documents.schedules:
+            if schedule.spec.condition is not None:
+                yield f"{schedule.spec.key} has a condition: `schedule run --once` looks at it"
     missing = {key.partition("/")[0] for key in runs} - state.documents.teams
     for team in sorted(missing):
         yield f"team {team} has records and no recurring_runs.yaml: nothing of it is pruned"

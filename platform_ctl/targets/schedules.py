@@ -5,24 +5,29 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import NothingYet, UnknownName
+from platform_ctl.errors import ConfigError, MissingExtra, NothingYet, UnknownName, Unsupported
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import notifier
 from platform_ctl.targets.home import require_local
+from platform_ctl.targets.installation import cluster
+from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.recipe import allowed_parameters, pipelines, recipes
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
+    from platform_ctl.cluster.api import Cluster
     from platform_ctl.runs.record import Run, RunState
     from platform_ctl.schedules.apply import Applied, Clock, Options, Source
     from platform_ctl.schedules.conditions import Readings
     from platform_ctl.schedules.document import Documents
+    from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
     from platform_ctl.schedules.local.engine import Engine, Fired
     from platform_ctl.schedules.local.store import LocalSchedules
     from platform_ctl.schedules.plan import Plan, State
@@ -61,7 +66,25 @@ def schedule_source(settings: Settings) -> Source:
 
 def schedules(settings: Settings) -> Schedules:
     """Recurring runs of the target."""
+    if settings.target == "kubernetes":
+        return kfp_schedules(settings)
     return schedule_store(settings)
+
+
+def kfp_schedules(settings: Settings) -> KfpSchedules:
+    """Recurring runs of KFP; what only the cluster knows is unknown without access to it."""
+    from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
+
+    return KfpSchedules(
+        kfp(settings), _cluster(settings), service_account=settings.kubernetes.service_account
+    )
+
+
+def _cluster(settings: Settings) -> Cluster | None:
+    try:
+        return cluster(settings)
+    except (ConfigError, MissingExtra):
+        return None
 
 
 def schedule_store(settings: Settings) -> LocalSchedules:
@@ -135,7 +158,6 @@ def schedule_engine(settings: Settings) -> Iterator[Looker]:
 
 def schedule_looker(settings: Settings, store: LocalSchedules) -> Looker:
     """Engine and arbiter over one store."""
-    from platform_ctl.approvals.notifier import Message
     from platform_ctl.schedules.local.conditions import LocalDoors
     from platform_ctl.schedules.local.engine import Engine, RunDoor
     from platform_ctl.schedules.trigger import Arbiter
@@ -151,16 +173,25 @@ def schedule_looker(settings: Settings, store: LocalSchedules) -> Looker:
     def newest(pipeline: str) -> Path:
         return pipelines(settings).find(pipeline)
 
-    def notify(key: str, text: str) -> None:
-        message = Message(f"schedule-{key}-{int(time.time())}", f"Schedule {key} stopped", text)
-        notifier(settings).send(message)
-
     now = _clock().now
     engine = Engine(
         store, RunDoor(runs.submit, state, newest), settings.layout.root / "schedules", now
     )
-    doors = LocalDoors(store, engine, newest, schedule_readings(settings), now).doors(notify)
+    doors = LocalDoors(store, engine, newest, schedule_readings(settings), now).doors(
+        _notify(settings)
+    )
     return Looker(engine, Arbiter(store, doors, now), store)
+
+
+def _notify(settings: Settings) -> Callable[[str, str], None]:
+    """Tells people that a trigger has stopped."""
+    from platform_ctl.approvals.notifier import Message
+
+    def notify(key: str, text: str) -> None:
+        message = Message(f"schedule-{key}-{int(time.time())}", f"Schedule {key} stopped", text)
+        notifier(settings).send(message)
+
+    return notify
 
 
 def schedule_readings(settings: Settings) -> Readings:
@@ -223,15 +254,17 @@ def schedule_report(settings: Settings) -> Report:
         verdicts = tuple(f"{v.task}: {v.verdict}" for v in run.verdicts)
         return report.LastRun(run.id, run.state.value, verdicts)
 
-    store, source = schedule_store(settings), schedule_source(settings).repository
-    rows = report.rows(store, source, last_run, now)
+    port, source = schedules(settings), schedule_source(settings).repository
+    rows = report.rows(port, source, last_run, now)
     return report.Report(rows, schedule_heartbeat(settings))
 
 
 def schedule_heartbeat(settings: Settings) -> str:
-    """What is wrong with the engine of this machine; empty when nothing is."""
+    """What is wrong with the engine of this machine; empty when nothing is, or KFP fires."""
     from platform_ctl.schedules import report
 
+    if settings.target != "local":
+        return ""
     store = schedule_store(settings)
     enabled = sum(1 for run in store.list() if run.enabled)
     return report.heartbeat(store.heartbeat_at(), _clock().now(), schedules=enabled)
@@ -239,31 +272,56 @@ def schedule_heartbeat(settings: Settings) -> str:
 
 def schedule_trigger(settings: Settings, name: str) -> Run:
     """Start a run of an applied schedule now. Raises ScheduleBusy at ``max_concurrency``."""
-    import uuid
-
-    from platform_ctl.errors import ScheduleBusy
-    from platform_ctl.schedules.local.store import Start
     from platform_ctl.schedules.report import current_version
     from platform_ctl.targets.home import local_user
 
-    store = schedule_store(settings)
     key, runs = _applied(settings, name)
-    looker = schedule_looker(settings, store)
-    looker.engine.settle()
-    current = current_version(runs)
+    current, by = current_version(runs), f"by {local_user()}"
+    if settings.target == "kubernetes":
+        return _trigger_on_kfp(settings, key, runs, current, by)
+    return _trigger_here(settings, key, current, by)
+
+
+def _trigger_here(settings: Settings, key: str, current: RecurringRun, by: str) -> Run:
+    from platform_ctl.schedules.local.store import Start
+
+    store = schedule_store(settings)
+    engine = schedule_looker(settings, store).engine
+    engine.settle()
+    _refuse_when_busy(key, current, engine.active(key))
+    submission = f"trigger:{key}:{uuid.uuid4()}"
+    start = Start(submission, key, None, current.id, "trigger", by, _clock().now())
+    return orchestrator(settings).get(engine.start(start).run_id)
+
+
+def _trigger_on_kfp(
+    settings: Settings, key: str, runs: list[RecurringRun], current: RecurringRun, by: str
+) -> Run:
+    """A run of the compiled pipeline of the files, where that is the version that is applied."""
+    from platform_ctl.schedules.kubernetes.triggers import KfpDoors
+
+    port = kfp_schedules(settings)
+    port.list()
+    _refuse_when_busy(key, current, len(port.activity([run.id for run in runs]).in_flight))
+    schedule = schedule_documents(settings).find(key)
+    if schedule is None:
+        raise UnknownName(
+            f"{key} is applied and not in these files", where=key, fix="platform-ctl schedule plan"
+        )
+    doors = KfpDoors(port, orchestrator(settings), schedule_readings(settings), _clock().now)
+    return orchestrator(settings).get(doors.start(schedule, f"trigger:{key}:{uuid.uuid4()}", by))
+
+
+def _refuse_when_busy(key: str, current: RecurringRun, active: int) -> None:
+    from platform_ctl.errors import ScheduleBusy
+
     limit = current.spec.max_concurrency if current.spec else 1
-    if looker.engine.active(key) >= limit:
+    if active >= limit:
         raise ScheduleBusy(
-            f"{key} has {limit} run(s) under way, which is its max_concurrency",
+            f"{key} has {active} run(s) under way, and max_concurrency is {limit}",
             where=key,
             fix="platform-ctl run list",
         )
-    submission = f"trigger:{key}:{uuid.uuid4()}"
-    by = f"by {local_user()}"
-    fired = looker.engine.start(
-        Start(submission, key, None, current.id, "trigger", by, _clock().now())
-    )
-    return orchestrator(settings).get(fired.run_id)
 
 
 def schedule_pause(settings: Settings, name: str, why: str, until: int | None) -> str:
@@ -292,6 +350,9 @@ def schedule_run(settings: Settings, *, once: bool, until: float | None) -> Iter
     """Start what is due until ``until`` (of the monotonic clock), or once; yields what started."""
     from platform_ctl.schedules.local.engine import Fired
 
+    if settings.target == "kubernetes":
+        yield from _look_on_kfp(settings, once=once)
+        return
     with schedule_engine(settings) as looker:
         while True:
             yield from looker.engine.look()
@@ -300,6 +361,28 @@ def schedule_run(settings: Settings, *, once: bool, until: float | None) -> Iter
             if once or (until is not None and time.monotonic() >= until):
                 return
             time.sleep(looker.engine.wait_s())
+
+
+def _look_on_kfp(settings: Settings, *, once: bool) -> Iterator[Fired]:
+    """Conditions of the files on KFP; its own controller fires what has a clock."""
+    from platform_ctl.schedules.kubernetes.triggers import ClusterMemories, KfpDoors
+    from platform_ctl.schedules.local.engine import Fired
+    from platform_ctl.schedules.trigger import Arbiter
+
+    if not once:
+        raise Unsupported(
+            "KFP's controller fires schedules on a cluster; conditions are looked at once a call",
+            where="schedule run",
+            fix="platform-ctl --target kubernetes schedule run --once",
+        )
+    documents, port, now = schedule_documents(settings), kfp_schedules(settings), _clock().now
+    memories = ClusterMemories(cluster(settings))
+    port.list()
+    readings = schedule_readings(settings)
+    doors = KfpDoors(port, orchestrator(settings), readings, now, documents)
+    triggers = memories.triggers(documents, port.pauses(), now())
+    for one in Arbiter(memories, doors.doors(_notify(settings)), now).look(triggers):
+        yield Fired(one.key, None, one.reason, one.run_id, one.error)
 
 
 def schedule_of_run(settings: Settings, run_id: str) -> str:

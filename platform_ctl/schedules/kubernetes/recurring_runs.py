@@ -93,6 +93,27 @@ class KfpSchedules:
         last = max(newest)[1] if newest else ""
         return Activity(tuple(flying), max(slots, default=None), last)
 
+    def succeeded(self, key: str, *, since: int) -> Sequence[str]:
+        """Runs of a schedule's records that succeeded, of those created since; oldest first."""
+        found = []
+        for run in self._known.values():
+            if run.key != key:
+                continue
+            for one in self._runs_of(run.id, ["SUCCEEDED"], _PAGE):
+                at = _seconds(one.created_at) or 0
+                if at >= since:
+                    found.append((at, str(one.run_id)))
+        return [run_id for _, run_id in sorted(found)]
+
+    def open_runs_named(self, beginning: str) -> int:
+        """Runs that have not ended and whose name begins so."""
+        predicates: list[Mapping[str, Any]] = [
+            {"key": "name", "operation": "IS_SUBSTRING", "string_value": beginning},
+            {"key": "state", "operation": "IN", "string_values": {"values": _OPEN}},
+        ]
+        found = self._filtered_runs(predicates, _PAGE)
+        return sum(1 for run in found if (run.display_name or "").startswith(beginning))
+
     def experiments(self) -> Mapping[str, bool]:
         return {
             e.display_name: str(e.storage_state) == "ARCHIVED"
@@ -348,12 +369,15 @@ class KfpSchedules:
             predicates.append(
                 {"key": "state", "operation": "IN", "string_values": {"values": list(states)}}
             )
+        return self._filtered_runs(predicates, limit)
+
+    def _filtered_runs(self, predicates: Sequence[Mapping[str, Any]], limit: int) -> Sequence[Any]:
         try:
             page = self.kfp.call(
                 self.kfp.runs.run_service_list_runs,
                 page_size=limit,
                 sort_by="created_at desc",
-                filter=json.dumps({"predicates": predicates}),
+                filter=json.dumps({"predicates": list(predicates)}),
             )
         except Refusal as exc:
             raise self._unavailable(exc) from exc

@@ -1,0 +1,140 @@
+"""What the arbiter asks of a cluster: runs of KFP, and a ConfigMap that remembers.
+
+KFP has no trigger with a condition: the files are looked at by a CronJob
+(``schedule run --once``), and runs are submitted through the room of runs, by key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from platform_ctl.cluster.api import CONFIG_MAP, Cluster
+from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.record import RunRequest
+from platform_ctl.schedules import conditions, cron
+from platform_ctl.schedules.document import Documents, Kind, Schedule
+from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
+from platform_ctl.schedules.port import Pause
+from platform_ctl.schedules.trigger import Doors, Observation, Trigger
+
+MEMORIES = "platform-schedule-triggers"
+"""ConfigMap of what conditions remember: ``KIND.team.name``."""
+
+
+@dataclass
+class ClusterMemories:
+    """Implements ``schedules.trigger.Memories`` in one ConfigMap."""
+
+    cluster: Cluster
+
+    def trigger_state(self, key: str) -> bytes | None:
+        found = self._read().get(_entry("memory", key))
+        return found.encode() if found else None
+
+    def put_trigger_state(self, key: str, state: bytes) -> None:
+        self._write({_entry("memory", key): state.decode()})
+
+    def suppressed(self, key: str, reason: str, now: int) -> None:
+        entry = f"{_entry('suppressed', key)}.{reason}"
+        count = int(self._read().get(entry, "0"))
+        self._write({entry: str(count + 1)})
+
+    def triggers(
+        self, documents: Documents, pauses: Mapping[str, Pause], now: int
+    ) -> list[Trigger]:
+        """Enabled schedules with a condition, since they were first looked at."""
+        kept = self._read()
+        found = []
+        for schedule in documents.schedules:
+            spec = schedule.spec
+            pause = pauses.get(spec.key)
+            if spec.condition is None or not schedule.enabled or (pause and pause.holds(now)):
+                continue
+            entry = _entry("since", spec.key)
+            if entry not in kept:
+                self._write({entry: str(now)})
+            since = int(kept.get(entry, now))
+            found.append(Trigger(spec, spec.digest[:12], since))
+        return found
+
+    def _read(self) -> dict[str, str]:
+        found = self.cluster.get(CONFIG_MAP, MEMORIES)
+        return dict((found or {}).get("data") or {})
+
+    def _write(self, data: Mapping[str, str]) -> None:
+        self.cluster.create(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": MEMORIES, "namespace": self.cluster.namespace},
+            }
+        )
+        self.cluster.patch(CONFIG_MAP, MEMORIES, {"data": dict(data)})
+
+
+@dataclass(frozen=True)
+class KfpDoors:
+    """Looks at KFP's records, and starts runs through the room of runs."""
+
+    port: KfpSchedules
+    runs: Orchestrator
+    readings: conditions.Readings
+    now: Callable[[], int]
+    documents: Documents = field(default_factory=Documents)
+
+    def doors(self, notify: Callable[[str, str], None]) -> Doors:
+        return Doors(self.observe, self.submit, self.active, notify)
+
+    def observe(self, trigger: Trigger, seen: Sequence[str]) -> Observation:
+        spec = trigger.spec
+        condition = spec.condition
+        assert condition is not None
+        if condition.kind is Kind.FRESHNESS:
+            newest = self.readings.newest_record(condition.recipe)
+            return conditions.freshness(condition, newest, self.now())
+        if condition.kind is Kind.DRIFT:
+            value = self.readings.true_error(condition.service, condition.metric)
+            return conditions.drift(condition, value)
+        if condition.kind is Kind.PIPELINE_CHANGED:
+            digest = self._schedule(spec.key).ir
+            before = seen[-1] if seen else spec.ir or digest
+            return conditions.pipeline_changed(spec.pipeline, digest, before, seen)
+        upstream = f"{spec.team}/{condition.after}"
+        succeeded = self.port.succeeded(upstream, since=trigger.since)
+        return conditions.after(condition.after, succeeded, seen)
+
+    def active(self, trigger: Trigger) -> int:
+        """Open runs that this trigger started; they are found by their name."""
+        return self.port.open_runs_named(_run_name(trigger.spec.team, trigger.spec.name))
+
+    def submit(self, trigger: Trigger, submission: str, evidence: str) -> str:
+        return self.start(self._schedule(trigger.spec.key), submission, evidence)
+
+    def start(self, schedule: Schedule, submission: str, evidence: str) -> str:
+        """Submit a run of a schedule by key; its id. What started it stands in its name."""
+        spec = schedule.spec
+        moment = cron.utc(self.now())
+        run = self.runs.submit(
+            RunRequest(
+                pipeline=schedule.compiled,
+                parameters=spec.parameters,
+                name=f"{_run_name(spec.team, spec.name)}{moment}: {evidence}"[:250],
+                idempotency_key=submission,
+                scheduled_at=moment,
+            )
+        )
+        return run.id
+
+    def _schedule(self, key: str) -> Schedule:
+        found = self.documents.find(key)
+        assert found is not None  # triggers are made from these documents
+        return found
+
+
+def _run_name(team: str, name: str) -> str:
+    return f"{team}/{name} "
+
+
+def _entry(kind: str, key: str) -> str:
+    return f"{kind}.{key.replace('/', '.')}"
