@@ -6,10 +6,11 @@ from pipelines.components import component
 
 
 @component
-def ingest(source: str, paths: list) -> NamedTuple("Ingested", [("appended", int), ("summary", str)]):
+def ingest(source: str, paths: list) -> NamedTuple(
+    "Ingested", [("new_rows", int), ("summary", str)]
+):
     """Bring in what is new."""
-    from pipelines.steps import ingest
-    from platform_ctl.recipe.recipe import resolve
-    from recipes.train_deploy.recipe import RECIPE
+    from pipelines.steps import ingest as step
+    from recipes.train_deploy import data
 
-    return ingest.run(resolve(RECIPE.sources[source]), paths)
+    return step.run(getattr(data, f"ingest_{source}"), paths)

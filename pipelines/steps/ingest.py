@@ -14,5 +14,6 @@ def run(ingest: Callable[..., Any], paths: list[str]) -> tuple[int, str]:
     """-> rows that were new, one line about them. The same ingest twice adds nothing."""
     access = targets.data_access(targets.current_settings())
     arguments = {"paths": [Path(path) for path in paths]} if paths else {}
-    report = ingest(access, now=datetime.now(UTC), progress=lambda line: print(line), **arguments)
-    return report.appended, f"{report.appended} new rows, {report.already_there} known ones"
+    report = ingest(access, now=datetime.now(UTC), **arguments)
+    known = sum(part.known_rows for part in report.parts)
+    return report.new_rows, f"{report.new_rows} new rows and {known} known ones in {report.table}"
