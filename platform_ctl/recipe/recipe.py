@@ -218,9 +218,12 @@ class DataAccess:
     feast_dir: Path
     """Folder for Feast's registry and online store."""
     golden_dir: Path
+    """Folder of golden sets, where ``golden_uri`` is empty."""
     pseudonym_key_file: Path
     """HMAC key for author names; created on first use, mode 0600."""
     lock_dir: Path
+    golden_uri: str = ""
+    """Address of golden sets that machines share; empty: ``golden_dir``."""
     feast_registry: str = ""
     """SQL URL of Feast's registry; empty: a file in ``feast_dir``."""
     feast_online_store: str = ""

@@ -29,12 +29,14 @@ def data_access(settings: Settings) -> DataAccess:
         "uri": f"sqlite:///{layout.iceberg}/catalog.db",
         "warehouse": f"file://{layout.iceberg}/warehouse",
     }
+    shared = settings.storage.artifacts_uri
     return DataAccess(
         catalog=catalog,
         feast_dir=layout.feast,
         golden_dir=layout.golden,
         pseudonym_key_file=Path(settings.pseudonym_key_file or layout.secrets / "author-key"),
         lock_dir=layout.locks,
+        golden_uri=f"{shared.rstrip('/')}/golden" if shared else "",
         feast_registry=settings.feast.registry,
         feast_online_store=settings.feast.online_store,
     )

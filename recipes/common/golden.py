@@ -1,8 +1,9 @@
 """The golden set: which rows judge a model, with their labels, under a digest.
 
-``<golden_dir>/<recipe>/pin.json`` names the set in force by its SHA-256 and keeps the history of
-all pins; ``<digest>.json`` beside it holds row names and labels. A run carries the digest, so that
-what it was judged on can be read later, whatever is pinned by then.
+``<place>/<recipe>/pin.json`` names the set in force by its SHA-256 and keeps the history of all
+pins; ``<digest>.json`` beside it holds row names and labels. A run carries the digest, so that
+what it was judged on can be read later, whatever is pinned by then. The place is a folder of the
+home, or an object store where machines share it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from platform_ctl.errors import GoldenSetStale, GoldenSetTampered, MissingGoldenSet
 from platform_ctl.recipe.datasets import GoldenSet
 from platform_ctl.recipe.recipe import DataAccess
-from recipes.common import iceberg
+from recipes.common.files import Files, files_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,8 +64,9 @@ class GoldenSets:
     recipe: str
 
     @property
-    def folder(self) -> Path:
-        return self.access.golden_dir / self.recipe
+    def files(self) -> Files:
+        """``<place>/<recipe>``: the home's folder, or the object store that machines share."""
+        return files_at(f"{self.access.golden_uri or self.access.golden_dir}/{self.recipe}")
 
     def pinned(self) -> str | None:
         """Digest of the set in force, after checking its file; None when there is none yet."""
@@ -79,20 +80,20 @@ class GoldenSets:
 
     def read(self, digest: str) -> GoldenFile:
         """The set of that digest. Raises MissingGoldenSet, GoldenSetTampered."""
-        path = self.folder / f"{digest}.json"
+        path = self.files.where(f"{digest}.json")
         try:
-            content = path.read_bytes()
+            content = self.files.read(f"{digest}.json")
         except FileNotFoundError as exc:
             raise MissingGoldenSet(
-                f"the golden set {digest[:12]} is not in this home",
-                where=str(path),
+                f"there is no golden set {digest[:12]} here",
+                where=path,
                 fix=self._refresh,
             ) from exc
         found = hashlib.sha256(content).hexdigest()
         if found != digest:
             raise GoldenSetTampered(
                 f"the golden set was changed: pinned {digest[:12]}, found {found[:12]}",
-                where=str(path),
+                where=path,
                 fix=f"restore the file, or: {self._refresh}",
             )
         try:
@@ -100,7 +101,7 @@ class GoldenSets:
         except msgspec.DecodeError as exc:  # of an older version of the platform
             raise GoldenSetTampered(
                 f"the golden set is not in the form of this version: {exc}",
-                where=str(path),
+                where=path,
                 fix=self._refresh,
             ) from exc
 
@@ -118,7 +119,7 @@ class GoldenSets:
             ends_at=content.ends_at,
             snapshot_id=pin.history[-1]["snapshot_id"],
             created_at=pin.created_at,
-            file=str(self.folder / f"{pin.digest}.json"),
+            file=self.files.where(f"{pin.digest}.json"),
             history=tuple(pin.history),
         )
 
@@ -135,9 +136,8 @@ class GoldenSets:
             "reason": reason,
         }
         pin = _Pin(digest, now, [*(before.history if before else []), entry])
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / f"{digest}.json", content.encoded())
-        _write(self.folder / "pin.json", msgspec.json.format(msgspec.json.encode(pin), indent=1))
+        self.files.write(f"{digest}.json", content.encoded())
+        self.files.write("pin.json", msgspec.json.format(msgspec.json.encode(pin), indent=1))
         return digest
 
     def apply_to(self, rows: pa.Table, golden: GoldenFile) -> tuple[pa.Table, int]:
@@ -167,19 +167,20 @@ class GoldenSets:
         names = ", ".join(lost[:5]) + (" …" if len(lost) > 5 else "")
         return GoldenSetStale(
             f"{len(lost)} golden rows are no longer in the data: {names}",
-            where=str(self.folder),
+            where=self.files.where(""),
             fix=self._refresh,
         )
 
     def _pin(self) -> _Pin | None:
-        path = self.folder / "pin.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=_Pin)
+            return msgspec.json.decode(self.files.read("pin.json"), type=_Pin)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as exc:
             raise GoldenSetTampered(
-                f"the golden set's pin cannot be read: {exc}", where=str(path), fix=self._refresh
+                f"the golden set's pin cannot be read: {exc}",
+                where=self.files.where("pin.json"),
+                fix=self._refresh,
             ) from exc
 
     @property
@@ -196,10 +197,3 @@ def of_rows(
     golden = rows.filter(pc.equal(rows["split"], "golden"))
     pairs = zip(golden["row"].to_pylist(), golden["label"].to_pylist(), strict=True)
     return GoldenFile(SCHEMA, starts_at, ends_at, [GoldenRow(r, float(v)) for r, v in pairs])
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(".draft")
-    with iceberg.disk_errors():
-        draft.write_bytes(content)
-        draft.replace(path)
