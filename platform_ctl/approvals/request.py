@@ -134,3 +134,10 @@ class ApprovalRequest:
     def decided_by(self) -> str:
         """Whoever answered; "" when nobody did."""
         return ", ".join(v.approver for v in self.votes)
+
+
+def request_id(request: ApprovalRequest, earlier: int) -> str:
+    """Eight hexadecimal digits; the same for everybody who asks this when it was asked
+    ``earlier`` times before."""
+    asked = f"{request.reference} {request.subject.digest} {earlier}"
+    return hashlib.sha256(asked.encode()).hexdigest()[:8]

@@ -1,0 +1,43 @@
+"""Counting answers: which of them count, and the refusal of one that comes too late."""
+
+from __future__ import annotations
+
+from platform_ctl.approvals.request import Answer, ApprovalRequest, Policy
+from platform_ctl.errors import AlreadyDecided
+
+
+def is_enough(request: ApprovalRequest, policy: Policy | None) -> bool:
+    """Whether the approvals that count are as many as are needed, by the request's policy and
+    the one in force now."""
+    asked = request.policy.stricter(policy) if policy else request.policy
+    return _approvals(request) - uncounted(request, asked) >= asked.approvals_needed
+
+
+def uncounted(request: ApprovalRequest, policy: Policy) -> int:
+    """How many approvals were given by people whose yes does not count under ``policy``."""
+    yes = [v for v in request.votes if v.answer is Answer.APPROVE]
+    return sum(not policy.allows(v.approver, request.requested_by) for v in yes)
+
+
+def decided(request: ApprovalRequest) -> AlreadyDecided:
+    """The error that says who answered, when, and what."""
+    who = f" by {request.decided_by()}" if request.votes else ""
+    return AlreadyDecided(
+        f"request {request.id} is {request.state}{who} since {request.decided_at}: "
+        f"{request.reason}",
+        where=f"{request.reference}, approval {request.id}",
+        fix=f"platform-ctl approval request {request.reference}",
+    )
+
+
+def answered_already(request: ApprovalRequest, approver: str) -> AlreadyDecided:
+    """The error for a second answer of one person, where two people are needed."""
+    return AlreadyDecided(
+        f"{approver} has answered request {request.id} already; it needs a second person",
+        where=f"approval {request.id}",
+        fix=f"platform-ctl approval show {request.id}",
+    )
+
+
+def _approvals(request: ApprovalRequest) -> int:
+    return sum(v.answer is Answer.APPROVE for v in request.votes)
