@@ -25,9 +25,7 @@ def at_moment(
         return request
     expires_at, moment = request.expires_at, iso(now)
     if expires is not None:
-        expires_at = min(
-            expires_at, iso(datetime.fromisoformat(request.requested_at) + expires)
-        )
+        expires_at = min(expires_at, iso(datetime.fromisoformat(request.requested_at) + expires))
     future = request.requested_at > iso(now + CLOCK_TOLERANCE)
     if not future and expires_at > moment:
         return replace(request, expires_at=expires_at)

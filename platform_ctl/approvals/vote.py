@@ -10,13 +10,14 @@ def is_enough(request: ApprovalRequest, policy: Policy | None) -> bool:
     """Whether the approvals that count are as many as are needed, by the request's policy and
     the one in force now."""
     asked = request.policy.stricter(policy) if policy else request.policy
-    return _approvals(request) - uncounted(request, asked) >= asked.approvals_needed
+    given = sum(v.answer is Answer.APPROVE for v in request.votes)
+    return given - len(uncounted(request, asked)) >= asked.approvals_needed
 
 
-def uncounted(request: ApprovalRequest, policy: Policy) -> int:
-    """How many approvals were given by people whose yes does not count under ``policy``."""
-    yes = [v for v in request.votes if v.answer is Answer.APPROVE]
-    return sum(not policy.allows(v.approver, request.requested_by) for v in yes)
+def uncounted(request: ApprovalRequest, policy: Policy) -> list[str]:
+    """Those who approved and whose yes does not count under ``policy``."""
+    yes = [v.approver for v in request.votes if v.answer is Answer.APPROVE]
+    return [name for name in yes if not policy.allows(name, request.requested_by)]
 
 
 def decided(request: ApprovalRequest) -> AlreadyDecided:
@@ -37,7 +38,3 @@ def answered_already(request: ApprovalRequest, approver: str) -> AlreadyDecided:
         where=f"approval {request.id}",
         fix=f"platform-ctl approval show {request.id}",
     )
-
-
-def _approvals(request: ApprovalRequest) -> int:
-    return sum(v.answer is Answer.APPROVE for v in request.votes)

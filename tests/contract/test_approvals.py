@@ -5,23 +5,32 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from platform_ctl.approvals.kubernetes.approvals import ClusterApprovals
 from platform_ctl.approvals.local.approvals import SqliteApprovals
+from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import (
     SELF,
     Answer,
     ApprovalRequest,
     ApprovalState,
+    Policy,
     Subject,
     Vote,
 )
+from platform_ctl.cluster.api import Cluster
 from platform_ctl.errors import AlreadyDecided, UnknownName
+from tests.fakes.approvals import FakeApprovals
+from tests.support.cluster import needs_cluster
+from tests.support.custom_resources import APPROVERS, OPERATORS, as_person, resources_namespace
 
 SUBJECT = Subject("sha256:m", "sha256:e", "4711", "sha256:c", "3 sha256:old")
 
@@ -53,9 +62,70 @@ def no(approver: str = "bob") -> Vote:
     return Vote(approver, Answer.REJECT, "not now", moment(0))
 
 
+class Home:
+    """Stores in a home's database; each call opens the same one, by another clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._database = folder / "platform.db"
+
+    def __call__(self, **options: Any) -> Approvals:
+        return SqliteApprovals(self._database, **options)
+
+
+class Memory:
+    def __init__(self) -> None:
+        self._requests: list[ApprovalRequest] = []
+
+    def __call__(self, **options: Any) -> Approvals:
+        return FakeApprovals(requests=self._requests, **options)
+
+
+class Namespace:
+    """Stores in a namespace, where everybody writes as the person that they say they are."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def __call__(self, **options: Any) -> Approvals:
+        return EachAsThemselves(self._cluster, options)
+
+
+class EachAsThemselves(ClusterApprovals):
+    def __init__(self, cluster: Cluster, options: dict[str, Any]) -> None:
+        super().__init__(cluster, **options)
+        self._whole, self._options = cluster, options
+
+    def open(self, request: ApprovalRequest) -> ApprovalRequest:
+        asker = as_person(self._whole, request.requested_by, OPERATORS)
+        return ClusterApprovals(asker, **self._options).open(request)
+
+    def vote(self, request_id: str, vote: Vote, policy: Policy | None = None) -> ApprovalRequest:
+        approver = as_person(self._whole, vote.approver, APPROVERS)
+        return ClusterApprovals(approver, **self._options).vote(request_id, vote, policy)
+
+
+ON_A_CLUSTER = pytest.param("kubernetes", marks=needs_cluster)
+
+
+@pytest.fixture(params=["fake", "local", ON_A_CLUSTER])
+def stores(request, tmp_path) -> Iterator[Callable[..., Approvals]]:
+    if request.param == "kubernetes":
+        with resources_namespace("approvals") as cluster:
+            yield Namespace(cluster)
+    elif request.param == "fake":
+        yield Memory()
+    else:
+        yield Home(tmp_path)
+
+
 @pytest.fixture
-def approvals(tmp_path) -> SqliteApprovals:
-    return SqliteApprovals(tmp_path / "platform.db")
+def approvals(stores) -> Approvals:
+    return stores()
+
+
+def in_hours(hours: float) -> Callable[[], datetime]:
+    """A clock that is so much later than it is."""
+    return lambda: datetime.now(UTC) + timedelta(hours=hours)
 
 
 def test_what_is_opened_is_found(approvals):
@@ -104,12 +174,43 @@ def test_a_decision_is_final(approvals, second):
     assert len(approvals.get("aaaa1111").votes) == 1
 
 
-def test_nobody_answering_in_time_means_no(approvals):
+def test_nobody_answering_in_time_means_no(stores):
+    stores().open(a_request())
+    late = stores(clock=in_hours(73))
+    assert stores().get("aaaa1111").state is ApprovalState.PENDING
+    assert late.get("aaaa1111").state is ApprovalState.EXPIRED
+    with pytest.raises(AlreadyDecided, match="expired"):
+        late.vote("aaaa1111", yes())
+
+
+def test_the_shorter_wait_of_then_and_now_holds(stores):
+    stores().open(a_request())
+    assert stores(expires_h=5).get("aaaa1111").expires_at < moment(6)
+    later = stores(expires_h=5, clock=in_hours(6))
+    assert later.get("aaaa1111").state is ApprovalState.EXPIRED
+    assert stores(clock=in_hours(6)).get("aaaa1111").state is ApprovalState.PENDING
+
+
+def test_what_has_expired_may_be_asked_again(tmp_path):
+    approvals = SqliteApprovals(tmp_path / "platform.db")
     approvals.open(a_request(expires_at=moment(-0.001)))
     assert approvals.get("aaaa1111").state is ApprovalState.EXPIRED
-    with pytest.raises(AlreadyDecided, match="expired"):
-        approvals.vote("aaaa1111", yes())
     assert approvals.open(a_request("bbbb2222")).id == "bbbb2222"
+
+
+def test_a_policy_that_became_stricter_is_kept(approvals):
+    approvals.open(a_request())
+    two = Policy(approvals_needed=2)
+    assert approvals.vote("aaaa1111", yes(), two).state is ApprovalState.PENDING
+    assert approvals.vote("aaaa1111", yes("carl"), two).state is ApprovalState.APPROVED
+
+
+def test_a_yes_of_who_may_not_any_more_does_not_count(approvals):
+    approvals.open(a_request(approvals_needed=2))
+    approvals.vote("aaaa1111", yes())
+    without_bob = Policy(frozenset({"carl", "dora"}))
+    assert approvals.vote("aaaa1111", yes("carl"), without_bob).state is ApprovalState.PENDING
+    assert approvals.vote("aaaa1111", yes("dora"), without_bob).state is ApprovalState.APPROVED
 
 
 ASKED = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -229,15 +330,15 @@ def _vote_in_a_process(database: Path, who: str) -> bool:
     return True
 
 
-def test_of_many_processes_one_decides(approvals, tmp_path):
-    approvals.open(a_request())
+def test_of_many_processes_one_decides(tmp_path):
+    SqliteApprovals(tmp_path / "platform.db").open(a_request())
     words = [(tmp_path / "platform.db", f"p{i}") for i in range(6)]
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         assert sum(pool.starmap(_vote_in_a_process, words)) == 1
 
 
-def test_an_unknown_state_cannot_be_stored(approvals, tmp_path):
-    approvals.open(a_request())
+def test_an_unknown_state_cannot_be_stored(tmp_path):
+    SqliteApprovals(tmp_path / "platform.db").open(a_request())
     with (
         sqlite3.connect(tmp_path / "platform.db") as db,
         pytest.raises(sqlite3.IntegrityError),

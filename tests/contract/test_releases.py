@@ -39,7 +39,10 @@ def cluster() -> Iterator:
         yield cluster
 
 
-@pytest.fixture(params=["fake", "local", pytest.param("kubernetes", marks=needs_cluster)])
+ON_A_CLUSTER = pytest.param("kubernetes", marks=needs_cluster)
+
+
+@pytest.fixture(params=["fake", "local", ON_A_CLUSTER])
 def releases(request, tmp_path) -> Releases:
     if request.param == "kubernetes":
         cluster = request.getfixturevalue("cluster")
@@ -83,7 +86,9 @@ def test_a_change_and_its_event_are_written_together(releases):
 
 
 def test_an_intent_is_kept(releases):
-    made = releases.create(a_release(intent=Intent.PROMOTE, returns=True, reason="bad"), "going back")
+    made = releases.create(
+        a_release(intent=Intent.PROMOTE, returns=True, reason="bad"), "going back"
+    )
     assert releases.get(made.id) == made
     done = dataclasses.replace(made, intent=Intent.NONE, state=ReleaseState.PROMOTED)
     assert releases.update(done, "promoted").intent is Intent.NONE
@@ -107,9 +112,9 @@ def test_a_service_has_one_open_release(releases):
     assert releases.latest(SERVICE) == second
 
 
-def test_of_many_that_start_at_once_one_does(releases, request):
-    if "local" in request.node.callspec.id:
-        pytest.skip("a connection of SQLite serves one thread; see test_killed and the processes")
+@pytest.mark.parametrize("releases", ["fake", ON_A_CLUSTER], indirect=True)
+def test_of_many_threads_that_start_at_once_one_does(releases):
+    """A connection of SQLite serves one thread: there, processes race."""
 
     def start(version: int) -> str:
         try:

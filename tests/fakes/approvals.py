@@ -29,8 +29,10 @@ class FakeApprovals:
         expires_h: float | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         refuse: PlatformError | None = None,
+        requests: list[ApprovalRequest] | None = None,
     ) -> None:
-        self._requests: list[ApprovalRequest] = []
+        """``requests``: where another instance keeps its own."""
+        self._requests = [] if requests is None else requests
         self._expires = None if expires_h is None else timedelta(hours=expires_h)
         self._clock = clock
         self._refuse = refuse

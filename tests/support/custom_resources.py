@@ -1,28 +1,63 @@
-"""The platform's custom resources on a test cluster: installed once, and accounts to try them."""
+"""The platform's custom resources on a test cluster, and people who try what they may do."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from platform_ctl.cluster.api import Cluster
-from tests.support.cluster import own_namespace
+from platform_ctl.cluster.api import Cluster, connect
+from tests.support.cluster import KUBECONFIG, own_namespace
 from tests.support.waiting import eventually
 
 PLATFORM = Path(__file__).parents[2] / "infra" / "tier6" / "platform"
-_FILES = ("crds/approvals.yaml", "crds/releases.yaml", "policies/approvals.yaml")
+APPROVERS = "platform-approvers"
+OPERATORS = "platform-operators"
+VIEWERS = "platform-viewers"
+_EVERYWHERE = ("crds/approvals.yaml", "crds/releases.yaml", "policies/approvals.yaml")
 
 
 @contextmanager
 def resources_namespace(prefix: str) -> Iterator[Cluster]:
-    """A namespace of its own on a cluster that has the custom resources and their policy."""
+    """A namespace of its own, with the roles of people, on a cluster with our custom resources."""
     with own_namespace(prefix) as cluster:
         _install(cluster)
+        for manifest in _manifests("approvers.yaml"):
+            manifest["metadata"]["namespace"] = cluster.namespace
+            cluster.apply(manifest)
         yield cluster
+
+
+def as_person(cluster: Cluster, name: str, *groups: str) -> Cluster:
+    """The same connection, for the API server another person's."""
+    made = connect(kubeconfig=os.environ[KUBECONFIG], namespace=cluster.namespace)
+    return dataclasses.replace(made, client=_Impersonating(made.client, name, groups))
+
+
+class _Impersonating:
+    """An ApiClient whose calls carry the impersonation headers of the Kubernetes API."""
+
+    def __init__(self, client: Any, name: str, groups: Sequence[str]) -> None:
+        self._client, self._name, self._groups = client, name, groups
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._client, attribute)
+
+    def update_params_for_auth(self, headers: dict[str, str], queries: list, auth: list) -> None:
+        self._client.update_params_for_auth(headers, queries, auth)
+        headers["Impersonate-User"] = self._name
+        if self._groups:
+            (headers["Impersonate-Group"],) = self._groups
+
+
+def _manifests(file: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((PLATFORM / file).read_text(encoding="utf-8")))
 
 
 @functools.cache
@@ -34,13 +69,15 @@ def _install(cluster: Cluster) -> None:
     done = _installed(cluster.server)
     if done:
         return
-    for file in _FILES:
-        for manifest in yaml.safe_load_all((PLATFORM / file).read_text(encoding="utf-8")):
+    for file in _EVERYWHERE:
+        for manifest in _manifests(file):
             cluster.apply(manifest)
     group = "/apis/platform.abukix.dev/v1alpha1"
     eventually(
-        lambda: {"approvals", "releases"}
-        <= {r["name"] for r in (cluster.read(group) or {}).get("resources", [])},
+        lambda: (
+            {"approvals", "releases"}
+            <= {r["name"] for r in (cluster.read(group) or {}).get("resources", [])}
+        ),
         seconds=30,
     )
     done.add("custom resources")

@@ -89,10 +89,9 @@ class ClusterApprovals:
                 raise answered_already(request, vote.approver)
             spec: Object = {"votes": [*found["spec"].get("votes", []), vote_of(vote)]}
             if policy is not None and vote.answer is Answer.APPROVE:
-                needed = max(request.approvals_needed, policy.approvals_needed)
-                needed += uncounted(request, policy)
-                if needed > request.approvals_needed:
-                    spec["approvalsNeeded"] = needed
+                kept = found["spec"].get("notCounted", [])
+                spec["notCounted"] = sorted({*kept, *uncounted(request, policy)})
+                spec["approvalsNeeded"] = max(request.approvals_needed, policy.approvals_needed)
             return {"spec": spec}
 
         return self._request(self._change(name, change))
@@ -163,4 +162,3 @@ class ClusterApprovals:
 
     def _request(self, found: Object) -> ApprovalRequest:
         return request_of(found, self._clock(), self._expires)
-

@@ -69,9 +69,7 @@ def vote_of(vote: Vote) -> dict[str, str]:
     }
 
 
-def request_of(
-    found: Object, now: datetime, expires: timedelta | None = None
-) -> ApprovalRequest:
+def request_of(found: Object, now: datetime, expires: timedelta | None = None) -> ApprovalRequest:
     """The request that an object holds, in the state that it has at ``now``."""
     spec, status = found["spec"], found.get("status", {})
     subject = spec["subject"]
@@ -97,10 +95,12 @@ def request_of(
         self_approval=spec.get("selfApproval", False),
         promotion_id=status.get("runId", ""),
     )
-    return at_moment(_decided(request, status), now, expires)
+    return at_moment(_decided(request, spec, status), now, expires)
 
 
-def _decided(request: ApprovalRequest, status: Mapping[str, Any]) -> ApprovalRequest:
+def _decided(
+    request: ApprovalRequest, spec: Mapping[str, Any], status: Mapping[str, Any]
+) -> ApprovalRequest:
     """The request with the decision that its answers make, or void where the status says so."""
     if voided := status.get("voided"):
         return replace(
@@ -112,7 +112,8 @@ def _decided(request: ApprovalRequest, status: Mapping[str, Any]) -> ApprovalReq
         )
     decision = next((v for v in request.votes if v.answer is Answer.REJECT), None)
     state = ApprovalState.REJECTED
-    if decision is None and len(request.votes) >= request.approvals_needed:
+    counted = [v for v in request.votes if v.approver not in spec.get("notCounted", [])]
+    if decision is None and len(counted) >= request.approvals_needed:
         decision, state = request.votes[-1], ApprovalState.APPROVED
     if decision is None:
         return request

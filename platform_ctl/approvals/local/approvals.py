@@ -6,10 +6,11 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from platform_ctl.approvals.expiry import CLOCK_BACK, CLOCK_TOLERANCE, EXPIRED, at_moment, iso
 from platform_ctl.approvals.request import (
     Answer,
     ApprovalRequest,
@@ -18,13 +19,10 @@ from platform_ctl.approvals.request import (
     Subject,
     Vote,
 )
-from platform_ctl.errors import AlreadyDecided, NothingYet, UnknownName
+from platform_ctl.approvals.vote import answered_already, decided, is_enough
+from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.home.state import connect, connect_reading, transaction
 
-EXPIRED = "nobody answered in time"
-CLOCK_BACK = "it was asked for in the future: the clock was set back, and no answer means no"
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""A clock that is corrected by less than this was not set back."""
 _LIST = "platform-ctl approval list"
 
 
@@ -88,12 +86,7 @@ class SqliteApprovals:
             if request.state is not ApprovalState.PENDING:
                 raise decided(request)
             if any(v.approver == vote.approver for v in request.votes):
-                raise AlreadyDecided(
-                    f"{vote.approver} has answered request {request.id} already; "
-                    "it needs a second person",
-                    where=f"approval {request.id}",
-                    fix=f"platform-ctl approval show {request.id}",
-                )
+                raise answered_already(request, vote.approver)
             db.execute(
                 "INSERT INTO approval_votes VALUES (?, ?, ?, ?, ?)",
                 (request.id, vote.approver, vote.answer, vote.reason, vote.at),
@@ -101,7 +94,7 @@ class SqliteApprovals:
             voted = self._request(db, _row(db, request.id))
             if vote.answer is Answer.REJECT:
                 _decide(db, request.id, ApprovalState.REJECTED, vote.at, vote.reason)
-            elif _is_enough(voted, policy):
+            elif is_enough(voted, policy):
                 _decide(db, request.id, ApprovalState.APPROVED, vote.at, vote.reason)
             return self._request(db, _row(db, request.id))
 
@@ -109,7 +102,7 @@ class SqliteApprovals:
         with self._writing() as db:
             request = self._request(db, _row(db, request_id))
             if request.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
-                _decide(db, request.id, ApprovalState.VOID, _iso(self._clock()), reason)
+                _decide(db, request.id, ApprovalState.VOID, iso(self._clock()), reason)
                 db.execute(
                     "UPDATE approvals SET release_id = ? WHERE id = ?", (release_id, request.id)
                 )
@@ -148,11 +141,11 @@ class SqliteApprovals:
     def _overdue(self, statement: str) -> tuple[str, Sequence[str]]:
         """``statement`` for what is pending and should not be, and its values."""
         now = self._clock()
-        asked_before = "" if self._expires is None else _iso(now - self._expires)
+        asked_before = "" if self._expires is None else iso(now - self._expires)
         return (
             f"{statement} WHERE state = 'pending' AND "
             "(expires_at <= ? OR requested_at <= ? OR requested_at > ?)",
-            (_iso(now), asked_before, _iso(now + CLOCK_TOLERANCE)),
+            (iso(now), asked_before, iso(now + CLOCK_TOLERANCE)),
         )
 
     def _expire(self, db: sqlite3.Connection) -> None:
@@ -165,33 +158,7 @@ class SqliteApprovals:
 
     def _request(self, db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:
         """As it is stored; a pending one with the expiry that holds now, and expired if it has."""
-        found = _stored(db, row)
-        if found.state is not ApprovalState.PENDING:
-            return found
-        expires_at, now = found.expires_at, _iso(self._clock())
-        if self._expires is not None:
-            now_at = _iso(datetime.fromisoformat(found.requested_at) + self._expires)
-            expires_at = min(expires_at, now_at)
-        future = found.requested_at > _iso(self._clock() + CLOCK_TOLERANCE)
-        if not future and expires_at > now:
-            return replace(found, expires_at=expires_at)
-        return replace(
-            found,
-            state=ApprovalState.EXPIRED,
-            decided_at=min(found.expires_at, now),
-            reason=CLOCK_BACK if future else EXPIRED,
-        )
-
-
-def decided(request: ApprovalRequest) -> AlreadyDecided:
-    """The error that says who answered, when, and what."""
-    who = f" by {request.decided_by()}" if request.votes else ""
-    return AlreadyDecided(
-        f"request {request.id} is {request.state}{who} since {request.decided_at}: "
-        f"{request.reason}",
-        where=f"{request.reference}, approval {request.id}",
-        fix=f"platform-ctl approval request {request.reference}",
-    )
+        return at_moment(_stored(db, row), self._clock(), self._expires)
 
 
 def _decide(
@@ -201,14 +168,6 @@ def _decide(
         "UPDATE approvals SET state = ?, decided_at = ?, reason = ? WHERE id = ?",
         (state, at, reason, request_id),
     )
-
-
-def _is_enough(request: ApprovalRequest, policy: Policy | None) -> bool:
-    """Whether the approvals that count are as many as are needed."""
-    asked = request.policy.stricter(policy) if policy else request.policy
-    yes = [v for v in request.votes if v.answer is Answer.APPROVE]
-    counted = sum(asked.allows(v.approver, request.requested_by) for v in yes)
-    return counted >= asked.approvals_needed
 
 
 def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
@@ -256,7 +215,3 @@ def _stored(db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:
         self_approval=bool(row["self_approval"]),
         promotion_id=row["promotion_id"],
     )
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")

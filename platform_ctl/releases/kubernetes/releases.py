@@ -77,7 +77,7 @@ class ClusterReleases:
         return events_of(self._object(release_id))
 
     def _show(self, made: Object, release: Release) -> None:
-        """The status of a new release, for ``kubectl get``; until then it is what it begins with."""
+        """Write the status of a new release, for ``kubectl get``."""
         version = {"resourceVersion": made["metadata"]["resourceVersion"]}
         change = {"metadata": version, "status": status_of(release)}
         with contextlib.suppress(Conflict):  # somebody has taken it on already
