@@ -27,7 +27,7 @@ def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
         targets.approvals(settings),
         recipe=recipe,
         version=registered,
-        requested_by=targets.local_user(),
+        requested_by=targets.actor(settings),
         settings=settings.approval,
         notifier=targets.notifier(settings),
     )

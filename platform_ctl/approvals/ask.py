@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from platform_ctl.approvals import announce
@@ -10,7 +10,7 @@ from platform_ctl.approvals.compare import compare, same_data
 from platform_ctl.approvals.decide import policy_of
 from platform_ctl.approvals.notifier import Notifier
 from platform_ctl.approvals.port import Approvals
-from platform_ctl.approvals.request import SELF, ApprovalRequest, ApprovalState, Subject
+from platform_ctl.approvals.request import SELF, ApprovalRequest, ApprovalState, Subject, request_id
 from platform_ctl.approvals.subject import current_subject
 from platform_ctl.models.model import ModelVersion
 from platform_ctl.models.port import Registry
@@ -43,7 +43,9 @@ def request(
     reusable = (ApprovalState.PENDING, ApprovalState.APPROVED)
     if same and (same.state in reusable or not again):
         return same
-    made = approvals.open(_new(recipe, version, subject, requested_by, settings))
+    new = _new(recipe, version, subject, requested_by, settings)
+    asked_before = sum(r.subject == subject for r in earlier)
+    made = approvals.open(replace(new, id=request_id(new, asked_before)))
     if notifier:
         told = compare(registry, made), same_data(registry, made)
         notifier.send(announce.waiting(made, *told))
@@ -69,11 +71,11 @@ def _new(
     requested_by: str,
     settings: ApprovalSettings,
 ) -> ApprovalRequest:
-    """A pending request under the policy that is in force now."""
+    """A pending request without an id, under the policy that is in force now."""
     now = datetime.now(UTC)
     policy = policy_of(settings)
     return ApprovalRequest(
-        id=secrets.token_hex(4),
+        id="",
         model=version.name,
         version=version.version,
         recipe=recipe.name,

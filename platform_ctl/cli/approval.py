@@ -132,7 +132,7 @@ def request(ctx: click.Context, model: str, output: str) -> None:
         targets.approvals(settings),
         recipe=targets.recipe_of(settings, version),
         version=version,
-        requested_by=targets.local_user(),
+        requested_by=targets.actor(settings),
         settings=settings.approval,
         again=True,
         notifier=targets.notifier(settings),
@@ -200,11 +200,29 @@ def serve(ctx: click.Context, port: int) -> None:
     serve_pages(ctx, port, "/approvals")
 
 
+@command.command()
+@click.option("--once", is_flag=True, help="Look once instead of watching.")
+@click.pass_context
+def controller(ctx: click.Context, once: bool) -> None:
+    """Start the promotions of approvals given on a cluster, however they were given."""
+    import logging
+
+    from platform_ctl import targets
+
+    made = targets.approval_controller(load_settings(ctx))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if once:
+        for run in made.once():
+            click.echo(f"{run.name} is run {run.id[:8]}")
+        return
+    made.run()
+
+
 def _answer(settings: Settings, request: str, answer: Answer, reason: str) -> Answered:
     from platform_ctl import targets
     from platform_ctl.approvals import decide
 
-    ports, approver = targets.deciding(settings), targets.local_user()
+    ports, approver = targets.deciding(settings), targets.actor(settings)
     answered = decide.answer(ports, request, answer, approver=approver, reason=reason)
     for note in answered.notes:
         click.echo(f"note: {note}", err=True)

@@ -80,12 +80,11 @@ def continue_(ctx: click.Context, name: str, output: str) -> int:
 @click.pass_context
 def abort(ctx: click.Context, name: str, reason: str, output: str) -> None:
     """End an open release; production stays as it is."""
-    from platform_ctl import targets
     from platform_ctl.releases.steps import rollback_release, settled
 
     ports = _ports(ctx)
     release = settled(ports, name)
-    _print(rollback_release(ports, release.id, actor=targets.local_user(), reason=reason), output)
+    _print(rollback_release(ports, release.id, actor=_actor(ctx), reason=reason), output)
 
 
 @command.command()
@@ -95,10 +94,9 @@ def abort(ctx: click.Context, name: str, reason: str, output: str) -> None:
 @click.pass_context
 def rollback(ctx: click.Context, name: str, reason: str, output: str) -> None:
     """Go back: end an open release, or return from a promoted one to the version before."""
-    from platform_ctl import targets
     from platform_ctl.releases.steps import undo_release
 
-    _print(undo_release(_ports(ctx), name, actor=targets.local_user(), reason=reason), output)
+    _print(undo_release(_ports(ctx), name, actor=_actor(ctx), reason=reason), output)
 
 
 def print_outcome(ctx: click.Context, run: Run, service: str, output: str) -> int:
@@ -198,3 +196,9 @@ def _ports(ctx: click.Context) -> Releasing:
     from platform_ctl import targets
 
     return targets.releasing(load_settings(ctx))
+
+
+def _actor(ctx: click.Context) -> str:
+    from platform_ctl import targets
+
+    return targets.actor(load_settings(ctx))

@@ -22,7 +22,7 @@ def serve(ctx: click.Context, port: int, path: str) -> None:
 
     settings = load_settings(ctx)
     reading = targets.pages(settings)
-    pages = LocalPages(reading, targets.local_user(), port)
+    pages = LocalPages(reading, targets.actor(settings), port)
     click.echo(pages.address(path))
     click.echo("answers on these pages are yours: do not pass the address on", err=True)
     pages.run()

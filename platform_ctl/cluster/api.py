@@ -206,6 +206,12 @@ class Cluster:
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         return bool((self.call("POST", path, body=review) or {})["status"]["allowed"])
 
+    def whoami(self) -> str:
+        """The account of this connection, as the API server names it (SelfSubjectReview)."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        return str((self.call("POST", path, body=review) or {})["status"]["userInfo"]["username"])
+
     def version(self) -> str:
         """``gitVersion`` of the API server."""
         return str((self.read("/version") or {}).get("gitVersion", ""))

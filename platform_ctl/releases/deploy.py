@@ -10,7 +10,7 @@ from pathlib import Path
 from platform_ctl.approvals import decide as approve
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
-from platform_ctl.errors import ApprovalMissing, UsageError
+from platform_ctl.errors import ApprovalMissing, PreconditionMissing, UsageError
 from platform_ctl.models.model import PRODUCTION, ModelVersion
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import CanaryPlan, Recipe
@@ -53,8 +53,24 @@ def deploy(
             )
         )
     request = require_approval(ports.registry, ports.approvals, ports.recipes, version)
-    return approve.start_promotion(
+    run = approve.start_promotion(
         ports.runs, ports.approvals, ports.promote(), request, stop_at_percent=stop_at_percent
+    )
+    _require_stop(run, version, recipe, stop_at_percent)
+    return run
+
+
+def _require_stop(run: Run, version: ModelVersion, recipe: Recipe, percent: int) -> None:
+    """Raise PreconditionMissing when the promotion was started before, to stop elsewhere."""
+    stops_at = run.parameters.get("stop_at_percent", 0)
+    if not percent or stops_at == percent:
+        return
+    where = f"stops at {stops_at} %" if stops_at else "goes on to Production"
+    raise PreconditionMissing(
+        f"the promotion of {version} was started already and {where}: "
+        f"it cannot be asked to stop at {percent} %",
+        where=f"run {run.id[:8]}",
+        fix=f"platform-ctl release show {recipe.inference_service}",
     )
 
 

@@ -4,7 +4,13 @@ One file a group of capabilities; ``targets.X(settings)`` is the door to each. E
 imports what it builds when it is called, so that a command pays only for the capability it uses.
 """
 
-from platform_ctl.targets.approvals import approvals, deciding, notifier
+from platform_ctl.targets.approvals import (
+    actor,
+    approval_controller,
+    approvals,
+    deciding,
+    notifier,
+)
 from platform_ctl.targets.completion import recorded_names
 from platform_ctl.targets.data import record_audit
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
@@ -75,7 +81,9 @@ from platform_ctl.targets.ui import pages
 from platform_ctl.targets.upload import upload
 
 __all__ = [
+    "actor",
     "allowed_parameters",
+    "approval_controller",
     "approvals",
     "canary_cost",
     "charge_search",

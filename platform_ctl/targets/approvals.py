@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
+from platform_ctl.targets.home import local_user
+from platform_ctl.targets.installation import cluster
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import pipelines, recipes
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
     from platform_ctl.approvals.decide import Deciding
+    from platform_ctl.approvals.kubernetes.approvals import ClusterApprovals
+    from platform_ctl.approvals.kubernetes.controller import Controller
     from platform_ctl.approvals.notifier import Notifier
     from platform_ctl.approvals.port import Approvals
 
@@ -21,10 +25,45 @@ PROMOTE = "promote"
 
 
 def approvals(settings: Settings) -> Approvals:
-    """Approval requests, in the home."""
+    """Approval requests: in the home, or custom resources of the cluster."""
+    if settings.target == "kubernetes":
+        return _cluster_approvals(settings)
     from platform_ctl.approvals.local.approvals import SqliteApprovals
 
     return SqliteApprovals(settings.layout.database, expires_h=settings.approval.expires_h)
+
+
+def _cluster_approvals(settings: Settings) -> ClusterApprovals:
+    from platform_ctl.approvals.kubernetes.approvals import ClusterApprovals
+
+    return ClusterApprovals(cluster(settings), expires_h=settings.approval.expires_h)
+
+
+def actor(settings: Settings) -> str:
+    """Who acts: the account of this process, or the one that the API server knows."""
+    if settings.target == "kubernetes":
+        return cluster(settings).whoami()
+    return local_user()
+
+
+def approval_controller(settings: Settings) -> Controller:
+    """What starts the promotion of approvals that were given on the cluster. Raises UsageError
+    on a target whose approvals are not custom resources."""
+    from platform_ctl.approvals.decide import start_promotion
+    from platform_ctl.approvals.kubernetes.controller import Controller
+    from platform_ctl.errors import UsageError
+
+    if settings.target != "kubernetes":
+        raise UsageError(
+            f"the target {settings.target} needs no controller: an answer starts the run",
+            where="setting target",
+            fix="platform-ctl --target kubernetes approval controller",
+        )
+    store, pipeline = _cluster_approvals(settings), promote_pipeline(settings)
+    runs = orchestrator(settings)
+    return Controller(
+        cluster(settings), store, lambda asked: start_promotion(runs, store, pipeline, asked)
+    )
 
 
 def notifier(settings: Settings) -> Notifier:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals, promote_pipeline
 from platform_ctl.targets.home import require_local, state, state_reading
+from platform_ctl.targets.installation import cluster
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import data_access, recipes
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from platform_ctl.releases.deploy import Deploying
+    from platform_ctl.releases.port import Releases
     from platform_ctl.releases.steps import Releasing
     from platform_ctl.runs.step import StepContext
     from platform_ctl.serving.local.service import LocalServing
@@ -50,20 +50,30 @@ def _local_serving(settings: Settings) -> LocalServing:
 
 def releasing(settings: Settings) -> Releasing:
     """The ports of every release verb."""
-    return _releasing(settings, state(settings))
+    return _releasing(settings, _releases(settings))
 
 
 def released(settings: Settings) -> Releasing:
     """The same ports for who only looks: the records cannot be changed by them."""
-    return _releasing(settings, state_reading(settings))
+    return _releasing(settings, _releases(settings, only_look=True))
 
 
-def _releasing(settings: Settings, db: sqlite3.Connection) -> Releasing:
+def _releases(settings: Settings, *, only_look: bool = False) -> Releases:
+    """The record of releases: in the home, or custom resources of the cluster."""
+    if settings.target == "kubernetes":
+        from platform_ctl.releases.kubernetes.releases import ClusterReleases
+
+        return ClusterReleases(cluster(settings))
     from platform_ctl.releases.local.releases import SqliteReleases
+
+    return SqliteReleases(state_reading(settings) if only_look else state(settings))
+
+
+def _releasing(settings: Settings, releases: Releases) -> Releasing:
     from platform_ctl.releases.steps import Releasing
 
     return Releasing(
-        SqliteReleases(db),
+        releases,
         serving(settings),
         registry(settings),
         approvals(settings),

@@ -191,6 +191,15 @@ def test_the_shorter_wait_of_then_and_now_holds(stores):
     assert stores(clock=in_hours(6)).get("aaaa1111").state is ApprovalState.PENDING
 
 
+def test_the_id_of_what_was_decided_meanwhile_is_not_used_again(stores):
+    approvals = stores()
+    approvals.open(a_request())
+    approvals.vote("aaaa1111", no())
+    again = approvals.open(a_request())
+    assert again.id != "aaaa1111" and again.state is ApprovalState.PENDING
+    assert approvals.get("aaaa1111").state is ApprovalState.REJECTED
+
+
 def test_what_has_expired_may_be_asked_again(tmp_path):
     approvals = SqliteApprovals(tmp_path / "platform.db")
     approvals.open(a_request(expires_at=moment(-0.001)))

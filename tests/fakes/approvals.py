@@ -15,6 +15,7 @@ from platform_ctl.approvals.request import (
     ApprovalState,
     Policy,
     Vote,
+    request_id,
 )
 from platform_ctl.approvals.vote import answered_already, decided, is_enough
 from platform_ctl.errors import PlatformError
@@ -44,6 +45,8 @@ class FakeApprovals:
                 same = found.reference == request.reference and found.subject == request.subject
                 if same and found.state is ApprovalState.PENDING:
                     return found
+            if any(r.id == request.id for r in self._requests):
+                request = replace(request, id=request_id(request, len(self._requests)))
             self._requests.append(request)
             return self.get(request.id)
 

@@ -21,7 +21,6 @@ from platform_ctl.runs.record import Run
 
 WATCH_S = 60
 """A watch lasts as long; then everything is read again, also what expired meanwhile."""
-_PAUSE_S = 5.0
 log = logging.getLogger("platform_ctl.approvals")
 
 
@@ -32,6 +31,8 @@ class Controller:
     cluster: Cluster
     approvals: ClusterApprovals
     start: Callable[[ApprovalRequest], Run]
+    pause_s: float = 5.0
+    """Between two attempts to reach an API server that is down."""
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Act on every change until told to stop. An API server that is down is asked again."""
@@ -44,7 +45,7 @@ class Controller:
                         return
             except PlatformError as exc:
                 log.warning("%s", exc.what)
-                time.sleep(_PAUSE_S)
+                time.sleep(self.pause_s)
 
     def once(self) -> list[Run]:
         """Start what is approved and has no run, and show each request's state in its status.

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from platform_ctl.approvals.request import (
     Policy,
     Subject,
     Vote,
+    request_id,
 )
 from platform_ctl.approvals.vote import answered_already, decided, is_enough
 from platform_ctl.errors import NothingYet, UnknownName
@@ -69,7 +70,11 @@ class SqliteApprovals:
                 "AND state = 'pending'",
                 (request.model, request.version, subject.digest),
             ).fetchone()
-            return self._request(db, row)
+            if row is not None:
+                return self._request(db, row)
+            taken = db.execute("SELECT count(*) FROM approvals").fetchone()[0]
+        # Somebody asked the same under this id a moment ago, and it is decided already.
+        return self.open(replace(request, id=request_id(request, taken)))
 
     def get(self, request_id: str) -> ApprovalRequest:
         with self._reading() as db:
