@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl.progress import Progress
 from platform_ctl.progress import line as progress_line
 from platform_ctl.settings import Settings
-from platform_ctl.targets.home import require_local
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import prepared_mlflow_uri
 
@@ -26,8 +25,21 @@ if TYPE_CHECKING:
 
 def training(settings: Settings) -> Training:
     """Fits of recipes: in the Ray of this run; outside a run (notebook, test), in a private one."""
-    require_local(settings, "training")
-    return local_training(settings)
+    if settings.target == "local":
+        return local_training(settings)
+    from platform_ctl.cluster.owner import own_pod
+    from platform_ctl.cluster.store import open_store
+    from platform_ctl.targets.installation import cluster
+    from platform_ctl.training.kubernetes.training import KubernetesTraining
+
+    server = cluster(settings)
+    return KubernetesTraining(
+        server,
+        open_store(settings.storage.artifacts_uri),
+        settings.training,
+        settings.kubernetes,
+        own_pod(server),
+    )
 
 
 def local_training(settings: Settings) -> LocalTraining:
@@ -47,7 +59,8 @@ def local_training(settings: Settings) -> LocalTraining:
 
 def tuner(settings: Settings) -> Tuner:
     """Runs Katib Experiments; trials that are functions run in the Ray of this run."""
-    require_local(settings, "tuner")
+    if settings.target != "local":
+        return _katib(settings)
     from platform_ctl.tuning.local.folder import FolderTuner
     from platform_ctl.tuning.local.tuning import LocalTuner
 
@@ -56,6 +69,22 @@ def tuner(settings: Settings) -> Tuner:
         FolderTuner(Path(settings.project_root), settings.money_per_cpu_hour),
         connect=lambda: local_training(settings).connect(),
         charge=lambda record: charge_search(settings, record),
+    )
+
+
+def _katib(settings: Settings) -> Tuner:
+    from platform_ctl.cluster.owner import own_pod
+    from platform_ctl.cluster.store import open_store
+    from platform_ctl.targets.installation import cluster
+    from platform_ctl.tuning.kubernetes.tuning import KubernetesTuner
+
+    server = cluster(settings)
+    return KubernetesTuner(
+        server,
+        lambda: open_store(settings.storage.artifacts_uri),
+        settings.kubernetes,
+        settings.money_per_cpu_hour,
+        own_pod(server),
     )
 
 

@@ -62,3 +62,6 @@ class Tuner(Protocol):
 
         Raises UnknownName, naming what is near, or NothingYet.
         """
+
+    def end_run(self, run_id: str) -> None:
+        """End and remove whatever is left of the searches of a run. Idempotent."""

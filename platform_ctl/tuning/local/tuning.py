@@ -70,6 +70,9 @@ class LocalTuner:
         of_run = folder.parent.parent == self.layout.runs
         return folder.parent.name if of_run else folder.name
 
+    def end_run(self, run_id: str) -> None:
+        """Nothing: trials end with the process of their search, and records with the run."""
+
     def _folder(self, search: str) -> Path:
         """Of a run's search in the run's folder, of any other among the searches."""
         run = self.layout.runs / search

@@ -1,0 +1,46 @@
+"""The pod in which this process runs: its image, and who owns what it makes.
+
+What a step's pod makes (RayJobs, Experiments) belongs to the step's workflow, so
+that the API server removes it with the run, whatever became of the pod.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from platform_ctl.cluster.api import POD, Cluster
+from platform_ctl.errors import ClusterForbidden
+
+NAMES = ("KFP_POD_NAME", "HOSTNAME")
+SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+
+@dataclass(frozen=True)
+class OwnPod:
+    """Empty outside a pod, or where the account may not read its own pod."""
+
+    image: str = ""
+    owners: list[dict[str, Any]] = field(default_factory=list)
+    """``ownerReferences`` for what is made in the pod's own namespace."""
+
+
+def own_pod(cluster: Cluster, env: Mapping[str, str] = os.environ) -> OwnPod:
+    """The pod of this process, as the API server has it."""
+    name = next((env[key] for key in NAMES if env.get(key)), "")
+    if not os.path.exists(SERVICE_ACCOUNT_NAMESPACE) or not name:
+        return OwnPod()
+    with open(SERVICE_ACCOUNT_NAMESPACE, encoding="ascii") as file:
+        namespace = file.read().strip()
+    try:
+        pod = cluster.get(POD, name, namespace)
+    except ClusterForbidden:
+        return OwnPod()
+    if pod is None:
+        return OwnPod()
+    main = {c["name"]: c for c in pod["spec"]["containers"]}
+    container = main.get("main") or pod["spec"]["containers"][0]
+    owners = pod["metadata"].get("ownerReferences", []) if namespace == cluster.namespace else []
+    return OwnPod(container["image"], [{**o, "blockOwnerDeletion": False} for o in owners])

@@ -1,0 +1,106 @@
+"""Why the pods of a fit do not come up or did not end well, by type.
+
+For ``run why``: ``findings(cluster, labels)`` reads, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from platform_ctl.cluster.api import POD, Cluster
+from platform_ctl.cluster.pods import blocked
+from platform_ctl.training.kubernetes.manifests import ATTEMPT_LABEL, PREFIX, RUN_LABEL
+
+RAY_JOB = ("ray.io/v1", "RayJob")
+NOT_READY_AFTER = timedelta(seconds=90)
+"""A Ray head whose container runs this long and whose probe does not pass has a reason for it."""
+
+
+class TrainingReason(StrEnum):
+    """Reasons that are a fit's own; those of a single pod are cluster.pods.Blocked."""
+
+    QUEUED = "Queued"
+    HEAD_NOT_READY = "RayHeadNotReady"
+    DEADLINE = "DeadlineExceeded"
+    LOST = "WorkersLost"
+
+
+@dataclass(frozen=True)
+class TrainingFinding:
+    """One reason. ``fix`` is a command; ``reason`` a TrainingReason or a cluster.pods.Blocked."""
+
+    job: str
+    reason: str
+    message: str
+    fix: str
+    pod: str = ""
+    task: str = ""
+
+
+def findings(cluster: Cluster, run_id: str) -> list[TrainingFinding]:
+    """Everything that keeps the fits of a run from going on, newest attempt of each."""
+    kind = cluster.kind(*RAY_JOB)
+    if kind is None:
+        return []
+    newest: dict[str, dict[str, Any]] = {}
+    jobs = cluster.list(kind, labels=f"{RUN_LABEL}={run_id}")
+    for job in sorted(jobs, key=lambda j: int(j["metadata"]["labels"].get(ATTEMPT_LABEL, 0))):
+        newest[job["metadata"]["annotations"].get(f"{PREFIX}/task", "")] = job
+    return [found for job in newest.values() for found in of_job(cluster, job)]
+
+
+def of_job(
+    cluster: Cluster, job: Mapping[str, Any], now: datetime | None = None
+) -> list[TrainingFinding]:
+    """What is known of one RayJob; nothing where it goes well."""
+    name, status = job["metadata"]["name"], job.get("status", {})
+    task = job["metadata"].get("annotations", {}).get(f"{PREFIX}/task", "")
+    state = status.get("jobDeploymentStatus", "")
+    if job["spec"].get("suspend"):
+        message = "the fit is suspended and waits for its queue to admit it"
+        fix = f"kubectl -n {cluster.namespace} describe workloads"
+        return [TrainingFinding(name, TrainingReason.QUEUED, message, fix, task=task)]
+    if state == "Failed":
+        late = status.get("reason") == "DeadlineExceeded"
+        reason = TrainingReason.DEADLINE if late else TrainingReason.LOST
+        message = str(status.get("message", "")) or "the Ray cluster was lost"
+        fix = "platform-ctl run resume latest"
+        return [TrainingFinding(name, reason, message, fix, task=task)]
+    found = []
+    for pod in pods_of(cluster, job):
+        if one := blocked(pod):
+            fix = f"kubectl -n {cluster.namespace} describe pod {one.pod}"
+            found.append(TrainingFinding(name, one.reason, one.message, fix, one.pod, task))
+        elif _waits_for_its_probe(pod, now or datetime.now(UTC)):
+            message = (
+                "Ray's head runs and never becomes ready; an image without ray[default] "
+                "has no dashboard agent, which the readiness probe asks"
+            )
+            fix = f"kubectl -n {cluster.namespace} exec {pod['metadata']['name']} -- pip show ray"
+            reason = TrainingReason.HEAD_NOT_READY
+            pod_name = pod["metadata"]["name"]
+            found.append(TrainingFinding(name, reason, message, fix, pod_name, task))
+    return found
+
+
+def pods_of(cluster: Cluster, job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The pods of a RayJob's cluster, the head first."""
+    ray_cluster = job.get("status", {}).get("rayClusterName", "")
+    if not ray_cluster:
+        return []
+    found = cluster.list(POD, labels=f"ray.io/cluster={ray_cluster}")
+    return sorted(found, key=lambda p: p["metadata"]["labels"].get("ray.io/node-type") != "head")
+
+
+def _waits_for_its_probe(pod: Mapping[str, Any], now: datetime) -> bool:
+    if pod["metadata"]["labels"].get("ray.io/node-type") != "head":
+        return False
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        running = container.get("state", {}).get("running")
+        if running and not container.get("ready"):
+            return now - datetime.fromisoformat(running["startedAt"]) > NOT_READY_AFTER
+    return False

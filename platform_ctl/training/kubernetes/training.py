@@ -1,0 +1,262 @@
+"""Training on a cluster: a RayJob for each fit, adopted by whoever asks for it again."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from platform_ctl.cluster.api import Cluster, Kind
+from platform_ctl.cluster.owner import OwnPod
+from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.errors import (
+    BadParameter,
+    ConfigError,
+    RayUnavailable,
+    TrainingFailed,
+    from_dict,
+)
+from platform_ctl.progress import Progress
+from platform_ctl.settings import KubernetesSettings, TrainingSettings
+from platform_ctl.training import call
+from platform_ctl.training.kubernetes.findings import of_job, pods_of
+from platform_ctl.training.kubernetes.job_files import JobFiles
+from platform_ctl.training.kubernetes.manifests import (
+    ATTEMPT_LABEL,
+    JOB_LABEL,
+    RUN_LABEL,
+    Plan,
+    render,
+)
+from platform_ctl.training.port import Metrics, OnProgress, TrainingJob
+
+POLL_S = 1.0
+MAX_WORKERS = 1000
+API_VERSIONS = {
+    "RayJob": "ray.io/v1",
+    "TrainJob": "trainer.kubeflow.org/v1alpha1",
+    "PyTorchJob": "kubeflow.org/v1",
+}
+
+
+@dataclass(frozen=True)
+class KubernetesTraining:
+    """Implements training.port.Training."""
+
+    cluster: Cluster
+    store: ObjectStore
+    settings: TrainingSettings
+    kubernetes: KubernetesSettings
+    own_pod: OwnPod = field(default_factory=OwnPod)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+    def run(self, job: TrainingJob, *, on_progress: OnProgress = lambda progress: None) -> Metrics:
+        """As the port says. The result stays in the object store until ``end_run``."""
+        self._refuse(job)
+        inputs = {name: self.store.stage(uri) for name, uri in job.inputs.items()}
+        staged = replace_inputs(job, inputs)
+        digest = job_digest(staged)
+        files = JobFiles(f"{self.store.root}/training/{digest}")
+        known = files.result()
+        if known is None or known.error:
+            files.write_job(staged)
+            self._see_through(staged, digest, files, on_progress)
+            known = files.result()
+        self._remove(f"{JOB_LABEL}={digest}")
+        if known is None or known.metrics is None:
+            if known and known.error:
+                raise from_dict(known.error)
+            raise TrainingFailed("the fit left no result", where=files.uri, fix=_RESUME)
+        ObjectStore(files.uri).download(files.out, Path(job.out))
+        return known.metrics
+
+    def end_run(self, run_id: str) -> None:
+        """Remove the RayJobs of a run, in whatever state they are."""
+        self._remove(f"{RUN_LABEL}={run_id}")
+
+    def _refuse(self, job: TrainingJob) -> None:
+        call.resolve(job.function)
+        if not 1 <= job.workers <= MAX_WORKERS:
+            raise BadParameter(
+                f"{job.workers} workers: from 1 to {MAX_WORKERS} are possible",
+                where=job.function,
+                fix="platform-ctl pipeline run NAME -p num_workers=2",
+            )
+        if job.resources.gpus and not self._gpus():
+            raise BadParameter(
+                f"{job.resources.gpus} GPUs a worker: no node of the cluster has nvidia.com/gpu",
+                where="training.worker_gpus",
+                fix="kubectl get nodes -o yaml | grep nvidia.com/gpu",
+            )
+
+    def _gpus(self) -> int:
+        nodes = self.cluster.list(Kind("v1", "Node", "nodes", namespaced=False), namespace="")
+        found = (n.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", 0) for n in nodes)
+        return sum(int(count) for count in found)
+
+    # ---- one fit, over all its attempts --------------------------------------
+
+    def _see_through(
+        self, job: TrainingJob, digest: str, files: JobFiles, on_progress: OnProgress
+    ) -> None:
+        """Until there is a result. Raises RayUnavailable, TrainingFailed."""
+        found = self._newest(digest)
+        attempt = _attempt(found) if found else 0
+        if found is None:
+            files.forget_result()
+            found = self._create(job, digest, files, attempt)
+        while not self._followed(found, files, on_progress):
+            if attempt >= self.settings.retries:
+                raise self._lost(found)
+            self._remove(f"{JOB_LABEL}={digest}")
+            attempt += 1
+            found = self._create(job, digest, files, attempt)
+
+    def _followed(self, job: dict[str, Any], files: JobFiles, on_progress: OnProgress) -> bool:
+        """Whether one attempt ended with a result; False when its cluster was lost."""
+        name, kind = job["metadata"]["name"], self.cluster.kind_of(job)
+        seen: Progress | None = None
+        head, begun = "", time.monotonic()
+        while True:
+            newest = files.progress()
+            if newest is not None and newest != seen:
+                on_progress(newest)
+                seen = newest
+            if files.result() is not None:
+                return True
+            current = self.cluster.get(kind, name)
+            if current is None or _ended(current) or self._head_changed(current, head):
+                return files.result() is not None
+            head = head or self._ready_head(current)
+            if current["spec"].get("suspend"):
+                begun = time.monotonic()  # a queue may take its time
+            elif not head and time.monotonic() - begun > self.settings.start_timeout_s:
+                raise self._not_up(current)
+            self.sleep(POLL_S)
+
+    def _ready_head(self, job: dict[str, Any]) -> str:
+        """The uid of Ray's head once it is ready; empty before, and for other kinds of jobs."""
+        if job["kind"] != "RayJob":
+            return "" if not job.get("status") else job["metadata"]["uid"]
+        for pod in pods_of(self.cluster, job)[:1]:
+            statuses = pod.get("status", {}).get("containerStatuses", [])
+            if statuses and all(c.get("ready") for c in statuses):
+                return str(pod["metadata"]["uid"])
+        return ""
+
+    def _head_changed(self, job: dict[str, Any], head: str) -> bool:
+        """Whether the head that was ready is gone: Ray does not survive that."""
+        if not head or job["kind"] != "RayJob":
+            return False
+        uids = [str(p["metadata"]["uid"]) for p in pods_of(self.cluster, job)]
+        return head not in uids
+
+    # ---- objects ----------------------------------------------------------------
+
+    def _newest(self, digest: str) -> dict[str, Any] | None:
+        """The latest attempt that exists and can still succeed."""
+        kind = self._kind()
+        found = self.cluster.list(kind, labels=f"{JOB_LABEL}={digest}")
+        live = [job for job in found if not _ended(job)]
+        if not live:
+            for job in found:
+                self.cluster.delete(kind, job["metadata"]["name"])
+            return None
+        newest = max(live, key=_attempt)
+        return {**newest, "apiVersion": kind.group_version, "kind": kind.kind}
+
+    def _kind(self) -> Kind:
+        wanted = {"apiVersion": API_VERSIONS[self.settings.kind], "kind": self.settings.kind}
+        return self.cluster.kind_of(wanted)
+
+    def _create(
+        self, job: TrainingJob, digest: str, files: JobFiles, attempt: int
+    ) -> dict[str, Any]:
+        plan = Plan(
+            name=f"fit-{digest[:16]}-{attempt}",
+            attempt=attempt,
+            digest=digest,
+            files_uri=files.uri,
+            image=self._image(),
+            ray_version=_ray_version(),
+            training=self.settings,
+            kubernetes=self.kubernetes,
+            owners=self.own_pod.owners,
+        )
+        manifest = render(job, plan)
+        self.cluster.create(manifest)
+        return manifest
+
+    def _image(self) -> str:
+        image = self.kubernetes.image or self.own_pod.image
+        if not image:
+            raise ConfigError(
+                "no image for the pods of a fit",
+                where="kubernetes.image",
+                fix="export PLATFORM_CTL_KUBERNETES__IMAGE=REGISTRY/NAME@sha256:DIGEST",
+            )
+        return image
+
+    def _remove(self, labels: str) -> None:
+        kind = self._kind()
+        for job in self.cluster.list(kind, labels=labels):
+            self.cluster.delete(kind, job["metadata"]["name"])
+
+    # ---- words --------------------------------------------------------------------
+
+    def _lost(self, job: dict[str, Any]) -> TrainingFailed:
+        found = self._current_findings(job)
+        reason = f"{found[0].reason}: {found[0].message}" if found else "its Ray cluster was lost"
+        tries = self.settings.retries + 1
+        where = f"{job['kind']} {job['metadata']['name']}"
+        return TrainingFailed(f"{reason} ({tries} attempts)", where=where, fix=_RESUME)
+
+    def _not_up(self, job: dict[str, Any]) -> RayUnavailable:
+        found = self._current_findings(job)
+        reason = f"{found[0].reason}: {found[0].message}" if found else "its pods do not come up"
+        where = f"{job['kind']} {job['metadata']['name']}"
+        fix = found[0].fix if found else f"kubectl -n {self.cluster.namespace} get pods"
+        return RayUnavailable(reason, where=where, fix=fix)
+
+    def _current_findings(self, job: dict[str, Any]) -> list[Any]:
+        current = self.cluster.get(self._kind(), job["metadata"]["name"])
+        return of_job(self.cluster, current) if current else []
+
+
+_RESUME = "platform-ctl run resume latest"
+
+
+def replace_inputs(job: TrainingJob, inputs: dict[str, str]) -> TrainingJob:
+    """The job with its inputs in the object store, and nothing in it of this machine."""
+    return msgspec.structs.replace(job, inputs=inputs, out="")
+
+
+def job_digest(job: TrainingJob) -> str:
+    """What makes two requests the same fit: name, function, arguments, inputs, workers."""
+    return hashlib.sha256(msgspec.json.encode(job, order="deterministic")).hexdigest()[:32]
+
+
+def _attempt(job: dict[str, Any]) -> int:
+    return int(job["metadata"]["labels"][ATTEMPT_LABEL])
+
+
+def _ended(job: dict[str, Any]) -> bool:
+    """Whether the operator has given up on it, or is done with it."""
+    if job["metadata"].get("deletionTimestamp"):
+        return True
+    status = job.get("status", {})
+    if status.get("jobDeploymentStatus") in ("Complete", "Failed"):
+        return True
+    finals = ("Complete", "Succeeded", "Failed")
+    return any(c["type"] in finals and c["status"] == "True" for c in status.get("conditions", []))
+
+
+def _ray_version() -> str:
+    from importlib.metadata import version
+
+    return version("ray")

@@ -1,0 +1,148 @@
+"""Why a search on a cluster does not go on, by type.
+
+For ``run why``: ``findings(cluster, run_id)`` reads, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from platform_ctl.cluster.api import POD, Cluster
+from platform_ctl.cluster.pods import Finding, blocked
+from platform_ctl.tuning.kubernetes.manifest import RUN_LABEL
+
+VERSION = "kubeflow.org/v1beta1"
+EXPERIMENT_OF = "katib.kubeflow.org/experiment"
+COLLECTOR = "metrics-logger-and-collector"
+TAIL_LINES = 20
+
+
+class SearchReason(StrEnum):
+    """Reasons that are a search's own; those of a single pod are cluster.pods.Blocked."""
+
+    SUGGESTION_NOT_READY = "SuggestionNotReady"
+    NEVER_REPORTED = "TrialNeverReported"
+    TRIAL_FAILED = "TrialFailed"
+
+
+@dataclass(frozen=True)
+class SearchFinding:
+    """One reason. ``fix`` is a command; ``reason`` a SearchReason or a cluster.pods.Blocked."""
+
+    experiment: str
+    reason: str
+    message: str
+    fix: str
+    trial: str = ""
+    pod: str = ""
+
+
+def findings(cluster: Cluster, run_id: str) -> list[SearchFinding]:
+    """Everything that keeps the searches of a run from a result."""
+    kind = cluster.kind(VERSION, "Experiment")
+    if kind is None:
+        return []
+    searches = cluster.list(kind, labels=f"{RUN_LABEL}={run_id}")
+    return [found for search in searches for found in of_experiment(cluster, search)]
+
+
+def of_experiment(cluster: Cluster, experiment: Mapping[str, Any]) -> list[SearchFinding]:
+    """The suggestion service first: without it there is no trial."""
+    name = experiment["metadata"]["name"]
+    found = suggestion(cluster, name)
+    return ([found] if found else []) + trials(cluster, name)
+
+
+def suggestion(cluster: Cluster, name: str) -> SearchFinding | None:
+    """Why the suggestion service of an Experiment is not ready; None when it is, or has ended."""
+    kind = cluster.kind(VERSION, "Suggestion")
+    there = cluster.get(kind, name) if kind else None
+    if there is None:
+        return None
+    holding = {c["type"] for c in there.get("status", {}).get("conditions", []) if _holds(c)}
+    if holding & {"DeploymentReady", "Running", "Succeeded"}:
+        return None
+    pods = [p for p in _pods(cluster, name) if "katib.kubeflow.org/suggestion" in _labels(p)]
+    reasons = [b for b in map(blocked, pods) if b]
+    because = f": {_words(reasons[0])}" if reasons else " and nothing is known of its pod"
+    return SearchFinding(
+        name,
+        SearchReason.SUGGESTION_NOT_READY,
+        f"the suggestion service is not ready{because}",
+        f"kubectl -n {cluster.namespace} describe pods -l katib.kubeflow.org/suggestion={name}",
+        pod=reasons[0].pod if reasons else "",
+    )
+
+
+def trials(cluster: Cluster, name: str) -> list[SearchFinding]:
+    """Failed trials and trials without metrics, with the end of what they printed."""
+    kind = cluster.kind(VERSION, "Trial")
+    if kind is None:
+        return []
+    found = []
+    for trial in cluster.list(kind, labels=f"{EXPERIMENT_OF}={name}"):
+        holding = {c["type"] for c in trial.get("status", {}).get("conditions", []) if _holds(c)}
+        own = trial["metadata"]["name"]
+        if "MetricsUnavailable" in holding:
+            found.append(_of_trial(cluster, name, own, SearchReason.NEVER_REPORTED))
+        elif "Failed" in holding:
+            found.append(_of_trial(cluster, name, own, SearchReason.TRIAL_FAILED))
+        elif not holding & {"Succeeded", "Killed", "EarlyStopped"} and (
+            waiting := next((b for b in map(blocked, _trial_pods(cluster, own)) if b), None)
+        ):
+            fix = f"kubectl -n {cluster.namespace} describe pod {waiting.pod}"
+            found.append(
+                SearchFinding(name, waiting.reason, waiting.message, fix, own, waiting.pod)
+            )
+    return found
+
+
+def last_words(cluster: Cluster, trial: str) -> str:
+    """The end of what a trial printed; empty when its pod is gone.
+
+    Katib sends the output of the trial to a file, and the collector prints it.
+    """
+    for pod in _trial_pods(cluster, trial):
+        log = cluster.log(pod["metadata"]["name"], container=COLLECTOR, tail_lines=TAIL_LINES)
+        lines = (log or b"").decode(errors="replace").splitlines()
+        # The collector's own lines begin as klog writes them: I1127 23:00:00.
+        printed = [line.partition("] ")[2] or line for line in lines]
+        if any(line.strip() for line in printed):
+            return "\n".join(printed)
+    return ""
+
+
+def _of_trial(cluster: Cluster, experiment: str, trial: str, reason: SearchReason) -> SearchFinding:
+    pods = _trial_pods(cluster, trial)
+    ended = next((b for b in map(blocked, pods) if b), None)
+    words = last_words(cluster, trial).strip().splitlines()
+    said = words[-1] if words else (_words(ended) if ended else "its pod is gone")
+    never = "ended and reported no metric of the objective; it printed last"
+    what = never if reason is SearchReason.NEVER_REPORTED else "failed"
+    pod = pods[0]["metadata"]["name"] if pods else ""
+    fix = f"kubectl -n {cluster.namespace} logs -l job-name={trial} --all-containers"
+    return SearchFinding(experiment, reason, f"{trial} {what}: {said}", fix, trial, pod)
+
+
+def _pods(cluster: Cluster, experiment: str) -> list[dict[str, Any]]:
+    return cluster.list(POD, labels=f"{EXPERIMENT_OF}={experiment}")
+
+
+def _trial_pods(cluster: Cluster, trial: str) -> list[dict[str, Any]]:
+    return cluster.list(POD, labels=f"job-name={trial}")
+
+
+def _labels(thing: Mapping[str, Any]) -> Mapping[str, str]:
+    return thing["metadata"].get("labels", {})
+
+
+def _holds(condition: Mapping[str, Any]) -> bool:
+    return condition["status"] == "True"
+
+
+def _words(found: Finding) -> str:
+    code = "" if found.exit_code is None else f" (exit code {found.exit_code})"
+    return f"{found.reason}{code}" + (f", {found.message}" if found.message else "")
