@@ -149,7 +149,7 @@ class KubernetesTuner:
     def _begin(
         self, experiment: Experiment, search: str, trial: str, inputs: dict[str, str], seed: int
     ) -> None:
-        """Make the Experiment, or take the one that is there with its counts as they are asked for."""
+        """Make the Experiment, or adopt the one that is there and bring its counts up to date."""
         image = self.kubernetes.image or self.own_pod.image
         place = Place(self.kubernetes, image, self.own_pod.owners)
         manifest = render(experiment, search, place, trial=trial, inputs=inputs, seed=seed)
