@@ -12,16 +12,18 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from platform_ctl import __version__
 from platform_ctl.cli.usage import usage_error, wants_json
-from platform_ctl.errors import PlatformError
+from platform_ctl.errors import PlatformError, PreconditionMissing
 from platform_ctl.home.environment import remember
 
 GROUPS: dict[str, str] = {
+    "init": "Make a project of your own.",
     "doctor": "Check what is installed, ports, disk and leftovers.",
     "config": "Show the settings and where each value comes from.",
     "data": "Ingest, show and audit a recipe's data.",
@@ -63,7 +65,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in GROUPS:
             return None
-        module = PLUGINS.get(name, f"platform_ctl.cli.{name.replace('-', '_')}")
+        if name in PLUGINS:
+            return completing(name, _plugin(name))
+        module = f"platform_ctl.cli.{name.replace('-', '_')}"
         return completing(name, importlib.import_module(module).command)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
@@ -80,6 +84,22 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(GROUPS.items()))
+
+
+def _plugin(name: str) -> click.Command:
+    """A command of the project around us. Raises PreconditionMissing where it has none."""
+    from platform_ctl.cli.context import on_path
+    from platform_ctl.settings import find_project_root
+
+    on_path(find_project_root(Path.cwd()))
+    try:
+        return importlib.import_module(PLUGINS[name]).command
+    except ModuleNotFoundError as exc:
+        raise PreconditionMissing(
+            f"{name} comes with the repository, and this folder is not in a checkout of it",
+            where=str(Path.cwd()),
+            fix="cd to a checkout of the platform",
+        ) from exc
 
 
 def completing(name: str, command: click.Command) -> click.Command:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from platform_ctl.errors import HomeNotUsable
+
+
+def on_path(project_root: Path) -> None:
+    """Let this process import the project's recipes and pipelines, as its steps do."""
+    if str(project_root) not in sys.path:
+        sys.path.insert(0, str(project_root))
 
 
 def load_settings(ctx: click.Context) -> Any:
@@ -26,5 +33,6 @@ def load_settings(ctx: click.Context) -> Any:
                 where="PLATFORM_HOME or setting home",
                 fix="export PLATFORM_HOME=$HOME/.platform",
             )
+        on_path(Path(loaded.project_root))
         root.obj["settings"] = loaded
     return root.obj["settings"]
