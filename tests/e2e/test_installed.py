@@ -86,6 +86,6 @@ def test_init_makes_a_project_that_works(installed: dict[str, str], tmp_path: Pa
     assert checked.returncode == 0, checked.stderr
     ingested = run(installed, project, "data", "ingest", "--sample")
     assert ingested.returncode == 0, ingested.stderr
-    assert (project / ".platform" / "platform.db").exists()
+    assert (project / ".platform" / "iceberg").is_dir()
     again = run(installed, tmp_path, "init", "mine")
     assert again.returncode == 2 and "holds recipes" in again.stderr
