@@ -2,6 +2,7 @@
 
 from kfp import dsl
 
+from pipelines import registration_components as registration
 from pipelines import train_deploy_components as step
 from recipes.train_deploy import names
 
@@ -31,17 +32,12 @@ def flow(max_trials: int = 20, epochs: int = 10, num_workers: int = 2, seed: int
         model=trained.outputs["model"], rows=rows, champion=resolved.outputs["champion"]
     )
     gated = step.gate(evaluation=evaluated.outputs["evaluation"])
-    with dsl.If(gated.outputs["verdict"] == "successful", name="gate-passed"):
-        registered = step.register(
-            model=trained.outputs["model"],
-            evaluation=evaluated.outputs["evaluation"],
-            decision=gated.outputs["decision"],
-            search=tuned.outputs["search"],
-            snapshot_id=resolved.outputs["snapshot_id"],
-            golden_digest=resolved.outputs["golden_digest"],
-            feature_service=extracted.outputs["feature_service"],
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        ).set_caching_options(False)
-        step.request_approval(
-            version=registered.outputs["version"], champion=resolved.outputs["champion"]
-        ).set_caching_options(False)
+    registration.register_if_successful(
+        names.RECIPE,
+        resolved=resolved.outputs,
+        extracted=extracted.outputs,
+        tuned=tuned.outputs,
+        model=trained.outputs["model"],
+        evaluation=evaluated.outputs["evaluation"],
+        gated=gated.outputs,
+    )

@@ -16,7 +16,6 @@ from platform_ctl.recipe.gate import GateDecision
 if TYPE_CHECKING:
     from kfp import dsl
 
-    from platform_ctl.recipe.recipe import Recipe
     from platform_ctl.settings import Settings
 
 ENVIRONMENT_FILE = "environment.txt"
@@ -24,7 +23,7 @@ ENVIRONMENT_FILE = "environment.txt"
 
 
 def run(
-    recipe: Recipe,
+    recipe: str,
     model: dsl.Model,
     evaluation: dsl.Artifact,
     decision: dsl.Artifact,
@@ -40,7 +39,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         version = register_model(
             registry,
-            recipe=recipe,
+            recipe=targets.recipe(settings, recipe, command="platform-ctl recipe check"),
             model_dir=Path(model.path),
             evaluation_dir=Path(evaluation.path),
             decision=GateDecision.from_dict(json.loads(Path(decision.path).read_text())),

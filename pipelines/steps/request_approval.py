@@ -7,11 +7,10 @@ from platform_ctl.approvals.ask import request
 from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.models.model import ModelVersion, find_version
 from platform_ctl.models.register import been_in_production
-from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.settings import Settings
 
 
-def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
+def run(recipe_name: str, version: str, champion: str) -> tuple[str, str, str]:
     """-> request id, one line, the command that decides.
 
     ``champion`` is an input so that a run says what it compared with; the
@@ -19,6 +18,7 @@ def run(recipe: Recipe, version: str, champion: str) -> tuple[str, str, str]:
     """
     settings = targets.current_settings()
     registry = targets.registry(settings)
+    recipe = targets.recipe(settings, recipe_name, command="platform-ctl recipe check")
     registered = find_version(registry.models(), f"{recipe.model_name}/{version}")
     if been_in_production(registry, registered):
         return _known(settings, registered)

@@ -36,6 +36,21 @@ def run(
         workers=workers,
         epochs=epochs,
     )
+    return _told(metrics, model)
+
+
+def run_here(
+    fit: Callable[..., dict[str, Any]],
+    rows: dsl.Dataset,
+    parameters: dict[str, Any],
+    model: dsl.Model,
+    **options: Any,
+) -> tuple[str]:
+    """``run`` for a fit that needs no workers: it runs in the step's own process."""
+    return _told(fit(rows.path, parameters, model.path, **options), model)
+
+
+def _told(metrics: dict[str, Any], model: dsl.Model) -> tuple[str]:
     line = metrics.pop("summary")
     model.metadata.update(metrics)
     return (line,)

@@ -27,7 +27,7 @@ GROUPS: dict[str, str] = {
     "doctor": "Check what is installed, ports, disk and leftovers.",
     "config": "Show the settings and where each value comes from.",
     "data": "Ingest, show and audit a recipe's data.",
-    "recipe": "List recipes, and make a new one from one that works.",
+    "recipe": "List recipes, check one, make a new one from a file.",
     "pipeline": "List, compile and run pipelines.",
     "run": "List, show, resume, cancel and explain runs.",
     "cache": "Explain, verify and prune the step cache.",

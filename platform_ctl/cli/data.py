@@ -41,6 +41,8 @@ class _Ingest(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_NAMED] = _named_recipe(args)
+        # Of a recipe that is not there, the command says so; not that an option is unknown.
+        ctx.ignore_unknown_options = not _sources(ctx)
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

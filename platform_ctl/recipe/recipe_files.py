@@ -8,19 +8,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from platform_ctl.errors import BadParameter, ConfigError
 from platform_ctl.ir.catalogue import Pipelines
-from platform_ctl.recipe.recipe import Recipe
-from platform_ctl.recipe.recipe_copy import Copy, RecipeName
+from platform_ctl.recipe.recipe_name import RecipeName
 
 _LEFT_OUT = ("__pycache__", ".*", "*.pyc", "*.egg-info")
-_README = "README.md"
 _WIRING = ("components", "pipeline")
 """Modules of a recipe among the pipelines: ``<recipe>_<part>.py``."""
-_MODEL_CARD = Path(__file__).with_name("model_card.template")
 
 
 class RecipeFiles:
@@ -32,34 +29,25 @@ class RecipeFiles:
         self._pipelines = pipelines
         self._tests = f"tests/{recipes}"
 
-    def create(self, source: Recipe, name: RecipeName) -> list[str]:
-        """Make a recipe that is ``source`` under another name; its files and folders, relative.
+    def create(self, name: RecipeName, files: Mapping[str, str]) -> list[str]:
+        """Make the recipe of these files (path -> text); its files and folders, relative.
 
         Everything is made and tried in a folder beside, then put in place; what is
         there already is never touched. Raises BadParameter when the name is taken,
-        ConfigError when the copy does not work.
+        ConfigError when the recipe does not work.
         """
-        copy = Copy(source.name, source.pipeline, name, self._recipes)
-        self._require_wiring(source)
         places = self._places(name)
         for place in places:
             if os.path.lexists(self._root / place):
                 raise self._taken(place, name)
         with self._workshop() as workshop:
-            self._write(copy, workshop)
+            for path, text in files.items():
+                target = workshop / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text, encoding="utf-8")
             self._try(name, workshop)
             self._put(workshop, [p for p in places if (workshop / p).exists()], name)
         return [p for p in places if (self._root / p).exists()]
-
-    def _require_wiring(self, source: Recipe) -> None:
-        for part in _WIRING:
-            file = f"{self._pipelines}/{source.name}_{part}.py"
-            if not (self._root / file).is_file():
-                raise ConfigError(
-                    f"the recipe {source.name} cannot be copied: it has no {file}",
-                    where=file,
-                    fix="platform-ctl recipe list",
-                )
 
     def _places(self, name: RecipeName) -> list[str]:
         """In the order in which they are put in place: the recipe is found by its folder."""
@@ -85,24 +73,6 @@ class RecipeFiles:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _write(self, copy: Copy, workshop: Path) -> None:
-        new = copy.new.module
-        for package in (self._recipes, self._tests):
-            folder = self._root / package / copy.old
-            for file in _files(folder):
-                target = workshop / package / new / file.relative_to(folder)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(copy.file(file.name, file.read_bytes()))
-        for part in _WIRING:
-            file = self._root / self._pipelines / f"{copy.old}_{part}.py"
-            target = workshop / self._pipelines / f"{new}_{part}.py"
-            target.write_bytes(copy.file(file.name, file.read_bytes()))
-        card = _MODEL_CARD.read_text(encoding="utf-8")
-        words = {"{{word}}": copy.new.word, "{{module}}": new, "{{source}}": copy.old}
-        for placeholder, text in words.items():
-            card = card.replace(placeholder, text)
-        (workshop / self._recipes / new / _README).write_text(card, encoding="utf-8")
-
     def _try(self, name: RecipeName, workshop: Path) -> None:
         """Import the recipe and compile its pipeline, there. Raises ConfigError."""
         command = [sys.executable, "-c", f"import {self._recipes}.{name.module}.recipe"]
@@ -110,7 +80,7 @@ class RecipeFiles:
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise ConfigError(
-                f"a copy under the name {name.word} cannot be imported: {last}",
+                f"the new recipe {name.word} cannot be imported: {last}",
                 where=f"{self._recipes}/",
                 fix="platform-ctl recipe list",
             )
@@ -141,16 +111,6 @@ class RecipeFiles:
             where=place,
             fix=f"platform-ctl recipe new {name.word}-2",
         )
-
-
-def _files(folder: Path) -> list[Path]:
-    ignored = shutil.ignore_patterns(*_LEFT_OUT)
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(set(folders) - ignored(parent, folders))
-        kept = set(names) - ignored(parent, names) - {_README}
-        found += [Path(parent, name) for name in sorted(kept)]
-    return [file for file in found if file.is_file() and not file.is_symlink()]
 
 
 def _move(source: Path, target: Path) -> None:

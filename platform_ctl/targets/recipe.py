@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from platform_ctl.ir.parameters import Allowed
     from platform_ctl.ir.pipeline import Pipeline
     from platform_ctl.models.model import ModelVersion
-    from platform_ctl.recipe.recipe_copy import RecipeName
+    from platform_ctl.recipe.recipe_name import RecipeName
 
 
 def data_access(settings: Settings) -> DataAccess:
@@ -119,20 +119,32 @@ def recipe(settings: Settings, name: str | None, *, command: str) -> Recipe:
     return known[wanted]
 
 
-def new_recipe(settings: Settings, name: str, source: str | None) -> tuple[RecipeName, list[str]]:
-    """Make recipe ``name`` from ``source``; its name, and the files and folders it is.
+def new_recipe(
+    settings: Settings,
+    name: str,
+    *,
+    kind: str,
+    file: Path,
+    label: str = "",
+    time: str = "",
+    entity: str = "",
+) -> tuple[RecipeName, list[str], list[str]]:
+    """Make a recipe on a file: its name, the files and folders it is, and what to know of it.
 
     Raises BadParameter, UnknownName, ConfigError.
     """
-    from platform_ctl.recipe.recipe_copy import RecipeName, refuse_taken
+    from platform_ctl.recipe.recipe import resolve
     from platform_ctl.recipe.recipe_files import RecipeFiles
+    from platform_ctl.recipe.recipe_name import RecipeName, refuse_taken
 
     parsed = RecipeName.parse(name)
     refuse_taken(parsed, recipes(settings).values())
-    copied = recipe(settings, source, command=f"platform-ctl recipe new {name} --from")
+    library = resolve(f"{settings.recipes_package}.common.new_recipe")
+    asked = library.Asked(parsed.word, parsed.module, kind, file, label, time, entity)
+    texts, notes = library.render(asked)
     root = Path(settings.project_root)
     files = RecipeFiles(root, settings.recipes_package, settings.pipelines_package)
-    return parsed, files.create(copied, parsed)
+    return parsed, files.create(parsed, texts), notes
 
 
 def recipe_of(settings: Settings, version: ModelVersion) -> Recipe:

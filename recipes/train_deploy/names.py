@@ -2,7 +2,7 @@
 
 All recipes of a project live in one home: one Iceberg catalog, one MLflow, one
 fleet of services. Whatever a recipe writes there is found by these names only.
-``platform-ctl recipe new`` sets the first four; the others live inside them.
+The first four are chosen; the others live inside them.
 """
 
 RECIPE = "train_deploy"

@@ -74,7 +74,7 @@ def home(tmp_path) -> Path:
         ("platform-ctl completion ", ["bash", "zsh", "fish"]),
         ("platform-ctl pipeline run tr", ["train-deploy"]),
         ("platform-ctl data show --recipe tr", ["train_deploy"]),
-        ("platform-ctl recipe new x --from tr", ["train_deploy"]),
+        ("platform-ctl recipe new x --kind cl", ["classification"]),
         ("platform-ctl lab start blocked", ["blocked-promotion"]),
         ("platform-ctl nonsense pipel", ["pipeline"]),
         ("platform-ctl --home /nowhere run show lat", ["latest"]),

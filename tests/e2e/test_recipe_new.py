@@ -1,28 +1,28 @@
-"""A second recipe from the command line: it lints, tests, trains and serves beside the first."""
+"""The page on your own recipe, typed in a copy of the project; and a recipe of every kind."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from tests.support.pages import command_lines
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-NEW = (
-    "pipelines/compiled/energy-load.yaml",
-    "pipelines/energy_load_components.py",
-    "pipelines/energy_load_pipeline.py",
-    "recipes/energy_load",
-    "tests/recipes/energy_load",
-)
-
+PAGE = ROOT / "docs" / "how-to" / "your-own-recipe.md"
+MOST_LINES = 400
 MAIN = "from platform_ctl.cli.app import main; main()"
-SMALL = ("-p", "max_trials=2", "-p", "epochs=1")
+SMALLER = {"max_trials=4": "max_trials=2"}
 
 
 class Checkout:
@@ -52,122 +52,108 @@ class Checkout:
     def json(self, *words: str):
         return json.loads(self.ctl(*words, "-o", "json"))
 
-    def completions(self, *words: str) -> list[str]:
-        """What the Tab key offers for the last word."""
-        asked = f"os.environ.update(COMP_WORDS='platform-ctl {' '.join(words)}'"
-        asked += f", COMP_CWORD='{len(words)}', _PLATFORM_CTL_COMPLETE='bash_complete')"
-        told = self.python("-c", f"import os; {asked}; {MAIN}")
-        return [line.partition(",")[2] for line in told.splitlines()]
-
-    def files(self) -> dict[str, bytes]:
-        names = [p for p in self.root.rglob("*") if p.is_file() and "cache" not in str(p)]
-        return {str(p.relative_to(self.root)): p.read_bytes() for p in names}
-
-    def repeated_after_editing(self, file: str) -> set[str]:
-        """Steps of the new recipe that an edit takes out of the cache, by the forecast."""
-        path = self.root / file
-        original = path.read_text()
-        before = self._hits()
-        path.write_text(original + "\nADDED = 1\nassert ADDED\n")
-        try:
-            return before - self._hits()
-        finally:
-            path.write_text(original)
-
-    def _hits(self) -> set[str]:
-        steps = self.json("pipeline", "impact", "energy-load", *SMALL)["steps"]
-        return {step["task"] for step in steps if step["fate"] == "hit"}
+    def lines_of(self, module: str) -> int:
+        patterns = (f"recipes/{module}/*", f"pipelines/{module}_*.py", f"tests/recipes/{module}/*")
+        files = [p for pattern in patterns for p in self.root.glob(pattern) if p.is_file()]
+        return sum(len(p.read_text().splitlines()) for p in files)
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
+    """Somebody has typed the whole page."""
     made = Checkout(tmp_path_factory.mktemp("recipe-new"))
-    before = made.files()
-    told = made.json("recipe", "new", "energy-load")
-    after = made.files()
-    assert {name: after[name] for name in before} == before
-    assert sorted(told["created"]) == sorted(NEW)
-    assert {n for n in after.keys() - before.keys() if not n.startswith(NEW)} == set()
+    (script,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    made.python("-c", script)
+    made.typed = {}
+    for call in command_lines(PAGE):
+        line = call.text
+        for large, small in SMALLER.items():
+            line = line.replace(large, small)
+        _, *words = shlex.split(line)
+        made.typed[line] = made.ctl(*words)
     yield made
     for service in made.json("service", "list"):
         made.ctl("service", "stop", service["name"])
 
 
-@pytest.fixture(scope="module")
-def trained(checkout):
-    """Both recipes have data in one home; the new one has a run that passed its gate."""
-    checkout.ctl("data", "ingest", "--sample")
-    checkout.ctl("data", "ingest", "--sample", "--recipe", "energy-load")
-    checkout.ctl("pipeline", "run", "energy-load", *SMALL)
-    return checkout
+def test_the_page_leads_to_production(checkout):
+    (model,) = checkout.json("model", "list")
+    assert model["name"] == "tumours"
+    assert [v["aliases"] for v in model["versions"]] == [["production"]]
+    assert any("log loss" in told for told in checkout.typed.values())
+    verified = checkout.ctl("model", "verify", "tumours@production")
+    assert "as it was registered" in verified
 
 
-def test_it_lints_and_its_pipeline_is_current(checkout):
-    checkout.python("-m", "ruff", "check", "--no-cache", "recipes", "pipelines", "tests")
-    checkout.python(
-        "-m", "ruff", "format", "--no-cache", "--check", "recipes", "pipelines", "tests"
-    )
-    checkout.python("-c", "from importlinter.cli import lint_imports_command as c; c()")
+def test_it_is_small_lints_and_passes_its_tests(checkout):
+    assert checkout.lines_of("tumours") <= MOST_LINES
+    checkout.python("-m", "ruff", "check", "--no-cache", "recipes", "pipelines", "tests/recipes")
+    words = ("recipes/tumours", "pipelines", "tests/recipes/tumours")
+    checkout.python("-m", "ruff", "format", "--no-cache", "--check", *words)
+    checkout.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/recipes/tumours")
+    assert checkout.json("recipe", "check", "tumours") == []
     checkout.ctl("pipeline", "compile", "--check")
 
 
-def test_its_tests_pass(checkout):
-    """Those of its model and labels; all of them take half a minute and are the first recipe's."""
-    tests = [f"tests/recipes/energy_load/test_{what}.py" for what in ("model", "labels")]
-    told = checkout.python("-m", "pytest", *tests, "tests/contract/test_recipes.py")
-    assert "100%" in told
+def test_the_same_run_again_comes_from_the_cache(checkout):
+    told = checkout.ctl("pipeline", "run", "tumours", "-p", "max_trials=2")
+    assert "5 cached" in told and "is what is in production" in told
 
 
-def test_it_registers_and_serves_under_its_own_name(trained):
-    assert [m["name"] for m in trained.json("model", "list")] == ["energy-load"]
-    trained.ctl("approval", "approve", "latest", "--reason", "it works", "--wait")
-    assert [s["name"] for s in trained.json("service", "list")] == ["energy-load"]
-    forecasts = trained.json("model", "predict", "energy-load@production")
-    assert len(forecasts["predictions"]) == 24
-    assert trained.completions("model", "predict", "energy-load@p") == ["energy-load@production"]
-    assert trained.completions("service", "stop", "") == ["energy-load"]
-
-
-def test_the_two_share_no_data(trained):
-    tables = {r: set() for r in ("train_deploy", "energy_load")}
-    for recipe, found in tables.items():
-        snapshots = trained.json("data", "show", "--recipe", recipe)["snapshots"]
-        found.update(s["table"] for s in snapshots)
-    assert tables["train_deploy"] == {"abukix.commits"}
-    assert {name.partition(".")[0] for name in tables["energy_load"]} == {"energy_load"}
-    assert trained.json("data", "golden", "show") is None
-    assert trained.json("data", "golden", "show", "--recipe", "energy_load")["rows"] > 0
-    assert [p.name for p in (trained.home / "feast").iterdir()] == ["energy_load"]
-    trained.ctl("data", "remove", "sample/atlas")
-    left = trained.json("data", "show", "--recipe", "energy_load")["entities"]
-    assert "sample/atlas" in {one["name"] for one in left}
-
-
-def test_an_edit_of_one_repeats_nothing_of_the_other(trained):
-    assert trained.repeated_after_editing("recipes/train_deploy/train.py") == set()
-    assert trained.repeated_after_editing("recipes/train_deploy/names.py") == set()
-    assert trained.repeated_after_editing("recipes/energy_load/train.py") == {"tune", "train"}
-
-
-def test_a_name_that_is_taken_or_no_name_leaves_everything_as_it_is(checkout):
-    before = checkout.files()
-    for name in ("energy-load", "weekly-commits", "promote", "../outside", "Class"):
-        told = checkout.ctl("recipe", "new", name, code=2)
-        assert told.startswith("error: ") and "fix:   platform-ctl recipe new " in told
-    assert "did you mean 'energy_load'" in checkout.ctl(
-        "data", "show", "--recipe", "energyload", code=2
-    )
-    assert checkout.files() == before
-
-
-def test_a_copy_that_does_not_work_leaves_nothing(checkout):
-    file = checkout.root / "recipes" / "train_deploy" / "recipe.py"
-    original = file.read_text()
-    file.write_text(original + 'assert "train_" + "deploy" in __name__, "one of a kind"\n')
+def test_an_edit_of_one_recipe_repeats_nothing_of_another(checkout):
+    checkout.ctl("data", "ingest", "--sample")
+    file = checkout.root / "recipes/train_deploy/train.py"
+    before = file.read_text()
+    file.write_text(before + "\nADDED = 1\n")
     try:
-        before = checkout.files()
-        told = checkout.ctl("recipe", "new", "third", code=2)
-        assert "one of a kind" in told
-        assert checkout.files() == before
+        steps = checkout.json("pipeline", "impact", "tumours", "-p", "max_trials=2")["steps"]
     finally:
-        file.write_text(original)
+        file.write_text(before)
+    assert sum(step["fate"] == "hit" for step in steps) == 5
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory) -> Path:
+    """Four meters with a level of their own and much noise: a mean beats the last value."""
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2024-01-01", periods=160, freq="D").strftime("%Y-%m-%d")
+    frames = [
+        pd.DataFrame({"meter": f"m{i}", "day": days, "kwh": 20 * i + rng.normal(50, 5, 160)})
+        for i in range(4)
+    ]
+    file = tmp_path_factory.mktemp("series") / "load.parquet"
+    pd.concat(frames).to_parquet(file)
+    return file
+
+
+def test_a_forecast_is_judged_by_time_in_the_same_home(checkout, series):
+    words = ("--kind", "forecast", "--csv", str(series), "--entity", "meter")
+    checkout.ctl("recipe", "new", "meter-load", *words)
+    checkout.ctl("data", "ingest", "--recipe", "meter-load", "--csv", str(series))
+    told = checkout.ctl("pipeline", "run", "meter-load", "-p", "max_trials=2")
+    assert re.search(r"MAE [\d.]+ \(beside lag_1 [\d.]+, mean_4 [\d.]+, mean_8 [\d.]+\)", told)
+    run = checkout.json("run", "show", "latest")
+    (evaluated,) = (t for t in run["tasks"] if t["name"] == "evaluate")
+    metrics = dict(evaluated["metrics"])
+    assert 0 < metrics["training_age_days"] < 160
+    shown = checkout.json("data", "show", "--recipe", "meter-load")["entities"]
+    assert [(e["name"], e["rows"]) for e in shown] == [(f"m{i}", 160) for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--kind", "classification", "--csv", "nosuch.csv"), "nosuch.csv does not exist"),
+        (("--kind", "classification", "--csv", "tumours.csv", "--label", "radius"), "no column"),
+        (("--kind", "forecast", "--csv", "tumours.csv"), "no column of times"),
+        (
+            ("--kind", "classification", "--csv", "tumours.csv", "--label", "mean radius"),
+            "a classification has two classes",
+        ),
+        (("--kind", "regression", "--csv", "tumours.csv"), "does not hold numbers"),
+    ],
+)
+def test_what_cannot_be_a_recipe_is_refused_and_leaves_nothing(checkout, words, said):
+    told = checkout.ctl("recipe", "new", "other", *words, code=2)
+    assert said in told and "fix:   platform-ctl recipe new other" in told
+    assert list(checkout.root.rglob("*other*")) == []

@@ -30,7 +30,8 @@ def fit(rows_path, params, out_dir, *, num_workers=2, epochs=None, seed=0):
     hp = replace(Hyperparameters.parse({**params, "epochs": epochs}), seed=seed)
     net, history = train_here(hp, rows_path)
     Path(out_dir).mkdir(parents=True, exist_ok=True)
-    return {**history[-1], "model_digest": model.save(net, out_dir)}
+    digest = model.save(net, out_dir)
+    return {**history[-1], "model_digest": digest, "summary": "fitted here"}
 '''
 
 

@@ -41,7 +41,7 @@ class Home:
             decision=DECISION,
             provenance={"data_snapshot": "4711"},
         )
-        _, line, _ = request_approval.run(RECIPE, version.version, "")
+        _, line, _ = request_approval.run(RECIPE.name, version.version, "")
         return version.version, line
 
     def promote(self, number: str) -> None:
@@ -74,7 +74,7 @@ def test_after_a_no_the_run_names_the_command_that_asks_again(home):
     (asked,) = targets.approvals(home.settings).list()
     no = Vote("ada", Answer.REJECT, "not now", datetime.now(UTC).isoformat())
     targets.approvals(home.settings).vote(asked.id, no)
-    _, line, command = request_approval.run(RECIPE, "1", "")
+    _, line, command = request_approval.run(RECIPE.name, "1", "")
     assert line.endswith(": rejected")
     assert command == f"platform-ctl approval request {NAME}/1"
 
@@ -82,7 +82,7 @@ def test_after_a_no_the_run_names_the_command_that_asks_again(home):
 def test_two_models_that_are_as_good_do_not_take_turns(home):
     home.run(1)
     home.promote("1")
-    assert home.run(2)[1] == f"{NAME}/2 against the naive baselines: pending"
+    assert home.run(2)[1] == f"{NAME}/2 against the baselines: pending"
     home.promote("2")
     asked, aliases = home.asked, home.registry.aliases(NAME)
     for _ in range(2):
