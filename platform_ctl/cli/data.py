@@ -41,9 +41,14 @@ class _Ingest(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_NAMED] = _named_recipe(args)
-        # Of a recipe that is not there, the command says so; not that an option is unknown.
-        ctx.ignore_unknown_options = not _sources(ctx)
         return super().parse_args(ctx, args)
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Unknown options are refused by the command, which first says when it is the recipe that
+        is not there."""
+        parser = super().make_parser(ctx)
+        parser.ignore_unknown_options = True
+        return parser
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*_options(_sources(ctx)), *super().get_params(ctx)]
@@ -139,6 +144,10 @@ def _asked(
     given: Mapping[str, Any],
 ) -> tuple[str, dict[str, Any]]:
     """The source that was named, and the arguments of its function. Raises UsageError."""
+    if unknown := next((str(p) for p in paths if str(p).startswith("--")), ""):
+        option = unknown.partition("=")[0]
+        known = [option for s in sources.values() for option in s.flag.opts]
+        raise click.NoSuchOption(option, possibilities=known, ctx=ctx)
     named = [name for name in sources if given.get(f"source_{name}")]
     if len(named) != 1:
         ways = [f"--{n} PATH…" if s.takes_paths else f"--{n}" for n, s in sources.items()]

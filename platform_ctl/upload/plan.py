@@ -23,7 +23,7 @@ from platform_ctl.upload.port import Version
 
 
 class History(Protocol):
-    """What git knows of commits."""
+    """What git knows of revisions."""
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
         """Strictly; None when the clone lacks one of them."""
