@@ -33,10 +33,9 @@ def extract(
     training: dsl.Output[dsl.Dataset],
 ) -> NamedTuple("Extracted", [("feature_service", str), ("summary", str)]):
     """Point-in-time feature rows of every repository and week."""
-    from recipes.train_deploy.extract import extract
-
     from pipelines.steps import extract as step
     from recipes.train_deploy import names
+    from recipes.train_deploy.extract import extract
 
     return step.run(
         extract, names.FEATURE_SERVICE, snapshot_id, as_of, golden_digest, rows, training
