@@ -17,10 +17,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from platform_ctl.errors import ConfigError, UnknownSetting
+from platform_ctl.errors import ConfigError, HomeNotUsable, UnknownSetting
 
 TOML_NAME = "platform-ctl.toml"
 ENV_PREFIX = "PLATFORM_CTL_"
+URL_CHARACTERS = "%#?"
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -293,6 +294,7 @@ def load(*, cwd: Path, env: Mapping[str, str], flags: Mapping[str, Any] | None =
         home=str(home if home.is_absolute() else (root / home).resolve()),
         project_root=str(root.resolve()),
     )
+    _refuse_unusable_home(settings.home)
     return Loaded(settings, {key: origin.get(key, "default") for key in known_keys()})
 
 
@@ -312,6 +314,20 @@ def _refuse_passwords(settings: Settings) -> None:
                 where=key,
                 fix=f"export {variable}=…, and leave the password out of the URL",
             )
+
+
+def _refuse_unusable_home(home: str) -> None:
+    """A path that means something else inside a URL (RFC 3986) would lead elsewhere.
+
+    SQLAlchemy and MLflow read ``sqlite:///PATH`` and ``file://PATH`` as URLs.
+    """
+    found = [c for c in URL_CHARACTERS if c in home]
+    if found:
+        raise HomeNotUsable(
+            f"the home's path holds {' and '.join(found)}, which a database URL cannot: {home}",
+            where="setting home",
+            fix="export PLATFORM_HOME=$HOME/.platform",
+        )
 
 
 def known_keys() -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from platform_ctl import settings
-from platform_ctl.errors import ConfigError, UnknownSetting
+from platform_ctl.errors import ConfigError, HomeNotUsable, UnknownSetting
 
 
 def load(cwd: Path, env: dict[str, str] | None = None, **flags: object) -> settings.Loaded:
@@ -157,3 +157,15 @@ def test_a_url_with_a_user_and_a_port_is_no_password(tmp_path: Path) -> None:
     url = "postgresql+psycopg://me@sql:5432/feast"
     loaded = settings.load(cwd=tmp_path, env={"PLATFORM_CTL_FEAST__REGISTRY": url})
     assert loaded.settings.feast.registry == url
+
+
+@pytest.mark.parametrize("name", ["feature%2Flogin", "C#", "what?"])
+def test_a_home_whose_path_means_something_else_in_a_url_is_refused(tmp_path, name):
+    with pytest.raises(HomeNotUsable, match="a database URL cannot"):
+        load(cwd=tmp_path, env={"PLATFORM_HOME": str(tmp_path / name)})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["with blank", "ümlaut", "a&b", "it's"])
+def test_other_paths_are_homes(tmp_path, name):
+    assert load(cwd=tmp_path, env={"PLATFORM_HOME": str(tmp_path / name)}).settings.home
