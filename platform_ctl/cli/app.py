@@ -138,7 +138,9 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     debug = "--debug" in words
     try:
         sys.exit(_call(command, argv, prog))
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as exc:
+        if isinstance(exc.__cause__, EOFError):  # a file that was cut short, not a person
+            _print_and_exit(_named(exc.__cause__, shlex.join([prog, *words])), words)
         click.echo("interrupted", err=True)
         sys.exit(130)
     except KeyboardInterrupt:
@@ -161,9 +163,13 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     except Exception as exc:
         if debug:
             raise
-        from platform_ctl.cli.machine_errors import named
+        _print_and_exit(_named(exc, shlex.join([prog, *words])), words)
 
-        _print_and_exit(named(exc, shlex.join([prog, *words])), words)
+
+def _named(exc: BaseException, command: str) -> PlatformError:
+    from platform_ctl.cli.machine_errors import named
+
+    return named(exc, command)
 
 
 def _call(command: click.Command, argv: list[str] | None, prog: str) -> int:

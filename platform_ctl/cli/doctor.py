@@ -20,6 +20,7 @@ def command(ctx: click.Context, repair: bool, output: str) -> None:
     """Exit code 1 when a check fails; warnings leave it at 0. Without --repair, only looks."""
     from platform_ctl import targets
     from platform_ctl.doctor import doctor
+    from platform_ctl.doctor.iceberg import check_tables
     from platform_ctl.doctor.restore_aliases import check_aliases
 
     settings = load_settings(ctx)
@@ -39,6 +40,8 @@ def command(ctx: click.Context, repair: bool, output: str) -> None:
     )
     if local and damaged.keys() <= {settings.layout.iceberg / "catalog.db"}:
         checks += check_aliases(targets.registry(settings))
+    if local and settings.layout.iceberg / "catalog.db" not in damaged:
+        checks += check_tables(targets.data_access(settings).catalog)
     if output == "json":
         render.print_json(checks)
     else:

@@ -38,11 +38,17 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def named(exc: Exception, command: str) -> PlatformError:
+def named(exc: BaseException, command: str) -> PlatformError:
     """What happened, by its id; what nobody foresaw is ``err-internal``."""
     for cause in _chain(exc):
         if error := _of_module(cause, command) or _of_sqlite(cause, command):
             return error
+        if isinstance(cause, EOFError):
+            return HomeDamaged(
+                "a file of the home ends before it should",
+                where=command,
+                fix="platform-ctl doctor",
+            )
         if isinstance(cause, OSError):
             if cause.errno in _NO_ROOM:
                 return _no_room(cause, command)

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlparse
 
 import msgspec
 
+from platform_ctl.errors import HomeDamaged
 from platform_ctl.home import sqlite_file
 from platform_ctl.recipe.tables import Snapshot, TableColumn, TableState
 
@@ -24,7 +25,7 @@ _PREFIX = "sqlite:///"
 def read(catalog: Mapping[str, str], name: str) -> TableState | None:
     """``namespace.table`` as it is now; None when it cannot be told this way.
 
-    A table that is not in the catalog has ``exists`` False.
+    A table that is not in the catalog has ``exists`` False. Raises HomeDamaged.
     """
     database = _database(catalog)
     if database is None:
@@ -34,10 +35,35 @@ def read(catalog: Mapping[str, str], name: str) -> TableState | None:
     location = _metadata_location(database, catalog.get("name", ""), name)
     if not location:
         return None if location is None else TableState(name, exists=False)
-    path = Path(unquote(urlparse(location).path))
-    if urlparse(location).scheme not in ("", "file") or not path.is_file():
+    path = metadata_file(catalog, name)
+    if path is None or not path.is_file():
         return None
-    return _state(name, msgspec.json.decode(path.read_bytes()))
+    try:
+        return _state(name, msgspec.json.decode(path.read_bytes()))
+    except (msgspec.DecodeError, KeyError, TypeError) as exc:
+        raise HomeDamaged(
+            f"the metadata of {name} cannot be read: {exc}",
+            where=str(path),
+            fix="platform-ctl doctor",
+        ) from exc
+
+
+def metadata_file(catalog: Mapping[str, str], name: str) -> Path | None:
+    """The current metadata of a table on this machine; None when it cannot be told this way."""
+    database = _database(catalog)
+    if database is None or not database.exists():
+        return None
+    location = _metadata_location(database, catalog.get("name", ""), name)
+    parsed = urlparse(location or "")
+    return Path(unquote(parsed.path)) if location and parsed.scheme in ("", "file") else None
+
+
+def folder(catalog: Mapping[str, str]) -> Path:
+    """Where the catalog's database lies. Raises ValueError for one that is no SQLite file."""
+    database = _database(catalog)
+    if database is None:
+        raise ValueError("the catalog is not on this machine")
+    return database.parent
 
 
 def names(catalog: Mapping[str, str]) -> list[str]:

@@ -46,7 +46,9 @@ def damaged_databases(settings: Settings) -> dict[Path, tuple[str, str]]:
     from platform_ctl.home.state import damage, set_aside
 
     layout = settings.layout
-    databases = (layout.database, layout.mlflow / "mlflow.db", layout.iceberg / "catalog.db")
+    named = (layout.database, layout.mlflow / "mlflow.db", layout.iceberg / "catalog.db")
+    online = sorted(layout.feast.rglob("online*.db"))  # Feast's registry is a .db and no database
+    databases = (*named, *online)
     found = {path: damage(path) for path in databases}
     return {path: (said, set_aside(path)) for path, said in found.items() if said}
 

@@ -25,6 +25,7 @@ def raised(exc: Exception, cause: BaseException | None = None) -> Exception:
         (ModuleNotFoundError("x", name="pyiceberg.catalog"), "err-missing-extra"),
         (ModuleNotFoundError("x", name="kopf"), "err-missing-extra"),
         (ModuleNotFoundError("x", name="somebody_elses"), "err-internal"),
+        (EOFError("manifest"), "err-home-damaged"),
         (OSError(errno.ENOSPC, "full", "/home/x"), "err-disk-full"),
         (PermissionError(errno.EACCES, "no", "/proc/1/mem"), "err-home-not-usable"),
         (OSError(errno.EROFS, "no", "/proc/x"), "err-home-not-usable"),
