@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.errors import PlatformError, UnknownName
 from platform_ctl.explain.compared import Side
 from platform_ctl.explain.score_change import COLUMNS
-from platform_ctl.ir.pipeline import Component, Pipeline
+from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.scores import ERRORS_FILE
@@ -18,7 +18,7 @@ from platform_ctl.recipe.tables import TableState
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.key import CacheKeyInputs
 from platform_ctl.runs.cache.port import Cache
-from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run, Task
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Sources:
     """Of a key's digest."""
     units: Callable[[str], Mapping[str, str]]
     """Of a module's digest; empty when it is not remembered."""
-    read_pipeline: Callable[[Path], Pipeline]
+    read_pipeline: Callable[[Run], Pipeline]
     recipes: Mapping[str, Recipe]
     table: Callable[[str], TableState | None]
     ledger: Callable[[str], Sequence[LedgerEntry]]
@@ -70,52 +70,39 @@ def side(run: Run, sources: Sources) -> Side:
 def bindings(pipeline: Pipeline) -> dict[str, dict[str, str]]:
     """Path of each step -> its input parameters that are not constants -> the producing task,
     "" when it is a parameter of the DAG."""
-    found: dict[str, dict[str, str]] = {}
-
-    def walk(component: Component, prefix: str) -> None:
-        for name, task in (component.dag.tasks if component.dag else {}).items():
-            inner = pipeline.component_of(task)
-            if inner.dag:
-                walk(inner, f"{prefix}{name}.")
-                continue
-            found[prefix + name] = {
-                parameter: binding.task_output_parameter.producer_task
-                if binding.task_output_parameter
-                else ""
-                for parameter, binding in task.inputs.parameters.items()
-                if binding.runtime_value is None
-            }
-
-    walk(pipeline.root, "")
-    return found
+    return {
+        place.path: {
+            parameter: binding.task_output_parameter.producer_task
+            if binding.task_output_parameter
+            else ""
+            for parameter, binding in place.task.inputs.parameters.items()
+            if binding.runtime_value is None
+        }
+        for place in pipeline.walk()
+        if not place.component.dag
+    }
 
 
 def uncached(pipeline: Pipeline) -> frozenset[str]:
     """Paths of the steps whose caching is off: they look outside the run, or change it."""
-    found: set[str] = set()
-
-    def walk(component: Component, prefix: str) -> None:
-        for name, task in (component.dag.tasks if component.dag else {}).items():
-            inner = pipeline.component_of(task)
-            if not inner.dag and not task.caching_options.enable_cache:
-                found.add(prefix + name)
-            walk(inner, f"{prefix}{name}.")
-
-    walk(pipeline.root, "")
-    return frozenset(found)
+    return frozenset(
+        p.path
+        for p in pipeline.walk()
+        if not p.component.dag and not p.task.caching_options.enable_cache
+    )
 
 
-def two_runs(orchestrator: Orchestrator, a: str, b: str) -> tuple[Run, Run]:
+def two_runs(runs: RunReader, a: str, b: str) -> tuple[Run, Run]:
     """Older and newer. ``b`` "": ``a`` is compared with the run of its pipeline before it.
 
     Raises UnknownName.
     """
-    newer = orchestrator.get(b or a)
+    newer = runs.get(b or a)
     if b:
-        return orchestrator.get(a), newer
+        return runs.get(a), newer
     earlier = (
         r
-        for r in orchestrator.list(_RUNS)
+        for r in runs.list(_RUNS)
         if r.pipeline == newer.pipeline and r.created_at < newer.created_at
     )
     before = next(earlier, None)
@@ -125,12 +112,12 @@ def two_runs(orchestrator: Orchestrator, a: str, b: str) -> tuple[Run, Run]:
             where=f"run {newer.id}",
             fix="platform-ctl run list",
         )
-    return orchestrator.get(before.id), newer
+    return runs.get(before.id), newer
 
 
 def _pipeline(run: Run, sources: Sources) -> Pipeline | None:
     try:
-        return sources.read_pipeline(Path(run.directory) / "pipeline.yaml")
+        return sources.read_pipeline(run)
     except PlatformError:  # pruned by hand
         return None
 

@@ -7,7 +7,7 @@ have been right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from platform_ctl.explain import why_release
@@ -22,6 +22,9 @@ FRESH_DAYS = 14.0
 _DAY_S = 86_400.0
 
 STEP_RUNBOOK = "runbooks/alerts/kfp-pipeline-failed-step-debug.md"
+STUCK_RUNBOOK = "runbooks/procedures/free-a-stuck-run.md"
+POD_ENDS = ("OOMKilled", "Evicted")
+"""What ends a pod from outside: its log does not say so."""
 CACHE_RUNBOOK = "runbooks/alerts/pipeline-cache-poisoned.md"
 REGISTRY_RUNBOOK = "runbooks/alerts/mlflow-registry-promotion-blocked.md"
 DATA_RUNBOOK = "runbooks/errors/precondition.md"
@@ -133,6 +136,8 @@ def _features(facts: Facts) -> Link:
 
 def _steps(facts: Facts) -> Link:
     run = facts.run
+    if held := run.stuck:
+        return _stuck(facts, held)
     if not run.state.final:
         done = sum(t.state.final for t in run.tasks)
         return Link("step", LinkState.WAITING, f"the run is {run.state}, {done} tasks have ended")
@@ -303,8 +308,29 @@ def _problem(facts: Facts, name: str, role: Role) -> Link | None:
     return _failed_task(name, facts, task) if task and task.state is TaskState.FAILED else None
 
 
+def _stuck(facts: Facts, held: Sequence[Task]) -> Link:
+    """Of a run that no waiting ends."""
+    first = held[0].blocker
+    return _broken(
+        "step",
+        f"the run is stuck: {held[0].path} cannot proceed: {first.reason if first else ''}",
+        (first.fix if first else "") or f"platform-ctl run show {facts.short}",
+        STUCK_RUNBOOK,
+        *(f"{task.path}: {task.blocker}" for task in held),
+        f"then platform-ctl run cancel {facts.short}, or let it go on when the cause is gone",
+    )
+
+
 def _failed_task(name: str, facts: Facts, task: Task) -> Link:
     log = f"platform-ctl run logs {facts.short} {task.path}" if task.log else ""
+    if task.blocker and task.blocker.reason in POD_ENDS:
+        return _broken(
+            name,
+            f"{task.path} failed: {task.blocker.reason}",
+            task.blocker.fix or log,
+            STUCK_RUNBOOK,
+            str(task.blocker),
+        )
     return _broken(
         name,
         f"{task.path} failed: {task.error}",

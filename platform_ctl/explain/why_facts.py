@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 from platform_ctl.approvals.decide import subject_changes
 from platform_ctl.approvals.port import Approvals
@@ -13,36 +13,58 @@ from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.errors import PlatformError, PreconditionMissing
 from platform_ctl.explain.diagnosis import Diagnosis, Facts, RecordedLineage
 from platform_ctl.explain.why import diagnose
-from platform_ctl.ir.pipeline import Component, Pipeline
+from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.models.model import PRODUCTION, RegisteredModel, find_version, parse_reference
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.releases.port import Releases
-from platform_ctl.runs.cache.port import Cache
-from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run
-from platform_ctl.serving.port import Serving
 from platform_ctl.serving.service import InferenceService
 
 _RUNS = 200
 """Newest runs among which the one of a model, or the promotion of an approval, is looked for."""
 
 
+class Decisions(Protocol):
+    """What the step cache decided; nothing on a target whose cache does not tell."""
+
+    def decisions(self, run_id: str) -> Sequence[Decision]: ...
+
+
+class Services(Protocol):
+    """What serves models."""
+
+    def list(self) -> Sequence[InferenceService]: ...
+
+
+@dataclass(frozen=True)
+class Untold:
+    """A target that does not tell: no decision, no service."""
+
+    def decisions(self, run_id: str) -> Sequence[Decision]:
+        return ()
+
+    def list(self) -> Sequence[InferenceService]:
+        return ()
+
+
 @dataclass(frozen=True)
 class Looking:
     """The ports of a diagnosis, and what is read without one."""
 
-    orchestrator: Orchestrator
-    cache: Cache
+    runs: RunReader
+    cache: Decisions
     registry: Registry
     approvals: Approvals
     releases: Releases
-    serving: Serving
+    serving: Services
     recipes: Mapping[str, Recipe]
     registry_uri: str
-    read_pipeline: Callable[[Path], Pipeline]
+    read_pipeline: Callable[[Run], Pipeline]
     table: Callable[[str], TableState | None]
     lineage: Callable[[Run], RecordedLineage]
     other_registries: Callable[[str], Mapping[str, Sequence[RegisteredModel]]]
@@ -54,7 +76,7 @@ def why_run(looking: Looking, run_id: str) -> Diagnosis:
 
     Raises UnknownName.
     """
-    run = looking.orchestrator.get(run_id)
+    run = looking.runs.get(run_id)
     return diagnose(facts_of(looking, run), f"run {run.id[:8]} ({run.pipeline})")
 
 
@@ -68,19 +90,19 @@ def why_model(looking: Looking, reference: str) -> Diagnosis:
     name, alias, number = parse_reference(reference)
     if alias or number:
         version = find_version(looking.registry.models(), reference)
-        run = looking.orchestrator.get(version.tags.get("run_id", "") or "-")
+        run = looking.runs.get(version.tags.get("run_id", "") or "-")
         return diagnose(facts_of(looking, run), str(version))
     pipeline = next((r.pipeline for r in looking.recipes.values() if r.model_name == name), "")
     if not pipeline:
         find_version(looking.registry.models(), name)
-    newest = next((r for r in looking.orchestrator.list(_RUNS) if r.pipeline == pipeline), None)
+    newest = next((r for r in looking.runs.list(_RUNS) if r.pipeline == pipeline), None)
     if newest is None:
         raise PreconditionMissing(
             f"no run has trained {name} yet",
             where=f"model {name}",
             fix=f"platform-ctl pipeline run {pipeline or 'NAME'}",
         )
-    run = looking.orchestrator.get(newest.id)
+    run = looking.runs.get(newest.id)
     return diagnose(facts_of(looking, run, standing=True), f"model {name}")
 
 
@@ -89,7 +111,7 @@ def facts_of(looking: Looking, asked: Run, *, standing: bool = False) -> Facts:
     that trained what it promotes."""
     promotion, approval = _as_promotion(looking, asked)
     run = (_trained_by(looking, approval) if approval else None) or asked
-    pipeline = looking.read_pipeline(Path(run.directory) / "pipeline.yaml")
+    pipeline = looking.read_pipeline(run)
     parts = roles(pipeline)
     recipe = _recipe(looking, run, approval)
     name = approval.model if approval else recipe.model_name if recipe else ""
@@ -135,7 +157,7 @@ def _trained_by(looking: Looking, approval: ApprovalRequest) -> Run | None:
     """The run that made what an approval is about; None when either is gone."""
     try:
         version = find_version(looking.registry.models(), approval.reference)
-        return looking.orchestrator.get(version.tags.get("run_id", "") or "-")
+        return looking.runs.get(version.tags.get("run_id", "") or "-")
     except PlatformError:
         return None
 
@@ -153,17 +175,8 @@ def _number(run: Run, parts: Mapping[Role, str]) -> str:
 
 def _conditions(pipeline: Pipeline) -> dict[str, str]:
     """Path of a task -> its condition, outside loops."""
-    found: dict[str, str] = {}
-
-    def walk(component: Component, prefix: str) -> None:
-        for name, task in (component.dag.tasks if component.dag else {}).items():
-            if task.trigger_policy.condition:
-                found[prefix + name] = task.trigger_policy.condition
-            if not task.parameter_iterator and not task.artifact_iterator:
-                walk(pipeline.component_of(task), f"{prefix}{name}.")
-
-    walk(pipeline.root, "")
-    return found
+    conditions = ((p.path, p.task.trigger_policy.condition) for p in pipeline.walk())
+    return {path: condition for path, condition in conditions if condition}
 
 
 def _request(requests: Sequence[ApprovalRequest], name: str, number: str) -> ApprovalRequest | None:
@@ -183,9 +196,9 @@ def _changes(
 
 
 def _promotion(looking: Looking, request: ApprovalRequest) -> Run | None:
-    runs = looking.orchestrator.list(_RUNS)
+    runs = looking.runs.list(_RUNS)
     found = next((r for r in runs if r.parameters.get("approval_id") == request.id), None)
-    return looking.orchestrator.get(found.id) if found else None
+    return looking.runs.get(found.id) if found else None
 
 
 def _elsewhere(

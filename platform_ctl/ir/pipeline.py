@@ -341,6 +341,12 @@ class Pipeline(Message, frozen=True):
     def executor_of(self, component: Component) -> Executor:
         return self.deployment_spec.executors[component.executor_label]
 
+    def dags(self) -> Iterator[tuple[str, Component, Dag]]:
+        """Every DAG once, wherever it is called: its name, its component, what is in it."""
+        for name, component in [("root", self.root), *self.components.items()]:
+            if component.dag:
+                yield name, component, component.dag
+
     def walk(self) -> Iterator[Place]:
         """Every task from the root, a DAG before what is in it, in the order of the file."""
         yield from self._walk(self.root, "", False)

@@ -32,8 +32,8 @@ class Problem:
 def problems(pipeline: Pipeline, *, release: bool = False) -> list[Problem]:
     """Everything that is not portable; ``release`` also refuses mutable image tags."""
     found = [*_none_defaults(pipeline), *_of_run(pipeline)]
-    for where, component in [("root", pipeline.root), *pipeline.components.items()]:
-        for name, task in (component.dag.tasks if component.dag else {}).items():
+    for where, component, dag in pipeline.dags():
+        for name, task in dag.tasks.items():
             found += _condition(pipeline, component, f"{where}.{name}", task)
     for label, executor in pipeline.deployment_spec.executors.items():
         if executor.container is None:
@@ -95,8 +95,8 @@ def _cached(pipeline: Pipeline, label: str) -> bool:
     using = {n for n, c in pipeline.components.items() if c.executor_label == label}
     return any(
         task.component_ref.name in using and task.caching_options.enable_cache
-        for component in [pipeline.root, *pipeline.components.values()]
-        for task in (component.dag.tasks.values() if component.dag else ())
+        for _, _, dag in pipeline.dags()
+        for task in dag.tasks.values()
     )
 
 

@@ -49,15 +49,8 @@ def roles(pipeline: Pipeline) -> dict[Role, str]:
     """Role -> path of the first task that plays it, outside loops."""
     found: dict[Role, str] = {}
 
-    def walk(component: Component, prefix: str) -> None:
-        for name, task in (component.dag.tasks if component.dag else {}).items():
-            inner = pipeline.component_of(task)
-            if task.parameter_iterator or task.artifact_iterator:
-                continue
-            role = role_of(inner)
-            if role:
-                found.setdefault(role, prefix + name)
-            walk(inner, f"{prefix}{name}.")
-
-    walk(pipeline.root, "")
+    for place in pipeline.walk():
+        role = None if place.repeated else role_of(place.component)
+        if role:
+            found.setdefault(role, place.path)
     return found

@@ -114,27 +114,17 @@ def findings(pipeline: Pipeline, environment: Environment) -> list[Finding]:
         component = pipeline.components[name]
         if component.executor_label:
             found += _executor_findings(pipeline, name, component, environment)
-    for component_name in ["root", *used]:
-        component = (
-            pipeline.root if component_name == "root" else pipeline.components[component_name]
-        )
-        for task_name, task in (component.dag.tasks if component.dag else {}).items():
-            found += _task_findings(pipeline, task_name, task)
+    for called, _, dag in pipeline.dags():
+        if called == "root" or called in used:
+            for task_name, task in dag.tasks.items():
+                found += _task_findings(pipeline, task_name, task)
     found += _pipeline_findings(pipeline)
     return list(dict.fromkeys(found))
 
 
 def _used_components(pipeline: Pipeline) -> list[str]:
-    seen: dict[str, None] = {}
-    todo = [pipeline.root]
-    while todo:
-        component = todo.pop()
-        for task in component.dag.tasks.values() if component.dag else ():
-            name = task.component_ref.name
-            if name not in seen:
-                seen[name] = None
-                todo.append(pipeline.components[name])
-    return [name for name in pipeline.components if name in seen]
+    used = {place.task.component_ref.name for place in pipeline.walk()}
+    return [name for name in pipeline.components if name in used]
 
 
 def _executor_findings(

@@ -59,7 +59,7 @@ class Reporting:
 
 def run_report(reporting: Reporting, run_id: str) -> RunReport:
     """Everything about one run. Raises UnknownName when there is no such run."""
-    run = reporting.looking.orchestrator.get(run_id)
+    run = reporting.looking.runs.get(run_id)
     return _Gathering(reporting, _without_credentials(run)).report()
 
 
@@ -78,9 +78,7 @@ class _Gathering:
     def report(self) -> RunReport:
         run, looking = self.run, self.reporting.looking
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        pipeline = self._try(
-            "pipeline", lambda: looking.read_pipeline(Path(run.directory) / "pipeline.yaml")
-        )
+        pipeline = self._try("pipeline", lambda: looking.read_pipeline(run))
         facts = self._try("chain", lambda: facts_of(looking, run))
         decisions = self._try("cache", lambda: looking.cache.decisions(run.id)) or []
         entries = self._try("cost", lambda: self.reporting.ledger(run.id)) or []

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from platform_ctl.explain.impact import Impact
     from platform_ctl.explain.subject import Subject
     from platform_ctl.explain.why_facts import Looking
+    from platform_ctl.ir.pipeline import Pipeline
     from platform_ctl.models.model import RegisteredModel
     from platform_ctl.recipe.datasets import Resolved
     from platform_ctl.recipe.recipe import DataAccess
+    from platform_ctl.runs.port import RunReader
     from platform_ctl.runs.record import Run
 
 
 def looking(settings: Settings) -> Looking:
     """What ``run why`` and ``model why`` look at."""
-    from platform_ctl.explain.why_facts import Looking
+    from platform_ctl.explain.why_facts import Looking, Untold
     from platform_ctl.models import mlflow_sqlite
     from platform_ctl.recipe import iceberg_sqlite
     from platform_ctl.releases.local.releases import SqliteReleases
@@ -42,20 +44,28 @@ def looking(settings: Settings) -> Looking:
         databases = {uri: mlflow_sqlite.database_of(uri) for uri in others}
         return {u: mlflow_sqlite.read(path) or [] for u, path in databases.items() if path}
 
+    runs, local = orchestrator(settings), settings.target == "local"
     return Looking(
-        orchestrator=orchestrator(settings),
-        cache=step_cache(settings),
+        runs=runs,
+        cache=step_cache(settings) if local else Untold(),
         registry=registry(settings),
         approvals=approvals(settings),
         releases=SqliteReleases(state(settings)),
-        serving=serving(settings),
+        serving=serving(settings) if local else Untold(),
         recipes=recipes(settings),
         registry_uri=without_user(mlflow_uri(settings)),
-        read_pipeline=read_pipeline,
+        read_pipeline=lambda run: _pipeline_of(runs, run),
         table=lambda name: iceberg_sqlite.read(data_access(settings).catalog, name),
         lineage=lambda run: recorded_lineage(settings, run),
         other_registries=other_registries,
     )
+
+
+def _pipeline_of(runs: RunReader, run: Run) -> Pipeline:
+    """What a run executes. Raises BadPipelineFile for one that was lost or is not understood."""
+    from platform_ctl.ir import file as ir_file
+
+    return ir_file.parse(runs.pipeline_file(run.id), Path(f"run {run.id}"))
 
 
 def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:
@@ -99,12 +109,12 @@ def compared_run(settings: Settings, run: Run) -> Side:
     from platform_ctl.recipe import iceberg_sqlite
     from platform_ctl.runs.cache import cache_rows, code_digest
 
-    db = state(settings)
+    db, runs = state(settings), orchestrator(settings)
     sources = Sources(
         cache=step_cache(settings),
         key_inputs=lambda digest: cache_rows.key_inputs(db, digest),
         units=lambda digest: code_digest.units(db, digest),
-        read_pipeline=read_pipeline,
+        read_pipeline=lambda run: _pipeline_of(runs, run),
         recipes=recipes(settings),
         table=lambda name: iceberg_sqlite.read(data_access(settings).catalog, name),
         ledger=ledger(settings).entries,

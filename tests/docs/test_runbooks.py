@@ -14,7 +14,7 @@ from tests.support.pages import ROOT
 RUNBOOKS = ROOT / "runbooks"
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Verify"]
 MAX_LINES = 80
-PROCEDURES = {"approve-a-model", "roll-back-a-release"}
+PROCEDURES = {"approve-a-model", "free-a-stuck-run", "roll-back-a-release"}
 
 
 def pages() -> list[Path]:

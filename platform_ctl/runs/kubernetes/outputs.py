@@ -16,6 +16,7 @@ from platform_ctl.ir.pipeline import Component, plain_numbers
 from platform_ctl.runs.record import Artifact, Outputs
 
 _HEAD = re.compile(rb"^I\d{4} [\d:.]+ +\d+ launcher_v2\.go:\d+\] ExecutorOutput: ", re.MULTILINE)
+_NOT_OF_STEP = re.compile(r"[IWEF]\d{4} [\d:.]+ |time=\d{4}-|\[KFP Executor |[{}]$")
 _DECODER = json.JSONDecoder()
 
 
@@ -42,6 +43,16 @@ def read_outputs(log: bytes, component: Component) -> Outputs:
         for name, spec in declared.artifacts.items()
     }
     return Outputs(values, {name: made for name, made in artifacts.items() if made})
+
+
+def last_line(log: bytes) -> str:
+    """The step's own last line that is not indented: an exception's, as a rule; "" if none.
+
+    For people. Lines of the launcher (glog) and of Argo's emissary (``time=…``) are not the step's.
+    """
+    lines = log.decode("utf-8", "replace").splitlines()
+    own = [t for t in lines if t.strip() and not t[0].isspace() and not _NOT_OF_STEP.match(t)]
+    return "".join(c for c in own[-1][:500] if c.isprintable()) if own else ""
 
 
 def _artifact(name: str, said: dict[str, Any], schema_title: str) -> Artifact:

@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 from platform_ctl.cluster.kfp import Refusal
+from platform_ctl.cluster.pods import Blocked
 from platform_ctl.errors import (
     BadPipelineFile,
     KfpUnavailable,
@@ -31,7 +32,7 @@ from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.ir.support import Finding
 from platform_ctl.runs.kubernetes.api import AVAILABLE, Json, RunsApi, predicate
 from platform_ctl.runs.kubernetes.nodes import Node, read_nodes, time_of, tree
-from platform_ctl.runs.kubernetes.outputs import read_outputs
+from platform_ctl.runs.kubernetes.outputs import last_line, read_outputs
 from platform_ctl.runs.record import (
     Blocker,
     Outputs,
@@ -121,7 +122,7 @@ class KfpRuns:
         pipeline = _pipeline(said)
         tasks = self._with_outputs(run.id, pipeline, nodes)
         tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
-        tasks = [replace(t, error=_error(t)) for t in tasks]
+        tasks = [replace(t, error=self._error(run, t)) for t in tasks]
         first = next((t for t in tasks if t.state is TaskState.FAILED), None)
         error = run.error or (f"{first.path} failed: {first.error}" if first else "")
         verdicts = tuple(v for t in tasks if (v := _verdict(t)))
@@ -289,6 +290,17 @@ class KfpRuns:
             read = dict(zip((n.task.path for n in wanted), pool.map(outputs, wanted), strict=True))
         return [replace(n.task, outputs=read.get(n.task.path, n.task.outputs)) for n in nodes]
 
+    def _error(self, run: Run, task: Task) -> str:
+        """One line that says why a task failed: of its pod, else the last one that it wrote."""
+        if task.state is not TaskState.FAILED:
+            return ""
+        if task.blocker and task.blocker.reason != Blocked.FAILED:
+            return str(task.blocker)
+        if said := last_line(self.log(run, task)):
+            return said
+        code = task.blocker.exit_code if task.blocker else None
+        return f"exit code {code}" if code else "the step ended with an error"
+
     def list(self, limit: int) -> list[Run]:
         found = self.api.newest(AVAILABLE)
         return [_record(said) for said in (found if limit < 0 else islice(found, limit))]
@@ -381,14 +393,6 @@ def _refused(exc: Refusal, where: str) -> WorkloadFailed:
 
 def _failed_after(task: Task, instant: str) -> bool:
     return task.state is TaskState.FAILED and (task.ended_at or instant) >= instant
-
-
-def _error(task: Task) -> str:
-    if task.state is not TaskState.FAILED:
-        return ""
-    if task.blocker and task.blocker.exit_code is not None:
-        return f"{task.blocker.reason}, exit code {task.blocker.exit_code}"
-    return str(task.blocker) if task.blocker else "the step ended with an error; its log says why"
 
 
 def _verdict(task: Task) -> TaskVerdict | None:

@@ -31,8 +31,8 @@ def condition(expression: str, parameters: Mapping[str, Any]) -> bool:
 
 def check(pipeline: Pipeline) -> None:
     """Raise BadPipelineFile for a condition or selector that is not CEL."""
-    for component in (pipeline.root, *pipeline.components.values()):
-        for name, task in (component.dag.tasks if component.dag else {}).items():
+    for _, _, dag in pipeline.dags():
+        for name, task in dag.tasks.items():
             selectors = (b.parameter_expression_selector for b in task.inputs.parameters.values())
             for expression in filter(None, (task.trigger_policy.condition, *selectors)):
                 try:

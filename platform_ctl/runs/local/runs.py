@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from platform_ctl.errors import (
+    BadPipelineFile,
     DiskFull,
     HomeBusy,
     PlatformError,
@@ -134,7 +135,15 @@ class LocalOrchestrator:
             return file.read()
 
     def pipeline_file(self, run_id: str) -> bytes:
-        return (Path(self._records.get(run_id).directory) / PIPELINE_FILE).read_bytes()
+        path = Path(self._records.get(run_id).directory) / PIPELINE_FILE
+        try:
+            return path.read_bytes()
+        except OSError as exc:
+            raise BadPipelineFile(
+                f"cannot read the pipeline: {exc.strerror}",
+                where=str(path),
+                fix="platform-ctl run list",
+            ) from exc
 
     def resume(self, run_id: str, on_event: OnEvent) -> Run:
         run = self._records.get(run_id)

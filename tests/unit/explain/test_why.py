@@ -19,9 +19,10 @@ from platform_ctl import targets
 from platform_ctl.approvals.request import Answer, Vote
 from platform_ctl.errors import NoSuchModel, PreconditionMissing
 from platform_ctl.explain.diagnosis import Diagnosis, LinkState, RecordedLineage
-from platform_ctl.explain.why_facts import why_model
+from platform_ctl.explain.why import diagnose
+from platform_ctl.explain.why_facts import facts_of, why_model
 from platform_ctl.releases.release import ReleaseState
-from platform_ctl.runs.record import Run, RunState, Task, TaskState
+from platform_ctl.runs.record import Blocker, Run, RunState, Task, TaskState
 from platform_ctl.serving.service import ServiceState
 from platform_ctl.settings import Settings
 from platform_ctl.targets.lineage import lineage_producer
@@ -430,3 +431,25 @@ def test_it_loads_nothing_that_takes_its_time(chain: Chain) -> None:
         [sys.executable, "-c", code], cwd=support.ROOT, env=env, capture_output=True, text=True
     )
     assert "data" in done.stdout and done.stderr.strip() == "[]"
+
+
+def test_a_stuck_run_names_what_holds_it(chain: Chain) -> None:
+    held = Blocker("Unschedulable", "0/1 nodes: cpu", lasting=True, fix="kubectl describe pod p")
+
+    chain.retrain(lambda tasks: tasks[:3])
+    run = targets.orchestrator(chain.settings).get(SECOND)
+    waits = dataclasses.replace(task("train", TaskState.RUNNING), blocker=held)
+    run = dataclasses.replace(run, state=RunState.RUNNING, tasks=(*run.tasks, waits))
+    link = diagnose(facts_of(chain.looking, run), "run").broken
+    assert link and "stuck" in link.says and "train" in link.says and "Unschedulable" in link.says
+    assert link.fix == "kubectl describe pod p" and any("0/1 nodes" in e for e in link.evidence)
+
+
+def test_a_step_that_was_killed_from_outside_says_so(chain: Chain) -> None:
+    held = Blocker("OOMKilled", exit_code=137, fix="kubectl describe pod p")
+    chain.retrain(lambda tasks: tasks[:3])
+    run = targets.orchestrator(chain.settings).get(SECOND)
+    killed = dataclasses.replace(task("train", TaskState.FAILED), blocker=held)
+    run = dataclasses.replace(run, state=RunState.FAILED, tasks=(*run.tasks, killed))
+    link = diagnose(facts_of(chain.looking, run), "run").broken
+    assert link and link.says == "train failed: OOMKilled" and link.fix == held.fix
