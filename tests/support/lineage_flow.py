@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from recipes.train_deploy.columns import columns
-
 from platform_ctl.lineage import events as lineage
 from platform_ctl.lineage.facets import Event, Naming, Producer, Source
 from platform_ctl.lineage.trials import trial_events
@@ -15,6 +13,7 @@ from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import Snapshot, TableColumn, TableState
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState, TaskVerdict
 from platform_ctl.tuning.experiment import Assignment, Metric, Observation, Trial, TrialState
+from recipes.train_deploy.columns import columns
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.experiments import double, experiment
 

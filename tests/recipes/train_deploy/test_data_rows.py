@@ -12,8 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from recipes.train_deploy.extract import extract, latest_rows
-from recipes.train_deploy.online import online_features
 
 from platform_ctl.errors import (
     GoldenSetStale,
@@ -25,7 +23,9 @@ from platform_ctl.errors import (
 )
 from recipes.train_deploy import data as recipe_data
 from recipes.train_deploy import golden, names, sample, tables
+from recipes.train_deploy.extract import extract, latest_rows
 from recipes.train_deploy.features import FEATURE_NAMES
+from recipes.train_deploy.online import online_features
 from recipes.train_deploy.weeks import from_epoch
 from tests.recipes.train_deploy.histories import (
     DAY_S,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from recipes.train_deploy.columns import columns, sources_of
 
 from recipes.train_deploy import rows
+from recipes.train_deploy.columns import columns, sources_of
 from recipes.train_deploy.features import FEATURE_NAMES, FEATURES, weekly
 from recipes.train_deploy.features.definitions import Feature
 from recipes.train_deploy.recipe import RECIPE
