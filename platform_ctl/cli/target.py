@@ -19,17 +19,20 @@ def command() -> None:
 
 
 @command.command()
+@click.option("--probe", is_flag=True, help="Also start a pod that looks around, and delete it.")
 @render.output_option
 @click.pass_context
-def check(ctx: click.Context, output: str) -> None:
+def check(ctx: click.Context, probe: bool, output: str) -> None:
     """Print what the cluster has, what it lacks, and the command that mends it.
 
-    Changes nothing. Exit code 1 when something fails; warnings leave it at 0.
+    Changes nothing without --probe, which shows that the image runs, has the
+    libraries, and reaches the stores. Exit code 1 when something fails;
+    warnings leave it at 0.
     """
     from platform_ctl import targets
     from platform_ctl.doctor.doctor import Health
 
-    checks = targets.cluster_checks(load_settings(ctx))
+    checks = targets.cluster_checks(load_settings(ctx), probe=probe)
     if output == "json":
         render.print_json(checks)
     else:

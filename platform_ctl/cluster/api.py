@@ -212,6 +212,25 @@ class Cluster:
         path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
         return str((self.call("POST", path, body=review) or {})["status"]["userInfo"]["username"])
 
+    def may_account(
+        self, account: str, verb: str, resource: str, group: str = "", namespace: str | None = None
+    ) -> bool:
+        """Whether a ServiceAccount of the namespace may do that (SubjectAccessReview)."""
+        where = self.namespace if namespace is None else namespace
+        attributes = {"verb": verb, "group": group, "namespace": where}
+        attributes["resource"], _, attributes["subresource"] = resource.partition("/")
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": f"system:serviceaccount:{where}:{account}",
+                "groups": ["system:serviceaccounts", f"system:serviceaccounts:{where}"],
+                "resourceAttributes": attributes,
+            },
+        }
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool((self.call("POST", path, body=review) or {})["status"]["allowed"])
+
     def version(self) -> str:
         """``gitVersion`` of the API server."""
         return str((self.read("/version") or {}).get("gitVersion", ""))

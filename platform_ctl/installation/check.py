@@ -1,6 +1,6 @@
 """A cluster against the table of components: what is missing, older or down, each with its mend.
 
-Reads only: GET requests and nothing else, so that it is safe while runs go on.
+Reads only: GET requests and access reviews, so that it is safe while runs go on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from platform_ctl.cluster.api import DEPLOYMENT, Cluster, Kind
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import ClusterForbidden, ClusterRefused, ClusterUnavailable
 from platform_ctl.installation.components import Component, VersionSource
+from platform_ctl.installation.preflight import check_preconditions, check_skew
+from platform_ctl.settings import KubernetesSettings
 
 DEFINITION = Kind(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", False
@@ -21,7 +23,9 @@ OLDEST_SERVER = (1, 30)
 """ValidatingAdmissionPolicy is stable from this version on; the platform's rules need it."""
 
 
-def check_cluster(cluster: Cluster, components: Sequence[Component]) -> list[Check]:
+def check_cluster(
+    cluster: Cluster, components: Sequence[Component], settings: KubernetesSettings
+) -> list[Check]:
     """Every check, in the order a person would mend them.
 
     Raises ClusterUnavailable when the API server does not answer: then nothing
@@ -31,7 +35,9 @@ def check_cluster(cluster: Cluster, components: Sequence[Component]) -> list[Che
     for component in components:
         if component.definitions or component.workloads:
             checks += check_component(cluster, component)
-    return checks
+        if component.version_of.healthz and checks[-1].health == Health.OK:
+            checks.append(check_skew("kfp-server-api", component.name, checks[-1].detail))
+    return [*checks, *check_preconditions(cluster, settings)]
 
 
 def check_server(version: str) -> Check:

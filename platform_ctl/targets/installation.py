@@ -31,12 +31,19 @@ def components(settings: Settings, names: tuple[str, ...]) -> list[Component]:
     return chosen(read_components(Path(settings.project_root)), names)
 
 
-def cluster_checks(settings: Settings) -> list[Check]:
-    """The cluster against the table of components."""
+def cluster_checks(settings: Settings, *, probe: bool = False) -> list[Check]:
+    """The cluster against the table of components; with ``probe`` also as a pod sees it."""
     from platform_ctl.installation.check import check_cluster
     from platform_ctl.installation.components import read_components
 
-    return check_cluster(cluster(settings), read_components(Path(settings.project_root)))
+    table = read_components(Path(settings.project_root))
+    connection = cluster(settings)
+    checks = check_cluster(connection, table, settings.kubernetes)
+    if probe:
+        from platform_ctl.installation.probe import probe_cluster
+
+        checks += probe_cluster(connection, settings.kubernetes)
+    return checks
 
 
 def installer(settings: Settings, progress: Callable[[str], None]) -> Installer:

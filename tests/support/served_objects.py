@@ -13,8 +13,11 @@ from platform_ctl.errors import ClusterUnavailable
 class ServedObjects(Cluster):
     """A cluster that answers GET requests from a table of path -> JSON, and refuses to write.
 
-    ``down``: paths (by their beginning) behind which nothing answers.
+    ``down``: paths (by their beginning) behind which nothing answers. ``refused``:
+    (account, verb, resource) that access reviews deny; they allow all else.
     """
+
+    refused: frozenset[tuple[str, str, str]] = frozenset()
 
     def __init__(self, answers: Mapping[str, Any], *, down: tuple[str, ...] = ()) -> None:
         super().__init__(client=None, namespace="kubeflow", server="https://fake:6443")
@@ -30,6 +33,11 @@ class ServedObjects(Cluster):
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> bytes:
+        if path.endswith("/subjectaccessreviews") and body:
+            asked = body["spec"]["resourceAttributes"]
+            who = body["spec"]["user"].rpartition(":")[2]
+            denied = (who, asked["verb"], asked["resource"]) in self.refused
+            return json.dumps({"status": {"allowed": not denied}}).encode()
         assert method == "GET", f"a check must not write: {method} {path}"
         if path.startswith(self.down):
             raise ClusterUnavailable(f"nothing answers at {path}", where=self.server, fix="wait")

@@ -1,0 +1,295 @@
+"""What keeps a run from going through although every component is there, each with its mend.
+
+Sources: the API server's own records (conditions, quotas, allocatable), and its
+answer to SubjectAccessReviews, which change nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from platform_ctl.cluster.api import CONFIG_MAP, SECRET, Cluster, Kind
+from platform_ctl.doctor.doctor import Check, Health
+from platform_ctl.installation.rendering import cpu_millis, memory_mebibytes
+from platform_ctl.settings import KubernetesSettings
+
+STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", False)
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
+NAMESPACE = Kind("v1", "Namespace", "namespaces", False)
+NODE = Kind("v1", "Node", "nodes", False)
+QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
+SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+HOOKS = tuple(
+    Kind("admissionregistration.k8s.io/v1", kind, f"{kind.lower()}s", False)
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+)
+INJECTION = "katib.kubeflow.org/metrics-collector-injection"
+STEP_CPU_M = 500
+STEP_MEMORY_MIB = 1024
+"""What the largest pod of the main job asks for: a Ray worker of the final fit."""
+
+CONFIG_KEYS = (
+    "PLATFORM_CTL_STORAGE__ARTIFACTS_URI",
+    "PLATFORM_CTL_ICEBERG_CATALOG",
+    "PLATFORM_CTL_MLFLOW_TRACKING_URI",
+    "PLATFORM_CTL_FEAST__REGISTRY",
+    "PLATFORM_CTL_FEAST__ONLINE_STORE",
+)
+"""Without these a step looks for its state in a home that its pod does not have."""
+SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+RIGHTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
+    "pipeline-runner": (
+        ("create", "kubeflow.org", "experiments"),
+        ("get", "kubeflow.org", "trials"),
+        ("create", "ray.io", "rayjobs"),
+        ("get", "", "pods/log"),
+    ),
+    "deployer": (
+        ("create", "apps", "deployments"),
+        ("create", "serving.kserve.io", "inferenceservices"),
+        ("patch", "gateway.networking.k8s.io", "httproutes"),
+    ),
+}
+"""ServiceAccount -> (verb, API group, resource) that its runs need."""
+
+
+def check_preconditions(cluster: Cluster, settings: KubernetesSettings) -> list[Check]:
+    """Every check of this module, in the order a person would mend them."""
+    return [
+        check_storage_class(cluster),
+        *check_webhooks(cluster),
+        check_gateway(cluster, settings),
+        check_namespace(cluster, settings.namespace),
+        *check_environment(cluster, settings),
+        *check_rights(cluster, settings),
+        check_quota(cluster, settings.namespace),
+        check_nodes(cluster),
+        check_image(settings),
+    ]
+
+
+def check_storage_class(cluster: Cluster) -> Check:
+    """Whether a claim without a class gets a volume."""
+    classes = cluster.list(STORAGE_CLASS, namespace="")
+    for found in classes:
+        if found["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true":
+            return Check("StorageClass", Health.OK, f"{found['metadata']['name']} is the default")
+    name = classes[0]["metadata"]["name"] if classes else ""
+    if not name:
+        return Check(
+            "StorageClass", Health.FAIL, "the cluster has none", "kubectl get storageclass"
+        )
+    return Check(
+        "StorageClass",
+        Health.FAIL,
+        "none is the default, so claims wait for ever",
+        f"kubectl annotate storageclass {name} {DEFAULT_CLASS}=true",
+    )
+
+
+def check_webhooks(cluster: Cluster) -> list[Check]:
+    """Webhooks whose server has no pod: the API server refuses what they are asked about."""
+    down: dict[str, str] = {}
+    for kind in HOOKS:
+        for found in cluster.list(kind, namespace=""):
+            for hook in found.get("webhooks", []):
+                service = hook["clientConfig"].get("service")
+                if service and hook.get("failurePolicy", "Fail") == "Fail":
+                    where = f"{service['namespace']}/{service['name']}"
+                    if where not in down and not _has_endpoints(cluster, service):
+                        down[where] = found["metadata"]["name"]
+    if not down:
+        return [Check("webhooks", Health.OK, "each has a server")]
+    return [
+        Check(
+            "webhooks",
+            Health.FAIL,
+            f"{name} is asked, and Service {where} has no pod that is ready",
+            f"kubectl -n {where.partition('/')[0]} get endpointslices,pods",
+        )
+        for where, name in down.items()
+    ]
+
+
+def _has_endpoints(cluster: Cluster, service: Mapping[str, Any]) -> bool:
+    slices = cluster.list(
+        SLICE,
+        labels=f"kubernetes.io/service-name={service['name']}",
+        namespace=service["namespace"],
+    )
+    endpoints = [e for s in slices for e in s.get("endpoints") or []]
+    return any(e.get("conditions", {}).get("ready", True) for e in endpoints)
+
+
+def check_gateway(cluster: Cluster, settings: KubernetesSettings) -> Check:
+    """Whether the Gateway of the settings is programmed: otherwise no route works."""
+    name, namespace = settings.gateway, settings.gateway_namespace
+    found = cluster.get(GATEWAY, name, namespace)
+    if found is None:
+        return Check(
+            "Gateway",
+            Health.WARN,
+            f"there is no Gateway {namespace}/{name}: nothing can be served",
+            "platform-ctl target install gateway-api",
+        )
+    conditions = found.get("status", {}).get("conditions", [])
+    programmed: dict[str, Any] = next((c for c in conditions if c["type"] == "Programmed"), {})
+    if programmed.get("status") == "True":
+        return Check("Gateway", Health.OK, f"{namespace}/{name} is programmed")
+    reason = programmed.get("reason", "no controller looked at it")
+    wanted = found["spec"]["gatewayClassName"]
+    return Check(
+        "Gateway",
+        Health.FAIL,
+        f"{namespace}/{name} of class {wanted} is not programmed: {reason}",
+        f"kubectl -n {namespace} describe gateway {name}",
+    )
+
+
+def check_namespace(cluster: Cluster, name: str) -> Check:
+    """Whether Katib adds its collector to trials of the namespace."""
+    found = cluster.get(NAMESPACE, name, "")
+    if found is None:
+        return Check(
+            "namespace", Health.FAIL, f"there is no {name}", f"kubectl create namespace {name}"
+        )
+    if found["metadata"].get("labels", {}).get(INJECTION) == "enabled":
+        return Check("namespace", Health.OK, f"{name} has the label of Katib's collector")
+    return Check(
+        "namespace",
+        Health.FAIL,
+        f"{name} lacks the label that lets Katib read a trial's metrics",
+        f"kubectl label namespace {name} {INJECTION}=enabled",
+    )
+
+
+def check_environment(cluster: Cluster, settings: KubernetesSettings) -> Iterator[Check]:
+    """Whether the ConfigMap and the Secret give pods what steps look for."""
+    namespace = settings.namespace
+    for kind, name, keys in (
+        (CONFIG_MAP, settings.config_map, CONFIG_KEYS),
+        (SECRET, settings.secret, SECRET_KEYS),
+    ):
+        found = cluster.get(kind, name, namespace)
+        missing = [k for k in keys if k not in ((found or {}).get("data") or {})]
+        what = f"{kind.kind} {namespace}/{name}"
+        if not missing:
+            yield Check("settings of pods", Health.OK, f"{what} has {len(keys)} keys that it needs")
+            continue
+        yield Check(
+            "settings of pods",
+            Health.FAIL,
+            f"{what} lacks {', '.join(missing)}" if found else f"there is no {what}",
+            f"kubectl -n {namespace} edit {kind.kind.lower()} {name}"
+            if found
+            else "platform-ctl target install platform",
+        )
+
+
+def check_rights(cluster: Cluster, settings: KubernetesSettings) -> Iterator[Check]:
+    """Whether each ServiceAccount may do what its runs do, as the API server decides."""
+    for account, needed in RIGHTS.items():
+        refused = [
+            f"{verb} {resource}{'.' + group if group else ''}"
+            for verb, group, resource in needed
+            if not cluster.may_account(account, verb, resource, group, settings.namespace)
+        ]
+        name = f"rights of {account}"
+        if not refused:
+            yield Check(name, Health.OK, f"{len(needed)} that its runs need")
+            continue
+        yield Check(
+            name,
+            Health.FAIL,
+            f"may not {', '.join(refused)}",
+            "platform-ctl target install platform",
+        )
+
+
+def check_quota(cluster: Cluster, namespace: str) -> Check:
+    """Whether the quotas of the namespace leave room for one pod of the main job."""
+    for quota in cluster.list(QUOTA, namespace=namespace):
+        status = quota.get("status", {})
+        hard, used = status.get("hard", {}), status.get("used", {})
+        free_cpu, free_memory = _free(hard, used)
+        if free_cpu < STEP_CPU_M or free_memory < STEP_MEMORY_MIB:
+            name = quota["metadata"]["name"]
+            return Check(
+                "quota",
+                Health.FAIL,
+                f"{name} leaves {free_cpu:.0f}m CPU and {free_memory:.0f} MiB; "
+                f"a pod needs {STEP_CPU_M}m and {STEP_MEMORY_MIB}",
+                f"kubectl -n {namespace} edit resourcequota {name}",
+            )
+    return Check("quota", Health.OK, "none is in the way")
+
+
+def _free(hard: Mapping[str, str], used: Mapping[str, str]) -> tuple[float, float]:
+    """CPU in thousandths and memory in MiB that a quota leaves; infinite where it has no limit."""
+    free = []
+    for resource, parse in (("cpu", cpu_millis), ("memory", memory_mebibytes)):
+        names = [n for n in (resource, f"requests.{resource}") if n in hard]
+        left = [parse(hard[n]) - parse(used.get(n, "0")) for n in names]
+        free.append(min(left, default=float("inf")))
+    return free[0], free[1]
+
+
+def check_nodes(cluster: Cluster) -> Check:
+    """Whether some node can take the largest pod of the main job at all."""
+    sizes = []
+    for node in cluster.list(NODE, namespace=""):
+        allocatable = node.get("status", {}).get("allocatable", {})
+        if not node.get("spec", {}).get("unschedulable"):
+            cpu = cpu_millis(allocatable.get("cpu", "0"))
+            sizes.append((cpu, memory_mebibytes(allocatable.get("memory", "0"))))
+    if any(cpu >= STEP_CPU_M and memory >= STEP_MEMORY_MIB for cpu, memory in sizes):
+        largest = max(sizes)
+        what = f"the largest has {largest[0] / 1000:g} CPUs and {largest[1] / 1024:.1f} GiB"
+        return Check("nodes", Health.OK, what)
+    return Check(
+        "nodes",
+        Health.FAIL,
+        f"none of {len(sizes)} can take a pod of {STEP_CPU_M}m CPU and {STEP_MEMORY_MIB} MiB",
+        "kubectl describe nodes",
+    )
+
+
+def check_image(settings: KubernetesSettings) -> Check:
+    """Whether the settings name an image that is the same tomorrow."""
+    if not settings.image:
+        return Check(
+            "image",
+            Health.FAIL,
+            "the settings name no image for steps",
+            "export PLATFORM_CTL_KUBERNETES__IMAGE=REGISTRY/NAME@sha256:…",
+        )
+    if "@sha256:" not in settings.image:
+        return Check(
+            "image",
+            Health.WARN,
+            f"{settings.image} has no digest, so it may be another one tomorrow",
+            "export PLATFORM_CTL_KUBERNETES__IMAGE=REGISTRY/NAME@sha256:…",
+        )
+    return Check("image", Health.OK, settings.image)
+
+
+def check_skew(package: str, server: str, version: str) -> Check:
+    """Whether the client installed here speaks the server's version, by major and minor."""
+    client = importlib.metadata.version(package)
+    name = f"{package} and {server}"
+    if _minor(client) == _minor(version):
+        return Check(name, Health.OK, f"{client} here, {version} there")
+    return Check(
+        name,
+        Health.FAIL,
+        f"{client} here, {version} there: their minor versions differ",
+        f"pip install '{package}=={'.'.join(_minor(version))}.*'",
+    )
+
+
+def _minor(version: str) -> list[str]:
+    return version.removeprefix("v").split(".")[:2]
