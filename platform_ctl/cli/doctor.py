@@ -37,6 +37,7 @@ def command(ctx: click.Context, repair: bool, output: str) -> None:
         schema,
         targets.orchestrator(settings) if local else None,
         targets.serving(settings) if local else None,
+        targets.schedule_heartbeat(settings) if local else "",
     )
     if local and damaged.keys() <= {settings.layout.iceberg / "catalog.db"}:
         checks += check_aliases(targets.registry(settings))

@@ -70,12 +70,14 @@ def diagnose(
     schema: Schema | None,
     orchestrator: Orchestrator | None,
     serving: Serving | None,
+    engine: str = "",
 ) -> list[Check]:
     """Every check, in the order a person would fix them.
 
     ``damaged`` has each database that cannot be trusted, with what is wrong and
     the command that helps. Without a schema and ports (no home yet, or one that
-    cannot be read) they are not asked for.
+    cannot be read) they are not asked for. ``engine``: what is to be said about the
+    engine of schedules; empty when nothing is.
     """
     layout = settings.layout
     runs = orchestrator.list(RECENT_RUNS) if orchestrator else ()
@@ -94,7 +96,14 @@ def diagnose(
         *check_services(services),
         *unreachable,
         *check_processes(layout.root, runs, services),
+        *check_schedules(engine),
     ]
+
+
+def check_schedules(engine: str) -> Iterator[Check]:
+    """Applied schedules that nothing fires."""
+    if engine:
+        yield Check("schedules", Health.WARN, engine, "platform-ctl schedule run")
 
 
 def _services(serving: Serving | None) -> tuple[Sequence[InferenceService], list[Check]]:

@@ -207,6 +207,38 @@ LINEAGE_REFUSED = _gauge(
     "lineage_events_refused", "Events that the endpoint will never take, set aside."
 )
 
+# ---- schedules --------------------------------------------------------------
+
+SCHEDULE_DRIFT = _gauge(
+    "schedule_drift", "Changes that an apply of the team's files would make.", "team"
+)
+SCHEDULE_NEXT = _gauge(
+    "schedule_next_fire_timestamp_seconds",
+    "The slot that fires next; in the past when it is late or held.",
+    "team",
+    "schedule",
+)
+SCHEDULE_LAST = _gauge(
+    "schedule_last_fire_timestamp_seconds", "The slot that fired last.", "team", "schedule"
+)
+SCHEDULE_SLOTS = _counter(
+    "schedule_slots_total",
+    "Slots that were fired, held by max_concurrency, or left out because they were missed.",
+    "team",
+    "schedule",
+    "outcome",
+)
+SCHEDULE_SUPPRESSED = _counter(
+    "schedule_triggers_suppressed_total",
+    "Looks at which a true condition started nothing.",
+    "team",
+    "schedule",
+    "reason",
+)
+SCHEDULE_HEARTBEAT = _gauge(
+    "schedule_engine_heartbeat_timestamp_seconds", "When the engine last looked what is due."
+)
+
 # ---- the exporter itself ----------------------------------------------------
 
 BUILD = _gauge("build_info", "1, with the version of the platform.", "version")

@@ -46,11 +46,17 @@ def metrics(settings: Settings) -> list[Metrics]:
 
 def _local(settings: Settings) -> list[Metrics]:
     """What only processes and files of this machine know."""
+    from platform_ctl.metrics.schedules import ScheduleMetrics
     from platform_ctl.metrics.searches import SearchMetrics
     from platform_ctl.metrics.services import ServiceMetrics
+    from platform_ctl.targets.schedules import schedule_figures
 
     layout = settings.layout
-    return [SearchMetrics(layout.database, layout.runs), ServiceMetrics(layout.services)]
+    return [
+        SearchMetrics(layout.database, layout.runs),
+        ServiceMetrics(layout.services),
+        ScheduleMetrics(layout.database, schedule_figures(settings)),
+    ]
 
 
 def scrape(settings: Settings) -> Scrape:

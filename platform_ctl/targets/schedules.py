@@ -22,6 +22,8 @@ from platform_ctl.targets.recipe import allowed_parameters, pipelines, recipes
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from platform_ctl.cluster.api import Cluster
     from platform_ctl.runs.record import Run, RunState
     from platform_ctl.schedules.apply import Applied, Clock, Options, Source
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from platform_ctl.schedules.document import Documents
     from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
     from platform_ctl.schedules.local.engine import Engine, Fired
+    from platform_ctl.schedules.local.figures import Figure
     from platform_ctl.schedules.local.store import LocalSchedules
     from platform_ctl.schedules.plan import Plan, State
     from platform_ctl.schedules.port import RecurringRun, Schedules
@@ -262,12 +265,15 @@ def schedule_report(settings: Settings) -> Report:
 def schedule_heartbeat(settings: Settings) -> str:
     """What is wrong with the engine of this machine; empty when nothing is, or KFP fires."""
     from platform_ctl.schedules import report
+    from platform_ctl.schedules.local import store
 
     if settings.target != "local":
         return ""
-    store = schedule_store(settings)
-    enabled = sum(1 for run in store.list() if run.enabled)
-    return report.heartbeat(store.heartbeat_at(), _clock().now(), schedules=enabled)
+    with store.looking(settings.layout.database) as db:
+        if db is None:
+            return ""
+        enabled = sum(1 for run in store.read_runs(db) if run.enabled)
+        return report.heartbeat(store.read_heartbeat(db), _clock().now(), schedules=enabled)
 
 
 def schedule_trigger(settings: Settings, name: str) -> Run:
@@ -388,10 +394,12 @@ def _look_on_kfp(settings: Settings, *, once: bool) -> Iterator[Fired]:
 def schedule_of_run(settings: Settings, run_id: str) -> str:
     """Schedule, slot and reason of a run in a few words; empty for a run of no schedule."""
     from platform_ctl.schedules import cron
+    from platform_ctl.schedules.local import store
 
     if settings.target != "local":
         return ""
-    start = schedule_store(settings).start_of(run_id)
+    with store.looking(settings.layout.database) as db:
+        start = store.read_start(db, run_id) if db is not None else None
     if start is None:
         return ""
     if start.slot is not None:
@@ -407,3 +415,14 @@ def _applied(settings: Settings, name: str) -> tuple[str, list[RecurringRun]]:
     known = ours(schedules(settings).list(), schedule_source(settings).repository)
     key = key_of(name, known)
     return key, known[key]
+
+
+def schedule_figures(settings: Settings) -> Callable[[sqlite3.Connection, float], list[Figure]]:
+    """What metrics tell of the schedules of this machine, from its database. Only reads."""
+    from platform_ctl.schedules.local.figures import figures
+
+    def read(db: sqlite3.Connection, now: float) -> list[Figure]:
+        documents, source = schedule_documents(settings), schedule_source(settings)
+        return figures(db, documents, source, int(now))
+
+    return read

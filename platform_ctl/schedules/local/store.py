@@ -14,6 +14,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from platform_ctl.errors import HomeBusy, UnknownName
+from platform_ctl.home import sqlite_file
 from platform_ctl.home.state import connect, transaction
 from platform_ctl.schedules.document import Experiment, Spec
 from platform_ctl.schedules.port import (
@@ -24,6 +25,9 @@ from platform_ctl.schedules.port import (
     RecurringRun,
     Server,
 )
+
+SERVER = Server(zone="UTC", local=True)
+"""This machine: its engine reads cron in UTC, and runs outlive their record."""
 
 
 def wall_clock() -> int:
@@ -58,11 +62,10 @@ class LocalSchedules:
     # ---- port -------------------------------------------------------------
 
     def server(self) -> Server:
-        return Server(zone="UTC", local=True)
+        return SERVER
 
     def list(self) -> Sequence[RecurringRun]:
-        rows = self._db.execute("SELECT * FROM recurring_runs WHERE deleted = 0 ORDER BY seq")
-        return [_recurring_run(row) for row in rows]
+        return read_runs(self._db)
 
     def create(self, new: NewRecurringRun) -> RecurringRun:
         run_id = str(uuid.uuid4())
@@ -121,8 +124,7 @@ class LocalSchedules:
         )
 
     def pauses(self) -> Mapping[str, Pause]:
-        rows = self._db.execute("SELECT * FROM schedule_pauses")
-        return {r["key"]: Pause(r["who"], r["why"], r["at"], r["until"]) for r in rows}
+        return read_pauses(self._db)
 
     def pause(self, key: str, pause: Pause) -> None:
         self._db.execute(
@@ -202,11 +204,6 @@ class LocalSchedules:
         """Everything that a schedule has started, newest first."""
         return self._starts("key = ?", key)[::-1]
 
-    def start_of(self, run_id: str) -> Start | None:
-        """The start of a run; None for a run of no schedule."""
-        found = self._starts("run_id = ?", run_id)
-        return found[0] if found else None
-
     def start(self, submission: str) -> Start | None:
         """One start by its key."""
         found = self._starts("submission = ?", submission)
@@ -247,11 +244,6 @@ class LocalSchedules:
         """Note that the engine lives."""
         self._db.execute("INSERT OR REPLACE INTO schedule_engine VALUES (1, ?)", (self._clock(),))
 
-    def heartbeat_at(self) -> int | None:
-        """When the engine last looked; None when it never did."""
-        row = self._db.execute("SELECT heartbeat_at FROM schedule_engine").fetchone()
-        return row["heartbeat_at"] if row else None
-
     def _starts(self, condition: str, *values: str) -> Sequence[Start]:
         rows = self._db.execute(
             f"SELECT * FROM schedule_starts WHERE {condition} ORDER BY claimed_at, slot", values
@@ -264,6 +256,42 @@ class LocalSchedules:
             self._db.execute(
                 "UPDATE recurring_runs SET enabled = ? WHERE id = ?", (enabled, run_id)
             )
+
+
+def read_runs(db: sqlite3.Connection) -> Sequence[RecurringRun]:
+    """All records, oldest first."""
+    rows = db.execute("SELECT * FROM recurring_runs WHERE deleted = 0 ORDER BY seq")
+    return [_recurring_run(row) for row in rows]
+
+
+def read_pauses(db: sqlite3.Connection) -> dict[str, Pause]:
+    """Pauses by ``team/name``."""
+    rows = db.execute("SELECT * FROM schedule_pauses")
+    return {r["key"]: Pause(r["who"], r["why"], r["at"], r["until"]) for r in rows}
+
+
+@contextmanager
+def looking(database: Path) -> Iterator[sqlite3.Connection | None]:
+    """The home's database, read only; None where it has no schedules yet."""
+    if not database.exists():
+        yield None
+        return
+    with sqlite_file.reading(database) as db:
+        db.row_factory = sqlite3.Row
+        there = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'schedule_engine'")
+        yield db if there.fetchone() else None
+
+
+def read_heartbeat(db: sqlite3.Connection) -> int | None:
+    """When the engine last looked; None when it never did."""
+    row = db.execute("SELECT heartbeat_at FROM schedule_engine").fetchone()
+    return row["heartbeat_at"] if row else None
+
+
+def read_start(db: sqlite3.Connection, run_id: str) -> Start | None:
+    """The start of a run; None for a run of no schedule."""
+    row = db.execute("SELECT * FROM schedule_starts WHERE run_id = ?", (run_id,)).fetchone()
+    return Start(**dict(row)) if row else None
 
 
 class _Held:
