@@ -12,7 +12,7 @@ from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.schedules import apply as apply_module
 from platform_ctl.schedules.apply import Apply, Clock, Options, Source
 from platform_ctl.schedules.local.engine import Engine, RunDoor
-from platform_ctl.schedules.local.store import LocalSchedules
+from platform_ctl.schedules.local.store import LocalSchedules, looking, read_start
 from tests.fakes.schedules import Killed, Time
 from tests.support import schedule_files as files
 
