@@ -56,9 +56,9 @@ from platform_ctl.targets.releases import canary_cost, deploying, released, rele
 from platform_ctl.targets.repair import repair
 from platform_ctl.targets.report import report_page, reporting, write_report
 from platform_ctl.targets.runs import local_engine, orchestrator, step_cache
+from platform_ctl.targets.schedule_files import schedule_documents
 from platform_ctl.targets.schedules import (
     schedule_apply,
-    schedule_documents,
     schedule_heartbeat,
     schedule_of_run,
     schedule_pause,

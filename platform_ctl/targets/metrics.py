@@ -49,7 +49,7 @@ def _local(settings: Settings) -> list[Metrics]:
     from platform_ctl.metrics.schedules import ScheduleMetrics
     from platform_ctl.metrics.searches import SearchMetrics
     from platform_ctl.metrics.services import ServiceMetrics
-    from platform_ctl.targets.schedules import schedule_figures
+    from platform_ctl.targets.schedule_files import schedule_figures
 
     layout = settings.layout
     return [

@@ -18,53 +18,22 @@ from platform_ctl.targets.approvals import notifier
 from platform_ctl.targets.home import require_local
 from platform_ctl.targets.installation import cluster
 from platform_ctl.targets.kfp import kfp
-from platform_ctl.targets.recipe import allowed_parameters, pipelines, recipes
+from platform_ctl.targets.recipe import pipelines, recipes
 from platform_ctl.targets.runs import orchestrator
+from platform_ctl.targets.schedule_files import schedule_documents, schedule_source
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from platform_ctl.cluster.api import Cluster
     from platform_ctl.runs.record import Run, RunState
-    from platform_ctl.schedules.apply import Applied, Clock, Options, Source
+    from platform_ctl.schedules.apply import Applied, Clock, Options
     from platform_ctl.schedules.conditions import Readings
-    from platform_ctl.schedules.document import Documents
     from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
     from platform_ctl.schedules.local.engine import Engine, Fired
-    from platform_ctl.schedules.local.figures import Figure
     from platform_ctl.schedules.local.store import LocalSchedules
     from platform_ctl.schedules.plan import Plan, State
     from platform_ctl.schedules.port import RecurringRun, Schedules
     from platform_ctl.schedules.report import Report
     from platform_ctl.schedules.trigger import Arbiter, Trigger
-
-
-def schedule_documents(settings: Settings) -> Documents:
-    """The teams' schedule files, checked for this target. Raises BadSchedule."""
-    from platform_ctl.schedules.read import FOLDER, Project, documents
-
-    root = Path(settings.project_root)
-    return documents(
-        Project(
-            root=root,
-            folder=root / settings.pipelines_package.replace(".", "/") / FOLDER,
-            find=pipelines(settings).find,
-            allowed=lambda pipeline: allowed_parameters(settings, pipeline),
-            recipes=lambda: list(recipes(settings)),
-            kubernetes=settings.target == "kubernetes",
-        )
-    )
-
-
-def schedule_source(settings: Settings) -> Source:
-    """The repository and commit of the files; the folder's name where there is no origin."""
-    from platform_ctl.lineage.git_source import source_of
-    from platform_ctl.schedules.apply import Source
-    from platform_ctl.schedules.port import source_id
-
-    root = Path(settings.project_root)
-    found = source_of(root, "platform-ctl.toml")
-    return Source(source_id(found.repo_url or root.name), found.version)
 
 
 def schedules(settings: Settings) -> Schedules:
@@ -415,14 +384,3 @@ def _applied(settings: Settings, name: str) -> tuple[str, list[RecurringRun]]:
     known = ours(schedules(settings).list(), schedule_source(settings).repository)
     key = key_of(name, known)
     return key, known[key]
-
-
-def schedule_figures(settings: Settings) -> Callable[[sqlite3.Connection, float], list[Figure]]:
-    """What metrics tell of the schedules of this machine, from its database. Only reads."""
-    from platform_ctl.schedules.local.figures import figures
-
-    def read(db: sqlite3.Connection, now: float) -> list[Figure]:
-        documents, source = schedule_documents(settings), schedule_source(settings)
-        return figures(db, documents, source, int(now))
-
-    return read
