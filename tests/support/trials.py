@@ -67,3 +67,9 @@ def paced(params: dict[str, str], *, report: Report) -> dict[str, float]:
         if x > 9 and step >= 3:
             time.sleep(0.2)
     return {"loss": x}
+
+
+def scaled(params: dict[str, str], rows: str, *, report: Report | None = None) -> dict[str, float]:
+    """x times the number in the file ``rows``."""
+    with open(rows, encoding="ascii") as file:
+        return {"loss": float(params["x"]) * float(file.read())}

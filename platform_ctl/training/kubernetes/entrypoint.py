@@ -32,8 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     files = JobFiles(given.job)
     job = files.job()
     if given.fetch:
-        for name, uri in job.inputs.items():
-            ObjectStore(given.job).download(uri, Path(INPUTS) / name)
+        fetch(job, Path(INPUTS))
         return 0
     result = fit(files, job)
     if int(os.environ.get("RANK", "0")) == 0:
@@ -41,14 +40,20 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def fit(files: JobFiles, job: TrainingJob) -> Result:
+def fetch(job: TrainingJob, inputs: Path) -> None:
+    """Put the inputs into the folder ``inputs``, under their arguments' names."""
+    for name, uri in job.inputs.items():
+        ObjectStore(uri).download(uri, inputs / name)
+
+
+def fit(files: JobFiles, job: TrainingJob, inputs: Path = Path(INPUTS)) -> Result:
     """Call the function; what it leaves goes to the store before its metrics do."""
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         out_dir = Path(folder) / "out"
         try:
             metrics = call.call(
                 job,
-                {name: Path(INPUTS) / name for name in job.inputs},
+                {name: inputs / name for name in job.inputs},
                 out_dir,
                 report=StoreReport(files.uri, job, datetime.now(UTC)),
                 resources_per_worker={

@@ -108,6 +108,9 @@ class KubernetesTraining:
         found = self._newest(digest)
         attempt = _attempt(found) if found else 0
         if found is None:
+            known = files.result()
+            if known is not None and known.metrics is not None:
+                return  # it ended between two looks
             files.forget_result()
             found = self._create(job, digest, files, attempt)
         while not self._followed(found, files, on_progress):
@@ -120,18 +123,15 @@ class KubernetesTraining:
     def _followed(self, job: dict[str, Any], files: JobFiles, on_progress: OnProgress) -> bool:
         """Whether one attempt ended with a result; False when its cluster was lost."""
         name, kind = job["metadata"]["name"], self.cluster.kind_of(job)
-        seen: Progress | None = None
-        head, begun = "", time.monotonic()
+        hear, head, begun = _Listener(files, on_progress), "", time.monotonic()
         while True:
-            newest = files.progress()
-            if newest is not None and newest != seen:
-                on_progress(newest)
-                seen = newest
-            if files.result() is not None:
-                return True
             current = self.cluster.get(kind, name)
             if current is None or _ended(current) or self._head_changed(current, head):
+                hear()
                 return files.result() is not None
+            hear()
+            if files.result() is not None:
+                return True
             head = head or self._ready_head(current)
             if current["spec"].get("suspend"):
                 begun = time.monotonic()  # a queue may take its time
@@ -229,6 +229,21 @@ class KubernetesTraining:
 
 
 _RESUME = "platform-ctl run resume latest"
+
+
+@dataclass
+class _Listener:
+    """Passes on the newest epoch of a fit whenever there is another one."""
+
+    files: JobFiles
+    on_progress: OnProgress
+    seen: Progress | None = None
+
+    def __call__(self) -> None:
+        newest = self.files.progress()
+        if newest is not None and newest != self.seen:
+            self.seen = newest
+            self.on_progress(newest)
 
 
 def replace_inputs(job: TrainingJob, inputs: dict[str, str]) -> TrainingJob:

@@ -5,19 +5,22 @@ For ``run why``: ``findings(cluster, run_id)`` reads, and changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from platform_ctl.cluster.api import POD, Cluster
+from platform_ctl.cluster.api import EVENT, POD, Cluster
 from platform_ctl.cluster.pods import Finding, blocked
 from platform_ctl.tuning.kubernetes.manifest import RUN_LABEL
 
 VERSION = "kubeflow.org/v1beta1"
 EXPERIMENT_OF = "katib.kubeflow.org/experiment"
 COLLECTOR = "metrics-logger-and-collector"
-TAIL_LINES = 20
+TAIL_LINES = 60
+PRINTED = re.compile(r"I\d{4} \S+ +\d+ main\.go:\d+\] (?!Trial Name: |Metrics reported)(.*)")
+"""How the collector (Katib 0.19) repeats a line of the trial in its own log."""
 
 
 class SearchReason(StrEnum):
@@ -26,6 +29,8 @@ class SearchReason(StrEnum):
     SUGGESTION_NOT_READY = "SuggestionNotReady"
     NEVER_REPORTED = "TrialNeverReported"
     TRIAL_FAILED = "TrialFailed"
+    POD_REFUSED = "FailedCreate"
+    """The Job controller's word: a webhook, a quota or a policy refuses the trial's pod."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +95,27 @@ def trials(cluster: Cluster, name: str) -> list[SearchFinding]:
             found.append(_of_trial(cluster, name, own, SearchReason.NEVER_REPORTED))
         elif "Failed" in holding:
             found.append(_of_trial(cluster, name, own, SearchReason.TRIAL_FAILED))
-        elif not holding & {"Succeeded", "Killed", "EarlyStopped"} and (
-            waiting := next((b for b in map(blocked, _trial_pods(cluster, own)) if b), None)
-        ):
-            fix = f"kubectl -n {cluster.namespace} describe pod {waiting.pod}"
-            found.append(
-                SearchFinding(name, waiting.reason, waiting.message, fix, own, waiting.pod)
-            )
+        elif not holding & {"Succeeded", "Killed", "EarlyStopped"}:
+            found += _of_waiting(cluster, name, own)
     return found
+
+
+def _of_waiting(cluster: Cluster, experiment: str, trial: str) -> list[SearchFinding]:
+    """Why a trial that is not done does not go on; nothing where it just runs."""
+    pods = _trial_pods(cluster, trial)
+    for waiting in filter(None, map(blocked, pods)):
+        fix = f"kubectl -n {cluster.namespace} describe pod {waiting.pod}"
+        reason, pod = waiting.reason, waiting.pod
+        return [SearchFinding(experiment, reason, waiting.message, fix, trial, pod)]
+    if pods:
+        return []
+    wanted = f"involvedObject.kind=Job,involvedObject.name={trial},reason=FailedCreate"
+    events = cluster.list(EVENT, fields=wanted)
+    fix = f"kubectl -n {cluster.namespace} describe job {trial}"
+    return [
+        SearchFinding(experiment, SearchReason.POD_REFUSED, str(e.get("message", "")), fix, trial)
+        for e in events[-1:]
+    ]
 
 
 def last_words(cluster: Cluster, trial: str) -> str:
@@ -108,9 +126,8 @@ def last_words(cluster: Cluster, trial: str) -> str:
     for pod in _trial_pods(cluster, trial):
         log = cluster.log(pod["metadata"]["name"], container=COLLECTOR, tail_lines=TAIL_LINES)
         lines = (log or b"").decode(errors="replace").splitlines()
-        # The collector's own lines begin as klog writes them: I1127 23:00:00.
-        printed = [line.partition("] ")[2] or line for line in lines]
-        if any(line.strip() for line in printed):
+        printed = [found[1] for found in map(PRINTED.match, lines) if found and found[1].strip()]
+        if printed:
             return "\n".join(printed)
     return ""
 

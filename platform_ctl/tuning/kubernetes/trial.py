@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from platform_ctl.cluster.store import ObjectStore
@@ -44,9 +45,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def write(metrics: Mapping[str, float]) -> None:
-    """One line, in the form of Katib's default filter."""
+    """One line, in the form of Katib's default filter, the time first: it orders the reports."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     line = " ".join(f"{name}={float(value)!r}" for name, value in metrics.items())
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(f"{at} {line}\n")
     sys.stdout.flush()
 
 
