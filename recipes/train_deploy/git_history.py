@@ -2,11 +2,14 @@
 
 A clone is input that somebody else may have prepared, so git runs without
 hooks, pagers, external diffs, text conversion, fsmonitor, replacement objects,
-network transports, or any configuration but the clone's own.
+network transports, or any configuration but the clone's own. The history itself
+is read from the clone's objects alone, out of an empty repository beside: no
+configuration, attributes or encodings of the clone change a figure.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -20,6 +23,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from platform_ctl.errors import MissingProgram, NotARepository, ShallowClone
+from recipes.train_deploy import observed
 from recipes.train_deploy.names import RECIPE
 
 _SAFE_OPTIONS = [
@@ -29,12 +33,15 @@ _SAFE_OPTIONS = [
     "core.commitGraph=true",
     "diff.orderFile=/dev/null",
     "gc.auto=0",
+    "i18n.commitEncoding=UTF-8",
+    "i18n.logOutputEncoding=UTF-8",
     "log.showSignature=false",
     "maintenance.auto=false",
     "protocol.allow=never",
 ]
 _LOG_OPTIONS = [
     "--format=%x00%x00%H %ct%x00%ae",
+    "--encoding=none",
     "--root",
     "--no-renames",
     "--no-ext-diff",
@@ -51,6 +58,8 @@ _RECORD = re.compile(
 _RAW_RECORD = re.compile(rb"\x00\x00([0-9a-f]{40,64}) (-?\d*)\x00([^\n]*)\n([^\x00]*)")
 _BLOB_TROUBLE = re.compile(r"unable to read|promisor|transport|could not (?:fetch|get object)")
 _CHUNK_BYTES = 1 << 20
+_BEGIN = b"\x00\x00"
+"""Before each record, and nowhere in one."""
 _DEFAULT_PORTS = {"22", "80", "443", "9418"}
 
 RawCommit = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
@@ -71,8 +80,12 @@ class Clone:
     has_origin: bool
     head: str | None
     """None: no commit at HEAD."""
+    object_dir: Path
     observed_until: int
-    """Seconds since 1970."""
+    """Seconds since 1970: the newest moment at which ``head`` is known to have held everything
+    that its origin had."""
+    notes: tuple[str, ...] = ()
+    """Why that is not as new as somebody may expect."""
 
 
 def inspect(path: Path, now_s: int) -> Clone:
@@ -103,15 +116,29 @@ def inspect(path: Path, now_s: int) -> Clone:
     url = os.fsdecode(origin).splitlines()[0] if origin.strip() else ""
     head = _git(path, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").stdout.decode().strip()
     repo = normalise_url(url) if url else ""
+    folders = observed.Folders(Path(git_dir), common_dir)
+    seen = observed.until(_Git(path), folders, url, head, now_s) if head else observed.NOTHING
     return Clone(
         path=path,
         repo=printable(repo or _folder_name(common_dir)),
         has_origin=bool(repo),
         head=head or None,
-        observed_until=min(
-            now_s, _observed_until(path, Path(git_dir), common_dir, bool(url), now_s)
-        ),
+        object_dir=common_dir / "objects",
+        observed_until=min(now_s, seen.until),
+        notes=seen.notes,
     )
+
+
+@dataclass(frozen=True)
+class _Git:
+    """What ``observed`` asks of git, of one clone."""
+
+    path: Path
+
+    def __call__(self, *words: str) -> str | None:
+        """Standard output without blanks at its ends; None when git says no."""
+        done = _git(self.path, *words)
+        return os.fsdecode(done.stdout).strip() if done.returncode == 0 else None
 
 
 def normalise_url(url: str) -> str:
@@ -150,9 +177,9 @@ def has_commit(clone: Clone, commit: str) -> bool:
     return _git(clone.path, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
 
 
-def is_ancestor(clone: Clone, commit: str) -> bool:
-    """Whether ``commit`` is part of the history of HEAD."""
-    probe = _git(clone.path, "merge-base", "--is-ancestor", commit, clone.head or "HEAD")
+def is_ancestor(clone: Clone, commit: str, of: str = "") -> bool:
+    """Whether ``commit`` is part of the history of ``of`` (default: HEAD)."""
+    probe = _git(clone.path, "merge-base", "--is-ancestor", commit, of or clone.head or "HEAD")
     return probe.returncode == 0
 
 
@@ -168,20 +195,23 @@ def read(clone: Clone, since: str | None, *, lines: bool = True) -> Iterator[lis
         return
     revisions = [clone.head] + (["--not", since] if since else [])
     figures = ["--shortstat"] if lines else ["--raw"]
-    command = [*_command(clone.path), "log", *_LOG_OPTIONS, *figures, *revisions, "--"]
     with (
+        _objects_only(clone) as (git, environment),
         tempfile.TemporaryFile() as stderr,
         subprocess.Popen(
-            command,
+            [*git, "log", *_LOG_OPTIONS, *figures, *revisions, "--"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env=_environment(clone.path),
+            env=environment,
         ) as process,
     ):
         try:
             for records in _chunks(process.stdout):
-                yield _RECORD.findall(records) if lines else _parse_raw(records)
+                found = _RECORD.findall(records) if lines else _parse_raw(records)
+                if len(found) != records.count(_BEGIN):
+                    raise _unreadable(clone.path, "git lists commits in a form of its own")
+                yield found
         except BaseException:
             process.kill()
             raise
@@ -194,12 +224,25 @@ def read(clone: Clone, since: str | None, *, lines: bool = True) -> Iterator[lis
         raise _unreadable(clone.path, said)
 
 
+@contextlib.contextmanager
+def _objects_only(clone: Clone) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """Command and environment of a git that sees the objects of a clone and nothing else of it."""
+    kind = _git(clone.path, "rev-parse", "--show-object-format").stdout.decode().strip()
+    with tempfile.TemporaryDirectory(prefix="objects-only-") as folder:
+        empty = Path(folder)
+        environment = _environment(empty)
+        git = _command(empty)
+        words = ["init", "--quiet", "--bare", f"--object-format={kind or 'sha1'}"]
+        subprocess.run([*git, *words], env=environment, capture_output=True, check=True)
+        yield git, environment | {"GIT_OBJECT_DIRECTORY": str(clone.object_dir)}
+
+
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
     """Whole records, about a megabyte at a time."""
     tail = b""
     while chunk := stream.read(_CHUNK_BYTES):
         buffer = tail + chunk
-        end = buffer.rfind(b"\x00\x00")
+        end = buffer.rfind(_BEGIN)
         if end > 0:
             yield buffer[:end]
             buffer = buffer[end:]
@@ -221,7 +264,7 @@ def _command(path: Path) -> list[str]:
         raise MissingProgram(
             "git is not installed or not on PATH", where="PATH", fix="sudo apt install git"
         )
-    options = [*_SAFE_OPTIONS, f"safe.directory={path}"]
+    options = [*_SAFE_OPTIONS, "safe.directory=*"]  # whoever owns it, nothing of it is executed
     return [git, "--no-pager", "-C", str(path), *(x for o in options for x in ("-c", o))]
 
 
@@ -290,32 +333,3 @@ def _unreadable(path: Path, said: str) -> NotARepository:
 def _folder_name(common_dir: Path) -> str:
     folder = common_dir.parent if common_dir.name == ".git" else common_dir
     return folder.name.removesuffix(".git") or folder.name
-
-
-def _observed_until(
-    path: Path, git_dir: Path, common_dir: Path, has_origin: bool, now_s: int
-) -> int:
-    """When the clone last looked at its origin.
-
-    FETCH_HEAD's time or the newest reflog entry; of a clone with an origin only
-    the reflogs of remote branches count, because local work is no look at the
-    origin. A copied mirror has neither: then the newest commit of any ref.
-    """
-    fetched = [folder / "FETCH_HEAD" for folder in {git_dir, common_dir}]
-    moments = [int(f.stat().st_mtime) for f in fetched if f.exists()]
-    remote_logs = common_dir / "logs" / "refs" / "remotes"
-    logs = remote_logs if has_origin and remote_logs.is_dir() else common_dir / "logs"
-    moments += [m for log in logs.rglob("*") if log.is_file() and (m := _last_entry(log))]
-    if moments:
-        return max(moments)
-    dates = _git(path, "for-each-ref", "--format=%(creatordate:unix)").stdout.split()
-    return max((int(d) for d in dates if d.isdigit() and int(d) <= now_s), default=0)
-
-
-def _last_entry(log: Path) -> int | None:
-    """Time of a reflog's last entry: ``old new name <mail> EPOCH zone<TAB>message``."""
-    with log.open("rb") as handle:
-        handle.seek(max(0, log.stat().st_size - 4096))
-        lines = handle.read().splitlines()
-    found = re.search(rb"> (\d+) [+-]\d{4}(?:\t|$)", lines[-1]) if lines else None
-    return int(found.group(1)) if found else None

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 PSEUDONYM_HEX_DIGITS = 32
 _US = 1_000_000
+_CASELESS = {"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"}
+_MOST = 2**31 - 1
+"""Lines or files of one commit: what the column holds."""
+EARLIEST_S = 4 * 86_400
+"""1970-01-05, the Monday from which weeks are counted."""
 
 
 @dataclass
@@ -71,6 +76,7 @@ def ingest_git(
         current = table.current_snapshot()
         lines = tables.timelines(table, current.snapshot_id if current else None)
         known = {repo: line[-1] for repo, line in lines.items()}
+        by_repo = _one_spelling(by_repo, known)
         batches = []
         for done, (repo, clones) in enumerate(by_repo.items()):
             progress(f"reading {repo}", done, len(by_repo))
@@ -78,6 +84,17 @@ def ingest_git(
         progress("writing", len(by_repo), len(by_repo))
         snapshot_id = _write(table, batches, known)
     return IngestReport(names.COMMITS, snapshot_id, now, tuple(b.report for b in batches))
+
+
+def _one_spelling(by_repo: dict[str, list[Clone]], known: Iterable[str]) -> dict[str, list[Clone]]:
+    """Repositories of forges that ignore capitals, under the first spelling there was."""
+    first = {repo.lower(): repo for repo in reversed([*known, *by_repo])}
+    found: dict[str, list[Clone]] = {}
+    for repo, clones in by_repo.items():
+        caseless = repo.partition("/")[0] in _CASELESS
+        name = first[repo.lower()] if caseless else repo
+        found.setdefault(name, []).extend(replace(clone, repo=name) for clone in clones)
+    return found
 
 
 def _write(table: Table, batches: list[_Batch], known: dict[str, Observation]) -> str | None:
@@ -140,19 +157,23 @@ def _read_since(clone: Clone, before: Observation | None) -> str | None:
 def _notes(clones: list[Clone], reads: list[_Read], before: Observation | None) -> Iterator[str]:
     """What somebody who reads the report should know about one repository."""
     for clone, read in zip(clones, reads, strict=True):
+        yield from clone.notes
         where = git_history.printable(clone.path)
         if not read.lines:
             yield f"{where} lacks file contents: its commits have no line counts"
         if clone.head is None:
             yield f"{where} has no commit at HEAD"
-    if before and any(c.head for c in clones) and not any(_goes_on(c, before) for c in clones):
+    heads = [c for c in clones if c.head]
+    if before and heads and all(_is_older(c, before) for c in heads):
+        yield "it stands at an older commit than the last ingest read: nothing is new"
+    elif before and heads and not any(_goes_on(c, before) for c in clones):
         yield (
             "its history was rewritten since the last ingest: commits that are no longer "
             "reachable stay as they were known; to start over: platform-ctl data remove "
             f"{quote(clones[0].repo)} --recipe {RECIPE}, then ingest again"
         )
     if past := sum(r.past for r in reads):
-        yield f"{past} commits dated 1970 or before (or undated) left out"
+        yield f"{past} commits dated before 1970-01-05 (or undated) left out"
     if future := sum(r.future for r in reads):
         yield f"{future} commits dated in the future left out for now"
 
@@ -164,19 +185,29 @@ def _goes_on(clone: Clone, before: Observation) -> bool:
     )
 
 
+def _is_older(clone: Clone, before: Observation) -> bool:
+    """Whether HEAD is part of the history that the last ingest read."""
+    return (
+        git_history.has_commit(clone, before.head)
+        and git_history.is_ancestor(clone, clone.head or "", of=before.head)
+        and clone.head != before.head
+    )
+
+
 def _observation(
     clones: list[Clone], rows: pa.Table, before: Observation | None, future: int, now_s: int
 ) -> Observation:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    newest = max((c for c in clones), key=lambda c: (c.head is not None, c.observed_until))
+    newest = max(clones, key=lambda c: (c.head is not None, c.observed_until))
     last = before.last if before else 0
     if rows.num_rows:
         committed = pc.max(rows["committed_at"].cast(pa.int64())).as_py()
         last = max(last, committed // _US)
     until = max(newest.observed_until, before.until if before else 0)
-    head = newest.head or (before.head if before else "")
+    older = before is not None and newest.head and _is_older(newest, before)
+    head = before.head if before and (older or not newest.head) else newest.head or ""
     return Observation(head=head, at=now_s, until=until, last=last, skipped_future=future)
 
 
@@ -218,8 +249,8 @@ def _read_commits(
     batches, past, future = [], 0, 0
     for raw in git_history.read(clone, since, lines=lines):
         dates = [int(c[1] or 0) for c in raw]
-        kept = [c for c, date in zip(raw, dates, strict=True) if 0 < date <= now_s]
-        past += sum(date <= 0 for date in dates)
+        kept = [c for c, date in zip(raw, dates, strict=True) if EARLIEST_S <= date <= now_s]
+        past += sum(date < EARLIEST_S for date in dates)
         future += sum(date > now_s for date in dates)
         batches.append(_to_arrow(clone.repo, kept, backfill, now_s, pseudonym).cast(schema))
     return _Read(pa.Table.from_batches(batches, schema), past, future, lines)
@@ -248,7 +279,7 @@ def _to_arrow(
         "ingested_at": now,
         "available_at": committed_at if backfill else now,
         **{
-            name: pa.array([int(n or 0) for n in numbers], pa.int32())
+            name: pa.array([min(int(n or 0), _MOST) for n in numbers], pa.int32())
             for name, numbers in zip(
                 ("files_changed", "insertions", "deletions"), figures, strict=True
             )

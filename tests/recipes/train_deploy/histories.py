@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,6 +64,14 @@ def make_repo(folder: Path, commits: list[Commit], *, origin: str = "", bare: bo
     if origin:
         git(folder, "remote", "add", "origin", origin)
     return folder
+
+
+def fetched(folder: Path, at: int, commit: str = "", branch: str = "main") -> None:
+    """As a successful fetch leaves it: FETCH_HEAD names what the origin had (default: HEAD)."""
+    git_dir = folder / ".git" if (folder / ".git").is_dir() else folder
+    line = f"{commit or git(folder, 'rev-parse', 'HEAD')}\t\tbranch '{branch}' of example.org/app\n"
+    (git_dir / "FETCH_HEAD").write_text(line)
+    os.utime(git_dir / "FETCH_HEAD", (at, at))
 
 
 def add_commits(folder: Path, commits: list[Commit], *, restart: bool = False) -> None:

@@ -31,12 +31,15 @@ from tests.recipes.train_deploy.histories import (
     Commit,
     add_commits,
     data_access,
+    fetched,
     git,
     make_repo,
     read_table,
     snapshots,
     weekly_commits,
 )
+
+NOW_S = int(NOW.timestamp())
 
 
 @pytest.fixture
@@ -161,7 +164,7 @@ def test_odd_dates_are_left_out_and_counted_and_future_ones_come_later(data, tmp
     report = ingest_git(data, [clone], NOW)
     assert report.new_rows == 2
     assert sorted(report.parts[0].notes) == [
-        "1 commits dated 1970 or before (or undated) left out",
+        "1 commits dated before 1970-01-05 (or undated) left out",
         "1 commits dated in the future left out for now",
     ]
     assert report.parts[0].observed_until <= NOW
@@ -208,7 +211,7 @@ def test_rewritten_history_is_said(data, tmp_path):
     add_commits(clone, [Commit(MONDAY_S + 9 * WEEK_S, message=b"anew")], restart=True)
     report = ingest_git(data, [clone], NOW)
     assert report.new_rows == 1
-    assert "data remove example.org/app" in report.parts[0].notes[0]
+    assert any("data remove example.org/app" in note for note in report.parts[0].notes)
     assert read_table(data).num_rows == 7
 
 
@@ -229,7 +232,7 @@ def test_clone_without_file_contents_has_no_line_counts(data, tmp_path):
     git(tmp_path, "clone", "--quiet", "--bare", "--filter=blob:none", f"file://{full}", "part.git")
     report = ingest_git(data, [tmp_path / "part.git"], NOW)
     assert report.new_rows == 6
-    assert "no line counts" in report.parts[0].notes[0]
+    assert any("no line counts" in note for note in report.parts[0].notes)
     rows = read_table(data)
     assert set(rows["files_changed"].to_pylist()) == {1}
     assert set(rows["insertions"].to_pylist()) == {0}
@@ -270,24 +273,135 @@ def test_full_disk_is_told_apart():
 def test_a_clone_vouches_only_up_to_its_last_fetch(tmp_path):
     now_s = int(NOW.timestamp())
     bare = make_repo(tmp_path / "mirror.git", [Commit(MONDAY_S)], bare=True)
-    assert inspect(bare, now_s).observed_until == MONDAY_S, "newest commit of any ref"
-    fetched = MONDAY_S + 40 * DAY_S
-    (bare / "FETCH_HEAD").write_text("")
-    os.utime(bare / "FETCH_HEAD", (fetched, fetched))
-    assert inspect(bare, now_s).observed_until == fetched
-    os.utime(bare / "FETCH_HEAD", (now_s + 99, now_s + 99))
-    assert inspect(bare, now_s).observed_until == now_s
+    assert inspect(bare, now_s).observed_until == MONDAY_S, "newest commit"
+    at = MONDAY_S + 40 * DAY_S
+    fetched(bare, at)
+    assert inspect(bare, now_s).observed_until == at
+    fetched(bare, now_s + 99)
+    assert inspect(bare, now_s).observed_until == MONDAY_S, "a time to come proves nothing"
+
+
+def remote_clone(tmp_path: Path) -> Path:
+    """Ten weeks of an origin, cloned at the end of the sixth, which is also what HEAD is."""
+    clone = make_repo(tmp_path / "app", weekly_commits(6), origin="https://example.org/app")
+    log_entry(clone, "refs/remotes/origin/main", MONDAY_S + 6 * WEEK_S, "fetch: fast-forward")
+    git(clone, "update-ref", "--no-deref", "refs/remotes/origin/main", "HEAD")
+    git(clone, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
+    return clone
+
+
+def log_entry(clone: Path, ref: str, at: int, what: str, commit: str = "") -> None:
+    log = clone / ".git" / "logs" / ref
+    log.parent.mkdir(parents=True, exist_ok=True)
+    head = commit or git(clone, "rev-parse", "HEAD")
+    with log.open("a") as handle:
+        handle.write(f"{'0' * 40} {head} x <x@example.org> {at} +0000\t{what}\n")
+
+
+def later_on_origin(clone: Path, weeks: int) -> str:
+    """Commits of more weeks that the remote branch has and HEAD has not."""
+    before = git(clone, "rev-parse", "HEAD")
+    add_commits(clone, weekly_commits(weeks, start=MONDAY_S + 6 * WEEK_S))
+    newest = git(clone, "rev-parse", "HEAD")
+    git(clone, "update-ref", "--no-deref", "refs/remotes/origin/main", newest)
+    git(clone, "update-ref", "refs/heads/main", before)
+    return newest
 
 
 def test_local_work_is_no_look_at_the_origin(tmp_path):
-    clone = make_repo(tmp_path / "app", [Commit(MONDAY_S)], origin="https://example.org/app")
-    entry = "0" * 40 + " " + "1" * 40 + " x <x@example.org> {} +0000\tfetch\n"
-    local = clone / ".git" / "logs" / "HEAD"
-    remote = clone / ".git" / "logs" / "refs" / "remotes" / "origin" / "main"
-    remote.parent.mkdir(parents=True)
-    local.write_text(entry.format(MONDAY_S + 30 * DAY_S))
-    remote.write_text(entry.format(MONDAY_S + 10 * DAY_S))
-    assert inspect(clone, int(NOW.timestamp())).observed_until == MONDAY_S + 10 * DAY_S
+    clone = remote_clone(tmp_path)
+    log_entry(clone, "HEAD", MONDAY_S + 30 * WEEK_S, "commit: mine")
+    assert inspect(clone, NOW_S).observed_until == MONDAY_S + 6 * WEEK_S
+
+
+def test_a_fetch_that_is_not_merged_says_nothing_of_the_time_since(tmp_path):
+    clone = remote_clone(tmp_path)
+    newest = later_on_origin(clone, 4)
+    at = MONDAY_S + 30 * WEEK_S
+    log_entry(clone, "refs/remotes/origin/main", at, "fetch: fast-forward", newest)
+    fetched(clone, at, newest)
+    seen = inspect(clone, NOW_S)
+    assert seen.observed_until == MONDAY_S + 6 * WEEK_S
+    assert "HEAD lacks 8 commits that were fetched" in seen.notes[0]
+    git(clone, "update-ref", "refs/heads/main", newest)
+    merged = inspect(clone, NOW_S)
+    assert (merged.observed_until, merged.notes) == (at, ())
+
+
+def test_a_failed_fetch_is_no_look(tmp_path):
+    """git empties FETCH_HEAD before it asks, and its time is that of the failure."""
+    clone = remote_clone(tmp_path)
+    (clone / ".git" / "FETCH_HEAD").write_text("")
+    os.utime(clone / ".git" / "FETCH_HEAD", (MONDAY_S + 30 * WEEK_S,) * 2)
+    assert inspect(clone, NOW_S).observed_until == MONDAY_S + 6 * WEEK_S
+
+
+def test_a_fetch_of_another_branch_is_no_look(tmp_path):
+    clone = remote_clone(tmp_path)
+    fetched(clone, MONDAY_S + 30 * WEEK_S, branch="topic")
+    assert inspect(clone, NOW_S).observed_until == MONDAY_S + 6 * WEEK_S
+
+
+def test_a_detached_head_at_an_older_commit_says_nothing_of_the_time_since(data, tmp_path):
+    clone = remote_clone(tmp_path)
+    ingest_git(data, [clone], NOW)
+    (clone / ".git" / "HEAD").write_text(git(clone, "rev-parse", "HEAD~4") + "\n")
+    seen = inspect(clone, NOW_S)
+    assert seen.observed_until < MONDAY_S + 6 * WEEK_S
+    report = ingest_git(data, [clone], NOW)
+    notes = " ".join(report.parts[0].notes)
+    assert "older commit than the last ingest read" in notes and "rewritten" not in notes
+    assert report.new_rows == 0
+
+
+def test_a_copied_clone_is_as_old_as_what_it_was_copied_from(tmp_path):
+    clone = remote_clone(tmp_path)
+    fetched(clone, MONDAY_S + 30 * WEEK_S)
+    os.utime(clone / ".git" / "description", (MONDAY_S + 30 * WEEK_S,) * 2)
+    assert inspect(clone, NOW_S).observed_until == MONDAY_S + 6 * WEEK_S
+
+
+def test_a_clone_of_a_mirror_that_stopped_vouches_as_far_as_the_mirror(tmp_path):
+    mirror = make_repo(
+        tmp_path / "mirror.git", weekly_commits(6), origin="https://example.org/app", bare=True
+    )
+    stopped = MONDAY_S + 6 * WEEK_S
+    fetched(mirror, stopped)
+    git(tmp_path, "clone", "--quiet", str(mirror), "app")
+    seen = inspect(tmp_path / "app", NOW_S)
+    assert seen.observed_until == stopped
+    assert "its origin is a mirror that was itself brought up to date" in seen.notes[0]
+    git(mirror, "remote", "remove", "origin")
+    assert inspect(tmp_path / "app", NOW_S).observed_until > stopped, "it is the origin itself"
+
+
+def test_attributes_and_encodings_of_a_clone_change_no_figure(data, tmp_path):
+    plain = make_repo(tmp_path / "plain.git", weekly_commits(4), bare=True)
+    odd = make_repo(tmp_path / "odd", weekly_commits(4))
+    (odd / ".gitattributes").write_text("* -diff\n")
+    (odd / ".git" / "info").mkdir(exist_ok=True)
+    (odd / ".git" / "info" / "attributes").write_text("* -diff\n")
+    for key in ("i18n.logOutputEncoding", "i18n.commitEncoding"):
+        git(odd, "config", key, "UTF-16LE")
+    report = ingest_git(data, [plain, odd], NOW)
+    assert [p.new_rows for p in report.parts] == [8, 8]
+    table = read_table(data)
+    lines = [
+        sorted(
+            r
+            for r, k in zip(table["insertions"].to_pylist(), table["repo"].to_pylist(), strict=True)
+            if k == name
+        )
+        for name in ("plain", "odd")
+    ]
+    assert lines[0] == lines[1] and sum(lines[0]) > 0
+
+
+def test_the_first_days_of_1970_are_left_out_and_said(data, tmp_path):
+    clone = make_repo(tmp_path / "app", [Commit(3 * DAY_S), Commit(4 * DAY_S), Commit(MONDAY_S)])
+    report = ingest_git(data, [clone], NOW)
+    assert report.new_rows == 2
+    assert any("1 commits dated before 1970-01-05" in note for note in report.parts[0].notes)
 
 
 @pytest.mark.parametrize(
@@ -310,3 +424,16 @@ def test_other_origins():
     assert normalise_url("file:///srv/git/app.git") == "srv/git/app"
     assert "token" not in normalise_url("https://host/app?private_token=token")
     assert Path(normalise_url("host:~/app.git")).name == "app"
+
+
+def test_one_repository_under_two_capitalisations_is_one(data, tmp_path):
+    one = make_repo(tmp_path / "one", weekly_commits(3), origin="https://github.com/Org/app")
+    two = make_repo(tmp_path / "two", weekly_commits(3), origin="git@github.com:org/App.git")
+    assert ingest_git(data, [one], NOW).new_rows == 6
+    report = ingest_git(data, [two], NOW)
+    assert [(p.name, p.new_rows) for p in report.parts] == [("github.com/Org/app", 0)]
+    own = make_repo(tmp_path / "own", weekly_commits(2), origin="https://git.example.org/org/App")
+    other = make_repo(
+        tmp_path / "other", weekly_commits(2), origin="https://git.example.org/org/app"
+    )
+    assert len(ingest_git(data, [own, other], NOW).parts) == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from tests.recipes.train_deploy.histories import (
     WEEK_S,
     add_commits,
     data_access,
+    fetched,
     make_repo,
     weekly_commits,
     write_commits,
@@ -383,8 +383,7 @@ def test_weeks_ingested_live_are_rows_at_their_ingest(tmp_path):
     clone = make_repo(tmp_path / "live.git", weekly_commits(70, per_week=3), bare=True)
     for week in range(70, 76):
         monday_5h = MONDAY_S + week * WEEK_S + 5 * 3600
-        (clone / "FETCH_HEAD").write_text("")
-        os.utime(clone / "FETCH_HEAD", (monday_5h, monday_5h))
+        fetched(clone, monday_5h)
         recipe_data.ingest_git(data, [clone], from_epoch(monday_5h))
         add_commits(clone, weekly_commits(1, per_week=3, start=MONDAY_S + week * WEEK_S))
     _, _, rows = _extract(data, tmp_path / "rows.parquet")
