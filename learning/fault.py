@@ -10,7 +10,7 @@ from typing import Any
 
 from learning import faults
 from learning.lab import State
-from learning.sandbox import Bench
+from learning.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Fault:
     """Told once it is solved."""
     hints: tuple[str, ...]
     runbook: str
-    inject: Callable[[Bench], Mapping[str, Any]]
-    is_repaired: Callable[[Bench, Mapping[str, Any]], State]
+    inject: Callable[[Sandbox], Mapping[str, Any]]
+    is_repaired: Callable[[Sandbox, Mapping[str, Any]], State]
     family: str = ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from learning.sandbox import Bench
+from learning.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -16,12 +16,12 @@ _BEFORE_END = timedelta(days=120)
 _OBSERVED = "observed."
 
 
-def append_late_commits(bench: Bench, count: int) -> None:
+def append_late_commits(sandbox: Sandbox, count: int) -> None:
     """Copies of ``count`` commits of one repository, as if they had been pushed weeks later."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = _table(bench)
+    table = _table(sandbox)
     snapshot = table.current_snapshot()
     assert snapshot is not None, "a prepared home has commits"
     rows = table.scan(snapshot_id=snapshot.snapshot_id).to_arrow()
@@ -44,19 +44,19 @@ def append_late_commits(bench: Bench, count: int) -> None:
     table.append(late, snapshot_properties=observed)
 
 
-def count_late_commits(bench: Bench) -> int:
+def count_late_commits(sandbox: Sandbox) -> int:
     """Commits that became available after they were made."""
     import pyarrow.compute as pc
 
     columns = ("committed_at", "available_at")
-    rows = _table(bench).scan(selected_fields=columns).to_arrow()
+    rows = _table(sandbox).scan(selected_fields=columns).to_arrow()
     return pc.sum(pc.greater(rows["available_at"], rows["committed_at"])).as_py() or 0
 
 
-def _table(bench: Bench) -> Table:
+def _table(sandbox: Sandbox) -> Table:
     from pyiceberg.catalog import load_catalog
 
-    iceberg = bench.home / "iceberg"
+    iceberg = sandbox.home / "iceberg"
     catalog = load_catalog(
         "local",
         type="sql",

@@ -49,7 +49,7 @@ _START = "from platform_ctl.cli.app import main; main()"
 Progress = Callable[[str], None]
 
 
-class Bench:
+class Sandbox:
     """The lab in one folder. Nothing here touches anything outside it."""
 
     def __init__(self, root: Path, settings: Settings) -> None:

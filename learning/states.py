@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from learning.lab import State
-from learning.sandbox import Bench
+from learning.sandbox import Sandbox
 
 REGISTER = "register"
 
@@ -16,22 +16,22 @@ def verdict_of(run: dict[str, Any], step: str) -> str:
     return next(iter(found), "")
 
 
-def run_is_kept(bench: Bench, run_id: str) -> bool:
+def run_is_kept(sandbox: Sandbox, run_id: str) -> bool:
     """Whether the record of the broken run is still there to learn from."""
-    return any(r["id"] == run_id for r in bench.runs())
+    return any(r["id"] == run_id for r in sandbox.runs())
 
 
-def staged_by_newest_run(bench: Bench, broken_run: str) -> State:
+def staged_by_newest_run(sandbox: Sandbox, broken_run: str) -> State:
     """The newest run registered a model, Staging is that very model, and the evidence is kept."""
-    if not run_is_kept(bench, broken_run):
+    if not run_is_kept(sandbox, broken_run):
         return State(False, f"the record of run {broken_run[:8]} is gone")
-    run = bench.newest_run()
+    run = sandbox.newest_run()
     if run["state"] != "SUCCEEDED":
         return State(False, f"the newest run is {run['state']}")
     if verdict_of(run, REGISTER) != "successful":
         return State(False, "the newest run registered no model")
     model = next(t for t in run["tasks"] if t["name"] == "train")["outputs"]["artifacts"]["model"]
-    staged = bench.version("staging")
+    staged = sandbox.version("staging")
     if not staged["version"]:
         return State(False, "no version is in Staging")
     digest = _weights_digest(model[0]["uri"])

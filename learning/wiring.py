@@ -13,18 +13,18 @@ from platform_ctl.targets.runs import orchestrator, step_cache
 
 if TYPE_CHECKING:
     from learning.exit_test import Records
-    from learning.sandbox import Bench
+    from learning.sandbox import Sandbox
 
 
-def lab(settings: Settings, folder: Path | None = None) -> Bench:
+def lab(settings: Settings, folder: Path | None = None) -> Sandbox:
     """The fault lab in ``folder``, else in the home; inside a lab's own home, that lab."""
     require_local(settings, "fault lab")
-    from learning.sandbox import MARKER, Bench
+    from learning.sandbox import MARKER, Sandbox
 
     root = settings.layout.root
     inside = root.name == "home" and (root.parent / MARKER).is_file()
     default = root.parent if inside else root / "lab"
-    return Bench((folder or default).resolve(), settings)
+    return Sandbox((folder or default).resolve(), settings)
 
 
 def exit_test_records(settings: Settings) -> Records:

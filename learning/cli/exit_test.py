@@ -58,9 +58,9 @@ def start_diagnose(ctx: click.Context, folder: Path | None) -> None:
     from learning import exit_test, wiring
     from learning.fault import all_faults
 
-    bench = wiring.lab(load_settings(ctx), folder)
-    exit_test.start_diagnose(bench, all_faults(), say, random.SystemRandom().choice)
-    print_symptom(bench, exit_test.SYMPTOM)
+    sandbox = wiring.lab(load_settings(ctx), folder)
+    exit_test.start_diagnose(sandbox, all_faults(), say, random.SystemRandom().choice)
+    print_symptom(sandbox, exit_test.SYMPTOM)
     click.echo("answer: platform-ctl exit-test check diagnose --cause WORD")
 
 
@@ -95,8 +95,8 @@ def check_diagnose(ctx: click.Context, cause: str, folder: Path | None, output: 
     from learning import exit_test, wiring
     from learning.fault import all_faults
 
-    bench = wiring.lab(load_settings(ctx), folder)
-    _, fault, checked = exit_test.check_diagnose(bench, all_faults(), cause)
+    sandbox = wiring.lab(load_settings(ctx), folder)
+    _, fault, checked = exit_test.check_diagnose(sandbox, all_faults(), cause)
     if checked.holds and output != "json":
         click.echo(f"{fault.explanation}\n")
     _print(ctx, [checked], output)

@@ -16,7 +16,7 @@ from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
     from learning.lab import Result
-    from learning.sandbox import Bench
+    from learning.sandbox import Sandbox
 
 
 @click.group(help="Break a scratch home for real, find out why, repair it.")
@@ -78,9 +78,9 @@ def start(ctx: click.Context, fault: str, folder: Path | None) -> None:
     """Break a fresh scratch home with FAULT, or with a random one. The clock starts."""
     from learning import session as fault_lab
 
-    bench = wiring.lab(load_settings(ctx), folder)
-    begun = fault_lab.start(bench, all_faults(), fault, say)
-    print_symptom(bench, begun.symptom)
+    sandbox = wiring.lab(load_settings(ctx), folder)
+    begun = fault_lab.start(sandbox, all_faults(), fault, say)
+    print_symptom(sandbox, begun.symptom)
 
 
 def say(text: str) -> None:
@@ -88,11 +88,11 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def print_symptom(bench: Bench, symptom: str) -> None:
+def print_symptom(sandbox: Sandbox, symptom: str) -> None:
     """What is heard, and how to get there."""
     click.echo(f"\n  {symptom}\n")
     click.echo("look around and repair it in a shell of its own:")
-    click.echo(f"  source {bench.root / 'env'}")
+    click.echo(f"  source {sandbox.root / 'env'}")
     click.echo("then: platform-ctl lab check --cause WORD   (platform-ctl lab causes lists them)")
     click.echo("stuck: platform-ctl lab check --hint")
 
@@ -109,13 +109,13 @@ def check(ctx: click.Context, cause: str, hint: bool, folder: Path | None, outpu
 
     if hint and cause:
         raise click.UsageError("--hint or --cause, not both.", ctx)
-    bench, faults = wiring.lab(load_settings(ctx), folder), all_faults()
+    sandbox, faults = wiring.lab(load_settings(ctx), folder), all_faults()
     if hint:
-        text = fault_lab.hint(bench, faults)
+        text = fault_lab.hint(sandbox, faults)
         click.echo(text or "no more hints: platform-ctl lab causes lists what it can be")
         return
-    result = fault_lab.check(bench, faults, cause)
-    _, fault = fault_lab.current(bench, faults)
+    result = fault_lab.check(sandbox, faults, cause)
+    _, fault = fault_lab.current(sandbox, faults)
     if output == "json":
         render.print_json(result)
     else:
@@ -145,9 +145,9 @@ def _clock(seconds: float) -> str:
 def reset(ctx: click.Context, everything: bool, folder: Path | None) -> None:
     """End the session, unsolved, and remove its home. Nothing is solved by it."""
 
-    bench = wiring.lab(load_settings(ctx), folder)
+    sandbox = wiring.lab(load_settings(ctx), folder)
     if everything:
-        bench.remove()
+        sandbox.remove()
     else:
-        bench.clear()
-    click.echo(f"the lab in {bench.root} is empty")
+        sandbox.clear()
+    click.echo(f"the lab in {sandbox.root} is empty")

@@ -12,7 +12,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import GREEN_RUN, State
-from learning.sandbox import CHALLENGER, Bench
+from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-4"
 FAMILY = GREEN_RUN
@@ -26,19 +26,19 @@ HINTS = (
 )
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    run = bench.run_pipeline(*CHALLENGER)
-    before = bench.model()
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    run = sandbox.run_pipeline(*CHALLENGER)
+    before = sandbox.model()
     older = before["versions"][-1]["version"]
-    with contextlib.closing(sqlite3.connect(bench.home / "mlflow" / "mlflow.db")) as db, db:
+    with contextlib.closing(sqlite3.connect(sandbox.home / "mlflow" / "mlflow.db")) as db, db:
         db.execute(
             "UPDATE registered_model_aliases SET version = ? WHERE alias = 'staging'", (older,)
         )
     return {"run": run}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    said = bench.call("model", "list", may_fail=True).stderr
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    said = sandbox.call("model", "list", may_fail=True).stderr
     if "warning:" in said:
         return State(False, "an alias is not where the platform put it")
-    return states.staged_by_newest_run(bench, facts["run"])
+    return states.staged_by_newest_run(sandbox, facts["run"])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning.lab import State
-from learning.sandbox import Bench
+from learning.sandbox import Sandbox
 
 NAME = "blocked-promotion"
 SYMPTOM = (
@@ -25,23 +25,23 @@ HINTS = (
 )
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    request = bench.read("approval", "list")[0]["id"]
-    bench.edit(
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    request = sandbox.read("approval", "list")[0]["id"]
+    sandbox.edit(
         "recipes/train_deploy/recipe.py",
         "weights_percent=(10, 25, 50, 100)",
         "weights_percent=(5, 25, 100)",
     )
-    bench.call("approval", "approve", request, "--reason", "better than both", may_fail=True)
+    sandbox.call("approval", "approve", request, "--reason", "better than both", may_fail=True)
     return {"request": request}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    requests = {r["id"]: r["state"] for r in bench.read("approval", "list", "--all") or []}
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    requests = {r["id"]: r["state"] for r in sandbox.read("approval", "list", "--all") or []}
     if requests.get(facts["request"]) != "void":
         return State(False, "the first request is no longer on record as void")
     if "approved" not in requests.values():
         return State(False, "no request is approved")
-    if not bench.version("production")["version"]:
+    if not sandbox.version("production")["version"]:
         return State(False, "no version is in Production")
     return State(True, "a fresh approval has brought the model to Production")

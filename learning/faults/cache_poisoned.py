@@ -12,7 +12,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import State
-from learning.sandbox import CHALLENGER, Bench
+from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "register-refused"
 SYMPTOM = (
@@ -28,26 +28,26 @@ HINTS = (
 )
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    for weights in _cached_weights(bench):
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    for weights in _cached_weights(sandbox):
         stamp = weights.stat()
         content = weights.read_bytes()
         weights.write_bytes(content[:-64] + bytes(64))
         os.utime(weights, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    return {"run": bench.run_pipeline(*CHALLENGER, may_fail=True)}
+    return {"run": sandbox.run_pipeline(*CHALLENGER, may_fail=True)}
 
 
-def _cached_weights(bench: Bench) -> list[Path]:
-    return sorted((bench.home / "cache" / "objects").rglob("model.safetensors"))
+def _cached_weights(sandbox: Sandbox) -> list[Path]:
+    return sorted((sandbox.home / "cache" / "objects").rglob("model.safetensors"))
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    verified = bench.read("cache", "verify")
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    verified = sandbox.read("cache", "verify")
     if verified is None or verified["quarantined"]:
         return State(False, "the cache holds what was not stored")
-    state = states.staged_by_newest_run(bench, facts["run"])
+    state = states.staged_by_newest_run(sandbox, facts["run"])
     if not state.repaired:
         return state
-    if not bench.runs()[0]["use_cache"]:
+    if not sandbox.runs()[0]["use_cache"]:
         return State(False, "the run went round the cache; the next one would not")
     return state

@@ -10,7 +10,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import GREEN_RUN, State
-from learning.sandbox import CHALLENGER, Bench
+from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-2"
 FAMILY = GREEN_RUN
@@ -27,12 +27,12 @@ _IR = "pipelines/compiled/train-deploy.yaml"
 _RIGHT, _WRONG = "== 'successful'", "== 'passed'"
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    bench.edit(_IR, _RIGHT, _WRONG)
-    return {"run": bench.run_pipeline(*CHALLENGER)}
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    sandbox.edit(_IR, _RIGHT, _WRONG)
+    return {"run": sandbox.run_pipeline(*CHALLENGER)}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    if _WRONG in (bench.project / _IR).read_text(encoding="utf-8"):
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    if _WRONG in (sandbox.project / _IR).read_text(encoding="utf-8"):
         return State(False, "the next run will skip the registration again")
-    return states.staged_by_newest_run(bench, facts["run"])
+    return states.staged_by_newest_run(sandbox, facts["run"])

@@ -10,7 +10,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import State
-from learning.sandbox import SMALL, Bench
+from learning.sandbox import SMALL, Sandbox
 
 NAME = "failed-step"
 SYMPTOM = "The weekly run failed in the night. Nobody touched the machine. Forecasts are old."
@@ -24,17 +24,17 @@ HINTS = (
 _FILE = "recipes/train_deploy/features/definitions.py"
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    bench.edit(_FILE, 'total("files", 4)', 'total("files_touched", 4)')
-    return {"run": bench.run_pipeline(*SMALL, may_fail=True)}
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    sandbox.edit(_FILE, 'total("files", 4)', 'total("files_touched", 4)')
+    return {"run": sandbox.run_pipeline(*SMALL, may_fail=True)}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    if not states.run_is_kept(bench, facts["run"]):
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    if not states.run_is_kept(sandbox, facts["run"]):
         return State(False, "the record of the failed run is gone")
-    run = bench.newest_run()
+    run = sandbox.newest_run()
     if run["state"] != "SUCCEEDED":
         return State(False, f"the newest run is {run['state']}")
-    if "files_4w" not in (bench.project / _FILE).read_text(encoding="utf-8"):
+    if "files_4w" not in (sandbox.project / _FILE).read_text(encoding="utf-8"):
         return State(False, "the feature was thrown out; the champion needs it")
     return State(True, "the newest run succeeded")

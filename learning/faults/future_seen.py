@@ -11,7 +11,7 @@ from typing import Any
 
 from learning.lab import State
 from learning.late_commits import append_late_commits, count_late_commits
-from learning.sandbox import Bench
+from learning.sandbox import Sandbox
 
 NAME = "too-good"
 SYMPTOM = (
@@ -29,9 +29,9 @@ HINTS = (
 _LATE = 60
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    append_late_commits(bench, _LATE)
-    bench.edit(
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    append_late_commits(sandbox, _LATE)
+    sandbox.edit(
         "recipes/train_deploy/features/weekly.py",
         "epoch_us(available_at) AS known_at",
         "epoch_us(committed_at) AS known_at",
@@ -39,10 +39,10 @@ def inject(bench: Bench) -> dict[str, Any]:
     return {}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    if count_late_commits(bench) < _LATE:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    if count_late_commits(sandbox) < _LATE:
         return State(False, "commits that came late are gone; they are not what was wrong")
-    report = bench.read("data", "audit", "--rows", "300")
+    report = sandbox.read("data", "audit", "--rows", "300")
     if report is None or not report["ok"]:
         found = len(report["mismatches"]) if report else "no"
         return State(False, f"the audit of 300 rows finds {found} mismatches")

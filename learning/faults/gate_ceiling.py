@@ -10,7 +10,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import GREEN_RUN, State
-from learning.sandbox import CHALLENGER, Bench
+from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-1"
 FAMILY = GREEN_RUN
@@ -25,13 +25,13 @@ HINTS = (
 _FILE = "recipes/train_deploy/recipe.py"
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    bench.edit(_FILE, "max_loss=1.5", "max_loss=0.15")
-    return {"run": bench.run_pipeline(*CHALLENGER)}
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    sandbox.edit(_FILE, "max_loss=1.5", "max_loss=0.15")
+    return {"run": sandbox.run_pipeline(*CHALLENGER)}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    text = (bench.project / _FILE).read_text(encoding="utf-8")
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    text = (sandbox.project / _FILE).read_text(encoding="utf-8")
     if "max_loss=1.5," not in text:
         return State(False, "the ceiling is not the one that was agreed on (1.5)")
-    return states.staged_by_newest_run(bench, facts["run"])
+    return states.staged_by_newest_run(sandbox, facts["run"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import State
-from learning.sandbox import SMALL, Bench
+from learning.sandbox import SMALL, Sandbox
 
 NAME = "rolled-back"
 SYMPTOM = (
@@ -36,34 +36,34 @@ _WIDENED = (
 )
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    _release_newest(bench)
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    _release_newest(sandbox)
     for old, new in _WIDENED:
-        bench.edit(_RECIPE, old, new)
-    bench.edit(_EXPERIMENT, 'min: "0.0003", max: "0.03"', 'min: "1.5", max: "3.0"')
-    run = bench.run_pipeline(*SMALL)
-    _release_newest(bench)
-    return {"run": run, "bad": bench.model()["versions"][0]["version"]}
+        sandbox.edit(_RECIPE, old, new)
+    sandbox.edit(_EXPERIMENT, 'min: "0.0003", max: "0.03"', 'min: "1.5", max: "3.0"')
+    run = sandbox.run_pipeline(*SMALL)
+    _release_newest(sandbox)
+    return {"run": run, "bad": sandbox.model()["versions"][0]["version"]}
 
 
-def _release_newest(bench: Bench) -> None:
-    request = bench.read("approval", "list")[0]["id"]
+def _release_newest(sandbox: Sandbox) -> None:
+    request = sandbox.read("approval", "list")[0]["id"]
     words = ("approval", "approve", request, "--reason", "passed the gate", "--wait")
-    bench.call(*words, may_fail=True)
+    sandbox.call(*words, may_fail=True)
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    if not states.run_is_kept(bench, facts["run"]):
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    if not states.run_is_kept(sandbox, facts["run"]):
         return State(False, "the record of the bad model's run is gone")
-    text = (bench.project / _RECIPE).read_text(encoding="utf-8")
+    text = (sandbox.project / _RECIPE).read_text(encoding="utf-8")
     loose = [old for old, _ in _WIDENED if old not in text]
     if loose:
         return State(False, "the gate would let the next bad model pass as well")
-    if bench.newest_run()["id"] == facts["run"]:
+    if sandbox.newest_run()["id"] == facts["run"]:
         return State(False, "no run since then shows that the gate does its work")
-    if bench.version("staging")["version"] == facts["bad"]:
+    if sandbox.version("staging")["version"] == facts["bad"]:
         return State(False, f"version {facts['bad']} is still offered as Staging")
-    services = bench.read("service", "list") or []
+    services = sandbox.read("service", "list") or []
     if not any(s["state"] == "running" for s in services):
         return State(False, "the service does not run")
     return State(True, "the gate is as strict as it was, and production serves")

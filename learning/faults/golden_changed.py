@@ -11,7 +11,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import State
-from learning.sandbox import SMALL, Bench
+from learning.sandbox import SMALL, Sandbox
 
 NAME = "failed-at-once"
 SYMPTOM = "Every run fails within a second, on every branch. Last week's code fails as well."
@@ -24,20 +24,20 @@ HINTS = (
 )
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    files = [p for p in bench.home.glob("golden/*/*.json") if p.name != "pin.json"]
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    files = [p for p in sandbox.home.glob("golden/*/*.json") if p.name != "pin.json"]
     text = files[0].read_text(encoding="utf-8")
     changed = re.sub(r"\d(?=\D*$)", lambda m: str((int(m[0]) + 1) % 10), text, count=1)
     files[0].write_text(changed, encoding="utf-8")
-    return {"run": bench.run_pipeline(*SMALL, may_fail=True)}
+    return {"run": sandbox.run_pipeline(*SMALL, may_fail=True)}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    if not states.run_is_kept(bench, facts["run"]):
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    if not states.run_is_kept(sandbox, facts["run"]):
         return State(False, "the record of the failed run is gone")
-    if bench.read("data", "golden", "show") is None:
+    if sandbox.read("data", "golden", "show") is None:
         return State(False, "there is no golden set that can be trusted")
-    run = bench.newest_run()
+    run = sandbox.newest_run()
     if run["state"] != "SUCCEEDED":
         return State(False, f"the newest run is {run['state']}")
     return State(True, "the golden set is the pinned one, and the newest run succeeded")

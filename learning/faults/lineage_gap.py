@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from learning.lab import State
-from learning.sandbox import Bench
+from learning.sandbox import Sandbox
 
 NAME = "no-origin"
 SYMPTOM = (
@@ -28,34 +28,34 @@ HINTS = (
 _STEP = "train"
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    run_id = bench.version("staging")["tags"]["run_id"]
-    for file in _logs(bench):
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    run_id = sandbox.version("staging")["tags"]["run_id"]
+    for file in _logs(sandbox):
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if not _is_of(line, run_id, _STEP)]
         file.write_text("".join(kept), encoding="utf-8")
     return {"run": run_id}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    run = bench.read("run", "show", facts["run"])
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    run = sandbox.read("run", "show", facts["run"])
     if run is None:
         return State(False, "the record of the model's run is gone")
     steps = {t["name"] for t in run["tasks"] if t["state"] in ("SUCCEEDED", "CACHED")}
-    told = {s for s in steps if _completed(bench, facts["run"], s)}
+    told = {s for s in steps if _completed(sandbox, facts["run"], s)}
     if told != steps:
         return State(False, f"nothing is told of {', '.join(sorted(steps - told))}")
     return State(True, "every step of the model's run is in the graph")
 
 
-def _logs(bench: Bench) -> list[Path]:
-    return sorted((bench.home / "lineage").glob("events-*.jsonl"))
+def _logs(sandbox: Sandbox) -> list[Path]:
+    return sorted((sandbox.home / "lineage").glob("events-*.jsonl"))
 
 
-def _completed(bench: Bench, run_id: str, step: str) -> bool:
+def _completed(sandbox: Sandbox, run_id: str, step: str) -> bool:
     return any(
         _is_of(line, run_id, step) and json.loads(line)["eventType"] == "COMPLETE"
-        for file in _logs(bench)
+        for file in _logs(sandbox)
         for line in file.read_text(encoding="utf-8").splitlines()
     )
 

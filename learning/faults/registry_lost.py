@@ -10,7 +10,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import GREEN_RUN, State
-from learning.sandbox import CHALLENGER, Bench
+from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-3"
 FAMILY = GREEN_RUN
@@ -24,12 +24,12 @@ HINTS = (
 )
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    run = bench.run_pipeline(*CHALLENGER)
-    for file in (bench.home / "mlflow").glob("mlflow.db*"):
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    run = sandbox.run_pipeline(*CHALLENGER)
+    for file in (sandbox.home / "mlflow").glob("mlflow.db*"):
         file.unlink()
     return {"run": run}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    return states.staged_by_newest_run(bench, facts["run"])
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    return states.staged_by_newest_run(sandbox, facts["run"])

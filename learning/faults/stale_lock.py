@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning.lab import State
-from learning.sandbox import Bench
+from learning.sandbox import Sandbox
 
 NAME = "stuck-trials"
 SYMPTOM = "The search called nightly has been running for ever. Not one trial has finished."
@@ -71,30 +71,30 @@ spec:
 """
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    lock = bench.home / _LOCK
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    lock = sandbox.home / _LOCK
     lock.parent.mkdir(exist_ok=True)
     lock.write_text(f"held by pid {_DEAD_PID}\n", encoding="utf-8")
-    folder = bench.project / "nightly"
+    folder = sandbox.project / "nightly"
     folder.mkdir()
     (folder / "trial.py").write_text(_TRIAL, encoding="utf-8")
     experiment = _EXPERIMENT.format(lock=lock)
     (folder / "experiment.yaml").write_text(experiment, encoding="utf-8")
-    facts = bench.spawn("experiment", "run", "nightly/experiment.yaml")
+    facts = sandbox.spawn("experiment", "run", "nightly/experiment.yaml")
     deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and not _logs(bench):
+    while time.monotonic() < deadline and not _logs(sandbox):
         time.sleep(0.2)
     return facts
 
 
-def _logs(bench: Bench) -> list[Any]:
-    return [p for p in bench.home.glob("tuning/nightly/trials/*/trial.log") if p.stat().st_size]
+def _logs(sandbox: Sandbox) -> list[Any]:
+    return [p for p in sandbox.home.glob("tuning/nightly/trials/*/trial.log") if p.stat().st_size]
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    if (bench.home / _LOCK).exists():
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    if (sandbox.home / _LOCK).exists():
         return State(False, "trials still have something to wait for")
-    shown = bench.read("experiment", "show", "nightly") or {"trials": [], "status": {}}
+    shown = sandbox.read("experiment", "show", "nightly") or {"trials": [], "status": {}}
     done = [t for t in shown["trials"] if t["state"] == "Succeeded"]
     if len(done) < 3:
         return State(False, f"{len(done)} of 3 trials of nightly have succeeded")

@@ -10,7 +10,7 @@ from typing import Any
 
 from learning import states
 from learning.lab import GREEN_RUN, State
-from learning.sandbox import CHALLENGER, Bench
+from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-5"
 FAMILY = GREEN_RUN
@@ -24,12 +24,12 @@ HINTS = (
 )
 
 
-def inject(bench: Bench) -> dict[str, Any]:
-    other = bench.home / "mlflow-experiments"
+def inject(sandbox: Sandbox) -> dict[str, Any]:
+    other = sandbox.home / "mlflow-experiments"
     other.mkdir()
     uri = f"sqlite:///{other}/mlflow.db"
-    return {"run": bench.run_pipeline(*CHALLENGER, env={"PLATFORM_CTL_MLFLOW_TRACKING_URI": uri})}
+    return {"run": sandbox.run_pipeline(*CHALLENGER, env={"PLATFORM_CTL_MLFLOW_TRACKING_URI": uri})}
 
 
-def is_repaired(bench: Bench, facts: Mapping[str, Any]) -> State:
-    return states.staged_by_newest_run(bench, facts["run"])
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+    return states.staged_by_newest_run(sandbox, facts["run"])

@@ -35,7 +35,7 @@ def show(ctx: click.Context, what: str, output: str) -> None:
     from platform_ctl.lineage.graph import Graph, label, picture, run_tree
 
     settings = load_settings(ctx)
-    graph = Graph(targets.lineage_spool(settings).ends())
+    graph = Graph(targets.lineage_outbox(settings).ends())
     key = find_dataset(graph, _version(settings, what) if "@" in what else what)
     if key:
         _show(output, label(key), picture(graph.around(key)), _both(graph, key))
@@ -74,7 +74,7 @@ def events(ctx: click.Context, run: str, output: str) -> None:
 
     settings = load_settings(ctx)
     run_id = targets.orchestrator(settings).get(run).id
-    found = targets.lineage_spool(settings).of_run(run_id)
+    found = targets.lineage_outbox(settings).of_run(run_id)
     if output == "json":
         render.print_json(found)
         return

@@ -55,7 +55,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class RecordedLineage:
-    """What the lineage spool holds about one run."""
+    """What the lineage outbox holds about one run."""
 
     since: str
     """Time of the oldest event of the home, UTC ISO 8601; "" when there is none."""

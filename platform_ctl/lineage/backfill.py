@@ -1,8 +1,8 @@
-"""Runs that are owed events: one empty file each, named by the run.
+"""Runs whose last events are still to be written: one empty file each, named by the run.
 
-Whoever finds a run's process dead writes the file before the record says so, and whoever
-looks next pays: a kill between the two loses nothing. Looking costs one listing of a folder
-that is mostly empty.
+Whoever finds a run's process dead writes the file before the record says so, and a later
+command writes the events: a kill between the two loses nothing. Looking costs one
+listing of a folder that is mostly empty.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _FOLDER = "owed"
+"""Older homes have it under this name."""
 _LOCK = "repair.lock"
 _LOCK_TIMEOUT_S = 60.0
 
 
-class Owed:
+class Backfill:
     """``folder``: the home's lineage folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +30,7 @@ class Owed:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self._folder / run_id).touch()
 
-    def paid(self, run_id: str) -> None:
+    def done(self, run_id: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             (self._folder / run_id).unlink()
 

@@ -1,4 +1,4 @@
-"""Delivers the spool to where OpenLineage's own configuration says, in order, in its own process.
+"""Delivers the outbox to where OpenLineage's own configuration says, in order, in its own process.
 
 ``python -m platform_ctl.lineage.delivery FOLDER [CONFIG_FILE]``. One delivers at a
 time. What is delivered is noted after each event, so that a kill repeats at
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from platform_ctl.errors import ConfigError, HomeBusy, PlatformError
 from platform_ctl.home import files
-from platform_ctl.lineage.outbox import Position, Spool
+from platform_ctl.lineage.outbox import Outbox, Position
 
 if TYPE_CHECKING:
     from openlineage.client.transport import Transport
@@ -51,7 +51,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class _Note(Position):
-    """How far the spool was delivered, and how many deliveries in a row have stopped there."""
+    """How far the outbox was delivered, and how many deliveries in a row have stopped there."""
 
     failures: int = 0
 
@@ -83,7 +83,7 @@ def deliver(folder: Path, config_file: str = "", *, refused_too: bool = False) -
 
 def waiting(folder: Path) -> int:
     """Events that were not delivered yet."""
-    return sum(1 for _ in Spool(folder).lines(since=position_in(folder)))
+    return sum(1 for _ in Outbox(folder).lines(since=position_in(folder)))
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _deliver(folder: Path, transport: Transport) -> Delivered:
     delivered = refused = 0
-    left = Spool(folder).lines(since=position_in(folder))
+    left = Outbox(folder).lines(since=position_in(folder))
     for position, event in left:
         problem, dealt_with = _emit(transport, event)
         if problem and not dealt_with:
@@ -213,7 +213,7 @@ def _unusable(what: str, where: str) -> ConfigError:
 
 
 def position_in(folder: Path) -> Position:
-    """How far the spool in ``folder`` has been delivered."""
+    """How far the outbox in ``folder`` has been delivered."""
     note = _noted(folder)
     return Position(note.file, note.offset)
 

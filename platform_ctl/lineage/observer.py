@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from platform_ctl.lineage import events as lineage
-from platform_ctl.lineage.backfill import Owed
+from platform_ctl.lineage.backfill import Backfill
 from platform_ctl.lineage.facets import Event, Producer
-from platform_ctl.lineage.outbox import Spool
+from platform_ctl.lineage.outbox import Outbox
 from platform_ctl.runs.record import EventKind, Run, RunEvent, RunState, Task, TaskState
 
 Trials = Callable[[Run, Task, str], Sequence[Event]]
@@ -30,17 +30,17 @@ class _Key:
 
 
 class LineageObserver:
-    """Never raises for a full disk: a run goes on without its lineage, and is owed it."""
+    """Never raises for a full disk: a run goes on without its lineage, and it is written later."""
 
     def __init__(
         self,
-        spool: Spool,
+        outbox: Outbox,
         db: sqlite3.Connection,
         producer: Producer,
         trials: Trials = lambda run, task, about: (),
     ) -> None:
-        self._spool, self._db, self._producer, self._trials = spool, db, producer, trials
-        self._owed = Owed(spool.folder)
+        self._spool, self._db, self._producer, self._trials = outbox, db, producer, trials
+        self._backfill = Backfill(outbox.folder)
         self._about: dict[str, str] = {}
         self._repaired: set[str] = set()
 
@@ -77,7 +77,7 @@ class LineageObserver:
         return [lineage.task_start(run, task, self._producer, about), *inside, end]
 
     def missing(self, run: Run) -> list[Event]:
-        """Events of a run that the spool does not hold, from its records."""
+        """Events of a run that the outbox does not hold, from its records."""
         there = {_Key.of(e) for e in self._spool.of_run(run.id)}
         events = [lineage.run_start(run, self._producer)]
         for task in run.tasks:
@@ -88,7 +88,7 @@ class LineageObserver:
 
     def repair(self, run: Run) -> int:
         """Append what is missing; how many events that were. Raises OSError."""
-        with self._owed.one_at_a_time():
+        with self._backfill.one_at_a_time():
             events = self.missing(run)
             self._spool.append(events)
         if run.state.final:
@@ -98,11 +98,11 @@ class LineageObserver:
     def owe(self, run_id: str) -> None:
         """Events of the run are missing: whoever looks at runs next adds them."""
         with contextlib.suppress(OSError):
-            self._owed.add(run_id)
+            self._backfill.add(run_id)
 
     @property
-    def owed(self) -> Owed:
-        return self._owed
+    def backfill(self) -> Backfill:
+        return self._backfill
 
     def _append(self, run: Run, events: list[Event]) -> None:
         try:

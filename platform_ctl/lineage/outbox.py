@@ -18,7 +18,7 @@ from platform_ctl.home import files
 
 _PATTERN = "events-*.jsonl"
 _START_LINE = b'{"eventType":"START"'
-"""How the spool writes one: not worth decoding where only ends count."""
+"""How the outbox writes one: not worth decoding where only ends count."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Position:
 _START = Position()
 
 
-class Spool:
+class Outbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from platform_ctl.lineage.delivery import REFUSED_FILE, position_in
-from platform_ctl.lineage.outbox import Position, Spool
+from platform_ctl.lineage.outbox import Outbox, Position
 from platform_ctl.metrics import catalogue as metrics
 from platform_ctl.metrics.catalogue import Sample
 from platform_ctl.metrics.home import seconds
@@ -16,7 +16,7 @@ _CHUNK_BYTES = 1 << 20
 
 class LineageMetrics:
     """Implements ``ports.metrics.Metrics``. Keeps how far it has counted: a long-running process
-    reads each line of the spool once."""
+    reads each line of the outbox once."""
 
     name = "lineage"
 
@@ -31,12 +31,12 @@ class LineageMetrics:
         if not self._configured:
             yield metrics.LINEAGE_WAITING.of(value=0)
             return
-        files = Spool(self._folder).files()
+        files = Outbox(self._folder).files()
         position = position_in(self._folder)
         delivered = self._delivered.up_to(files, position)
         waiting = self._all.up_to(files, None) - delivered
         yield metrics.LINEAGE_WAITING.of(value=max(0, waiting))
-        first = next(Spool(self._folder).lines(since=position), None)
+        first = next(Outbox(self._folder).lines(since=position), None)
         if first is not None:
             yield metrics.LINEAGE_OLDEST.of(value=seconds(first[1]["eventTime"]))
 

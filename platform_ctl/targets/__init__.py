@@ -34,7 +34,7 @@ from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     lineage_observer,
-    lineage_spool,
+    lineage_outbox,
     recorded_lineage,
 )
 from platform_ctl.targets.metrics import metrics_server, metrics_text, scrape
@@ -106,7 +106,7 @@ __all__ = [
     "kfp",
     "ledger",
     "lineage_observer",
-    "lineage_spool",
+    "lineage_outbox",
     "load_model",
     "local_engine",
     "local_user",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.errors import NothingYet, UnknownName, Unsupported
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.settings import Settings
-from platform_ctl.targets.lineage import lineage_producer, lineage_spool, start_delivery
+from platform_ctl.targets.lineage import lineage_outbox, lineage_producer, start_delivery
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def record_audit(
     job = recipe.pipeline or recipe.name
     events = lineage.audit(job, run_id, (began, ended), report, read, by)
     with contextlib.suppress(OSError):
-        lineage_spool(settings).append(events)
+        lineage_outbox(settings).append(events)
         start_delivery(settings)
 
 

@@ -1,4 +1,4 @@
-"""OpenLineage: the spool, the observer of runs."""
+"""OpenLineage: the outbox, the observer of runs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from platform_ctl.explain.diagnosis import RecordedLineage
     from platform_ctl.lineage.facets import Event, Producer
     from platform_ctl.lineage.observer import LineageObserver
-    from platform_ctl.lineage.outbox import Spool
+    from platform_ctl.lineage.outbox import Outbox
     from platform_ctl.runs.record import Run, Task
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
-def lineage_spool(settings: Settings) -> Spool:
+def lineage_outbox(settings: Settings) -> Outbox:
     """The home's OpenLineage events."""
-    from platform_ctl.lineage.outbox import Spool
+    from platform_ctl.lineage.outbox import Outbox
 
-    return Spool(settings.layout.lineage)
+    return Outbox(settings.layout.lineage)
 
 
 def lineage_observer(settings: Settings) -> LineageObserver:
@@ -46,7 +46,7 @@ def lineage_observer(settings: Settings) -> LineageObserver:
     def trials(run: Run, task: Task, about: str) -> Sequence[Event]:
         return _trial_events(run, task, producer, about)
 
-    return LineageObserver(lineage_spool(settings), state(settings), producer, trials)
+    return LineageObserver(lineage_outbox(settings), state(settings), producer, trials)
 
 
 def lineage_producer(settings: Settings) -> Producer:
@@ -130,10 +130,12 @@ def _trial_events(run: Run, task: Task, producer: Producer, about: str) -> Seque
     return trial_events(run, task, story.experiment, story.in_order, producer, about)
 
 
-def pay_owed(settings: Settings, observer: LineageObserver, read: Callable[[str], Run]) -> None:
-    """Write the events that ended runs are owed, and send them on. A full disk: another time."""
-    owed, paid = observer.owed, False
-    for run_id in owed.run_ids():
+def send_backfill(
+    settings: Settings, observer: LineageObserver, read: Callable[[str], Run]
+) -> None:
+    """Write the last events of runs that died, and send them on. A full disk: another time."""
+    backfill, written = observer.backfill, False
+    for run_id in backfill.run_ids():
         try:
             run = read(run_id)
             if not run.state.final:
@@ -143,18 +145,18 @@ def pay_owed(settings: Settings, observer: LineageObserver, read: Callable[[str]
             pass
         except OSError:
             return
-        owed.paid(run_id)
-        paid = True
-    if paid:
+        backfill.done(run_id)
+        written = True
+    if written:
         start_delivery(settings)
 
 
 def recorded_lineage(settings: Settings, run: Run) -> RecordedLineage:
-    """What the spool holds about a run."""
+    """What the outbox holds about a run."""
     from platform_ctl.lineage.find import recorded
 
-    spool = lineage_spool(settings)
-    return recorded(spool.of_run(run.id), spool.oldest(), run)
+    outbox = lineage_outbox(settings)
+    return recorded(outbox.of_run(run.id), outbox.oldest(), run)
 
 
 def start_delivery(settings: Settings) -> None:

@@ -28,7 +28,7 @@ def deliver_lineage(settings: Settings, *, refused_too: bool = False) -> Deliver
             where="setting lineage.config_file",
             fix="export OPENLINEAGE_URL=http://localhost:5000",
         )
-    orchestrator(settings).list(1)  # notices the dead, and pays what their lineage is owed
+    orchestrator(settings).list(1)  # notices runs that died, and writes their last events
     done = lineage_delivery.deliver(settings.layout.lineage, config, refused_too=refused_too)
     if done.problem:
         raise TargetUnavailable(

@@ -10,7 +10,7 @@ from platform_ctl.errors import UnknownName
 from platform_ctl.settings import Settings
 from platform_ctl.targets.explain import looking
 from platform_ctl.targets.ledger import ledger
-from platform_ctl.targets.lineage import lineage_spool
+from platform_ctl.targets.lineage import lineage_outbox
 from platform_ctl.targets.tuning import tuner
 
 if TYPE_CHECKING:
@@ -74,4 +74,4 @@ def _columns(folder: Path) -> Mapping[str, Sequence[Any]]:
 def _task_runs(settings: Settings) -> Iterable[TaskRun]:
     from platform_ctl.lineage.graph import Graph
 
-    return Graph(lineage_spool(settings).ends()).tasks.values()
+    return Graph(lineage_outbox(settings).ends()).tasks.values()

@@ -22,8 +22,8 @@ from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     lineage_observer,
-    lineage_spool,
-    pay_owed,
+    lineage_outbox,
+    send_backfill,
     start_delivery,
 )
 from platform_ctl.targets.metrics import run_log
@@ -100,7 +100,7 @@ def local_engine(settings: Settings) -> LocalOrchestrator:
         _EXECUTE_RUN,
         observe,
         on_death=on_death,
-        on_look=lambda read: pay_owed(settings, observer, read),
+        on_look=lambda read: send_backfill(settings, observer, read),
     )
     made = LocalOrchestrator(settings, state(settings), hooks)
     return made
@@ -114,7 +114,7 @@ def run_lineage(settings: Settings, run_id: str) -> list[Event] | None:
         run = orchestrator(settings).get(run_id)
         if run.state.final:
             lineage_observer(settings).repair(run)
-    return lineage_spool(settings).of_run(run_id) or None
+    return lineage_outbox(settings).of_run(run_id) or None
 
 
 def _stop_ray(settings: Settings, run_dir: Path) -> None:

@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pipeline = six_steps.write_project(root)
     settings = msgspec.structs.replace(Settings(), home=str(root / "home"), project_root=str(root))
     targets.orchestrator(settings).run(RunRequest(pipeline), lambda event: None)
-    targets.lineage_spool(settings).append(flow.events())
+    targets.lineage_outbox(settings).append(flow.events())
     return root / "home"
 
 
@@ -185,7 +185,7 @@ def audited(home) -> Callable[[Path, int], list[dict[str, Any]]]:
         found = (Mismatch("r", NOON, "c", 1.0, 2.0, "late"),) * mismatches
         report = AuditReport(not mismatches, 5, 50, str(path), "42", found)
         targets.record_audit(settings, RECIPE, report, (NOON, NOON + timedelta(seconds=1)))
-        return targets.lineage_spool(settings).events()[-2:]
+        return targets.lineage_outbox(settings).events()[-2:]
 
     return record
 

@@ -197,7 +197,7 @@ def in_hours(hours: float) -> float:
 
 
 def test_lineage_that_waits_is_counted_from_where_delivery_stopped(tmp_path: Path) -> None:
-    from platform_ctl.lineage.outbox import Spool
+    from platform_ctl.lineage.outbox import Outbox
     from platform_ctl.metrics.lineage import LineageMetrics
 
     def waiting() -> float:
@@ -212,7 +212,7 @@ def test_lineage_that_waits_is_counted_from_where_delivery_stopped(tmp_path: Pat
     for _ in range(5):
         monitored.old_lineage(settings)
     assert waiting() == 5
-    position = [position for position, _ in Spool(folder).lines()][2]
+    position = [position for position, _ in Outbox(folder).lines()][2]
     (folder / "delivered.json").write_bytes(msgspec.json.encode(position))
     assert waiting() == 2
     monitored.old_lineage(settings)

@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory):
+def sandbox(tmp_path_factory):
     """The fault lab: a home with a finished small run in seconds, once its base was built."""
     home = tmp_path_factory.mktemp("lab") / "home"
     settings = settings_module.load(cwd=ROOT, env={}, flags={"home": str(home)}).settings
-    bench = wiring.lab(settings)
-    yield bench
-    bench.remove()
+    sandbox = wiring.lab(settings)
+    yield sandbox
+    sandbox.remove()

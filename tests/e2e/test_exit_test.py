@@ -26,17 +26,17 @@ FEATURE = """    Feature(
 
 
 @pytest.fixture(scope="module")
-def solved(bench):
+def solved(sandbox):
     """A home in which the build part was solved, with what was answered on the way."""
-    bench.prepare(lambda text: None)
-    answers = {"early": bench.call("exit-test", "check", "build", may_fail=True)}
-    bench.call("exit-test", "start", "build")
-    answers["nothing done"] = bench.call("exit-test", "check", "build", may_fail=True)
-    bench.edit(DEFINITIONS, ANCHOR, FEATURE + ANCHOR)
-    answers["first"] = bench.run_pipeline(*SMALL)
-    answers["run once"] = bench.call("exit-test", "check", "build", "-o", "json", may_fail=True)
-    answers["again"] = bench.run_pipeline(*SMALL)
-    answers["done"] = bench.call("exit-test", "check", "build", may_fail=True)
+    sandbox.prepare(lambda text: None)
+    answers = {"early": sandbox.call("exit-test", "check", "build", may_fail=True)}
+    sandbox.call("exit-test", "start", "build")
+    answers["nothing done"] = sandbox.call("exit-test", "check", "build", may_fail=True)
+    sandbox.edit(DEFINITIONS, ANCHOR, FEATURE + ANCHOR)
+    answers["first"] = sandbox.run_pipeline(*SMALL)
+    answers["run once"] = sandbox.call("exit-test", "check", "build", "-o", "json", may_fail=True)
+    answers["again"] = sandbox.run_pipeline(*SMALL)
+    answers["done"] = sandbox.call("exit-test", "check", "build", may_fail=True)
     return answers
 
 
@@ -63,25 +63,25 @@ def text(first: str, again: str) -> str:
     return facts + "So a green run is not yet a model in production, and that is the point. " * 36
 
 
-def test_articulate_holds_the_facts_against_the_records(bench, solved, tmp_path):
+def test_articulate_holds_the_facts_against_the_records(sandbox, solved, tmp_path):
     page = tmp_path / "walk.md"
     page.write_text(text(solved["first"], solved["again"]))
-    good = bench.call("exit-test", "check", "articulate", str(page), may_fail=True)
+    good = sandbox.call("exit-test", "check", "articulate", str(page), may_fail=True)
     assert good.returncode == 0, good.stdout
     assert "score" not in good.stdout and "for the reader:" in good.stdout
     page.write_text(text(solved["again"], solved["first"]))
-    bad = bench.call("exit-test", "check", "articulate", str(page), may_fail=True)
+    bad = sandbox.call("exit-test", "check", "articulate", str(page), may_fail=True)
     assert bad.returncode == 1
     assert f"NOT SO  tune of {solved['first'][:8]}: cached" in bad.stdout
 
 
-def test_diagnose_compares_the_answer_with_what_was_injected(bench, solved):
-    bench.call("exit-test", "start", "diagnose")
-    _, fault = fault_lab.current(bench, all_faults())
+def test_diagnose_compares_the_answer_with_what_was_injected(sandbox, solved):
+    sandbox.call("exit-test", "start", "diagnose")
+    _, fault = fault_lab.current(sandbox, all_faults())
     assert fault.family == GREEN_RUN
-    assert bench.newest_run()["state"] == "SUCCEEDED"
-    wrong = bench.call("exit-test", "check", "diagnose", "--cause", "disk-full", may_fail=True)
+    assert sandbox.newest_run()["state"] == "SUCCEEDED"
+    wrong = sandbox.call("exit-test", "check", "diagnose", "--cause", "disk-full", may_fail=True)
     assert wrong.returncode == 1
-    right = bench.call("exit-test", "check", "diagnose", "--cause", fault.cause, may_fail=True)
+    right = sandbox.call("exit-test", "check", "diagnose", "--cause", fault.cause, may_fail=True)
     assert right.returncode == 0, right.stderr
     assert fault.explanation[:40] in right.stdout

@@ -13,7 +13,7 @@ from learning import session as fault_lab
 from learning import wiring
 from learning.fault import all_faults
 from learning.lab import CAUSES, GREEN_RUN, MAX_WRONG_CAUSES
-from learning.sandbox import CHALLENGER, SMALL, Bench
+from learning.sandbox import CHALLENGER, SMALL, Sandbox
 from platform_ctl import settings as settings_module
 from platform_ctl.errors import ConfigError, PlatformError, PreconditionMissing
 from tests.support.pages import command_lines
@@ -26,53 +26,53 @@ BUG = PlatformError.exit_code
 RECIPE = "recipes/train_deploy/recipe.py"
 
 
-def rerun(bench: Bench) -> None:
-    bench.run_pipeline(*CHALLENGER)
+def rerun(sandbox: Sandbox) -> None:
+    sandbox.run_pipeline(*CHALLENGER)
 
 
-def shipped(bench: Bench, file: str) -> None:
-    shutil.copyfile(bench.base / "project" / file, bench.project / file)
+def shipped(sandbox: Sandbox, file: str) -> None:
+    shutil.copyfile(sandbox.base / "project" / file, sandbox.project / file)
 
 
 def put_back(*files: str, run: tuple[str, ...] = CHALLENGER):
-    def repair(bench: Bench) -> None:
+    def repair(sandbox: Sandbox) -> None:
         for file in files:
-            shipped(bench, file)
+            shipped(sandbox, file)
         if run:
-            bench.run_pipeline(*run)
+            sandbox.run_pipeline(*run)
 
     return repair
 
 
-def ask_again(bench: Bench) -> None:
-    bench.call("approval", "request", "weekly-commits@staging")
-    bench.call("approval", "approve", "latest", "--reason", "plan is wanted", "--wait")
+def ask_again(sandbox: Sandbox) -> None:
+    sandbox.call("approval", "request", "weekly-commits@staging")
+    sandbox.call("approval", "approve", "latest", "--reason", "plan is wanted", "--wait")
 
 
-def restore_golden(bench: Bench) -> None:
-    shutil.copytree(bench.base / "home" / "golden", bench.home / "golden", dirs_exist_ok=True)
-    bench.run_pipeline(*SMALL)
+def restore_golden(sandbox: Sandbox) -> None:
+    shutil.copytree(sandbox.base / "home" / "golden", sandbox.home / "golden", dirs_exist_ok=True)
+    sandbox.run_pipeline(*SMALL)
 
 
-def verify_cache(bench: Bench) -> None:
-    bench.call("cache", "verify", may_fail=True)
-    bench.run_pipeline(*CHALLENGER)
+def verify_cache(sandbox: Sandbox) -> None:
+    sandbox.call("cache", "verify", may_fail=True)
+    sandbox.run_pipeline(*CHALLENGER)
 
 
-def free_lock(bench: Bench) -> None:
+def free_lock(sandbox: Sandbox) -> None:
     import time
 
-    (bench.home / "locks" / "dataset.lock").unlink()
+    (sandbox.home / "locks" / "dataset.lock").unlink()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        shown = bench.read("experiment", "show", "nightly")
+        shown = sandbox.read("experiment", "show", "nightly")
         if all(t["state"] == "Succeeded" for t in shown["trials"]) and len(shown["trials"]) == 3:
             return
         time.sleep(0.5)
 
 
-def tell_again(bench: Bench) -> None:
-    bench.call("lineage", "repair", bench.version("staging")["tags"]["run_id"])
+def tell_again(sandbox: Sandbox) -> None:
+    sandbox.call("lineage", "repair", sandbox.version("staging")["tags"]["run_id"])
 
 
 REPAIRS = {
@@ -102,7 +102,7 @@ SHOWN_BY_DIAGNOSIS = {
 """What the commands under Diagnosis of the fault's runbook print, at least, while it is broken."""
 
 
-def diagnose(bench: Bench, runbook: str) -> str:
+def diagnose(sandbox: Sandbox, runbook: str) -> str:
     """Type the commands under Diagnosis as they stand, but start no run; what they print."""
     page = ROOT / runbook
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -111,7 +111,7 @@ def diagnose(bench: Bench, runbook: str) -> str:
     for call in command_lines(page):
         if not first < call.line < last or call.text.startswith("platform-ctl pipeline run"):
             continue
-        done = bench.call(*shlex.split(call.text)[1:], may_fail=True)
+        done = sandbox.call(*shlex.split(call.text)[1:], may_fail=True)
         assert done.returncode != BUG and "Traceback" not in done.stderr, done.stderr
         printed.append(done.stdout + done.stderr)
     return "\n".join(printed)
@@ -129,46 +129,46 @@ def test_every_fault_has_a_repair_here_and_a_known_cause():
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
-def test_broken_then_repaired(bench, name):
-    fault = fault_lab.start(bench, FAULTS, name, lambda text: None)
-    before = fault_lab.check(bench, FAULTS, cause=fault.cause)
+def test_broken_then_repaired(sandbox, name):
+    fault = fault_lab.start(sandbox, FAULTS, name, lambda text: None)
+    before = fault_lab.check(sandbox, FAULTS, cause=fault.cause)
     assert before.cause_named
     assert not before.repaired, "the symptom is not there"
     if name in SHOWN_BY_DIAGNOSIS:
-        assert SHOWN_BY_DIAGNOSIS[name] in diagnose(bench, fault.runbook)
-    REPAIRS[name](bench)
-    after = fault_lab.check(bench, FAULTS)
+        assert SHOWN_BY_DIAGNOSIS[name] in diagnose(sandbox, fault.runbook)
+    REPAIRS[name](sandbox)
+    after = fault_lab.check(sandbox, FAULTS)
     assert after.solved, after.notes
     assert after.hints == after.wrong_causes == 0
 
 
-def test_nothing_passes_by_a_reset_or_another_home(bench):
-    fault_lab.start(bench, FAULTS, "failed-at-once", lambda text: None)
-    shutil.rmtree(bench.home)
-    shutil.copytree(bench.base / "home", bench.home)
-    result = fault_lab.check(bench, FAULTS, cause="golden-changed")
+def test_nothing_passes_by_a_reset_or_another_home(sandbox):
+    fault_lab.start(sandbox, FAULTS, "failed-at-once", lambda text: None)
+    shutil.rmtree(sandbox.home)
+    shutil.copytree(sandbox.base / "home", sandbox.home)
+    result = fault_lab.check(sandbox, FAULTS, cause="golden-changed")
     assert not result.solved
     assert "not the home" in result.notes[0]
-    bench.clear()
+    sandbox.clear()
     with pytest.raises(PreconditionMissing):
-        fault_lab.check(bench, FAULTS)
+        fault_lab.check(sandbox, FAULTS)
 
 
-def test_guessing_ends_the_attempt(bench):
-    fault_lab.start(bench, FAULTS, "failed-at-once", lambda text: None)
+def test_guessing_ends_the_attempt(sandbox):
+    fault_lab.start(sandbox, FAULTS, "failed-at-once", lambda text: None)
     for word in ["alias moved", "disk_full", "no-data"][: MAX_WRONG_CAUSES + 1]:
-        fault_lab.check(bench, FAULTS, cause=word)
-    restore_golden(bench)
-    result = fault_lab.check(bench, FAULTS, cause="golden-changed")
+        fault_lab.check(sandbox, FAULTS, cause=word)
+    restore_golden(sandbox)
+    result = fault_lab.check(sandbox, FAULTS, cause="golden-changed")
     assert not result.solved
     assert "too many guesses: start again" in result.notes
 
 
-def test_hints_come_one_at_a_time_and_the_name_is_not_in_the_session(bench):
-    fault = fault_lab.start(bench, FAULTS, "failed-at-once", lambda text: None)
-    given = [fault_lab.hint(bench, FAULTS) for _ in range(len(fault.hints) + 1)]
+def test_hints_come_one_at_a_time_and_the_name_is_not_in_the_session(sandbox):
+    fault = fault_lab.start(sandbox, FAULTS, "failed-at-once", lambda text: None)
+    given = [fault_lab.hint(sandbox, FAULTS) for _ in range(len(fault.hints) + 1)]
     assert given == [*fault.hints, ""]
-    written = (bench.root / "session.json").read_text()
+    written = (sandbox.root / "session.json").read_text()
     assert fault.name not in written and fault.cause not in written
     assert json.loads(written)["hints"] == len(fault.hints)
 

@@ -23,7 +23,7 @@ from platform_ctl.approvals.request import (
     Subject,
     Vote,
 )
-from platform_ctl.lineage.outbox import Spool
+from platform_ctl.lineage.outbox import Outbox
 from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import Release, ReleaseState, Target
@@ -186,7 +186,7 @@ def stuck_search(settings: Settings) -> str:
 def old_lineage(settings: Settings) -> None:
     """An event that has waited for two hours."""
     event = {"eventTime": moment(-2), "eventType": "START", "run": {"runId": "r", "facets": {}}}
-    Spool(settings.layout.lineage).append([event])
+    Outbox(settings.layout.lineage).append([event])
 
 
 def quarantined(settings: Settings) -> None:

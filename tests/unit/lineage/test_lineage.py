@@ -20,7 +20,7 @@ from platform_ctl import targets
 from platform_ctl.lineage import git_source
 from platform_ctl.lineage.events import task_run_id
 from platform_ctl.lineage.graph import Graph
-from platform_ctl.lineage.outbox import Spool
+from platform_ctl.lineage.outbox import Outbox
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.runs.local.records import Records
 from platform_ctl.runs.record import Run, RunRequest, RunState
@@ -56,7 +56,7 @@ def kinds(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def test_every_task_starts_and_ends_inside_its_run(project: tuple[Settings, list[Run]]) -> None:
     settings, (run, *_) = project
-    events = targets.lineage_spool(settings).of_run(run.id)
+    events = targets.lineage_outbox(settings).of_run(run.id)
     told = kinds(events)
     assert told[0] == ("", "START") and told[-1] == ("", "COMPLETE")
     for task in ("begin", "clean", "features", "fit", "score", "publish"):
@@ -70,7 +70,7 @@ def test_cached_tasks_point_at_the_run_that_did_the_work(
     project: tuple[Settings, list[Run]],
 ) -> None:
     settings, (first, second, _) = project
-    events = targets.lineage_spool(settings).of_run(second.id)
+    events = targets.lineage_outbox(settings).of_run(second.id)
     ends = {e["job"]["name"]: e for e in events if e["eventType"] == "COMPLETE"}
     cache = ends["six-steps.fit"]["run"]["facets"]["platform_cache"]
     assert cache["decision"] == "HIT"
@@ -82,7 +82,7 @@ def test_cached_tasks_point_at_the_run_that_did_the_work(
 def test_failure_is_an_event_with_its_message(project: tuple[Settings, list[Run]]) -> None:
     settings, (*_, failed) = project
     assert failed.state is RunState.FAILED
-    events = targets.lineage_spool(settings).of_run(failed.id)
+    events = targets.lineage_outbox(settings).of_run(failed.id)
     assert kinds(events)[-1] == ("", "FAIL")
     broken = next(e for e in events if e["eventType"] == "FAIL")
     assert "fitting" in broken["run"]["facets"]["errorMessage"]["message"]
@@ -92,22 +92,22 @@ def test_failure_is_an_event_with_its_message(project: tuple[Settings, list[Run]
 def test_events_validate(project: tuple[Settings, list[Run]]) -> None:
     """Spec facets against upstream's classes, ours against the published schemas."""
     settings, _ = project
-    events = targets.lineage_spool(settings).events()
+    events = targets.lineage_outbox(settings).events()
     assert sum(map(openlineage_check.check, events)) > 100
 
 
 def test_repair_adds_what_a_killed_run_left_out(project: tuple[Settings, list[Run]]) -> None:
     settings, (run, *_) = project
-    observer, spool = targets.lineage_observer(settings), targets.lineage_spool(settings)
+    observer, outbox = targets.lineage_observer(settings), targets.lineage_outbox(settings)
     assert observer.repair(run) == 0
-    path = spool.files()[0]
+    path = outbox.files()[0]
     whole = path.read_text()
-    lines = [json.dumps(e) for e in spool.of_run(run.id)]
+    lines = [json.dumps(e) for e in outbox.of_run(run.id)]
     path.write_text("\n".join(lines[:5]) + "\n")
     recorded = targets.recorded_lineage(settings, run)
     assert recorded.started and not recorded.ended
     assert observer.repair(run) == len(lines) - 5
-    assert sorted(kinds(spool.of_run(run.id))) == sorted(kinds(list(map(json.loads, lines))))
+    assert sorted(kinds(outbox.of_run(run.id))) == sorted(kinds(list(map(json.loads, lines))))
     assert targets.recorded_lineage(settings, run).ended
     path.write_text(whole)
 
@@ -115,50 +115,50 @@ def test_repair_adds_what_a_killed_run_left_out(project: tuple[Settings, list[Ru
 def test_a_killed_run_gets_its_last_event_from_whoever_looks_next(tmp_path: Path) -> None:
     """Nobody asks for a repair, and looking again adds nothing."""
     settings, run_id = _killed_run(tmp_path)
-    spool = targets.lineage_spool(settings)
-    before = kinds(spool.of_run(run_id))
+    outbox = targets.lineage_outbox(settings)
+    before = kinds(outbox.of_run(run_id))
     assert ("", "START") in before and ("", "FAIL") not in before
     assert targets.orchestrator(settings).list(1)[0].died
-    told = kinds(spool.of_run(run_id))
+    told = kinds(outbox.of_run(run_id))
     assert told[-1] == ("", "FAIL") and (".fit", "FAIL") in told
-    last = spool.of_run(run_id)[-1]["run"]["facets"]
+    last = outbox.of_run(run_id)[-1]["run"]["facets"]
     assert "the process of the run died" in last["errorMessage"]["message"]
     for _ in range(2):
         targets.orchestrator(settings).get(run_id)
-    assert kinds(spool.of_run(run_id)) == told
-    assert list((spool.folder / "owed").iterdir()) == []
+    assert kinds(outbox.of_run(run_id)) == told
+    assert list((outbox.folder / "owed").iterdir()) == []
 
 
 def test_who_notices_a_dead_run_and_dies_too_loses_nothing(tmp_path: Path) -> None:
     """The record says FAILED, the events were not written: the next look writes them."""
     settings, run_id = _killed_run(tmp_path)
-    spool = targets.lineage_spool(settings)
+    outbox = targets.lineage_outbox(settings)
     noticed = Records(targets.state(settings), targets.lineage_observer(settings).owe)
     assert noticed.get(run_id).died
-    assert ("", "FAIL") not in kinds(spool.of_run(run_id))
+    assert ("", "FAIL") not in kinds(outbox.of_run(run_id))
     targets.orchestrator(settings).list(1)
-    assert kinds(spool.of_run(run_id))[-1] == ("", "FAIL")
+    assert kinds(outbox.of_run(run_id))[-1] == ("", "FAIL")
 
 
 def test_two_who_look_at_once_write_once(tmp_path: Path) -> None:
     settings, run_id = _killed_run(tmp_path)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: targets.orchestrator(settings).list(1), range(4)))
-    told = kinds(targets.lineage_spool(settings).of_run(run_id))
+    told = kinds(targets.lineage_outbox(settings).of_run(run_id))
     assert len(told) == len(set(told)) and ("", "FAIL") in told
 
 
 def test_a_killed_run_that_is_resumed_ends_again(tmp_path: Path) -> None:
     """By whoever noticed its death: the last event is of its real end."""
     settings, run_id = _killed_run(tmp_path)
-    orchestrator, spool = targets.orchestrator(settings), targets.lineage_spool(settings)
+    orchestrator, outbox = targets.orchestrator(settings), targets.lineage_outbox(settings)
     assert orchestrator.get(run_id).died
-    assert kinds(spool.of_run(run_id))[-1] == ("", "FAIL")
+    assert kinds(outbox.of_run(run_id))[-1] == ("", "FAIL")
     (tmp_path / "recipes" / "shop" / "fitting.py").write_text(six_steps.MODULES["fitting.py"])
     assert orchestrator.resume(run_id, lambda event: None).state is RunState.SUCCEEDED
-    told = kinds(spool.of_run(run_id))
+    told = kinds(outbox.of_run(run_id))
     assert told[-1] == ("", "COMPLETE") and (".fit", "COMPLETE") in told
-    assert {t.state for t in Graph(spool.of_run(run_id)).of_run(run_id)} == {"COMPLETE"}
+    assert {t.state for t in Graph(outbox.of_run(run_id)).of_run(run_id)} == {"COMPLETE"}
 
 
 def test_trials_of_a_search_that_was_killed_with_its_run(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_trials_of_a_search_that_was_killed_with_its_run(tmp_path: Path) -> None
         running = Trial("late", 9, (), state=TrialState.RUNNING, start_time=datetime.now(UTC))
         journal.write(TrialLine(running))
     targets.orchestrator(settings).list(1)
-    events = targets.lineage_spool(settings).of_run(run_id)
+    events = targets.lineage_outbox(settings).of_run(run_id)
     ends = [e for e in events if e["job"]["name"] == "six-steps.fit.trial"]
     assert sorted(e["eventType"] for e in ends) == ["ABORT", *["COMPLETE"] * 3, *["START"] * 4]
     assert {e["run"]["facets"]["parent"]["run"]["runId"] for e in ends} == {
@@ -185,7 +185,7 @@ def test_a_search_belongs_to_the_task_that_ran_it(tmp_path: Path) -> None:
     settings, run_id = _killed_run(tmp_path)
     _search(tmp_path, Path(settings.home) / "runs" / run_id / "tuning", task="another")
     targets.orchestrator(settings).list(1)
-    told = targets.lineage_spool(settings).of_run(run_id)
+    told = targets.lineage_outbox(settings).of_run(run_id)
     assert not [e for e in told if "trial" in e["job"]["name"]]
 
 
@@ -202,7 +202,7 @@ def test_a_broken_recipe_costs_no_run(
     monkeypatch.syspath_prepend(str(tmp_path))
     settings = msgspec.structs.replace(_settings(tmp_path), recipes_package=package)
     assert _run(settings, pipeline).state is RunState.SUCCEEDED
-    assert len(targets.lineage_spool(settings).events()) == 14
+    assert len(targets.lineage_outbox(settings).events()) == 14
 
 
 def _search(root: Path, workdir: Path, task: str) -> None:
@@ -217,18 +217,18 @@ def test_a_full_disk_costs_no_event_in_the_end(
 ) -> None:
     pipeline = six_steps.write_project(tmp_path)
     settings = _settings(tmp_path)
-    append, calls = Spool.append, []
+    append, calls = Outbox.append, []
 
-    def full(self: Spool, events: Any) -> None:
+    def full(self: Outbox, events: Any) -> None:
         calls.append(1)
         if len(calls) in (3, 4, 5):
             raise OSError(errno.ENOSPC, "No space left on device")
         append(self, events)
 
-    monkeypatch.setattr(Spool, "append", full)
+    monkeypatch.setattr(Outbox, "append", full)
     run = _run(settings, pipeline)
     assert run.state is RunState.SUCCEEDED and len(calls) > 5
-    told = kinds(targets.lineage_spool(settings).of_run(run.id))
+    told = kinds(targets.lineage_outbox(settings).of_run(run.id))
     assert len(told) == 14 and len(set(told)) == 14
 
 
@@ -261,7 +261,7 @@ def _killed_run(root: Path) -> tuple[Settings, str]:
 
 def test_graph(project: tuple[Settings, list[Run]]) -> None:
     settings, (run, *_) = project
-    graph = Graph(targets.lineage_spool(settings).events())
+    graph = Graph(targets.lineage_outbox(settings).events())
     (model,) = graph.find("six-steps.fit.model")
     up = json.dumps(msgspec.to_builtins(graph.upstream(model)))
     assert "six-steps.begin" in up and "six-steps.score" not in up
@@ -272,7 +272,7 @@ def test_graph(project: tuple[Settings, list[Run]]) -> None:
     assert graph.find("nothing of the kind") == []
 
 
-# ---- the spool ------------------------------------------------------------------
+# ---- the outbox ------------------------------------------------------------------
 
 
 def event(number: int) -> dict[str, Any]:
@@ -280,22 +280,22 @@ def event(number: int) -> dict[str, Any]:
 
 
 def test_a_torn_line_costs_one_event(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    spool.append([event(1)])
-    with spool.files()[0].open("ab") as file:
+    outbox = Outbox(tmp_path)
+    outbox.append([event(1)])
+    with outbox.files()[0].open("ab") as file:
         file.write(b'{"eventType": "ST')
-    spool.append([event(2)])
-    assert [e["number"] for e in spool.events()] == [1, 2]
+    outbox.append([event(2)])
+    assert [e["number"] for e in outbox.events()] == [1, 2]
 
 
 def test_ends_are_what_is_left_without_starts(tmp_path: Path) -> None:
-    """Whoever wrote the line: the spool, or a hand with other spaces and order."""
-    spool = Spool(tmp_path)
-    spool.append([event(1), {**event(2), "eventType": "COMPLETE"}])
-    with spool.files()[0].open("ab") as file:
+    """Whoever wrote the line: the outbox, or a hand with other spaces and order."""
+    outbox = Outbox(tmp_path)
+    outbox.append([event(1), {**event(2), "eventType": "COMPLETE"}])
+    with outbox.files()[0].open("ab") as file:
         file.write(b'{"number": 3, "eventType": "START"}\n{"number": 4, "eventType": "FAIL"}\n')
         file.write(b'{"eventType": "COMPL')
-    assert [e["number"] for e in spool.ends()] == [2, 4]
+    assert [e["number"] for e in outbox.ends()] == [2, 4]
 
 
 def test_source_has_no_password(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ EACH_2_MIN = '{cron: "0 */2 * * * *", catch_up: all}'
 KEY = "blue/nightly"
 
 
-class Bench:
+class Sandbox:
     """A project, a fake target and a clock."""
 
     def __init__(self, root: Path, **options: object) -> None:
@@ -47,25 +47,25 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox(tmp_path)
 
 
-def test_the_second_apply_changes_nothing(bench):
-    assert bench.actions() == {KEY: Action.CREATE}
-    assert [a.outcome for a in bench.apply()] == [Outcome.DONE]
-    (run,) = bench.port.enabled(KEY)
+def test_the_second_apply_changes_nothing(sandbox):
+    assert sandbox.actions() == {KEY: Action.CREATE}
+    assert [a.outcome for a in sandbox.apply()] == [Outcome.DONE]
+    (run,) = sandbox.port.enabled(KEY)
     assert run.display_name.startswith("git::blue::nightly::")
     assert run.mark.source == SOURCE.repository and run.mark.commit == "c0ffee"
-    assert bench.plan().in_sync
-    writes = list(bench.port.writes)
-    assert bench.apply() == [] and bench.port.writes == writes
+    assert sandbox.plan().in_sync
+    writes = list(sandbox.port.writes)
+    assert sandbox.apply() == [] and sandbox.port.writes == writes
 
 
-def test_a_change_is_shown_by_field_with_fire_times(bench):
-    bench.apply()
-    bench.write(files.entry(parameters="{trials: 5}", trigger='{cron: "0 0 7 * * TUE"}'))
-    (change,) = bench.plan().changes
+def test_a_change_is_shown_by_field_with_fire_times(sandbox):
+    sandbox.apply()
+    sandbox.write(files.entry(parameters="{trials: 5}", trigger='{cron: "0 0 7 * * TUE"}'))
+    (change,) = sandbox.plan().changes
     assert change.action is Action.REPLACE
     assert change.why == (
         "cron: 0 0 6 * * MON -> 0 0 7 * * TUE",
@@ -75,32 +75,32 @@ def test_a_change_is_shown_by_field_with_fire_times(bench):
     assert change.after[0] == "2026-11-24T07:00:00Z" and len(change.after) == 5
 
 
-def test_old_versions_beyond_keep_history_are_deleted(bench):
+def test_old_versions_beyond_keep_history_are_deleted(sandbox):
     for trials in range(1, 6):
-        bench.write(files.entry(parameters=f"{{trials: {trials}}}", keep_history="2"))
-        bench.apply()
-    assert len(bench.port.list()) == 3
-    assert len(bench.port.enabled(KEY)) == 1
-    bench.write(files.entry(parameters="{trials: 5}", keep_history="0"))
-    assert bench.actions() == {KEY: Action.CLEAN}
-    bench.apply()
-    assert [r.enabled for r in bench.port.list()] == [True]
-    assert bench.plan().in_sync
+        sandbox.write(files.entry(parameters=f"{{trials: {trials}}}", keep_history="2"))
+        sandbox.apply()
+    assert len(sandbox.port.list()) == 3
+    assert len(sandbox.port.enabled(KEY)) == 1
+    sandbox.write(files.entry(parameters="{trials: 5}", keep_history="0"))
+    assert sandbox.actions() == {KEY: Action.CLEAN}
+    sandbox.apply()
+    assert [r.enabled for r in sandbox.port.list()] == [True]
+    assert sandbox.plan().in_sync
 
 
-def _replacing(root: Path, **options: object) -> Bench:
-    bench = Bench(root, **options)
-    bench.write(files.entry(trigger=EACH_2_MIN), files.entry("other", keep_history="0"))
-    bench.apply()
-    bench.time.pass_(500)
-    bench.write(
+def _replacing(root: Path, **options: object) -> Sandbox:
+    sandbox = Sandbox(root, **options)
+    sandbox.write(files.entry(trigger=EACH_2_MIN), files.entry("other", keep_history="0"))
+    sandbox.apply()
+    sandbox.time.pass_(500)
+    sandbox.write(
         files.entry(trigger=EACH_2_MIN, parameters="{trials: 5}", experiment="weekly"),
         files.entry("other", parameters="{trials: 5}", keep_history="0"),
         files.entry("third"),
         experiments="experiments:\n- name: weekly\n",
     )
-    bench.port.writes.clear()
-    return bench
+    sandbox.port.writes.clear()
+    return sandbox
 
 
 def test_killed_after_each_call_the_next_apply_finishes(tmp_path):
@@ -111,286 +111,286 @@ def test_killed_after_each_call_the_next_apply_finishes(tmp_path):
     for at in range(calls):
         for carried_out in (True, False):
             for error in (Killed, unavailable):
-                bench = _replacing(tmp_path / f"{at}{carried_out}{error.__name__}")
-                bench.port.fault = Fault(at, carried_out, error)
+                sandbox = _replacing(tmp_path / f"{at}{carried_out}{error.__name__}")
+                sandbox.port.fault = Fault(at, carried_out, error)
                 try:
-                    bench.apply()
+                    sandbox.apply()
                 except Killed:
                     pass
-                bench.port.fault = None
-                bench.time.pass_(7)
-                bench.apply()
-                assert bench.plan().in_sync, (at, carried_out, error)
-                assert bench.port.most_enabled == 1
+                sandbox.port.fault = None
+                sandbox.time.pass_(7)
+                sandbox.apply()
+                assert sandbox.plan().in_sync, (at, carried_out, error)
+                assert sandbox.port.most_enabled == 1
                 for key in (KEY, "blue/other", "blue/third"):
-                    assert len(bench.port.enabled(key)) == 1
+                    assert len(sandbox.port.enabled(key)) == 1
 
 
-def _slots_fired(bench: Bench, key: str = KEY) -> list[int]:
-    return [slot for k, slot in bench.port.fired if k == key]
+def _slots_fired(sandbox: Sandbox, key: str = KEY) -> list[int]:
+    return [slot for k, slot in sandbox.port.fired if k == key]
 
 
 @pytest.mark.parametrize("offset", range(0, 120, 7))
 @pytest.mark.parametrize("call_s", [0, 3, 9])
 def test_of_slots_two_minutes_apart_none_fires_twice_and_none_is_lost(tmp_path, offset, call_s):
-    bench = Bench(tmp_path, call_s=call_s)
-    bench.write(files.entry(trigger=EACH_2_MIN))
-    bench.apply()
-    bench.time.pass_(600 + offset)
-    bench.write(files.entry(trigger=EACH_2_MIN, parameters="{trials: 5}"))
-    bench.apply()
-    bench.time.pass_(600)
-    slots = _slots_fired(bench)
+    sandbox = Sandbox(tmp_path, call_s=call_s)
+    sandbox.write(files.entry(trigger=EACH_2_MIN))
+    sandbox.apply()
+    sandbox.time.pass_(600 + offset)
+    sandbox.write(files.entry(trigger=EACH_2_MIN, parameters="{trials: 5}"))
+    sandbox.apply()
+    sandbox.time.pass_(600)
+    slots = _slots_fired(sandbox)
     assert slots == list(range(slots[0], slots[-1] + 1, 120))
-    assert bench.port.most_enabled == 1
+    assert sandbox.port.most_enabled == 1
 
 
 @pytest.mark.parametrize("at", range(5))
 @pytest.mark.parametrize("later_s", [1, 45, 130, 700])
 def test_killed_in_the_switch_no_slot_fires_twice_and_none_is_lost(tmp_path, at, later_s):
-    bench = Bench(tmp_path, call_s=2)
-    bench.write(files.entry(trigger=EACH_2_MIN))
-    bench.apply()
-    bench.time.pass_(600)
-    bench.write(files.entry(trigger=EACH_2_MIN, parameters="{trials: 5}", keep_history="0"))
-    bench.port.fault = Fault(len(bench.port.writes) + at, carried_out=True)
+    sandbox = Sandbox(tmp_path, call_s=2)
+    sandbox.write(files.entry(trigger=EACH_2_MIN))
+    sandbox.apply()
+    sandbox.time.pass_(600)
+    sandbox.write(files.entry(trigger=EACH_2_MIN, parameters="{trials: 5}", keep_history="0"))
+    sandbox.port.fault = Fault(len(sandbox.port.writes) + at, carried_out=True)
     try:
-        bench.apply()
+        sandbox.apply()
     except Killed:
         pass
-    bench.port.fault = None
-    bench.time.pass_(later_s)
-    bench.apply()
-    bench.time.pass_(900)
-    slots = _slots_fired(bench)
+    sandbox.port.fault = None
+    sandbox.time.pass_(later_s)
+    sandbox.apply()
+    sandbox.time.pass_(900)
+    slots = _slots_fired(sandbox)
     assert slots == list(range(slots[0], slots[-1] + 1, 120)), slots
-    assert bench.plan().in_sync
+    assert sandbox.plan().in_sync
 
 
 def test_closer_slots_fire_at_most_once_and_the_plan_says_how_many_are_lost(tmp_path):
     minutely = '{cron: "0 * * * * *", catch_up: all}'
-    bench = Bench(tmp_path, call_s=2)
-    bench.write(files.entry(trigger=minutely))
-    bench.apply()
-    bench.time.pass_(300)
-    bench.write(files.entry(trigger=minutely, parameters="{trials: 5}"))
-    (change,) = bench.plan().changes
-    bench.apply()
-    bench.time.pass_(300)
-    slots = _slots_fired(bench)
+    sandbox = Sandbox(tmp_path, call_s=2)
+    sandbox.write(files.entry(trigger=minutely))
+    sandbox.apply()
+    sandbox.time.pass_(300)
+    sandbox.write(files.entry(trigger=minutely, parameters="{trials: 5}"))
+    (change,) = sandbox.plan().changes
+    sandbox.apply()
+    sandbox.time.pass_(300)
+    slots = _slots_fired(sandbox)
     assert len(slots) == len(set(slots))
     missing = (slots[-1] - slots[0]) // 60 + 1 - len(slots)
     assert 0 <= missing <= change.lost == 1
 
 
 def test_an_interval_keeps_its_phase(tmp_path):
-    bench = Bench(tmp_path)
-    bench.write(files.entry(trigger="{interval_s: 600}"))
-    bench.apply()
-    bench.time.pass_(1900)
-    bench.write(files.entry(trigger="{interval_s: 600}", parameters="{trials: 5}"))
-    bench.apply()
-    bench.time.pass_(3000)
-    slots = _slots_fired(bench)
+    sandbox = Sandbox(tmp_path)
+    sandbox.write(files.entry(trigger="{interval_s: 600}"))
+    sandbox.apply()
+    sandbox.time.pass_(1900)
+    sandbox.write(files.entry(trigger="{interval_s: 600}", parameters="{trials: 5}"))
+    sandbox.apply()
+    sandbox.time.pass_(3000)
+    slots = _slots_fired(sandbox)
     assert slots == list(range(slots[0], slots[-1] + 1, 600))
 
 
 def test_a_file_that_goes_back_does_not_fire_old_slots_again(tmp_path):
-    bench = Bench(tmp_path)
+    sandbox = Sandbox(tmp_path)
     one, two = files.entry(trigger=EACH_2_MIN), files.entry(trigger=EACH_2_MIN, version="latest")
     for entry in (one, two, one, two):
-        bench.write(entry)
-        bench.apply()
-        bench.time.pass_(700)
-    slots = _slots_fired(bench)
+        sandbox.write(entry)
+        sandbox.apply()
+        sandbox.time.pass_(700)
+    slots = _slots_fired(sandbox)
     assert slots == list(range(slots[0], slots[-1] + 1, 120))
 
 
 def test_a_switch_waits_for_the_runs_of_the_old_version(tmp_path):
-    bench = Bench(tmp_path, run_s=5000)
-    bench.write(files.entry(trigger='{cron: "0 0 * * * *"}'))
-    bench.apply()
-    bench.time.pass_(3700)
-    bench.write(files.entry(trigger='{cron: "0 0 * * * *"}', parameters="{trials: 5}"))
-    (change,) = bench.plan().changes
+    sandbox = Sandbox(tmp_path, run_s=5000)
+    sandbox.write(files.entry(trigger='{cron: "0 0 * * * *"}'))
+    sandbox.apply()
+    sandbox.time.pass_(3700)
+    sandbox.write(files.entry(trigger='{cron: "0 0 * * * *"}', parameters="{trials: 5}"))
+    (change,) = sandbox.plan().changes
     assert len(change.in_flight) == 1
-    (applied,) = bench.apply()
-    assert applied.outcome is Outcome.WAITING and len(bench.port.list()) == 1
-    (applied,) = bench.apply(now=True)
+    (applied,) = sandbox.apply()
+    assert applied.outcome is Outcome.WAITING and len(sandbox.port.list()) == 1
+    (applied,) = sandbox.apply(now=True)
     assert applied.outcome is Outcome.DONE
-    assert len(bench.port.enabled(KEY)) == 1
+    assert len(sandbox.port.enabled(KEY)) == 1
 
 
 def test_a_held_slot_is_fired_by_the_new_version(tmp_path):
     hourly = '{cron: "0 0 * * * *"}'
-    bench = Bench(tmp_path, run_s=9000)
-    bench.write(files.entry(trigger=hourly))
-    bench.apply()
-    bench.time.pass_(3600 + 3700)
-    fired = _slots_fired(bench)
-    bench.write(files.entry(trigger=hourly, parameters="{trials: 5}"))
-    bench.apply(now=True)
-    bench.time.pass_(60)
-    slots = _slots_fired(bench)
+    sandbox = Sandbox(tmp_path, run_s=9000)
+    sandbox.write(files.entry(trigger=hourly))
+    sandbox.apply()
+    sandbox.time.pass_(3600 + 3700)
+    fired = _slots_fired(sandbox)
+    sandbox.write(files.entry(trigger=hourly, parameters="{trials: 5}"))
+    sandbox.apply(now=True)
+    sandbox.time.pass_(60)
+    slots = _slots_fired(sandbox)
     assert len(slots) == len(set(slots)) == len(fired) + 1
 
 
 def test_servers_that_end_runs_with_their_record_delete_when_idle(tmp_path):
-    bench = Bench(tmp_path, run_s=4000, ignores_orphan=True, server_=Server("2.15.0", "UTC"))
+    sandbox = Sandbox(tmp_path, run_s=4000, ignores_orphan=True, server_=Server("2.15.0", "UTC"))
     hourly = '{cron: "0 0 * * * *"}'
-    bench.write(files.entry(trigger=hourly, keep_history="0"))
-    bench.apply()
-    bench.time.pass_(3700)
-    bench.write(files.entry(trigger=hourly, parameters="{trials: 5}", keep_history="0"))
-    (applied,) = bench.apply(now=True)
-    assert applied.outcome is Outcome.WAITING and bench.port.ended_by_deletion == 0
-    assert len(bench.port.list()) == 2
-    bench.port.fires = False
-    bench.time.pass_(4000)
-    bench.apply()
-    assert len(bench.port.list()) == 1 and bench.port.ended_by_deletion == 0
-    assert any("may end runs" in note for note in bench.plan().notes)
+    sandbox.write(files.entry(trigger=hourly, keep_history="0"))
+    sandbox.apply()
+    sandbox.time.pass_(3700)
+    sandbox.write(files.entry(trigger=hourly, parameters="{trials: 5}", keep_history="0"))
+    (applied,) = sandbox.apply(now=True)
+    assert applied.outcome is Outcome.WAITING and sandbox.port.ended_by_deletion == 0
+    assert len(sandbox.port.list()) == 2
+    sandbox.port.fires = False
+    sandbox.time.pass_(4000)
+    sandbox.apply()
+    assert len(sandbox.port.list()) == 1 and sandbox.port.ended_by_deletion == 0
+    assert any("may end runs" in note for note in sandbox.plan().notes)
 
 
 def test_deletion_is_explicit(tmp_path):
-    bench = Bench(tmp_path)
-    bench.write(files.entry(), files.entry("other"))
-    bench.apply()
-    bench.write(files.entry(), files.entry("other", state="absent"))
-    assert bench.actions() == {"blue/other": Action.DELETE}
-    bench.apply()
-    assert [r.key for r in bench.port.list()] == [KEY]
-    bench.write()
-    assert bench.actions() == {KEY: Action.LEFT}
-    bench.apply()
-    assert len(bench.port.list()) == 1
+    sandbox = Sandbox(tmp_path)
+    sandbox.write(files.entry(), files.entry("other"))
+    sandbox.apply()
+    sandbox.write(files.entry(), files.entry("other", state="absent"))
+    assert sandbox.actions() == {"blue/other": Action.DELETE}
+    sandbox.apply()
+    assert [r.key for r in sandbox.port.list()] == [KEY]
+    sandbox.write()
+    assert sandbox.actions() == {KEY: Action.LEFT}
+    sandbox.apply()
+    assert len(sandbox.port.list()) == 1
     (tmp_path / "pipelines/schedules/blue/recurring_runs.yaml").unlink()
     from platform_ctl.schedules.read import documents
 
-    bench.documents = documents(files.project(tmp_path))
-    assert bench.apply(prune=True) == [] and len(bench.port.list()) == 1
-    assert any("nothing of it is pruned" in note for note in bench.plan(prune=True).notes)
-    bench.write()
-    bench.apply(prune=True)
-    assert bench.port.list() == []
+    sandbox.documents = documents(files.project(tmp_path))
+    assert sandbox.apply(prune=True) == [] and len(sandbox.port.list()) == 1
+    assert any("nothing of it is pruned" in note for note in sandbox.plan(prune=True).notes)
+    sandbox.write()
+    sandbox.apply(prune=True)
+    assert sandbox.port.list() == []
 
 
-def test_what_somebody_else_made_is_shown_and_never_touched(bench):
-    bench.apply()
-    (run,) = bench.port.list()
+def test_what_somebody_else_made_is_shown_and_never_touched(sandbox):
+    sandbox.apply()
+    (run,) = sandbox.port.list()
     theirs = [
         replace(run, id="x1", display_name="nightly", description=""),
         replace(run, id="x2", description="by hand"),
         replace(run, id="x3", description=run.description.replace(SOURCE.repository, "elsewhere")),
     ]
     for record in theirs:
-        bench.port.records.append(type(bench.port.records[0])(record))
-    assert bench.plan().in_sync and len(bench.plan().unmanaged) == 3
-    bench.write()
-    bench.apply(prune=True)
-    assert {r.id for r in bench.port.list()} == {"x1", "x2", "x3"}
+        sandbox.port.records.append(type(sandbox.port.records[0])(record))
+    assert sandbox.plan().in_sync and len(sandbox.plan().unmanaged) == 3
+    sandbox.write()
+    sandbox.apply(prune=True)
+    assert {r.id for r in sandbox.port.list()} == {"x1", "x2", "x3"}
 
 
-def test_a_change_by_hand_is_found_and_mended(bench):
-    bench.apply()
-    (run,) = bench.port.list()
-    bench.port.by_hand(run.id, spec=replace(run.spec, max_concurrency=7))
-    (change,) = bench.plan().changes
+def test_a_change_by_hand_is_found_and_mended(sandbox):
+    sandbox.apply()
+    (run,) = sandbox.port.list()
+    sandbox.port.by_hand(run.id, spec=replace(run.spec, max_concurrency=7))
+    (change,) = sandbox.plan().changes
     assert change.action is Action.RECREATE
     assert change.why == ("changed by hand: max_concurrency: 7 -> 1",)
-    bench.apply()
-    bench.port.by_hand(bench.port.enabled(KEY)[0].id, enabled=False)
-    assert bench.actions() == {KEY: Action.ENABLE}
-    bench.apply()
-    assert bench.plan().in_sync
+    sandbox.apply()
+    sandbox.port.by_hand(sandbox.port.enabled(KEY)[0].id, enabled=False)
+    assert sandbox.actions() == {KEY: Action.ENABLE}
+    sandbox.apply()
+    assert sandbox.plan().in_sync
 
 
-def test_a_record_that_lost_its_scheduled_workflow_is_made_anew(bench):
-    bench.apply()
-    (run,) = bench.port.list()
-    bench.port.by_hand(run.id, backed=False)
-    (change,) = bench.plan().changes
+def test_a_record_that_lost_its_scheduled_workflow_is_made_anew(sandbox):
+    sandbox.apply()
+    (run,) = sandbox.port.list()
+    sandbox.port.by_hand(run.id, backed=False)
+    (change,) = sandbox.plan().changes
     assert change.action is Action.RECREATE and "reinstalled" in change.why[0]
-    bench.apply()
-    assert bench.plan().in_sync and run.id not in {r.id for r in bench.port.enabled(KEY)}
+    sandbox.apply()
+    assert sandbox.plan().in_sync and run.id not in {r.id for r in sandbox.port.enabled(KEY)}
 
 
-def test_a_version_pinned_under_an_older_kfp_is_replaced(bench):
-    bench.port.server_ = Server("2.16.1", "UTC")
-    bench.apply()
-    bench.port.server_ = Server("2.17.0", "UTC")
-    (change,) = bench.plan().changes
+def test_a_version_pinned_under_an_older_kfp_is_replaced(sandbox):
+    sandbox.port.server_ = Server("2.16.1", "UTC")
+    sandbox.apply()
+    sandbox.port.server_ = Server("2.17.0", "UTC")
+    (change,) = sandbox.plan().changes
     assert change.why == ("pinned under KFP 2.16.1, the server is 2.17.0",)
-    bench.apply()
-    assert bench.plan().in_sync and len(bench.port.enabled(KEY)) == 1
+    sandbox.apply()
+    assert sandbox.plan().in_sync and len(sandbox.port.enabled(KEY)) == 1
 
 
-def test_an_apply_keeps_a_pause_until_it_ends(bench):
-    bench.apply()
+def test_an_apply_keeps_a_pause_until_it_ends(sandbox):
+    sandbox.apply()
     until = BEGIN + 3600
     pause = Pause("ann", "holiday", BEGIN, until)
-    apply_module.pause(bench.port, SOURCE.repository, KEY, pause, "test")
-    assert bench.port.enabled(KEY) == [] and bench.plan().in_sync
-    bench.write(files.entry(parameters="{trials: 5}"))
-    bench.apply()
-    assert bench.port.enabled(KEY) == [] and bench.plan().in_sync
-    bench.time.pass_(3601)
-    assert bench.actions() == {KEY: Action.ENABLE}
-    bench.apply()
-    assert len(bench.port.enabled(KEY)) == 1
+    apply_module.pause(sandbox.port, SOURCE.repository, KEY, pause, "test")
+    assert sandbox.port.enabled(KEY) == [] and sandbox.plan().in_sync
+    sandbox.write(files.entry(parameters="{trials: 5}"))
+    sandbox.apply()
+    assert sandbox.port.enabled(KEY) == [] and sandbox.plan().in_sync
+    sandbox.time.pass_(3601)
+    assert sandbox.actions() == {KEY: Action.ENABLE}
+    sandbox.apply()
+    assert len(sandbox.port.enabled(KEY)) == 1
 
 
-def test_a_plan_is_refused_when_files_or_records_have_moved(bench):
-    fingerprint = bench.plan().fingerprint
-    bench.write(files.entry(enabled="false"))
+def test_a_plan_is_refused_when_files_or_records_have_moved(sandbox):
+    fingerprint = sandbox.plan().fingerprint
+    sandbox.write(files.entry(enabled="false"))
     with pytest.raises(PlanOutdated):
-        bench.apply(fingerprint=fingerprint)
-    assert bench.port.writes == []
-    bench.apply(fingerprint=bench.plan().fingerprint)
-    moved = bench.plan().fingerprint
-    bench.port.by_hand(bench.port.list()[0].id, enabled=True)
+        sandbox.apply(fingerprint=fingerprint)
+    assert sandbox.port.writes == []
+    sandbox.apply(fingerprint=sandbox.plan().fingerprint)
+    moved = sandbox.plan().fingerprint
+    sandbox.port.by_hand(sandbox.port.list()[0].id, enabled=True)
     with pytest.raises(PlanOutdated):
-        bench.apply(fingerprint=moved)
+        sandbox.apply(fingerprint=moved)
 
 
-def test_a_controller_in_another_zone_is_refused_and_an_unread_one_is_said(bench):
-    bench.port.server_ = Server("2.17.0", "Europe/Berlin")
+def test_a_controller_in_another_zone_is_refused_and_an_unread_one_is_said(sandbox):
+    sandbox.port.server_ = Server("2.17.0", "Europe/Berlin")
     with pytest.raises(WrongZone) as raised:
-        bench.apply()
-    assert raised.value.exit_code == 3 and bench.port.writes == []
-    bench.port.server_ = Server("2.17.0", None)
-    assert any("time zone cannot be read" in note for note in bench.plan().notes)
+        sandbox.apply()
+    assert raised.value.exit_code == 3 and sandbox.port.writes == []
+    sandbox.port.server_ = Server("2.17.0", None)
+    assert any("time zone cannot be read" in note for note in sandbox.plan().notes)
 
 
-def test_a_record_that_differs_from_what_was_sent_is_not_enabled(bench):
+def test_a_record_that_differs_from_what_was_sent_is_not_enabled(sandbox):
     class Lossy(FakeSchedules):
         def list(self) -> list[RecurringRun]:
             return [replace(r, spec=replace(r.spec, max_concurrency=9)) for r in super().list()]
 
-    bench.port = Lossy(bench.time)
-    (applied,) = bench.apply()
+    sandbox.port = Lossy(sandbox.time)
+    (applied,) = sandbox.apply()
     assert applied.outcome is Outcome.FAILED and isinstance(applied.error, RecordDiffers)
-    assert bench.port.enabled(KEY) == []
+    assert sandbox.port.enabled(KEY) == []
 
 
-def test_slots_that_enabling_fires_at_once_are_in_the_plan(bench):
+def test_slots_that_enabling_fires_at_once_are_in_the_plan(sandbox):
     trigger = '{cron: "0 0 * * * *", catch_up: all, start_at: "2026-11-18T00:30:00Z"}'
-    bench.write(files.entry(trigger=trigger))
-    (change,) = bench.plan().changes
+    sandbox.write(files.entry(trigger=trigger))
+    (change,) = sandbox.plan().changes
     assert change.at_once == 11  # 01:00 to 11:00; it is 11:08
 
 
-def test_a_plan_of_200_schedules_takes_less_than_two_seconds(bench):
+def test_a_plan_of_200_schedules_takes_less_than_two_seconds(sandbox):
     import time
 
     entries = [
         files.entry(f"s{n}", trigger=f'{{cron: "0 {n % 60} {n % 24} * * *"}}') for n in range(200)
     ]
-    bench.write(*entries)
+    sandbox.write(*entries)
     begun = time.process_time()
-    bench.write(*entries)
-    assert len(bench.plan().changes) == 200
+    sandbox.write(*entries)
+    assert len(sandbox.plan().changes) == 200
     took = time.process_time() - begun
-    bench.apply()
-    assert bench.apply() == []
+    sandbox.apply()
+    assert sandbox.apply() == []
     assert took < 2, took
