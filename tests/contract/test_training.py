@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from platform_ctl.errors import BadParameter, TrainingFailed
-from platform_ctl.progress import Progress
+from platform_ctl.progress import Progress, parse
 from platform_ctl.training.local.ray_switches import held_cpus
 from platform_ctl.training.local.training import LocalTraining
-from platform_ctl.training.port import Training, TrainingJob, WorkerResources
+from platform_ctl.training.port import Metrics, Training, TrainingJob, WorkerResources
 from tests.fakes.training import FakeTraining
+from tests.support.cluster import needs_image
+from tests.support.in_cluster import Driver, in_cluster
 
 
-@pytest.fixture(scope="module", params=["fake", "local"])
+class PodTraining:
+    """Each call of the port in a step's pod of its own."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def run(
+        self, job: TrainingJob, *, on_progress: Callable[[Progress], None] = lambda progress: None
+    ) -> Metrics:
+        answer = self._driver.call(
+            "train",
+            job=msgspec.to_builtins(job),
+            files={name: Path(path).read_text() for name, path in job.inputs.items()},
+        )
+        for progress in filter(None, map(parse, answer.log)):
+            on_progress(progress)
+        for name, content in answer.files.items():
+            Path(job.out).mkdir(exist_ok=True)
+            (Path(job.out) / name).write_text(content)
+        return answer.value
+
+    def end_run(self, run_id: str) -> None:
+        """The pods of this suite are gone with its namespace."""
+
+
+@pytest.fixture(
+    scope="module", params=["fake", "local", pytest.param("kubernetes", marks=needs_image)]
+)
 def training(request: pytest.FixtureRequest) -> Iterator[Training]:
-    yield FakeTraining() if request.param == "fake" else LocalTraining()
+    if request.param == "kubernetes":
+        with in_cluster("training") as driver:
+            yield PodTraining(driver)
+    else:
+        yield FakeTraining() if request.param == "fake" else LocalTraining()
 
 
 def job(tmp_path: Path, function: str, **fields: object) -> TrainingJob:
     rows = tmp_path / "rows.txt"
     rows.write_text("2.0")
-    given = {"name": f"run/{function}", "inputs": {"rows": str(rows)}, "out": str(tmp_path / "out")}
+    small = WorkerResources(cpus=0.2, memory_mib=1500)
+    given = {
+        "resources": small,
+        "name": f"run/{function}",
+        "inputs": {"rows": str(rows)},
+        "out": str(tmp_path / "out"),
+    }
     return TrainingJob(function=f"tests.support.fits:{function}", **{**given, **fields})
 
 
