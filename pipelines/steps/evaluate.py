@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
 from platform_ctl.models.model import find_version
+from platform_ctl.models.stored import check_stored
 from platform_ctl.models.training_age import TRAINING_AGE, training_age_days
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def run(
     if champion:
         registry = targets.registry(targets.current_settings())
         version = find_version(registry.models(), f"{model_name}/{champion}")
+        check_stored(registry.local_dir(version), version.digest)
         champion_dir = str(registry.local_dir(version, "weights"))
     figures = score(model.path, rows.path, evaluation.path, champion_dir)
     for name, value in figures["metrics"].items():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -75,13 +73,8 @@ def stop(ctx: click.Context, name: str, output: str) -> None:
 @click.pass_context
 def logs(ctx: click.Context, name: str, lines: int, revision: str | None) -> None:
     """Print the log of NAME: its supervisor and its revisions."""
-    path = Path(_serving(ctx).get(name).log_file)
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        wanted = (line for line in file if revision is None or f"[{revision}]" in line)
-        for line in deque(wanted, maxlen=lines):
-            click.echo(line, nl=False)
+    for line in _serving(ctx).log(name, lines=lines, revision=revision):
+        click.echo(line)
 
 
 def _serving(ctx: click.Context) -> Serving:

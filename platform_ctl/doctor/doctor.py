@@ -276,13 +276,16 @@ def check_runs(runs: Sequence[Run]) -> Check:
 
 
 def check_services(services: Sequence[InferenceService]) -> Iterator[Check]:
-    """Services that answer with a revision down."""
+    """Services that answer with a revision down, that answer errors, or that nobody keeps."""
+    ill = (ServiceState.DEGRADED, ServiceState.UNKNOWN)
     for service in services:
-        if service.state == ServiceState.DEGRADED:
+        if service.state in ill:
+            why = next((r.last_failure for r in service.revisions if not r.ready), "")
+            detail = f"{service.name}: a revision is down{f': {why}' if why else ''}"
             fix = f"platform-ctl service logs {service.name}"
-            yield Check("services", Health.WARN, f"{service.name}: a revision is down", fix)
+            yield Check("services", Health.WARN, detail, fix)
     running = sum(s.state == ServiceState.RUNNING for s in services)
-    if all(s.state != ServiceState.DEGRADED for s in services):
+    if all(s.state not in ill for s in services):
         yield Check("services", Health.OK, f"{len(services)} on record, {running} running")
 
 

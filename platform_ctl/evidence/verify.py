@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.approvals.subject import stored_digest
 from platform_ctl.errors import EvidenceMismatch, UsageError
 from platform_ctl.evidence import pack as evidence
 from platform_ctl.evidence.lineage import GATE_FILE, LINEAGE_FILE
@@ -32,6 +31,7 @@ from platform_ctl.models.model import (
     content_digest,
 )
 from platform_ctl.models.port import Registry
+from platform_ctl.models.stored import stored_digest
 
 _MODEL = PARTS["model"]
 

@@ -11,12 +11,12 @@ import msgspec
 
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalState
-from platform_ctl.approvals.subject import stored_digest
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.evidence import pack as evidence
 from platform_ctl.models.model import EVALUATION_TAG, ModelVersion
 from platform_ctl.models.port import Part, Registry
 from platform_ctl.models.register import evaluation_digest
+from platform_ctl.models.stored import stored_digest
 from platform_ctl.runs.record import Run
 
 EVALUATION = "evaluation/"

@@ -118,12 +118,12 @@ def service(facts: Facts) -> Link:
             (f"the alias {PRODUCTION} names {wanted}",),
             RELEASE_RUNBOOK,
         )
-    if found.state is ServiceState.DEGRADED:
+    if found.state in (ServiceState.DEGRADED, ServiceState.UNKNOWN):
         ill = [r for r in found.revisions if not r.ready]
         down = [f"{r.name}: {r.last_failure or 'not ready'}" for r in ill]
         return _broken(
             "service",
-            f"{name} is degraded",
+            f"{name} is {found.state}",
             f"platform-ctl service logs {name}",
             tuple(down),
             SERVICE_RUNBOOK,

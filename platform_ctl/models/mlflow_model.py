@@ -19,6 +19,7 @@ from typing import Any
 
 from platform_ctl.errors import ConfigError
 from platform_ctl.models.model import INPUT_TYPE, LOADER, WEIGHTS_DIR, Candidate
+from platform_ctl.models.stored import import_source_only
 
 PROJECT_PACKAGES = {"recipes", "pipelines", "platform_ctl"}
 
@@ -56,10 +57,9 @@ def load(mlflow_dir: Path) -> Any:
 
     Its module names are its own, so that any number of versions fit in one process.
     """
-    code = str(mlflow_dir / "code")
-    loader = next((mlflow_dir / "code").glob("loader_*.py")).stem
-    if code not in sys.path:
-        sys.path.append(code)
+    code = mlflow_dir / "code"
+    loader = next(code.glob("loader_*.py")).stem
+    import_source_only(code)
     return importlib.import_module(loader)._load_pyfunc(str(mlflow_dir / WEIGHTS_DIR))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from platform_ctl.models.model import ModelVersion
 from platform_ctl.models.port import Registry
+from platform_ctl.models.stored import check_stored
 from platform_ctl.recipe.recipe import DataAccess, Recipe, resolve
 
 PREDICTION = "prediction"
@@ -23,9 +24,12 @@ def forecast(
     """One record for each entity: the columns of its newest row that are no features, and
     ``prediction``. ``load`` makes a predictor of an MLflow model directory.
 
-    Raises MissingTable without data, EvidenceMismatch when the model's files are gone.
+    Raises MissingTable without data, EvidenceMismatch when the model's files are gone or
+    are not those that were registered: none of them is executed then.
     """
-    predictor = load(registry.local_dir(version))
+    folder = registry.local_dir(version)
+    check_stored(folder, version.digest)
+    predictor = load(folder)
     rows = resolve(f"{recipe.data}:latest_rows")(data)
     shown = [name for name in rows.column_names if name not in recipe.features]
     records = rows.select(shown).to_pylist()

@@ -179,7 +179,7 @@ def _unfaithful(ports: Releasing, release: Release, approved: replay.Approved) -
     if not kept:
         return ""
     golden = golden.take(kept)
-    caller = replay.Caller(ports.serving.get(release.target.service).url, release.target.service)
+    caller = _caller(ports, release)
     try:
         served, served_by = replay.ask_all(caller, golden, revision="canary")
     except ServiceUnavailable as exc:
@@ -274,13 +274,18 @@ def _short(release: Release, seen: Sequence[Observation]) -> dict[str, int]:
     return {role: wanted - sum(o.revision == name for o in seen) for role, name in arms.items()}
 
 
+def _caller(ports: Releasing, release: Release) -> replay.Caller:
+    found = ports.serving.get(release.target.service)
+    return replay.Caller(found.url, found.name, found.host)
+
+
 def _top_up(
     ports: Releasing, release: Release, recent: replay.HeldOut, seen: Sequence[Observation]
 ) -> int:
     """Replay rows until each revision has had the plan's minimum at this weight; how many."""
     short = _short(release, seen)
     candidate = release.target.candidate.name
-    caller = replay.Caller(ports.serving.get(release.target.service).url, release.target.service)
+    caller = _caller(ports, release)
     asked = unanswered = 0
     try:
         for i, (key, instance) in enumerate(replay.in_turn(recent, max(short.values()))):

@@ -104,8 +104,9 @@ def read_approved(evaluation: str) -> Approved:
 class Caller:
     """One kept-alive connection to a service. Loopback or not: the url says."""
 
-    def __init__(self, url: str, service: str) -> None:
+    def __init__(self, url: str, service: str, host: str = "") -> None:
         self._url = url
+        self._host = {"host": host} if host else {}
         self._path = f"/v1/models/{service}:predict"
         self._connection = http.client.HTTPConnection(
             url.removeprefix("http://"), timeout=_TIMEOUT_S
@@ -118,6 +119,7 @@ class Caller:
             KEY_HEADER: key,
             REPLAY_HEADER: "1",
             REVISION_HEADER: revision,
+            **self._host,
         }
         asked = json.dumps({"instances": instances})
         try:

@@ -46,7 +46,7 @@ def revision_of(registry: Registry, version: ModelVersion) -> Revision:
     """The revision that serves a registered version."""
     folder = registry.local_dir(version, "model")
     name = revision_name(version.version, version.digest)
-    return Revision(name, str(folder), version.version, version.digest)
+    return Revision(name, str(folder), version.version, version.digest, version.source)
 
 
 def start_release(

@@ -43,3 +43,7 @@ class Serving(Protocol):
     def observations(self, name: str, *, since: float) -> Sequence[Observation]:
         """Requests seen since ``since`` (seconds since the epoch), oldest first."""
         ...
+
+    def log(self, name: str, *, lines: int, revision: str | None = None) -> Sequence[str]:
+        """The last lines of what its processes printed, of one revision where one is named."""
+        ...

@@ -36,9 +36,12 @@ class Revision:
 
     name: str
     model_dir: str
-    """MLflow model directory."""
+    """MLflow model directory on this machine."""
     model_version: str = ""
     model_digest: str = ""
+    """Of the approved bytes; they are checked whenever it is loaded."""
+    model_uri: str = field(default="", compare=False)
+    """Where a predictor on another machine finds the model: a path, ``s3://…``; empty: as here."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class ServiceState(StrEnum):
     DEGRADED = "degraded"
     """Answers, but a revision is down or restarting."""
     STOPPED = "stopped"
+    UNKNOWN = "unknown"
+    """Whoever keeps its processes does not answer; the processes themselves may."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class InferenceService:
     revisions: tuple[RevisionStatus, ...] = ()
     pid: int | None = None
     log_file: str = ""
+    host: str = ""
+    """The Host header that callers of ``url`` send; empty: the url's own."""
 
     def revision(self, name: str) -> RevisionStatus | None:
         return next((r for r in self.revisions if r.name == name), None)

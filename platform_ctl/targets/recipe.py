@@ -42,6 +42,13 @@ def data_access(settings: Settings) -> DataAccess:
     )
 
 
+def current_data_access() -> DataAccess:
+    """The same by the settings of this process: for a predictor, which is told by reference."""
+    from platform_ctl.targets.home import current_settings
+
+    return data_access(current_settings())
+
+
 def recipes(settings: Settings) -> dict[str, Recipe]:
     """Every recipe of the project, by name: folders that hold a recipe.py.
 

@@ -24,8 +24,33 @@ if TYPE_CHECKING:
 
 
 def serving(settings: Settings) -> Serving:
-    """InferenceServices: KServe's server in processes of this machine."""
-    return _local_serving(settings)
+    """InferenceServices: KServe's server in processes of this machine, or predictors of a cluster
+    behind its Gateway."""
+    return (
+        _cluster_serving(settings) if settings.target == "kubernetes" else _local_serving(settings)
+    )
+
+
+def _cluster_serving(settings: Settings) -> Serving:
+    from platform_ctl.serving.kubernetes.manifests import Deployed
+    from platform_ctl.serving.kubernetes.service import INFERENCE_SERVICE, KubernetesServing
+
+    wanted, connection = settings.kubernetes, cluster(settings)
+    served = connection.kind(INFERENCE_SERVICE.group_version, INFERENCE_SERVICE.kind)
+    how = Deployed(
+        wanted.namespace,
+        wanted.image,
+        wanted,
+        kserve=served is not None,
+        data_access="platform_ctl.targets.recipe:current_data_access",
+        memory_mib=settings.serving.memory_mib,
+    )
+    return KubernetesServing(
+        connection,
+        how,
+        url=wanted.gateway_url,
+        ready_timeout_s=settings.serving.ready_timeout_s,
+    )
 
 
 def _local_serving(settings: Settings) -> LocalServing:
@@ -99,6 +124,8 @@ def canary_cost(
 ) -> contextlib.AbstractContextManager[None]:
     """Charge the step's task with what the InferenceService uses meanwhile."""
     if not step.run_id:
+        return contextlib.nullcontext()
+    if settings.target == "kubernetes":  # predictors are not children of this step
         return contextlib.nullcontext()
     local = _local_serving(settings)
     return ledger(settings).metered(step.run_id, step.task, "canary", lambda: local.cpu_s(service))

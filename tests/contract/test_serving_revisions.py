@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from platform_ctl.errors import NothingYet, PortInUse, ServiceUnavailable
+from platform_ctl.errors import EvidenceMismatch, NothingYet, PortInUse, ServiceUnavailable
 from platform_ctl.serving.local.records import Running, ServiceFiles, read_json
-from platform_ctl.serving.service import ServiceSpec, ServiceState
-from tests.support import serving
+from platform_ctl.serving.service import Revision, ServiceSpec, ServiceState
+from tests.support import serving, stored_models
 from tests.support.waiting import eventually
 
 V1 = "/v1/models/stub:predict"
@@ -216,6 +216,74 @@ def test_after_kill_nine_of_the_supervisor_a_successor_comes_and_no_request_fail
     assert asked and not [o.failure for o in asked if o.failure]  # no fault of the canary
 
 
+def test_what_a_library_sets_in_its_process_stays_there(local, service, models):
+    """Feast's import sets PROMETHEUS_MULTIPROC_DIR: a successor that inherits it answers 500."""
+    polluted = local.apply(
+        "stub", ServiceSpec(models("polluted", bias=10.0, sets_environment=True))
+    )
+    with serving.steady_load(polluted.url, seconds=200) as report:
+        os.kill(polluted.pid, signal.SIGKILL)
+        now = eventually(lambda: (s := local.get("stub")).pid != polluted.pid and s)
+        assert_replaced(local, polluted)
+        for pid in (now.pid, *(r.pid for r in local.get("stub").revisions)):
+            inherited = psutil.Process(pid).environ()
+            assert not [n for n in inherited if "PROMETHEUS" in n or "LIBRARY" in n]
+        local.start("stub", anew=True)
+        assert ask(polluted.url)[0] == 200
+    assert report["failures"] == []
+
+
+def test_a_restart_whose_command_was_killed_leaves_one_supervisor(local, both):
+    record = ServiceFiles(local._dir / "stub").running
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(read_json(record, Running).socket)
+        control.sendall(b'{"verb": "restart"}\n')
+    eventually(lambda: not _alive(both.pid), seconds=60)
+    assert_replaced(local, both)
+    local.stop("stub")
+    assert not _answers(both.url)
+    local.start("stub")
+
+
+def test_a_stopped_supervisor_is_named_and_nothing_waits_for_it(local, both):
+    psutil.Process(both.pid).suspend()
+    try:
+        (seen,) = [s for s in local.list() if s.name == "stub"]
+        assert (seen.state, seen.pid) == (ServiceState.UNKNOWN, both.pid)
+        assert "does not answer" in seen.revisions[0].last_failure
+        with pytest.raises(ServiceUnavailable, match="does not answer: nothing in"):
+            local.start("stub", anew=True)
+        assert ask(both.url)[0] == 200
+    finally:
+        psutil.Process(both.pid).resume()
+    assert local.get("stub").state is ServiceState.RUNNING
+
+
+def test_a_service_that_answers_errors_is_degraded(local, service, models):
+    local.apply("stub", ServiceSpec(models("ill", healthy_calls=1, **{"raise": True})))
+    assert ask(service.url)[0] == 200
+    assert [ask(service.url)[0] for _ in range(6)] == [500] * 6
+    seen = eventually(
+        lambda: (s := local.get("stub")).state is ServiceState.DEGRADED and s, seconds=20
+    )
+    assert "ended in an error" in seen.revisions[0].last_failure
+
+
+def test_altered_bytes_are_refused_before_they_run(local, tmp_path):
+    folder, digest = stored_models.write(tmp_path / "model")
+    stored = local.apply("stored", ServiceSpec(Revision("stored", str(folder), "1", digest)))
+    path = "/v1/models/stored:predict"
+    assert serving.post(stored.url, path, BODY)[2] == {"predictions": [3.0]}
+    for alter in stored_models.ALTERATIONS:
+        undo = alter(folder)
+        with pytest.raises(EvidenceMismatch):
+            local.start("stored", anew=True)
+        assert not (folder / "ran").exists()
+        assert serving.post(stored.url, path, BODY)[0] == 200  # what was loaded before
+        undo()
+    local.stop("stored")
+
+
 def test_kill_nine_of_the_successor_as_well(local, both):
     record = ServiceFiles(local._dir / "stub").running
     with serving.steady_load(both.url, seconds=200) as report:
@@ -314,6 +382,11 @@ def test_a_deleted_home_ends_its_supervisor(tmp_path, good):
     shutil.rmtree(tmp_path / "gone")
     pids = [status.pid, *(r.pid for r in status.revisions)]
     eventually(lambda: not any(_alive(p) for p in pids), seconds=20)
+
+
+def _answers(url):
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) == 0
 
 
 def _alive(pid):

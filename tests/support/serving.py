@@ -66,7 +66,7 @@ def save_model(path: Path, features: Sequence[str] = FEATURES, **config: Any) ->
 
 
 def revision(path: Path) -> Revision:
-    return Revision(path.name, str(path), model_version="1", model_digest=path.name)
+    return Revision(path.name, str(path), model_version="1")
 
 
 def local_serving(home: Path, **limits: Any) -> LocalServing:

@@ -14,6 +14,8 @@ class Stub:
         self.config = config
         self.hoard = []
         self.calls = 0
+        if config.get("sets_environment"):
+            set_environment()
 
     def predict(self, frame):
         c = self.config
@@ -32,6 +34,15 @@ class Stub:
             self.hoard.append(bytearray(os.urandom(1024) * (c["eat_bytes"] // 1024)))
         if c.get("raise"):
             raise RuntimeError("the model is broken")
+
+
+def set_environment() -> None:
+    """What Feast does at its import: a folder for Prometheus that goes when the process ends."""
+    folder = tempfile.mkdtemp()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    os.environ["PROMETHEUS_MULTIPROCESS_DIR"] = folder
+    os.environ["RUN_OF_THE_LIBRARY"] = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _load_pyfunc(path: str) -> Stub:

@@ -40,10 +40,15 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """``ready`` once, ``done`` for each seq, ``drained`` when the front door is empty."""
+    """``ready`` once, or ``refused``; ``done`` for each seq, ``drained`` when the front door is
+    empty."""
 
     event: str
     seq: int = 0
+    condition: str = ""
+    """With the answer to a Ping: why it gives no predictions; empty when it does."""
+    error: dict[str, str] = {}
+    """With ``refused``: the PlatformError for which the revision is not loaded."""
 
 
 Command = Launch | Route | Ping

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import BinaryIO
 
 from platform_ctl import errors
 from platform_ctl.home.environment import environment
 from platform_ctl.serving.local.records import ProcessId, ServiceFiles
+from platform_ctl.serving.reported import as_raised
 
 _MODULE = "platform_ctl.serving.local.supervisor"
 _POLL_S = 0.02
+_START_LIMIT_S = 180.0
+"""Two revisions may load at a time, on a busy machine."""
 
 
 def start_supervisor(
@@ -30,7 +35,7 @@ def start_supervisor(
     inherited = [] if listen_fd is None else [listen_fd]
     try:
         with open(files.log, "ab") as log:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", _MODULE, str(files.root), *map(str, (theirs, *inherited))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -40,13 +45,33 @@ def start_supervisor(
                 env=environment(),
                 start_new_session=True,
             )
+    except BaseException:
+        os.close(ready)
+        raise
     finally:
         os.close(theirs)
-        with os.fdopen(ready, "rb") as pipe:
-            said = pipe.read()
+    with os.fdopen(ready, "rb") as pipe:
+        said = _read_report(pipe, process, files)
     report = json.loads(said) if said else {"error": None}
     if not report.get("ready"):
         raise _reported(report.get("error"), files)
+
+
+def _read_report(pipe: BinaryIO, process: subprocess.Popen[bytes], files: ServiceFiles) -> bytes:
+    """What it reports, in one write; empty when it ends without a word.
+
+    Raises ServiceUnavailable, and ends the process, when it says nothing in time.
+    """
+    readable, _, _ = select.select([pipe], [], [], _START_LIMIT_S)
+    if readable:
+        return pipe.read()
+    process.kill()
+    process.wait()
+    raise errors.ServiceUnavailable(
+        f"the supervisor of {files.name} did not serve in {_START_LIMIT_S:g} s, and was ended",
+        where=str(files.log),
+        fix=f"platform-ctl service logs {files.name}",
+    )
 
 
 def _reported(error: dict[str, str] | None, files: ServiceFiles) -> errors.PlatformError:
@@ -57,13 +82,6 @@ def _reported(error: dict[str, str] | None, files: ServiceFiles) -> errors.Platf
             fix=f"platform-ctl service logs {files.name}",
         )
     return as_raised(error)
-
-
-def as_raised(said: dict[str, str]) -> errors.PlatformError:
-    """The error a supervisor raised, as the same class here."""
-    known = (errors.UsageError, errors.PortInUse, errors.ServiceUnavailable, errors.HomeBusy)
-    kind = next((c for c in known if c.id == said["id"]), errors.ServiceUnavailable)
-    return kind(said["what"], where=said["where"], fix=said["fix"])
 
 
 def end_all(processes: Sequence[ProcessId], *, within_s: float) -> None:

@@ -17,9 +17,11 @@ from platform_ctl.errors import ServiceUnavailable
 from platform_ctl.home.environment import environment
 from platform_ctl.serving.local import channel
 from platform_ctl.serving.local.records import ProcessId
+from platform_ctl.serving.reported import as_raised
 
 _ACK_TIMEOUT_S = 15.0
 _KILL_AFTER_S = 3.0
+_LAST_WORDS_S = 1.0
 
 _ENVIRONMENT = {
     # One caller's request is one small matrix: more threads only contend for the cores.
@@ -31,11 +33,18 @@ _ENVIRONMENT = {
 class RevisionProcess:
     """A running revision. ``on_line`` gets what it prints."""
 
-    def __init__(self, launch: channel.Launch, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        launch: channel.Launch,
+        on_line: Callable[[str], None],
+    ) -> None:
         self.launch = launch
         self.name = launch.revision.name
         self.ready = False
+        self.condition = ""
+        """Why it gives no predictions, as it last said; empty when it does."""
         self.last_seen = time.monotonic()
+        self._refused: dict[str, str] = {}
         self._on_line = on_line
         self._seq = itertools.count(1)
         self._waiting: dict[int, asyncio.Future] = {}
@@ -87,9 +96,14 @@ class RevisionProcess:
         limit = self.launch.limits.ready_timeout_s
         await asyncio.wait({ready, self.ended}, timeout=limit, return_when="FIRST_COMPLETED")
         ready.cancel()
+        if self.ended.done():  # what it said last
+            await asyncio.wait({self._tasks[0]}, timeout=_LAST_WORDS_S)
         if self._ready.is_set():
             self.ready = True
             return
+        if self._refused:
+            await self.kill()
+            raise as_raised(self._refused)
         how = (
             f"ended with code {self._process.returncode}"
             if self.ended.done()
@@ -177,8 +191,11 @@ class RevisionProcess:
         while line := await reader.readline():
             event = channel.decode_event(line)
             self.last_seen = time.monotonic()
+            self.condition = event.condition
             if event.event == "ready":
                 self._ready.set()
+            elif event.event == "refused":
+                self._refused = event.error
             elif event.event == "drained":
                 self._drained.set()
             elif (answer := self._waiting.get(event.seq)) and not answer.done():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tenacity
 
-from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.errors import EvidenceMismatch, ServiceUnavailable
 from platform_ctl.serving.local import channel, records
 from platform_ctl.serving.local.process import RevisionProcess
 from platform_ctl.serving.local.records import (
@@ -45,15 +45,16 @@ class Member:
     pinged: asyncio.Task | None = field(default=None, repr=False)
 
     def status(self) -> RevisionStatus:
-        ready = self.process.ready and self.process.returncode is None
+        runs = self.process.ready and self.process.returncode is None
+        condition = self.process.condition if runs else ""
         return RevisionStatus(
             name=self.revision.name,
             role=self.role,
-            pid=self.process.id.pid if ready else None,
-            ready=ready,
+            pid=self.process.id.pid if runs else None,
+            ready=runs and not condition,
             restarts=self.restarts,
-            rss_bytes=self.process.rss_bytes() if ready else 0,
-            last_failure=self.last_failure,
+            rss_bytes=self.process.rss_bytes() if runs else 0,
+            last_failure=condition or self.last_failure,
         )
 
 
@@ -151,7 +152,10 @@ class Fleet:
             entity=spec.entity,
             online_features=spec.online_features,
         )
-        process = RevisionProcess(launch, lambda line: log.info("[%s] %s", revision.name, line))
+        process = RevisionProcess(
+            launch,
+            lambda line: log.info("[%s] %s", revision.name, line),
+        )
         await process.start(
             listen_fd=self._listener.fileno(),
             lifeline_fd=self._lifeline,
@@ -226,7 +230,9 @@ class Fleet:
             return member.role == "canary" and state.attempt_number > _CANARY_RESTARTS
 
         attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type((RevisionDown, ServiceUnavailable)),
+            retry=tenacity.retry_if_exception_type(
+                (RevisionDown, ServiceUnavailable, EvidenceMismatch)
+            ),
             wait=tenacity.wait_exponential_jitter(initial=0.1, max=10, jitter=0.1),
             stop=enough,
         )
@@ -251,7 +257,11 @@ class Fleet:
     async def _restart(self, member: Member) -> None:
         await member.process.kill()
         member.restarts += 1
-        member.process = await self._launch(member.revision, self._spec)
+        try:
+            member.process = await self._launch(member.revision, self._spec)
+        except (ServiceUnavailable, EvidenceMismatch) as exc:
+            member.last_failure = exc.what
+            raise
         await self._route()
         self._on_change()
 

@@ -26,7 +26,9 @@ from typing import Any
 import uvicorn
 
 from platform_ctl import __version__
+from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.home.environment import remember
+from platform_ctl.models.stored import check_stored
 from platform_ctl.serving.local import channel
 from platform_ctl.serving.local.parent_death import Lifeline
 from platform_ctl.serving.server.front import Front
@@ -72,6 +74,7 @@ class RevisionProcess:
         inside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         inside.bind(self.launch.socket)
         hidden = await self._listen(inside)
+        await self._front.check_example()
         self._tell("ready")
         obey = asyncio.create_task(self._obey(reader))
         obey.add_done_callback(self._told_enough)
@@ -88,7 +91,7 @@ class RevisionProcess:
             command = channel.decode_command(line)
             if isinstance(command, channel.Route):
                 await self._route(command)
-            self._tell("done", command.seq)
+            self._tell("done", command.seq, self._front.condition())
 
     def _told_enough(self, obey: asyncio.Task) -> None:
         """The supervisor is gone, which is the lifeline's business; or a command has failed."""
@@ -143,8 +146,8 @@ class RevisionProcess:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _tell(self, event: str, seq: int = 0) -> None:
-        self._writer.write(channel.encode(channel.Event(event, seq)))
+    def _tell(self, event: str, seq: int = 0, condition: str = "") -> None:
+        self._writer.write(channel.encode(channel.Event(event, seq, condition)))
 
 
 def _read_launch(control: socket.socket) -> channel.Launch:
@@ -160,14 +163,18 @@ def _build_front(launch: channel.Launch) -> Front:
         EntityLookup,
         RevisionModel,
         load_predictor,
+        read_example,
     )
 
+    model_dir = Path(launch.revision.model_dir)
+    if launch.revision.model_digest:
+        check_stored(model_dir, launch.revision.model_digest)
     lookup = EntityLookup(launch.online_features, launch.data) if launch.online_features else None
     if lookup is not None:
         lookup.warm()
     model = RevisionModel(
         launch.service,
-        load_predictor(Path(launch.revision.model_dir)),
+        load_predictor(model_dir),
         entity=launch.entity,
         lookup=lookup,
         max_rows=launch.limits.rows,
@@ -179,6 +186,7 @@ def _build_front(launch: channel.Launch) -> Front:
         revision=launch.revision.name,
         log=requests,
         limits=launch.limits,
+        example=read_example(model_dir),
     )
 
 
@@ -191,7 +199,13 @@ def main() -> None:
     lifeline = Lifeline(lifeline_fd, listen_fd)
     control = socket.socket(fileno=control_fd)
     launch = _read_launch(control)
-    process = RevisionProcess(launch, _build_front(launch), listen_fd)
+    try:
+        front = _build_front(launch)
+    except EvidenceMismatch as exc:
+        log.error("%s", exc)
+        control.sendall(channel.encode(channel.Event("refused", error=exc.as_dict())))
+        sys.exit(exc.exit_code)
+    process = RevisionProcess(launch, front, listen_fd)
     lifeline.protects(process)
     control.setblocking(False)
     with asyncio.Runner(

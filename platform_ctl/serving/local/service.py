@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ from platform_ctl.home.process import tree_cpu_s
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.serving.local import records
 from platform_ctl.serving.local.handover import (
-    as_raised,
     have_ended,
     start_supervisor,
 )
@@ -27,6 +28,7 @@ from platform_ctl.serving.local.records import (
     SavedSpec,
     ServiceFiles,
 )
+from platform_ctl.serving.reported import as_raised
 from platform_ctl.serving.server import request_log as requestlog
 from platform_ctl.serving.service import (
     InferenceService,
@@ -37,6 +39,8 @@ from platform_ctl.serving.service import (
     check_spec,
 )
 
+_STATUS_TIMEOUT_S = 10.0
+"""A supervisor answers this at once, whatever else it does."""
 _CONTROL_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0
 _ENDING_S = 2.0
@@ -70,7 +74,22 @@ class LocalServing:
     # ---- the port ---------------------------------------------------------
 
     def list(self) -> Sequence[InferenceService]:
-        return [self.get(path.parent.name) for path in sorted(self._dir.glob("*/spec.json"))]
+        return [self._seen(ServiceFiles(p.parent)) for p in sorted(self._dir.glob("*/spec.json"))]
+
+    def _seen(self, files: ServiceFiles) -> InferenceService:
+        """Its status; that of one whose supervisor does not answer is what was recorded."""
+        try:
+            return self.get(files.name)
+        except errors.ServiceUnavailable as exc:
+            stopped = self._stopped(files)
+            unwell = [dataclasses.replace(r, last_failure=exc.what) for r in stopped.revisions]
+            running = records.read_json(files.running, Running)
+            return dataclasses.replace(
+                stopped,
+                state=ServiceState.UNKNOWN,
+                revisions=tuple(unwell),
+                pid=running.supervisor.pid if running else None,
+            )
 
     def get(self, name: str) -> InferenceService:
         files = self._known(name)
@@ -113,6 +132,14 @@ class LocalServing:
 
     def observations(self, name: str, *, since: float) -> Sequence[Observation]:
         return requestlog.read(self._known(name).requests, since=since)
+
+    def log(self, name: str, *, lines: int, revision: str | None = None) -> Sequence[str]:
+        path = self._known(name).log
+        if not path.is_file():
+            return []
+        with path.open(encoding="utf-8", errors="replace") as file:
+            wanted = (s.rstrip("\n") for s in file if revision is None or f"[{revision}]" in s)
+            return list(deque(wanted, maxlen=lines))
 
     def cpu_s(self, name: str) -> float:
         """CPU seconds of a service's processes since they started; 0.0 when it does not run."""
@@ -163,7 +190,10 @@ class LocalServing:
             if running is None:
                 return None
             try:
-                return _ask(running, request)
+                status = _ask(running, {"verb": "status"}, _STATUS_TIMEOUT_S)  # it reacts
+                if request["verb"] == "status":
+                    return status
+                return _ask(running, request, _CONTROL_TIMEOUT_S)
             except _NoAnswer as exc:
                 now = records.read_json(files.running, Running)
                 has_successor = now is not None and now.supervisor != running.supervisor
@@ -206,17 +236,18 @@ class LocalServing:
         )
 
 
-def _ask(running: Running, request: dict[str, Any]) -> dict[str, Any]:
+def _ask(running: Running, request: dict[str, Any], limit_s: float) -> dict[str, Any]:
     """Raises _NoAnswer, and what the supervisor reports."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
-            control.settimeout(_CONTROL_TIMEOUT_S)
+            control.settimeout(limit_s)
             control.connect(running.socket)
             control.sendall(msgspec.json.encode(request) + b"\n")
             with control.makefile("rb") as answers:
                 answer = json.loads(answers.readline() or b"null")
     except (OSError, json.JSONDecodeError) as exc:
-        raise _NoAnswer(str(exc)) from exc
+        slow = isinstance(exc, TimeoutError)
+        raise _NoAnswer(f"nothing in {limit_s:g} s" if slow else str(exc)) from exc
     if answer is None:
         raise _NoAnswer("it ended")
     if "error" in answer:
@@ -236,5 +267,5 @@ def _unreachable(running: Running, why: str) -> errors.ServiceUnavailable:
     return errors.ServiceUnavailable(
         f"the supervisor (process {running.supervisor.pid}) does not answer: {why}",
         where=running.socket,
-        fix="platform-ctl service list",
+        fix=f"kill -CONT {running.supervisor.pid} && platform-ctl service list",
     )

@@ -50,6 +50,7 @@ from platform_ctl.serving.service import ServiceSpec, check_spec
 _BACKLOG = 512
 _HOME_CHECK_S = 2.0
 _GRACE_S = 3.0
+_REPLY_S = 5.0
 log = logging.getLogger("platform_ctl.supervisor")
 
 
@@ -75,6 +76,8 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._turn = asyncio.Lock()
         self._succeeded = False
+        self._serves = False
+        """What it should serve is known to the fleet."""
         self._fleet = Fleet(files.name, options, listener, self._sockets, files, self._record)
 
     async def run(self, spec: ServiceSpec | None, announce: Any) -> None:
@@ -90,6 +93,7 @@ class Supervisor:
                 self._record()
                 if spec is not None:
                     await self._restore(spec)
+                    self._serves = True
             relief = asyncio.create_task(self._relieve())
             announce(None)
             await self._until_stopped()
@@ -174,22 +178,34 @@ class Supervisor:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = msgspec.json.decode(await reader.readline())
-            async with self._turn:
-                answer = None if self._succeeded else await self._obey(request)
+            if request["verb"] == "status" and self._serves:
+                answer = self._status()  # also while a spec is being applied
+            else:
+                async with self._turn:
+                    answer = None if self._succeeded else await self._obey(request)
         except PlatformError as exc:
             answer = {"error": exc.as_dict()}
-        if answer is not None:  # whoever was late asks our successor
-            writer.write(msgspec.json.encode(answer, enc_hook=str) + b"\n")
-            await writer.drain()
-        writer.close()
-        if answer and answer.get("ends"):
-            self._stop.set()
+        try:
+            if answer is not None:  # whoever was late asks our successor
+                writer.write(msgspec.json.encode(answer, enc_hook=str) + b"\n")
+                async with asyncio.timeout(_REPLY_S):
+                    await writer.drain()
+        except (OSError, TimeoutError) as exc:  # the command was killed, or is stopped
+            log.info("nobody reads the answer to %s: %s", request["verb"], exc)
+        finally:
+            writer.close()
+            if answer and answer.get("ends"):
+                self._stop.set()
+
+    def _status(self) -> dict[str, Any] | None:
+        return None if self._succeeded else {"status": self._fleet.status()}
 
     async def _obey(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["verb"] == "apply":
             spec = msgspec.convert(request["spec"], ServiceSpec)
             check_spec(self._files.name, spec)
             await self._fleet.apply(spec)
+            self._serves = True
             self._record()
         elif request["verb"] == "restart":
             await self._hand_over()

@@ -20,6 +20,7 @@ import orjson
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 
+from platform_ctl.errors import ServiceUnavailable
 from platform_ctl.serving.server.request_log import RequestLog
 from platform_ctl.serving.service import (
     KEY_HEADER,
@@ -55,6 +56,18 @@ FALLBACKS = Counter(
 
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's number for it; counted, for nobody is left to be told."""
+_ILL_AFTER = 5
+"""Errors in a row after which this process is said to give no predictions."""
+_EXAMPLE_SCOPE: Scope = {
+    "type": "http",
+    "asgi": {"version": "3.0"},
+    "http_version": "1.1",
+    "method": "POST",
+    "scheme": "http",
+    "root_path": "",
+    "query_string": b"",
+    "headers": [(b"content-type", b"application/json")],
+}
 _OPEN_AFTER = 5
 """Failures in a row after which the canary is left alone …"""
 _OPEN_FOR_S = 1.0
@@ -72,7 +85,14 @@ class Front:
     """ASGI application around KServe's; ``route`` may be replaced between any two requests."""
 
     def __init__(
-        self, app: App, *, service: str, revision: str, log: RequestLog, limits: Limits
+        self,
+        app: App,
+        *,
+        service: str,
+        revision: str,
+        log: RequestLog,
+        limits: Limits,
+        example: bytes = b"",
     ) -> None:
         self._app = app
         self._service = service
@@ -82,6 +102,9 @@ class Front:
         self._paths = {f"/v1/models/{service}:predict", f"/v2/models/{service}/infer"}
         self._seconds = SECONDS.labels(service, revision)
         self._codes: dict[int, Any] = {}
+        self._example = example
+        self._unanswered = 0
+        """Requests since the last one that was answered without an error of ours."""
         self._canary: Canary | None = None
         self._client: aiohttp.ClientSession | None = None
         self._failures = 0
@@ -90,6 +113,29 @@ class Front:
         self.production = False
         self.draining = False
         self.in_flight = 0
+
+    async def check_example(self) -> None:
+        """Ask the model for the prediction of its own input example, where it has one.
+
+        Raises ServiceUnavailable when it does not answer.
+        """
+        if not self._example:
+            return
+        path = f"/v1/models/{self._service}:predict"
+        scope = {**_EXAMPLE_SCOPE, "path": path, "raw_path": path.encode()}
+        answer = await self._here(scope, self._example)
+        if answer.status != 200:
+            said = answer.body.decode(errors="replace")[:200]
+            raise ServiceUnavailable(
+                f"revision {self._revision} answers its input example with {answer.status}: {said}",
+                where=f"InferenceService {self._service}",
+                fix=f"platform-ctl service logs {self._service}",
+            )
+
+    def condition(self) -> str:
+        """Why this process gives no predictions; empty while it does."""
+        failed = self._unanswered - self.in_flight
+        return f"the last {failed} requests ended in an error" if failed >= _ILL_AFTER else ""
 
     async def route(self, *, production: bool, canary: Canary | None) -> None:
         """Take effect for every request that arrives from now on."""
@@ -126,17 +172,24 @@ class Front:
             await self._reply(send, _too_large(self._limits.body_bytes), self._revision)
             self._count(413)
             return
-        headers = dict(scope["headers"])
+        self._unanswered += 1
+        status = await self._answer(scope, dict(scope["headers"]), body, send)
+        if status < 500:
+            self._unanswered = 0
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, send: Send
+    ) -> int:
+        """Answer one request; its HTTP status, where 503 for want of a production is no error."""
         if HOP_HEADER in headers:
-            await self._answer_hop(scope, body, send)
-            return
+            return await self._answer_hop(scope, body, send)
         canary = self._canary_for(headers, body)
         if canary is not None and await self._by_canary(canary, scope, headers, body, send):
-            return
+            return 200
         if not self.production and headers.get(REVISION_HEADER.encode()) != b"canary":
             self._count(503)
             await self._reply(send, _no_production(self._service), self._revision)
-            return
+            return 200
         started = time.perf_counter()
         answer = await self._here(scope, body)
         elapsed = time.perf_counter() - started
@@ -144,6 +197,7 @@ class Front:
         self._seconds.observe(elapsed)
         await self._reply(send, answer, self._revision)
         self._log.write(self._revision, answer.status, elapsed * 1e3, headers, body, answer.body)
+        return answer.status
 
     def _canary_for(self, headers: dict[bytes, bytes], body: bytes) -> Canary | None:
         canary = self._canary
@@ -179,7 +233,7 @@ class Front:
         await self._app(scope, receive, send)
         return Answer(status, headers, b"".join(chunks))
 
-    async def _answer_hop(self, scope: Scope, body: bytes, send: Send) -> None:
+    async def _answer_hop(self, scope: Scope, body: bytes, send: Send) -> int:
         """A request that production passed on: answer, and say how long it took here."""
         started = time.perf_counter()
         answer = await self._here(scope, body)
@@ -188,6 +242,7 @@ class Front:
         self._seconds.observe(elapsed)
         answer.headers.append((HOP_HEADER, f"{elapsed * 1e3:.4f}".encode()))
         await self._reply(send, answer, self._revision)
+        return answer.status
 
     async def _by_canary(
         self,

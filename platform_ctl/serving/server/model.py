@@ -13,7 +13,6 @@ import asyncio
 import importlib
 import json
 import math
-import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from kserve.errors import InferenceError, InvalidInput
 from kserve.logging import logger
 
 from platform_ctl.errors import FeaturesUnavailable, PlatformError
+from platform_ctl.models.stored import import_source_only
 from platform_ctl.recipe.recipe import DataAccess, resolve
 from platform_ctl.serving.service import REPLAY_HEADER
 
@@ -74,7 +74,11 @@ class Predictor:
 
             typed = zip(self.columns, self.dtypes, strict=True)
             data = pd.DataFrame({c: rows[:, i].astype(t) for i, (c, t) in enumerate(typed)})
-        answer = np.asarray(self.function(data), dtype=np.float64).reshape(-1)
+        try:
+            answer = np.asarray(self.function(data), dtype=np.float64).reshape(-1)
+        except Exception as exc:  # the model's code may raise anything
+            logger.exception("the model failed")
+            raise InferenceError(f"the model failed: {type(exc).__name__}: {exc}") from exc
         if len(answer) != len(rows):
             raise InferenceError(f"the model gave {len(answer)} predictions for {len(rows)} rows")
         if not np.isfinite(answer).all():
@@ -91,6 +95,23 @@ def load_predictor(model_dir: Path) -> Predictor:
         raise ValueError(f"{model_dir} has no python_function flavor with an input signature")
     columns, dtypes, tensor = _signature(json.loads(inputs))
     return Predictor(columns, dtypes, _load(model_dir, flavor).predict, tensor)
+
+
+def read_example(model_dir: Path) -> bytes:
+    """The model's input example as a V1 request; empty when it was saved without one.
+
+    MLflow keeps a table as ``{"columns": [...], "data": [[...]]}`` in the file that MLmodel names.
+    """
+    described = yaml.safe_load((model_dir / "MLmodel").read_text(encoding="utf-8"))
+    about = described.get("saved_input_example_info") or {}
+    path = model_dir / str(about.get("artifact_path", ""))
+    if about.get("type") != "dataframe" or not path.is_file():
+        return b""
+    example = json.loads(path.read_bytes())
+    if not isinstance(example, dict) or not example.get("data"):
+        return b""
+    row = dict(zip(example["columns"], example["data"][0], strict=True))
+    return json.dumps({"instances": [row]}).encode()
 
 
 def _signature(inputs: list[dict]) -> tuple[tuple[str, ...], tuple[type, ...], bool]:
@@ -113,7 +134,7 @@ def _load(model_dir: Path, flavor: Mapping[str, Any]) -> Any:
 
         return mlflow.pyfunc.load_model(str(model_dir))
     if flavor.get("code"):
-        sys.path.insert(0, str(model_dir / flavor["code"]))
+        import_source_only(model_dir / flavor["code"])
     data = model_dir / flavor["data"] if flavor.get("data") else model_dir
     return importlib.import_module(loader)._load_pyfunc(str(data))
 

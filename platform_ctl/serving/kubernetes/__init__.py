@@ -1,0 +1,1 @@
+"""InferenceServices on a cluster: one predictor a revision, behind one weighted HTTPRoute."""

@@ -1,0 +1,19 @@
+"""Errors that another process of a service reports."""
+
+from __future__ import annotations
+
+from platform_ctl import errors
+
+
+def as_raised(said: dict[str, str]) -> errors.PlatformError:
+    """The error that a supervisor or a predictor raised, as the same class here."""
+    known = (
+        errors.UsageError,
+        errors.PortInUse,
+        errors.ServiceUnavailable,
+        errors.HomeBusy,
+        errors.HomeDamaged,
+        errors.EvidenceMismatch,
+    )
+    kind = next((c for c in known if c.id == said["id"]), errors.ServiceUnavailable)
+    return kind(said["what"], where=said["where"], fix=said["fix"])
