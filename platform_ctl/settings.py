@@ -9,6 +9,7 @@ Secrets are references (``env:NAME``, ``file:PATH``), never values.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -328,6 +329,47 @@ def _refuse_unusable_home(home: str) -> None:
             where="setting home",
             fix="export PLATFORM_HOME=$HOME/.platform",
         )
+
+
+SECRETS = frozenset({"notify.ntfy_token", "notify.webhook_url", "kubernetes.kfp_token"})
+"""Settings whose value is a secret where it is no reference."""
+_SECRET_NAME = re.compile(
+    r"token|credential|secret|password|passwd|(?:access|account)[-_.]?key|sas|connection-string",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(r"env:\w+|file:(?!//).+")
+MASK = "***"
+
+
+def is_reference(value: str) -> bool:
+    """Whether a value says where a secret is, instead of what it is."""
+    return bool(_REFERENCE.fullmatch(value))
+
+
+def is_secret_property(name: str) -> bool:
+    """Whether a property of a catalog holds a credential, by its name."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def shown(key: str, value: Any) -> Any:
+    """A setting's value as it may be printed: no credential but references to one."""
+    if isinstance(value, Mapping):
+        return {
+            name: MASK
+            if is_secret_property(name) and not is_reference(str(text))
+            else shown("", text)
+            for name, text in value.items()
+        }
+    if not isinstance(value, str) or not value or is_reference(value):
+        return value
+    if key in SECRETS:
+        return MASK
+    scheme, mark, rest = value.partition("://")
+    user, at, host = rest.partition("/")[0].rpartition("@")
+    if mark and at and ":" in user:
+        tail = rest[len(user) + 1 + len(host) :]
+        return f"{scheme}://{user.partition(':')[0]}:{MASK}@{host}{tail}"
+    return value
 
 
 def known_keys() -> list[str]:

@@ -20,7 +20,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, origin: bool, output: str) -> None:
-    """Print every setting, after the whole cascade."""
+    """Print every setting, after the whole cascade; secrets only as references to them."""
     import msgspec
 
     from platform_ctl import settings as cascade
@@ -28,7 +28,9 @@ def show(ctx: click.Context, origin: bool, output: str) -> None:
     flags = {k: ctx.find_root().obj.get(k) for k in ("home", "target")}
     loaded = cascade.load(cwd=Path.cwd(), env=os.environ, flags=flags)
     flat = cascade.flatten(msgspec.to_builtins(loaded.settings))
-    rows = [(key, flat.get(key, ""), loaded.origin[key]) for key in loaded.origin]
+    rows = [
+        (key, cascade.shown(key, flat.get(key, "")), loaded.origin[key]) for key in loaded.origin
+    ]
     if output == "json":
         render.print_json({k: {"value": v, "origin": o} for k, v, o in rows})
         return

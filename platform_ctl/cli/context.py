@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from platform_ctl.errors import HomeNotUsable
+from platform_ctl.text import without_user
 
 
 def on_path(project_root: Path) -> None:
@@ -34,5 +35,22 @@ def load_settings(ctx: click.Context) -> Any:
                 fix="export PLATFORM_HOME=$HOME/.platform",
             )
         on_path(Path(loaded.project_root))
+        _note_ignored_variable(ctx, loaded)
         root.obj["settings"] = loaded
     return root.obj["settings"]
+
+
+def _note_ignored_variable(ctx: click.Context, settings: Any) -> None:
+    """MLflow's own variable names a server, and is not where this project's models are."""
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
+    same = named.rstrip("/") == settings.mlflow_tracking_uri.rstrip("/")
+    # MLflow sets the variable itself, to a database: only a server was named by a person.
+    if same or not named.startswith(("http://", "https://")):
+        return
+    if ctx.params.get("output") != "json":
+        used = without_user(settings.mlflow_tracking_uri) or "the home's own registry"
+        click.echo(
+            f"note: MLFLOW_TRACKING_URI is ignored, models are in {used}; to use it: "
+            "export PLATFORM_CTL_MLFLOW_TRACKING_URI=$MLFLOW_TRACKING_URI",
+            err=True,
+        )

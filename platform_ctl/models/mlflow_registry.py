@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 
+from platform_ctl.cluster.answering import MLFLOW, require_answer
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.models import mlflow_model, mlflow_sqlite, mlflow_store
 from platform_ctl.models.history import AliasHistory
@@ -294,7 +295,11 @@ class MlflowRegistry:
             yield
 
     def _client(self) -> MlflowClient:
-        """A client; the fluent API of this process points at the same store."""
+        """A client; the fluent API of this process points at the same store.
+
+        Raises StoreUnavailable for a server that does not answer as MLflow does.
+        """
+        require_answer(self._uri, MLFLOW)
         mlflow = _import_mlflow()
         if self._database:
             mlflow_store.prepare(self._database, self._artifacts)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def data_access(settings: Settings) -> DataAccess:
     """Where the recipe's data lives on this target."""
     layout = settings.layout
-    catalog = dict(settings.iceberg_catalog) or {
+    catalog = _with_secrets(settings.iceberg_catalog) or {
         "name": "local",
         "type": "sql",
         "uri": f"sqlite:///{layout.iceberg}/catalog.db",
@@ -47,6 +47,21 @@ def current_data_access() -> DataAccess:
     from platform_ctl.targets.home import current_settings
 
     return data_access(current_settings())
+
+
+def _with_secrets(catalog: Mapping[str, str]) -> dict[str, str]:
+    """A catalog's properties with the values of secrets that are references."""
+    import os
+
+    from platform_ctl.home.secrets import read_secret
+    from platform_ctl.settings import is_reference, is_secret_property
+
+    return {
+        name: read_secret(value, os.environ)
+        if is_secret_property(name) and is_reference(value)
+        else value
+        for name, value in catalog.items()
+    }
 
 
 def recipes(settings: Settings) -> dict[str, Recipe]:

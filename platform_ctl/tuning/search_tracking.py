@@ -9,7 +9,9 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from platform_ctl.cluster.answering import MLFLOW, require_answer
 from platform_ctl.errors import TargetUnavailable
+from platform_ctl.text import without_user
 from platform_ctl.tuning.experiment import Trial, TrialState
 from platform_ctl.tuning.metrics import finite
 from platform_ctl.tuning.port import SearchRecord
@@ -32,12 +34,13 @@ def log_search(record: SearchRecord, *, tracking_uri: str, run_id: str = "") -> 
     is left alone. Raises TargetUnavailable.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    require_answer(tracking_uri, MLFLOW)
     try:
         return _log(MlflowClient(tracking_uri), record, run_id)
     except MlflowException as exc:
         raise TargetUnavailable(
             f"the search is complete, but MLflow did not take it: {exc}",
-            where=tracking_uri,
+            where=without_user(tracking_uri),
             fix="platform-ctl config show --origin",
         ) from exc
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
+from platform_ctl.cluster.answering import ICEBERG, require_answer
 from platform_ctl.errors import DiskFull, HomeBusy, MissingTable
 from platform_ctl.recipe.recipe import DataAccess
 
@@ -39,6 +40,8 @@ def open_catalog(access: DataAccess, *, create: bool = False) -> Catalog | None:
             Path(database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             warehouse = Path(properties["warehouse"].removeprefix("file://"))
             warehouse.mkdir(parents=True, exist_ok=True)
+    if properties.get("type") == "rest":
+        require_answer(properties.get("uri", ""), ICEBERG)
     return load_catalog(properties.pop("name"), **properties)
 
 
