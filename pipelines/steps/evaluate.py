@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl import targets
 from platform_ctl.models.model import find_version
 from platform_ctl.models.stored import check_stored
-from platform_ctl.models.training_age import TRAINING_AGE, training_age_days
+from platform_ctl.models.training_age import (
+    NEWEST_ROW,
+    TRAINING_AGE,
+    newest_training_row,
+    training_age_days,
+)
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -35,6 +40,8 @@ def run(
         metrics.log_metric(name, value)
     if (age := training_age_days(figures)) is not None:
         metrics.log_metric(TRAINING_AGE, age)
+    if newest := newest_training_row(figures):
+        evaluation.metadata[NEWEST_ROW] = newest.isoformat()
     if found := figures.get("leak_check"):  # for lineage
         evaluation.metadata["assertions"] = [_leak_check(found)]
     return (_line(figures),)

@@ -76,6 +76,14 @@ RUN_LAST_DURATION = _gauge(
     "pipeline",
     "state",
 )
+TRAINING_NEWEST_ROW = _gauge(
+    "training_newest_row_timestamp_seconds",
+    "Time of the newest row that the newest evaluated model of the pipeline has learnt from.",
+    "pipeline",
+)
+TRAINING_AGE_LIMIT = _gauge(
+    "training_age_limit_seconds", "How old the recipe lets that row become.", "pipeline"
+)
 RUNS_OPEN = _gauge("runs_open", "Runs that have not ended.", "pipeline", "state")
 RUNS_ORPHANED = _gauge(
     "runs_orphaned", "Runs that have not ended though their process is gone.", "pipeline"

@@ -19,16 +19,23 @@ class TableMetrics:
     name = "tables"
 
     def __init__(
-        self, catalog: Mapping[str, str], newest: Callable[[], Mapping[str, Newest]]
+        self,
+        catalog: Mapping[str, str],
+        newest: Callable[[], Mapping[str, Newest]],
+        age_limits_s: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        """``newest`` is asked for each table's recipe's way of telling its newest record; it
-        imports recipes, which may be broken, so it is asked when the tables are."""
+        """``newest`` is asked for each table's recipe's way of telling its newest record, and
+        ``age_limits_s`` for each pipeline's limit on the age of what was learnt; they import
+        recipes, which may be broken, so they are asked when the tables are."""
         self._catalog = catalog
         self._newest = newest
+        self._age_limits_s = age_limits_s
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Raises sqlite3.Error, OSError, and whatever a recipe raises."""
         newest_of = self._newest()
+        for pipeline, limit_s in sorted(self._age_limits_s().items()):
+            yield metrics.TRAINING_AGE_LIMIT.of(pipeline, value=limit_s)
         for name in iceberg_sqlite.names(self._catalog):
             table = iceberg_sqlite.read(self._catalog, name)
             if table is None or not table.snapshots:

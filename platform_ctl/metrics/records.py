@@ -8,6 +8,7 @@ that it has seen before.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from itertools import groupby, product
@@ -17,6 +18,7 @@ from platform_ctl.home import process
 from platform_ctl.metrics import catalogue as metrics
 from platform_ctl.metrics.catalogue import Metric, Sample
 from platform_ctl.metrics.home import reading, seconds
+from platform_ctl.models.training_age import NEWEST_ROW
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.runs.record import RunState
 
@@ -45,6 +47,7 @@ class RecordMetrics:
             yield from _tasks(db)
             yield from _durations(db)
             yield from _verdicts(db)
+            yield from _training(db)
             yield from _cache(db, pipelines)
             yield from _cost(db, pipelines)
 
@@ -114,6 +117,24 @@ def _verdicts(db: sqlite3.Connection) -> Iterator[Sample]:
         yield metrics.VERDICTS.of(*key, value=row["verdicts"] if row else 0)
         if row:
             yield metrics.VERDICT_LAST.of(*key, value=seconds(row["last_at"]))
+
+
+def _training(db: sqlite3.Connection) -> Iterator[Sample]:
+    """From the evaluation that the newest successful run has left."""
+    rows = db.execute(
+        "SELECT r.pipeline, t.outputs FROM tasks t JOIN runs r ON r.id = t.run_id"
+        " WHERE r.state = 'SUCCEEDED' AND instr(t.outputs, ?) ORDER BY r.ended_at DESC",
+        (f'"{NEWEST_ROW}":',),
+    )
+    told: set[str] = set()
+    for pipeline, outputs in rows:
+        if pipeline in told:
+            continue
+        told.add(pipeline)
+        lists = json.loads(outputs).get("artifacts", {}).values()
+        metadata = [artifact.get("metadata", {}) for found in lists for artifact in found]
+        newest = next(m[NEWEST_ROW] for m in metadata if NEWEST_ROW in m)
+        yield metrics.TRAINING_NEWEST_ROW.of(pipeline, value=seconds(newest))
 
 
 def _cache(db: sqlite3.Connection, pipelines: list[str]) -> Iterator[Sample]:

@@ -8,6 +8,8 @@ from typing import Any
 
 TRAINING_AGE = "training_age_days"
 """Metric of a run: from its newest training row to the end of the rows that judged it."""
+NEWEST_ROW = "newest_training_row_at"
+"""Key of the evaluation artifact's metadata: ISO time of the newest training row."""
 DAY_S = 86_400.0
 
 

@@ -26,6 +26,7 @@ def metrics(settings: Settings) -> list[Metrics]:
     from platform_ctl.metrics.lineage import LineageMetrics
     from platform_ctl.metrics.records import RecordMetrics
     from platform_ctl.metrics.releases import ReleaseMetrics
+    from platform_ctl.models.training_age import DAY_S
 
     layout = settings.layout
 
@@ -34,11 +35,17 @@ def metrics(settings: Settings) -> list[Metrics]:
         known = recipes(settings).values()
         return {recipe.table: resolve(recipe.newest) for recipe in known if recipe.newest}
 
+    def age_limits_s() -> dict[str, float]:
+        known = recipes(settings).values()
+        return {
+            r.pipeline: r.max_training_age_days * DAY_S for r in known if r.max_training_age_days
+        }
+
     to_anywhere = configured(settings.lineage.config_file, os.environ)
     sources: list[Metrics] = [
         RecordMetrics(layout.database),
         ReleaseMetrics(layout.database),
-        TableMetrics(data_access(settings).catalog, newest),
+        TableMetrics(data_access(settings).catalog, newest, age_limits_s),
         LineageMetrics(layout.lineage, configured=to_anywhere),
     ]
     return [*sources, *_local(settings)] if settings.target == "local" else sources
