@@ -277,7 +277,8 @@ def _trigger_on_kfp(
 
     port = kfp_schedules(settings)
     port.list()
-    _refuse_when_busy(key, current, len(port.activity([run.id for run in runs]).in_flight))
+    by_clock = port.activity([run.id for run in runs]).in_flight
+    _refuse_when_busy(key, current, len(by_clock) + port.open_runs_named(f"{key} "))
     schedule = schedule_documents(settings).find(key)
     if schedule is None:
         raise UnknownName(

@@ -19,6 +19,7 @@ import pytest
 from platform_ctl.cluster import api as cluster_api
 from platform_ctl.cluster.kfp import Kfp
 from platform_ctl.errors import HomeBusy, KfpUnavailable, NotUploaded
+from platform_ctl.runs.kubernetes.api import RunsApi
 from platform_ctl.schedules.apply import (
     Applied,
     Apply,
@@ -450,6 +451,35 @@ def test_old_servers_end_runs_with_their_record_so_it_waits(kfp_target, tmp_path
     assert target.mine() == []
 
 
+def test_a_run_of_a_recurring_run_has_its_version_s_ir(kfp_target):
+    target = kfp_target()
+    target.upload(_ir(target), "a" * 64)
+    made = target.port.create(new(target))
+    run_id = target.records.fire(made.id)
+    runs = RunsApi(target.kfp)
+    said = runs.get(run_id)
+    assert "pipeline_spec" not in said
+    spec = runs.with_spec(said)["pipeline_spec"]["pipeline_spec"]
+    assert spec["pipelineInfo"]["name"] == "hello-x"
+    gone = {**said, "pipeline_version_reference": {**said["pipeline_version_reference"]}}
+    gone["pipeline_version_reference"]["pipeline_version_id"] = "gone"
+    assert runs.with_spec(gone) == gone
+
+
+def test_open_runs_are_found_by_the_beginning_of_their_name(kfp_target):
+    target = kfp_target()
+    target.upload(_ir(target), "a" * 64)
+    made = target.port.create(new(target))
+    for name, state in (
+        ("blue/nightly 1", "RUNNING"),
+        ("x blue/nightly 1", "RUNNING"),
+        ("blue/nightly 2", "FAILED"),
+    ):
+        run_id = target.records.fire(made.id, state=state)
+        target.records.runs[run_id].update(display_name=name, name=name)
+    assert target.port.open_runs_named("blue/nightly ") == 1
+
+
 def test_all_pages_of_a_list_are_read(kfp_target):
     target = kfp_target()
     target.upload(_ir(target), "a" * 64)
@@ -477,6 +507,8 @@ def test_a_run_in_flight_survives_change_and_deletion(project):
     assert flying, "the controller started nothing"
     found = target.port.activity([run.id])
     assert found.last_slot is not None and found.last_slot % 60 == 0
+    runs = RunsApi(target.kfp)
+    assert runs.with_spec(runs.get(flying[0]) or {})["pipeline_spec"]
     project.write(project.entry(trigger=trigger, parameters="{trials: 5}", keep_history="0"))
     (waiting,) = project.apply()
     assert waiting.outcome is Outcome.WAITING

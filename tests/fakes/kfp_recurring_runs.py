@@ -67,6 +67,7 @@ class RecurringRuns:
             "run_id": run_id,
             "display_name": f"run-{len(self.runs)}",
             "recurring_run_id": record_id,
+            "pipeline_version_reference": self.records[record_id]["pipeline_version_reference"],
             "state": state,
             "created_at": moment,
             "scheduled_at": moment,

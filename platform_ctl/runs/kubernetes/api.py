@@ -45,6 +45,21 @@ class RunsApi:
                 return None
             raise
 
+    def with_spec(self, run: Json) -> Json:
+        """A run with its IR. One that a recurring run started names a pipeline version instead;
+        where that was deleted the run stays without."""
+        reference = run.get("pipeline_version_reference") or {}
+        if run.get("pipeline_spec") or not reference.get("pipeline_version_id"):
+            return run
+        ids = reference["pipeline_id"], reference["pipeline_version_id"]
+        try:
+            found = self._json(self.kfp.pipelines.pipeline_service_get_pipeline_version, *ids)
+        except Refusal as exc:
+            if exc.status == 404:
+                return run
+            raise
+        return {**run, "pipeline_spec": found.get("pipeline_spec")}
+
     def newest(self, *predicates: Json) -> Iterator[Json]:
         """Runs that hold all of ``predicates``, newest first, read a page at a time."""
         query = {"page_size": PAGE, "sort_by": "created_at desc"}

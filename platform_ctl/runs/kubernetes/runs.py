@@ -247,7 +247,7 @@ class KfpRuns:
             like = self.api.newest(predicate("run_id", "IS_SUBSTRING", run_id))
             found = list(islice((r for r in like if r["run_id"].startswith(run_id)), 2))
         if len(found) == 1:
-            return found[0]
+            return self.api.with_spec(found[0])
         if not found and not next(self.api.newest(), None):
             raise NothingYet(
                 f"there is no run yet, so there is no {run_id!r}",
