@@ -19,6 +19,7 @@ from platform_ctl import errors, settings
 from platform_ctl.cli import mlship
 from platform_ctl.cli.app import LazyGroup, cli
 from platform_ctl.errors import PlatformError
+from platform_ctl.installation import components, rights
 
 HELP_WIDTH = 88
 PROGRAMS: dict[str, click.Command] = {"platform-ctl": cli, "mlship": mlship.cli}
@@ -55,6 +56,8 @@ def pages(root: Path) -> dict[Path, str]:
         reference / "settings.md": settings_page(),
         reference / "errors.md": errors_page(),
         reference / "runbooks.md": runbooks_page(root / "runbooks"),
+        reference / "components.md": components_page(root),
+        reference / "rights.md": rights_page(root),
         root / "runbooks" / "README.md": runbook_index(root / "runbooks"),
         root / "docs" / "decisions" / "README.md": decision_index(root / "docs" / "decisions"),
     }
@@ -185,6 +188,44 @@ def errors_page() -> str:
         lines.append(f"{_summary(family)} Exit code {family.exit_code}.{again} Runbook: {link}\n")
         rows = [(f"`{c.id}`", c.__name__, _summary(c)) for c in leaves(family)]
         lines.append(_table(["id", "class", "meaning"], rows))
+    return _joined(lines)
+
+
+def components_page(root: Path) -> str:
+    """What the kubernetes target consists of: versions, purpose, requests."""
+    lines = [HEADER, "# Components of the kubernetes target\n"]
+    lines.append(
+        "In order of installation. `platform-ctl target install` without names installs the core;\n"
+        "requests are the sum of all replicas as `infra/tier6` sets them.\n"
+    )
+    lock = components.read_lock(root)
+    rows = []
+    for c in components.read_components(root):
+        size = lock.get(c.name)
+        asked = f"{size.cpu_m}m, {size.memory_mib} MiB" if size else "not rendered"
+        kind = "core" if c.core else "optional"
+        rows.append((f"`{c.name}`", c.version, kind, c.does, c.without, asked, c.data))
+    heads = ["component", "version", "", "what for", "without it", "requests", "lost on removal"]
+    lines.append(_table(heads, rows))
+    images = sorted({image for rendered in lock.values() for image in rendered.images})
+    lines.append("## Images\n")
+    lines.append("\n".join(f"- `{image}`" for image in images) + "\n")
+    return _joined(lines)
+
+
+def rights_page(root: Path) -> str:
+    """Who may do what in the namespace of runs, by the manifests of the platform."""
+    lines = [HEADER, "# Rights\n"]
+    lines.append(
+        "What the Roles of `infra/tier6/platform` give, in the namespace of runs only.\n"
+        "`pipeline-runner` has rights from KFP's own manifests beside these. What is not in the\n"
+        "table is refused by the API server; no account may read a Secret by these Roles.\n"
+    )
+    rows = [
+        (r.who, f"`{r.resource}{'.' + r.group if r.group else ''}`", ", ".join(r.verbs), r.role)
+        for r in rights.granted(root)
+    ]
+    lines.append(_table(["who", "resource", "may", "by the Role"], rows))
     return _joined(lines)
 
 
