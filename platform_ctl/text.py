@@ -1,9 +1,10 @@
-"""What a log, an event or a name may not hold: credentials."""
+"""What a log, an event or a terminal may not hold: credentials, control characters."""
 
 from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 
 _NAMES = (
     r"password|passwd|passphrase|pwd|secret(?:[_-][\w-]+)?|token|authorization|credentials?"
@@ -39,3 +40,30 @@ def _hidden(found: re.Match[str]) -> str:
     if found["uri"]:
         return f"{found['uri']}***@"
     return f"{found['name']}{found['quote']}{found['scheme'] or ''}***"
+
+
+def visible(text: str) -> str:
+    """Text of a person or a repository on one line, its control characters written out.
+
+    Line ends, escape sequences and characters that reorder or hide what is beside them could
+    otherwise forge a line, a colour or an answer on a terminal, in a log or on a page. Control
+    (Cc), format (Cf), surrogate (Cs) and separator (Zl, Zp) characters of Unicode become escapes
+    as Python writes them; the joiners inside words and emoji stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _JOINERS else _escape(c) for c in text)
+
+
+def visible_lines(text: str) -> str:
+    """``visible`` for each line of a text that may have several."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+_JOINERS = "\u200c\u200d"
+
+
+def _escape(character: str) -> str:
+    if unicodedata.category(character) in ("Zs", "Co", "Cn"):
+        return character
+    return character.encode("unicode_escape").decode("ascii")

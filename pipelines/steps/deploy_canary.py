@@ -6,7 +6,7 @@ from platform_ctl import targets
 from platform_ctl.approvals.decide import verify
 from platform_ctl.models.model import find_version
 from platform_ctl.releases.deploy import stopping_at
-from platform_ctl.releases.steps import start_release
+from platform_ctl.releases.steps import settle, start_release
 from platform_ctl.releases.target import target_of
 from platform_ctl.runs.step import StepContext
 
@@ -26,10 +26,12 @@ def run(
     """
     settings = targets.current_settings()
     registry = targets.registry(settings)
-    if approval_id:
-        verify(registry, targets.approvals(settings), targets.recipes(settings), approval_id)
     registered = find_version(registry.models(), f"{model}/{version}")
     recipe = targets.recipe_of(settings, registered)
+    # A roll-back that was killed half way uses an approval up when it is finished: first that.
+    settle(targets.releasing(settings), recipe.inference_service)
+    if approval_id:
+        verify(registry, targets.approvals(settings), targets.recipes(settings), approval_id)
     target = target_of(registry, recipe, registered)
     plan = stopping_at(recipe.canary, stop_at_percent) if stop_at_percent else recipe.canary
     with targets.canary_cost(settings, StepContext(run_id, task), target.service):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from platform_ctl.approvals.compare import ComparisonRow
 from platform_ctl.approvals.notifier import Message
 from platform_ctl.approvals.request import ApprovalRequest
+from platform_ctl.text import visible
 
 
 def waiting(
@@ -14,6 +15,7 @@ def waiting(
 ) -> Message:
     """A request that waits for an answer; ``note`` is said before the figures."""
     lines = [note] * bool(note) + [_figures(row) for row in comparison]
+    asked_by = visible(request.requested_by)
     if request.approvals_needed > 1:
         lines.insert(0, f"It takes {request.approvals_needed} different people.")
     return Message(
@@ -21,7 +23,7 @@ def waiting(
         title=f"{request.reference} waits for approval",
         body="\n".join(
             [
-                f"Asked by {request.requested_by}; no answer by {request.expires_at} means no.",
+                f"Asked by {asked_by}; no answer by {request.expires_at} means no.",
                 *lines,
                 f"platform-ctl approval show {request.id}",
                 f"platform-ctl approval approve {request.id} --reason '...'",
@@ -38,7 +40,7 @@ def answered(request: ApprovalRequest) -> Message:
     return Message(
         key=f"approval-{request.id}-{request.state}",
         title=f"{request.reference} is {request.state}",
-        body=f"By {request.decided_by() or 'nobody'}: {request.reason}",
+        body=f"By {visible(request.decided_by()) or 'nobody'}: {visible(request.reason)}",
         tags=("white_check_mark" if request.state == "approved" else "no_entry",),
     )
 

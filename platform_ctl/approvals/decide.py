@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +11,15 @@ from platform_ctl.approvals import announce
 from platform_ctl.approvals.notifier import Notifier
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import Answer, ApprovalRequest, ApprovalState, Policy, Vote
-from platform_ctl.approvals.subject import current_subject
-from platform_ctl.errors import ApprovalMissing, NotAnApprover, PlatformError, UsageError
+from platform_ctl.approvals.subject import champion_of, current_subject
+from platform_ctl.errors import (
+    ApprovalMissing,
+    EvidenceMismatch,
+    NoSuchModel,
+    NotAnApprover,
+    PlatformError,
+    UsageError,
+)
 from platform_ctl.models.model import find_version
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import Recipe
@@ -216,7 +223,10 @@ def void_if_changed(
 def subject_changes(
     registry: Registry, recipes: Mapping[str, Recipe], request: ApprovalRequest
 ) -> list[str]:
-    """Sentences on what differs from what was asked about; none once the answer was no."""
+    """Sentences on what differs from what was asked about; none once the answer was no.
+
+    Raises what the registry raises when it cannot be read: that is no change.
+    """
     if request.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
         return []
     recipe = recipes.get(request.recipe)
@@ -225,8 +235,49 @@ def subject_changes(
     try:
         version = find_version(registry.models(), request.reference)
         return request.subject.changes(current_subject(registry, recipe, version))
-    except PlatformError as exc:
+    except (NoSuchModel, EvidenceMismatch) as exc:
         return [exc.what]
+
+
+def as_they_stand(
+    registry: Registry, recipes: Mapping[str, Recipe], requests: Sequence[ApprovalRequest]
+) -> list[ApprovalRequest]:
+    """The requests as a list shows them: what an answer would find void is void. Writes nothing.
+
+    While the registry cannot be read, a request is shown as it is stored.
+    """
+    return [_as_it_stands(registry, recipes, request) for request in requests]
+
+
+def _as_it_stands(
+    registry: Registry, recipes: Mapping[str, Recipe], request: ApprovalRequest
+) -> ApprovalRequest:
+    waits = request.state is ApprovalState.PENDING
+    if not waits and (request.state is not ApprovalState.APPROVED or request.promotion_id):
+        return request
+    try:
+        changes = subject_changes(registry, recipes, request)
+    except PlatformError:
+        return request
+    if not changes:
+        return request
+    return replace(request, state=ApprovalState.VOID, reason="; ".join(changes))
+
+
+def void_outdated(registry: Registry, approvals: Approvals, model: str) -> None:
+    """Void what waits for an answer about another champion than the one there is now.
+
+    Called when the champion has changed, so that every list and metric says so at once.
+    """
+    champion = champion_of(registry, model)
+    for request in approvals.list():
+        if request.model != model or request.state is not ApprovalState.PENDING:
+            continue
+        if champion.partition(" ")[0] == request.version:
+            continue
+        changes = request.subject.changes(replace(request.subject, champion=champion))
+        if changes:
+            approvals.void(request.id, "; ".join(changes))
 
 
 def start_promotion(

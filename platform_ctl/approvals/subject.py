@@ -46,11 +46,15 @@ def canary_digest(plan: CanaryPlan) -> str:
     return content_digest({"canary": json.dumps(asdict(plan), sort_keys=True).encode()})
 
 
-def _champion(registry: Registry, version: ModelVersion) -> str:
-    number = registry.aliases(version.name).get(PRODUCTION, "")
+def champion_of(registry: Registry, model: str) -> str:
+    """The version in production and its digest, as a subject names them; "" without one."""
+    number = registry.aliases(model).get(PRODUCTION, "")
     if not number:
         return NO_CHAMPION
-    if number == version.version:
-        return SELF
-    champion = find_version(registry.models(), f"{version.name}/{number}")
+    champion = find_version(registry.models(), f"{model}/{number}")
     return f"{number} {champion.tags.get(DIGEST_TAG, '')}"
+
+
+def _champion(registry: Registry, version: ModelVersion) -> str:
+    champion = champion_of(registry, version.name)
+    return SELF if champion.partition(" ")[0] == version.version else champion

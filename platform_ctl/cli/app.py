@@ -21,6 +21,7 @@ from platform_ctl import __version__
 from platform_ctl.cli.usage import usage_error, wants_json
 from platform_ctl.errors import PlatformError, PreconditionMissing
 from platform_ctl.home.environment import remember
+from platform_ctl.text import visible
 
 GROUPS: dict[str, str] = {
     "init": "Make a project of your own.",
@@ -196,7 +197,7 @@ def print_error(exc: PlatformError, *, as_json: bool = False) -> None:
         click.echo(json.dumps({"error": exc.as_dict()}), err=True)
         return
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(f"{exc.what} ({exc.id})", err=True)
+    click.echo(f"{visible(exc.what)} ({exc.id})", err=True)
     for label, text in (("where", exc.where), ("fix", exc.fix), ("see", exc.runbook)):
         if text:
-            click.echo(f"{label + ':':<7}{text}", err=True)
+            click.echo(f"{label + ':':<7}{visible(text)}", err=True)

@@ -12,6 +12,7 @@ import click
 
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.text import visible
 
 if TYPE_CHECKING:
     from platform_ctl.approvals.decide import Answered
@@ -36,7 +37,7 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
 
     settings = load_settings(ctx)
     promotions.name_interrupted(settings)
-    found = targets.approvals(settings).list()
+    found = targets.approvals_as_they_stand(settings)
     undelivered = targets.notifier(settings).undelivered()
     if undelivered:
         again = "platform-ctl doctor --repair sends them again"
@@ -68,14 +69,15 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     """What REQUEST (an id, a unique prefix, or latest) is about, beside the champion."""
     from platform_ctl import targets
     from platform_ctl.approvals.compare import compare, same_data
-    from platform_ctl.approvals.decide import subject_changes
+    from platform_ctl.approvals.decide import as_they_stand, subject_changes
     from platform_ctl.approvals.request import ApprovalState
 
     settings = load_settings(ctx)
     promotions.name_interrupted(settings)
     registry = targets.registry(settings)
-    found = targets.approvals(settings).get(request)
-    changes = subject_changes(registry, targets.recipes(settings), found)
+    recipes, stored = targets.recipes(settings), targets.approvals(settings).get(request)
+    changes = subject_changes(registry, recipes, stored)
+    (found,) = as_they_stand(registry, recipes, [stored])
     comparison, note = compare(registry, found), same_data(registry, found)
     if output == "json":
         told = {"request": found, "changes": changes, "comparison": comparison, "note": note}
@@ -90,19 +92,22 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     if found.state is ApprovalState.PENDING and not changes:
         click.echo(f"\nyes:  platform-ctl approval approve {found.id} --reason 'why'")
         click.echo(f"no:   platform-ctl approval reject {found.id} --reason 'why'")
+    if found.state is ApprovalState.VOID:
+        click.echo(f"\nvoid; ask again: platform-ctl approval request {found.reference}")
 
 
 def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
     click.echo(f"request    {request.id}  {request.state}")
     click.echo(f"model      {request.reference}")
-    click.echo(f"asked      by {request.requested_by} at {request.requested_at}")
+    click.echo(f"asked      by {visible(request.requested_by)} at {request.requested_at}")
     click.echo(f"expires    {request.expires_at} (no answer means no)")
     if request.approvals_needed > 1:
         click.echo(f"needs      {request.approvals_needed} different people")
     for vote in request.votes:
-        click.echo(f"answer     {vote.answer} by {vote.approver} at {vote.at}: {vote.reason}")
+        said = visible(f"{vote.answer} by {vote.approver} at {vote.at}: {vote.reason}")
+        click.echo(f"answer     {said}")
     if request.reason and (not request.votes or request.state == "void"):
-        click.echo(f"reason     {request.reason}")
+        click.echo(f"reason     {visible(request.reason)}")
     subject = request.subject
     click.echo(f"binds      model {subject.model}")
     click.echo(f"           evaluation {subject.evaluation}")
@@ -110,7 +115,7 @@ def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
     click.echo(f"           canary plan {subject.canary_plan}")
     click.echo(f"           champion {subject.champion or 'none'}")
     for change in changes:
-        click.echo(f"changed    {change}")
+        click.echo(f"changed    {visible(change)}")
 
 
 @command.command()
@@ -225,7 +230,7 @@ def _answer(settings: Settings, request: str, answer: Answer, reason: str) -> An
     ports, approver = targets.deciding(settings), targets.actor(settings)
     answered = decide.answer(ports, request, answer, approver=approver, reason=reason)
     for note in answered.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {visible(note)}", err=True)
     return answered
 
 

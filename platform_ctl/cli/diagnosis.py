@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from platform_ctl.cli import render
+from platform_ctl.text import visible
 
 if TYPE_CHECKING:
     from platform_ctl.explain.diagnosis import Diagnosis, Link
@@ -22,7 +23,7 @@ def finish(ctx: click.Context, found: Diagnosis, output: str) -> None:
         click.echo(found.subject)
         for link in found.links:
             click.secho(f"  {link.state:<12}", fg=_COLOURS[str(link.state)], nl=False)
-            click.echo(f"{link.name:<13} {link.says}".rstrip())
+            click.echo(f"{link.name:<13} {visible(link.says)}".rstrip())
         _print_verdict(found)
     if found.broken:
         ctx.exit(1)
@@ -34,13 +35,13 @@ def _print_verdict(found: Diagnosis) -> None:
         click.echo("\nnothing is broken")
         return
     heading = "first broken link" if found.broken else "nothing is broken; it waits for"
-    click.echo(f"\n{heading}: {told.name}: {told.says}")
+    click.echo(f"\n{heading}: {told.name}: {visible(told.says)}")
     _print_details(told)
 
 
 def _print_details(link: Link) -> None:
     for sentence in link.evidence:
-        click.echo(f"{'evidence:':<10}{sentence}")
+        click.echo(f"{'evidence:':<10}{visible(sentence)}")
     for label, text in (("fix:", link.fix), ("see:", link.runbook)):
         if text:
-            click.echo(f"{label:<10}{text}")
+            click.echo(f"{label:<10}{visible(text)}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from platform_ctl.runs.record import EventKind, Run, RunEvent, Task, TaskState
+from platform_ctl.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,6 +71,7 @@ class Progress:
             self._line(_line(task))
 
     def _line(self, text: str) -> None:
+        text = visible(text)
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -132,9 +134,9 @@ def result_lines(run: Run) -> list[str]:
         if said.get("summary"):
             parts.append(str(said["summary"]))
         if parts:
-            first, *rest = "\n".join(parts).splitlines()
+            first, *rest = visible_lines("\n".join(parts)).splitlines()
             lines.append(f"  {task.path:<{width}}  {first}")
             lines += [f"  {'':<{width}}  {line}" for line in rest]
         if said.get("next_command"):
-            following.append(f"next: {said['next_command']}")
+            following.append(f"next: {visible(str(said['next_command']))}")
     return lines + following

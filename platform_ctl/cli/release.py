@@ -8,6 +8,7 @@ import click
 
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.text import visible
 
 if TYPE_CHECKING:
     from platform_ctl.releases.analyse import Standing
@@ -159,7 +160,7 @@ def print_release(release: Release) -> None:
     if release.reason:
         rows.append(("reason", release.reason))
     for label, value in rows:
-        click.echo(f"{label:<9}{value}")
+        click.echo(f"{label:<9}{visible(str(value))}")
 
 
 def _so_far(now: Standing) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,6 +11,10 @@ from typing import Any
 import click
 
 from platform_ctl.cli.table import Column, print_rows, text
+from platform_ctl.text import visible
+
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""What JSON leaves as it is and a terminal obeys: written as JSON's own escapes."""
 
 
 def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +34,8 @@ def print_json(value: Any) -> None:
     import msgspec
 
     encoded = msgspec.json.encode(value, enc_hook=str)
-    click.echo(msgspec.json.format(encoded, indent=2).decode())
+    document = msgspec.json.format(encoded, indent=2).decode()
+    click.echo(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document))
 
 
 def print_table(
@@ -70,7 +76,7 @@ def print_indented(sentence: str, columns: int) -> None:
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     blank = " " * columns
-    lines = textwrap.wrap(sentence, width, initial_indent=blank, subsequent_indent=blank)
+    lines = textwrap.wrap(visible(sentence), width, initial_indent=blank, subsequent_indent=blank)
     click.echo("\n".join(lines))
 
 

@@ -13,6 +13,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.run_report import report
 from platform_ctl.cli.units import Duration
+from platform_ctl.text import visible
 
 if TYPE_CHECKING:
     from platform_ctl.explain.compared import Difference
@@ -77,7 +78,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
         )
         return
     click.echo(f"run        {found.id}")
-    click.echo(f"pipeline   {found.pipeline} ({found.name})")
+    click.echo(f"pipeline   {found.pipeline} ({visible(found.name)})")
     click.echo(f"state      {_state(found)}")
     click.echo(f"created    {found.created_at}, took {_duration(found)}")
     if scheduled:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from platform_ctl.text import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -79,7 +81,7 @@ def print_rows(
 
 
 def text(value: Any) -> str:
-    """A cell: times in UTC to the second, floats to four figures, nothing as ``-``."""
+    """A cell: times in UTC to the second, floats to four figures, nothing as ``-``; one line."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -88,7 +90,7 @@ def text(value: Any) -> str:
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, float):
         return f"{value:.4g}"
-    return str(value)
+    return visible(str(value))
 
 
 def _natural(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> list[int]:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import uuid
 
+from platform_ctl.approvals.decide import void_outdated
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName
@@ -214,6 +215,7 @@ def _finish(ports: Releasing, release: Release, *, actor: str) -> Release:
         state = ReleaseState.ROLLED_BACK
     reason = f"release {release.id}: {release.reason}"
     ports.registry.move_aliases(target.model, aliases, actor=actor, reason=reason)
+    void_outdated(ports.registry, ports.approvals, target.model)
     if release.intent is Intent.ROLL_BACK:
         _spend_approvals(ports, release, release.version)
     elif release.returns and production is not None:

@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from platform_ctl.report.plots import metric, money, number
+from platform_ctl.text import visible_lines
 
 _MOST_CHARACTERS = 400
 """Of a parameter's value; the records hold the whole."""
@@ -71,12 +72,20 @@ def environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("platform_ctl.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_readable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     for shown in (look, when, figure, metric, money, plain, sentence):
         made.filters[shown.__name__] = shown
     return made
+
+
+def _readable(value: object) -> object:
+    """Text of people with its control characters written out; markup of ours as it is."""
+    return (
+        visible_lines(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    )
 
 
 def style(*names: str) -> Markup:

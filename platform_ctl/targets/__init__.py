@@ -8,6 +8,7 @@ from platform_ctl.targets.approvals import (
     actor,
     approval_controller,
     approvals,
+    approvals_as_they_stand,
     deciding,
     notifier,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "allowed_parameters",
     "approval_controller",
     "approvals",
+    "approvals_as_they_stand",
     "canary_cost",
     "charge_search",
     "cluster",

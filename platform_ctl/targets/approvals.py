@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from platform_ctl.approvals.kubernetes.controller import Controller
     from platform_ctl.approvals.notifier import Notifier
     from platform_ctl.approvals.port import Approvals
+    from platform_ctl.approvals.request import ApprovalRequest
 
 PROMOTE = "promote"
 """The pipeline that every way to Production submits."""
@@ -31,6 +32,13 @@ def approvals(settings: Settings) -> Approvals:
     from platform_ctl.approvals.local.approvals import SqliteApprovals
 
     return SqliteApprovals(settings.layout.database, expires_h=settings.approval.expires_h)
+
+
+def approvals_as_they_stand(settings: Settings) -> list[ApprovalRequest]:
+    """All requests, newest first; void where an answer would find them so."""
+    from platform_ctl.approvals.decide import as_they_stand
+
+    return as_they_stand(registry(settings), recipes(settings), approvals(settings).list())
 
 
 def _cluster_approvals(settings: Settings) -> ClusterApprovals:

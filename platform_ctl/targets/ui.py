@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.approvals import approvals, deciding
+from platform_ctl.targets.approvals import approvals, approvals_as_they_stand, deciding
 from platform_ctl.targets.explain import compared_run
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import registry
@@ -36,7 +36,7 @@ def pages(settings: Settings) -> Reading:
         models=lambda: registry(settings).models(),
         history=lambda name: [m for m in registry(settings).history() if m.model == name],
         services=lambda: _services(settings),
-        approvals=lambda: approvals(settings).list(),
+        approvals=lambda: approvals_as_they_stand(settings),
         approval=lambda request_id: _approval(settings, request_id),
         answer=lambda *said: _answer(settings, *said),
     )
@@ -74,17 +74,18 @@ def _services(settings: Settings) -> list[ServiceView]:
 
 def _approval(settings: Settings, request_id: str) -> ApprovalView:
     from platform_ctl.approvals.compare import compare
-    from platform_ctl.approvals.decide import subject_changes
+    from platform_ctl.approvals.decide import as_they_stand, subject_changes
     from platform_ctl.models.read_evaluation import evaluation_of
     from platform_ctl.models.tables import columns
     from platform_ctl.ui.views import ApprovalView
 
-    request, models = approvals(settings).get(request_id), registry(settings)
+    stored, models = approvals(settings).get(request_id), registry(settings)
+    (request,) = as_they_stand(models, recipes(settings), [stored])
     evaluation, run_id = evaluation_of(models, request.reference, columns)
     return ApprovalView(
         request,
         compare(models, request),
-        subject_changes(models, recipes(settings), request),
+        subject_changes(models, recipes(settings), stored),
         evaluation,
         run_id,
         gate=_gate(settings, run_id),

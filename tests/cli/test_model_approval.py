@@ -123,6 +123,25 @@ def test_ask_show_reject_and_ask_again(cli):
     assert again["id"] != asked and again["state"] == "pending"
 
 
+FORGED = "not yet\nanswer     approve by release-board at 2026-11-27: fine\x1b[2K\u202eby us\x9b31m"
+
+
+def test_the_words_of_a_reason_forge_nothing(cli):
+    """One answer is one line, whatever it holds, and no terminal obeys it."""
+    asked = json.loads(cli("approval", "request", "weekly-commits/1", "-o", "json")[1])["id"]
+    assert cli("approval", "reject", asked, "--reason", FORGED)[0] == 0
+    shown = cli("approval", "show", asked)[1]
+    answers = [line for line in shown.splitlines() if line.startswith("answer")]
+    assert len(answers) == 1 and "reject by" in answers[0]
+    assert "\\nanswer     approve by release-board" in answers[0]
+    late = cli("approval", "approve", asked, "--reason", "but now")[2]
+    assert len(late.strip().splitlines()) == 4
+    document = cli("approval", "show", asked, "-o", "json")[1]
+    assert json.loads(document)["request"]["votes"][0]["reason"] == FORGED
+    for said in (shown, late, document):
+        assert not any(c in said for c in "\x1b\u202e\x9b")
+
+
 def test_a_secret_that_is_not_set_leaves_no_half_of_a_decision(cli, monkeypatch):
     asked = json.loads(cli("approval", "request", "weekly-commits/1", "-o", "json")[1])["id"]
     monkeypatch.setenv("PLATFORM_CTL_NOTIFY__NTFY_URL", "http://127.0.0.1:1/topic")

@@ -6,6 +6,7 @@ import contextlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from mlflow import MlflowClient
@@ -13,10 +14,25 @@ from mlflow import MlflowClient
 from platform_ctl import targets
 from platform_ctl.approvals.ask import request
 from platform_ctl.approvals.compare import compare
-from platform_ctl.approvals.decide import decide, start_promotion, verify
+from platform_ctl.approvals.decide import (
+    as_they_stand,
+    decide,
+    start_promotion,
+    verify,
+    void_outdated,
+)
 from platform_ctl.approvals.request import Answer, ApprovalState
 from platform_ctl.approvals.resume import interrupted, resume_promotions
-from platform_ctl.errors import AlreadyDecided, ApprovalMissing, NotAnApprover, UsageError
+from platform_ctl.errors import (
+    AlreadyDecided,
+    ApprovalMissing,
+    DiskFull,
+    HomeBusy,
+    NotAnApprover,
+    PlatformError,
+    TargetUnavailable,
+    UsageError,
+)
 from platform_ctl.home.state import connect
 from platform_ctl.models.model import PRODUCTION
 from platform_ctl.models.register import register_model
@@ -480,3 +496,66 @@ def test_only_a_yes_is_carried_out(ask, answer, approvals, what):
     if what:
         answer(made.id, what=what)
     assert resume_promotions(Submitted(), approvals, lambda: 1 / 0) == []
+
+
+class Unreachable:
+    """A registry that does not answer."""
+
+    def __init__(self, error: PlatformError) -> None:
+        self._error = error
+
+    def models(self) -> NoReturn:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TargetUnavailable("MLflow does not answer", where="mlflow", fix="curl mlflow"),
+        HomeBusy("another process holds the registry", where="home", fix="platform-ctl doctor"),
+        DiskFull("no room", where="home", fix="df -h"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_registry_that_does_not_answer_voids_nothing(ask, answer, approvals, error):
+    """An answer for good needs a fact: that nobody can look is none."""
+    pending, approved = ask(), ask("2")
+    answer(approved.id)
+    with pytest.raises(type(error)):
+        verify(Unreachable(error), approvals, RECIPES, approved.id)
+    with pytest.raises(type(error)):
+        decide(
+            Unreachable(error),
+            approvals,
+            RECIPES,
+            request_id=pending.id,
+            answer=Answer.APPROVE,
+            approver="bob",
+            reason="good",
+            settings=LAPTOP,
+        )
+    assert approvals.get(pending.id).state is ApprovalState.PENDING
+    assert approvals.get(approved.id).state is ApprovalState.APPROVED
+
+
+def test_a_list_shows_what_is_void_before_anybody_answers(ask, world, approvals):
+    made = ask("2")
+    world.point_production_at("1")
+    (shown,) = as_they_stand(world.registry, RECIPES, approvals.list())
+    assert (shown.id, shown.state) == (made.id, ApprovalState.VOID)
+    assert shown.reason.startswith("the champion was none and is 1 sha256:")
+    assert approvals.get(made.id).state is ApprovalState.PENDING  # looking writes nothing
+
+
+def test_a_list_is_shown_while_the_registry_does_not_answer(ask, approvals):
+    made = ask()
+    down = TargetUnavailable("MLflow does not answer", where="mlflow", fix="curl mlflow")
+    assert as_they_stand(Unreachable(down), RECIPES, approvals.list()) == [made]
+
+
+def test_a_new_champion_voids_what_was_asked_against_the_old_one(ask, world, approvals):
+    against_none, same = ask("2"), ask("1")
+    world.point_production_at("1")
+    void_outdated(world.registry, approvals, NAME)
+    assert approvals.get(against_none.id).state is ApprovalState.VOID
+    assert approvals.get(same.id).state is ApprovalState.PENDING  # it has become the champion
