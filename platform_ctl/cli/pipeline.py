@@ -207,24 +207,10 @@ def _parameters(
     """What was given, checked: by the pipeline's types, and by what its recipe allows."""
     from platform_ctl import targets
     from platform_ctl.ir import parameters
+    from platform_ctl.ir.values import read_values
 
     text = parameters.split(ir, params, called=called)
-    given = {**(_from_file(file) if file else {}), **parameters.parse(ir, text, called=called)}
+    given = {**(read_values(file) if file else {}), **parameters.parse(ir, text, called=called)}
     allowed = targets.allowed_parameters(settings, ir.name)
     parameters.resolve(ir, given, allowed=allowed, called=called)
     return given
-
-
-def _from_file(file: Path) -> dict[str, Any]:
-    import yaml
-
-    from platform_ctl.errors import BadParameter
-
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
-        reason = " ".join(str(exc).split())
-        raise BadParameter(f"cannot read the parameters: {reason}", where=str(file)) from exc
-    if not isinstance(values, dict):
-        raise BadParameter("the file is not a mapping of names to values", where=str(file))
-    return {str(name): value for name, value in values.items()}

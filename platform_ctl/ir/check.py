@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from platform_ctl.errors import BadPipelineFile
 from platform_ctl.ir.pipeline import Component, Dag, Pipeline, TaskSpec
+from platform_ctl.ir.references import dangling
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}")
 _MAX_NESTING = 32
@@ -36,6 +37,8 @@ def check(pipeline: Pipeline) -> None:
         if component.dag:
             _check_dag(pipeline, component.dag, where)
     _check_nesting(pipeline)
+    if wrong := next(dangling(pipeline), None):
+        raise _bad(wrong.what, wrong.where)
 
 
 def _bad(what: str, where: str) -> BadPipelineFile:

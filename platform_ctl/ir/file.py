@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import yaml
@@ -33,8 +35,7 @@ def parse(data: bytes, path: Path) -> Pipeline:
     if len(data) > _MAX_BYTES:
         raise _bad(f"larger than {_MAX_BYTES} bytes", path)
     try:
-        _check_depth(data, path)
-        documents = list(yaml.load_all(data, Loader=_LOADER))
+        documents = _documents(data, path)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as exc:
         raise _bad(f"not plain YAML: {_first_line(exc)}", path) from exc
     _check_plain(documents, path)
@@ -56,6 +57,19 @@ def parse(data: bytes, path: Path) -> Pipeline:
     return pipeline
 
 
+def _documents(data: bytes, path: Path) -> list[Any]:
+    """JSON by JSON's rules (its ``1e-05`` is text for YAML 1.1), everything else as YAML."""
+    if data.lstrip()[:1] == b"{":
+        with contextlib.suppress(json.JSONDecodeError):
+            return [json.loads(data, parse_constant=_not_json)]
+    _check_depth(data, path)
+    return list(yaml.load_all(data, Loader=_LOADER))
+
+
+def _not_json(word: str) -> NoReturn:
+    raise ValueError(f"{word} has no place in JSON")
+
+
 def _check_depth(data: bytes, path: Path) -> None:
     """Deep nesting overflows the stack of the C loader; its event parser has none (1 ms)."""
     depth = 0
@@ -70,18 +84,20 @@ def _check_depth(data: bytes, path: Path) -> None:
 
 def _check_plain(documents: list[Any], path: Path) -> None:
     """Only what JSON has, and not too much of it."""
-    todo, count = list(documents), 0
+    todo, count = [(document, 1) for document in documents], 0
     while todo:
-        node = todo.pop()
+        node, depth = todo.pop()
         count += 1
+        if depth > _MAX_DEPTH:
+            raise _bad(f"nested more than {_MAX_DEPTH} deep", path)
         if count > _MAX_NODES:
             raise _bad("the YAML expands to too much (aliases?)", path)
         if isinstance(node, dict):
             if not all(isinstance(key, str) for key in node):
                 raise _bad("a mapping key that is not a string", path)
-            todo.extend(node.values())
+            todo.extend((value, depth + 1) for value in node.values())
         elif isinstance(node, list):
-            todo.extend(node)
+            todo.extend((item, depth + 1) for item in node)
         elif node is not None and not isinstance(node, str | int | float | bool):
             raise _bad(f"a value that JSON does not have: {node!r:.60}", path)
 

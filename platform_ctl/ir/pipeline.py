@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 UNSET = msgspec.UNSET
+_EXPONENT_FROM = 1e21
+"""As Go's encoding/json and protojson write a float64."""
 
 
 class ParameterType(StrEnum):
@@ -381,8 +383,8 @@ def seconds(duration: str) -> float:
 
 def plain_numbers(value: Any) -> Any:
     """Whole floats as ints, all the way down: protobuf has doubles only, and the
-    cluster's driver hands 1.0 to a step as ``1``."""
-    if isinstance(value, float) and value.is_integer():
+    cluster's driver hands 1.0 to a step as ``1``; from 1e21 on it writes an exponent."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXPONENT_FROM:
         return int(value)
     if isinstance(value, list):
         return [plain_numbers(item) for item in value]

@@ -89,12 +89,15 @@ class TaskFiles:
         )
 
     def outputs(self, component: Component) -> Outputs:
-        """What the step produced. Raises StepFailed when that is not valid JSON or text."""
+        """What the step produced. Raises StepFailed when that is not valid JSON or text,
+        or when a declared parameter is missing, as the cluster's launcher does."""
         document = self._read_output()
         values = dict(document.get("parameterValues", {}))
         for name, spec in component.output_definitions.parameters.items():
             if name not in values and self.parameter(name).is_file():
                 values[name] = _from_file(name, self.parameter(name), spec.parameter_type)
+            if name not in values:
+                raise StepFailed(f"the step ended without writing its output {name!r}")
         _check_text(values)
         artifacts = {}
         for name, spec in component.output_definitions.artifacts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from platform_ctl.errors import BadPipelineFile
+from platform_ctl.ir import check
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir.pipeline import Pipeline, RetryPolicy, plain_numbers, planned_leaves
 from tests.support import ir
@@ -99,3 +101,51 @@ def test_whole_floats_are_ints_all_the_way_down() -> None:
 def test_back_off_is_bounded() -> None:
     policy = RetryPolicy(3, "10s", 2.0, "30s")
     assert [policy.delay_s(n) for n in (1, 2, 3)] == [10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"a": {"componentInputParameter": "nosuch"}}, "'nosuch'"),
+        ({}, "'a' has no value"),
+        ({"a": {"componentInputParameter": "x"}, "zzz": {"componentInputParameter": "x"}}, "'zzz'"),
+        (
+            {"a": {"taskOutputParameter": {"producerTask": "first", "outputParameterKey": "Q"}}},
+            "puts out no parameter 'Q'",
+        ),
+    ],
+)
+def test_a_reference_to_nothing_is_refused(change: dict, says: str) -> None:
+    document = ir.document()
+    document["root"]["dag"]["tasks"]["second"]["inputs"] = {"parameters": change}
+    with pytest.raises(BadPipelineFile, match=says):
+        check.check(msgspec.convert(document, Pipeline))
+
+
+def test_an_output_of_the_pipeline_that_nobody_makes_is_refused() -> None:
+    document = ir.document()
+    document["root"]["outputDefinitions"] = {"parameters": {"o": {"parameterType": "STRING"}}}
+    selector = {"producerSubtask": "second", "outputParameterKey": "nosuch"}
+    document["root"]["dag"]["outputs"] = {"parameters": {"o": {"valueFromParameter": selector}}}
+    with pytest.raises(BadPipelineFile, match="nosuch"):
+        check.check(msgspec.convert(document, Pipeline))
+
+
+def test_json_is_read_as_json(tmp_path: Path) -> None:
+    document = ir.document()
+    document["root"]["inputDefinitions"]["parameters"]["rate"]["defaultValue"] = 1e-05
+    document["root"]["inputDefinitions"]["parameters"]["mode"]["description"] = "\U0001f680"
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(document))
+    read = ir_file.read(path)
+    assert read.root.input_definitions.parameters["rate"].default_value == 1e-05
+    path.write_text(json.dumps(document).replace("1e-05", "NaN"))
+    with pytest.raises(BadPipelineFile):
+        ir_file.read(path)
+    path.write_text('{"pipelineInfo": ' + '{"a": ' * 300 + "1" + "}" * 301)
+    with pytest.raises(BadPipelineFile, match="deep"):
+        ir_file.read(path)
+
+
+def test_a_float_with_an_exponent_stays_a_float() -> None:
+    assert repr(plain_numbers([1.0, 1e22, 3e20])) == "[1, 1e+22, 300000000000000000000]"
