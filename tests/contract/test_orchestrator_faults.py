@@ -196,7 +196,7 @@ def test_cancel_from_another_process(lab: Lab) -> None:
         ("surrogate", "not Unicode"),
         ("signal", "SIGSEGV"),
         ("exit", "exit code 3"),
-        ("unwritten", "no value"),
+        ("unwritten", "without writing its output"),
     ],
 )
 def test_a_step_that_misbehaves_fails_by_name(lab: Lab, how: str, says: str) -> None:
