@@ -459,7 +459,7 @@ def test_a_run_of_a_recurring_run_has_its_version_s_ir(kfp_target):
     runs = RunsApi(target.kfp)
     said = runs.get(run_id)
     assert "pipeline_spec" not in said
-    spec = runs.with_spec(said)["pipeline_spec"]["pipeline_spec"]
+    spec = runs.with_spec(said)["pipeline_spec"]
     assert spec["pipelineInfo"]["name"] == "hello-x"
     gone = {**said, "pipeline_version_reference": {**said["pipeline_version_reference"]}}
     gone["pipeline_version_reference"]["pipeline_version_id"] = "gone"

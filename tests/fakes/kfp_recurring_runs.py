@@ -102,7 +102,7 @@ class RecurringRuns:
         record_id = str(uuid.uuid4())
         enabled = said.get("mode") == "ENABLE"
         self.records[record_id] = {
-            **said,
+            **{name: value for name, value in said.items() if value is not False},
             "recurring_run_id": record_id,
             "status": "ENABLED" if enabled else "DISABLED",
             "mode": "ENABLE" if enabled else "DISABLE",
@@ -193,6 +193,8 @@ def _check(said: Mapping[str, Any]) -> None:
 
 
 def unexpected(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Fields that answers of the fake have and swagger's RecurringRun has not."""
-    known = _FIELDS | {"recurring_run_id", "status", "created_at", "updated_at"}
+    """Fields of records that swagger's RecurringRun has not, as the generated client holds it."""
+    import kfp_server_api
+
+    known = set(kfp_server_api.V2beta1RecurringRun.attribute_map.values())
     return sorted({name for record in records for name in record} - known)
