@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import yaml
@@ -20,6 +20,7 @@ from platform_ctl.cluster.kfp import Refusal
 from platform_ctl.cluster.pods import Blocked
 from platform_ctl.errors import (
     BadPipelineFile,
+    ClusterUnavailable,
     KfpUnavailable,
     NothingYet,
     UnknownName,
@@ -35,6 +36,7 @@ from platform_ctl.runs.kubernetes.nodes import Node, read_nodes, time_of, tree
 from platform_ctl.runs.kubernetes.outputs import last_line, read_outputs
 from platform_ctl.runs.record import (
     Blocker,
+    EventKind,
     Outputs,
     Run,
     RunEvent,
@@ -46,6 +48,8 @@ from platform_ctl.runs.record import (
 )
 from platform_ctl.runs.watch import POLL_S, watch
 
+OUTPUT_LOGS = 50
+"""Tasks of a run whose outputs are read: each costs a log. Those outside loops come first."""
 LOG_READERS = 4
 """Logs of a run read at the same time."""
 _STATES = {
@@ -58,6 +62,7 @@ _STATES = {
     "PAUSED": RunState.RUNNING,
 }
 _FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+T = TypeVar("T")
 OnEvent = Callable[[RunEvent], None]
 
 
@@ -85,6 +90,8 @@ class KfpRuns:
     pods: Blockers = NoPods()
     service_account: str = ""
     poll_s: float = POLL_S
+    tries: int = 60
+    """Readings of a watched run that may fail in a row, ``poll_s`` apart."""
     sleep: Callable[[float], None] = time.sleep
     _outputs: dict[tuple[str, str, int], Outputs] = field(default_factory=dict, repr=False)
     """Of finished tasks, by run, path and attempt: a log is read once."""
@@ -134,8 +141,10 @@ class KfpRuns:
         )
 
     def watch(self, run_id: str) -> Iterator[RunEvent]:
-        found = self._find(run_id)["run_id"]
-        return watch(lambda: self.get(found), poll_s=self.poll_s, sleep=self.sleep)
+        found: str = self._patiently(lambda: self._find(run_id)["run_id"])
+        return watch(
+            lambda: self._patiently(lambda: self.get(found)), poll_s=self.poll_s, sleep=self.sleep
+        )
 
     def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
         return (self.api.log(run.id, task.log) or b"")[begin:] if task.log else b""
@@ -187,9 +196,23 @@ class KfpRuns:
     # ---- inside -----------------------------------------------------------
 
     def _follow(self, run_id: str, on_event: OnEvent) -> Run:
-        for event in self.watch(run_id):
-            on_event(event)
-        return self.get(run_id)
+        try:
+            for event in self.watch(run_id):
+                on_event(event)
+        except (KeyboardInterrupt, KfpUnavailable):
+            end = f"platform-ctl --target kubernetes run cancel {run_id[:8]}"
+            on_event(RunEvent(EventKind.NOTE, run_id, text=f"the run goes on; {end} ends it"))
+            raise
+        return self._patiently(lambda: self.get(run_id))
+
+    def _patiently(self, read: Callable[[], T]) -> T:
+        """What ``read`` returns; a server that restarts is waited for, ``tries`` times."""
+        for _ in range(self.tries - 1):
+            try:
+                return read()
+            except (KfpUnavailable, ClusterUnavailable):
+                self.sleep(self.poll_s)
+        return read()
 
     def _body(
         self,
@@ -275,6 +298,7 @@ class KfpRuns:
     def _with_outputs(self, run_id: str, pipeline: Pipeline, nodes: Sequence[Node]) -> list[Task]:
         """The tasks with what they put out; of several logs at a time."""
         wanted = [n for n in nodes if n.executor and n.task.state is TaskState.SUCCEEDED]
+        wanted = sorted(wanted, key=lambda n: _in_loop(n.task.path))[:OUTPUT_LOGS]
 
         def outputs(node: Node) -> Outputs:
             key = (run_id, node.task.path, node.task.attempts)
@@ -389,6 +413,10 @@ def _refused(exc: Refusal, where: str) -> WorkloadFailed:
         where=where,
         fix="platform-ctl pipeline compile --check",
     )
+
+
+def _in_loop(path: str) -> bool:
+    return any(part.isdigit() for part in path.split("."))
 
 
 def _failed_after(task: Task, instant: str) -> bool:

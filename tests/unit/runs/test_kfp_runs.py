@@ -23,7 +23,7 @@ from platform_ctl.runs.kubernetes.outputs import read_outputs
 from platform_ctl.runs.kubernetes.runs import KfpRuns
 from platform_ctl.runs.kubernetes.stuck import NODE_NAME, PodReader
 from platform_ctl.runs.kubernetes.submission import prepare
-from platform_ctl.runs.record import Blocker, RunRequest, RunState, Task, TaskState
+from platform_ctl.runs.record import Blocker, RunEvent, RunRequest, RunState, Task, TaskState
 from platform_ctl.settings import KubernetesSettings
 from tests.fakes.kfp_runs import Runs
 from tests.fakes.kfp_server import INTERNAL, INVALID, UNAVAILABLE, FakeKfp, Fault, serve
@@ -98,6 +98,25 @@ def test_retry_of_a_failed_run_executes_it_again(tmp_path: Path) -> None:
         assert failed.state is RunState.FAILED
         again = port.resume(failed.id, lambda e: None)
         assert again.id == failed.id and list(part.kept) == [failed.id]
+
+
+def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
+    with serve(Runs(step_s=0.2)) as fake:
+        port = runs(fake)
+        started = port.submit(request(tmp_path))
+        fake.faults += [Fault("GET", started.id, drop=True, times=4)]
+        assert [e.state for e in port.watch(started.id)][-1] == RunState.SUCCEEDED
+
+
+def test_a_server_that_stays_away_ends_the_watch_and_not_the_run(tmp_path: Path) -> None:
+    events: list[RunEvent] = []
+    with serve(Runs(step_s=0.2)) as fake:
+        fake.faults += [Fault("GET", "/runs/", drop=True)]
+        fake.faults[0].times = 0
+        port = runs(fake, tries=3, sleep=lambda s: setattr(fake.faults[0], "times", -1))
+        with pytest.raises(KfpUnavailable):
+            port.run(request(tmp_path), events.append)
+    assert events[-1].text.startswith("the run goes on")
 
 
 def test_pages_and_deleted_runs(tmp_path: Path) -> None:
