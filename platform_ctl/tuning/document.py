@@ -1,7 +1,14 @@
-"""Reads an Experiment file."""
+"""Reads an Experiment file by the rules that the cluster reads it by.
+
+JSON is read as JSON. In YAML ``1e-3`` is a number, as for Go's YAML package
+(YAML 1.2), though not for PyYAML; where Katib wants a string it is refused here as
+the API server refuses it.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import yaml
@@ -14,8 +21,10 @@ from platform_ctl.tuning.experiment import Experiment, parse
 def load(path: Path) -> Experiment:
     """Read and check an Experiment file. Raises BadExperiment, UnsupportedAlgorithm."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        text = path.read_text(encoding="utf-8")
+        is_json = text.lstrip().startswith("{")
+        document = json.loads(text) if is_json else yaml.load(text, Loader=_Loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as exc:
         reason = str(exc).replace("\n", " ")
         raise BadExperiment(
             f"cannot be read: {reason}", where=str(path), fix=f"edit {path}"
@@ -31,7 +40,10 @@ class _Loader(yaml.CSafeLoader):
     """Safe, and times stay text: Kubernetes has no date type."""
 
 
+_FLOAT = "tag:yaml.org,2002:float"
+_GO_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(_FLOAT, _GO_FLOAT, list("-+.0123456789"))

@@ -41,6 +41,9 @@ class Executor(Protocol):
     def readings(self, name: str) -> Sequence[Reading]:
         """Metrics so far. Raises UnreadableMetrics."""
 
+    def mentions(self, name: str, metric: str) -> bool:
+        """Whether the name of a metric stands anywhere in what the trial reported."""
+
     def cpu_s(self, name: str) -> float:
         """CPU seconds of the trial so far, user and system, its own children included."""
 
@@ -61,6 +64,13 @@ class Follower:
         self._offset = 0
         self._readings: list[Reading] = []
 
+    def mentioned(self, metric: str) -> bool:
+        """Whether any line holds the name, read as a metric or not."""
+        try:
+            return metric.encode() in self._path.read_bytes()
+        except FileNotFoundError:
+            return False
+
     def read(self, *, to_end: bool = False) -> list[Reading]:
         """All readings so far; ``to_end`` takes a last line without newline as well."""
         try:
@@ -78,3 +88,15 @@ class Follower:
             else read_text(lines, self._metrics, self._filters)
         )
         return self._readings
+
+
+def last_line(log: Path, limit: int = 200) -> str:
+    """The last line with anything in it, as a terminal may show it; empty without one."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in said)[:limit]

@@ -64,6 +64,9 @@ class InlineExecutor:
     def readings(self, name: str) -> Sequence[Reading]:
         return self._followers[name].read()
 
+    def mentions(self, name: str, metric: str) -> bool:
+        return self._followers[name].mentioned(metric)
+
     def cpu_s(self, name: str) -> float:
         if name in self._cpu:
             return self._cpu[name]

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from platform_ctl.tuning.experiment import Experiment, Trial
-from platform_ctl.tuning.local.executor import LOG, Follower, Outcome
+from platform_ctl.tuning.local.executor import LOG, Follower, Outcome, last_line
 from platform_ctl.tuning.local.guard import Guard
 from platform_ctl.tuning.metrics import Reading
 from platform_ctl.tuning.template import JobCommand, job_command
@@ -51,6 +51,7 @@ class JobExecutor:
         self._running: dict[str, _Running] = {}
         self._failed_to_start: list[Outcome] = []
         self._followers: dict[str, Follower] = {}
+        self._logs: dict[str, Path] = {}
         self._cpu: dict[str, float] = {}
         self._guard = Guard()
 
@@ -60,6 +61,7 @@ class JobExecutor:
         self._followers[trial.name] = self._follower(metrics)
         lifeline, held = os.pipe()
         try:
+            self._logs[trial.name] = folder / LOG
             with (folder / LOG).open("wb") as log:
                 process = subprocess.Popen(
                     command.argv,
@@ -106,6 +108,9 @@ class JobExecutor:
     def readings(self, name: str) -> Sequence[Reading]:
         return self._followers[name].read(to_end=name not in self._running)
 
+    def mentions(self, name: str, metric: str) -> bool:
+        return self._followers[name].mentioned(metric)
+
     def cpu_s(self, name: str) -> float:
         if name in self._cpu:
             return self._cpu[name]
@@ -130,7 +135,10 @@ class JobExecutor:
         if code == 0:
             return Outcome(name, ok=True)
         what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Outcome(name, False, "BackoffLimitExceeded", f"the command ended with {what}")
+        ended = f"the command ended with {what}"
+        said = last_line(self._logs[name])
+        message = f"{ended}: {said}" if said else ended
+        return Outcome(name, False, "BackoffLimitExceeded", message)
 
     def _reap(self, name: str, grace_s: float = TERM_GRACE_S) -> int:
         """Take the exit code and the kernel's CPU figure, and end what is left of the group."""

@@ -82,6 +82,9 @@ class RayExecutor:
     def readings(self, name: str) -> Sequence[Reading]:
         return self._followers[name].read()
 
+    def mentions(self, name: str, metric: str) -> bool:
+        return self._followers[name].mentioned(metric)
+
     def cpu_s(self, name: str) -> float:
         """Measured by the worker when the trial ended by itself, else read from the kernel."""
         if name in self._cpu:

@@ -195,6 +195,8 @@ class Search:
             self._close(trial, TrialState.METRICS_UNAVAILABLE, "MetricNotFinite", message)
         else:
             message = f"{name} was never reported"
+            if self._executor.mentions(trial.name, name):
+                message += "; lines name it, but none in the form that is read: name=number"
             self._close(trial, TrialState.METRICS_UNAVAILABLE, "MetricsUnavailable", message)
 
     def _close(self, trial: Trial, state: TrialState, reason: str, message: str) -> None:

@@ -226,3 +226,36 @@ def test_the_environment_is_the_jobs_on_top_of_ours(tmp_path: Path) -> None:
     (trial,) = tuner.read(tmp_path / "work").trials
     log = tmp_path / "work/trials" / trial.name / "trial.log"
     assert log.read_text() == "loss=7\nhome=/nowhere\n"
+
+
+def _with_x(program: str) -> list[str]:
+    """A command that gets the parameter, as Katib wants, and does not look at it."""
+    return [sys.executable, "-c", program, "${trialParameters.x}"]
+
+
+def test_why_a_command_failed_is_the_last_thing_it_said(tmp_path: Path) -> None:
+    said = "print('loading'); raise SystemExit('there are no rows')"
+    search = experiment(double("x", 0, 1), trials=1, command=_with_x(said))
+    tuner = FolderTuner(tmp_path)
+    tuner.run(search, trial=None, workdir=tmp_path / "work", budget=Budget())
+    (trial,) = tuner.read(tmp_path / "work").trials
+    assert trial.message == "the command ended with exit code 1: there are no rows"
+
+
+@pytest.mark.parametrize(
+    ("printed", "hint"), [("val/acc=0.9", True), ("nothing at all", False)], ids=["named", "not"]
+)
+def test_a_metric_in_a_form_that_is_not_read_is_said_so(
+    tmp_path: Path, printed: str, hint: bool
+) -> None:
+    search = experiment(
+        double("x", 0, 1),
+        trials=1,
+        objective={"objectiveMetricName": "val/acc"},
+        command=_with_x(f"print({printed!r})"),
+    )
+    tuner = FolderTuner(tmp_path)
+    tuner.run(search, trial=None, workdir=tmp_path / "work", budget=Budget())
+    (trial,) = tuner.read(tmp_path / "work").trials
+    assert trial.state == "MetricsUnavailable"
+    assert ("name=number" in trial.message) is hint
