@@ -12,6 +12,7 @@ from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.render import output_option, print_json, print_table
 
 if TYPE_CHECKING:
+    from platform_ctl.settings import Settings
     from platform_ctl.tuning.experiment import Experiment, Trial
     from platform_ctl.tuning.port import SearchRecord, Tuner
 
@@ -41,7 +42,8 @@ def _parse_values(ctx: click.Context, option: click.Parameter, given: tuple[str,
     metavar="NAME=VALUE",
     multiple=True,
     callback=_parse_values,
-    help="Another value for an environment variable of the trial's container.",
+    help="Another value for an environment variable of the trial's container. One that names a"
+    " missing path (ROWS) is taken from the newest run's output of that name (rows).",
 )
 @click.option("--warm-start", metavar="NAME|RUN", help="Learn from an earlier search.")
 @click.option("--wall-s", type=float, help="Budget: seconds of wall time.")
@@ -61,6 +63,8 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
     settings = load_settings(ctx)
     tuner = targets.tuner(settings)
     experiment = _adapt(tuner.load(file), options)
+    if settings.target == "local":
+        experiment = _with_newest_outputs(settings, experiment)
     warm: tuple[Trial, ...] = ()
     if options["warm_start"]:
         warm = tuple(tuner.read(tuner.find(options["warm_start"])).trials)
@@ -127,6 +131,30 @@ def _adapt(experiment: Experiment, options: dict[str, Any]) -> Experiment:
         metadata["name"] = options["name"]
     adapted = replace(experiment, spec=spec, metadata=metadata)
     return with_environment(adapted, options["values"])
+
+
+def _with_newest_outputs(settings: Settings, experiment: Experiment) -> Experiment:
+    """What a trial reads and is not there is taken from the newest run that made it."""
+    from platform_ctl import targets
+    from platform_ctl.errors import NothingYet
+    from platform_ctl.tuning.inputs import missing_paths, newest_outputs
+    from platform_ctl.tuning.template import with_environment
+
+    missing = missing_paths(experiment)
+    if not missing:
+        return experiment
+    runs = targets.orchestrator(settings)
+    found = newest_outputs(missing, runs.list(50), runs.get)
+    for name in missing:
+        if name not in found:
+            raise NothingYet(
+                f"the trial reads {name}={missing[name]}, which is not there, and no run has "
+                f"made {name.lower()!r}",
+                where=f"{experiment.name}: spec.trialTemplate",
+                fix=f"platform-ctl experiment run FILE -p {name}=PATH",
+            )
+        click.echo(f"note: {name} is of run {found[name][1]}", err=True)
+    return with_environment(experiment, {name: path for name, (path, _) in found.items()})
 
 
 def _warn_of_endless_trials(experiment: Experiment, budget: Any) -> None:

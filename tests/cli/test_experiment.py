@@ -162,3 +162,15 @@ def test_katib_only_algorithms_are_unsupported(home: Path, tmp_path: Path) -> No
     done = platform_ctl(home, "experiment", "run", str(path))
     assert done.returncode == 6
     assert "hyperband" in done.stderr
+
+
+def test_a_path_that_no_run_has_made_is_named_before_a_trial_starts(
+    parabola: Path, tmp_path: Path
+) -> None:
+    asked = yaml.safe_load(parabola.read_text())
+    job = asked["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    job["template"]["spec"]["containers"][0]["env"] = [{"name": "ROWS", "value": "/mnt/rows"}]
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump(asked))
+    done = platform_ctl(tmp_path / "home", "experiment", "run", str(tmp_path / "e.yaml"))
+    assert (done.returncode, done.stderr.count("error:")) == (3, 1)
+    assert "-p ROWS=PATH" in done.stderr
