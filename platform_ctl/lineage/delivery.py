@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from filelock import FileLock, Timeout
 from platform_ctl.errors import ConfigError, HomeBusy, PlatformError
 from platform_ctl.home import files
 from platform_ctl.lineage.outbox import Outbox, Position
+from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
     from openlineage.client.transport import Transport
@@ -37,6 +40,8 @@ _PATIENCE = 3
 _NOWHERE = {"console", "noop"}
 """What OpenLineage falls back to when it is told nothing: events would be gone."""
 _LOCK_TIMEOUT_S = 60.0
+_EMIT_S = 7.0
+"""For one event, with whatever its transport tries again."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,23 @@ def _refused_event(line: bytes) -> dict[str, Any] | None:
 
 
 def _emit(transport: Transport, event: dict[str, Any]) -> tuple[str, bool]:
-    """(what went wrong or "", whether this event is dealt with)."""
+    """(what went wrong or "", whether this event is dealt with), after at most ``_EMIT_S``.
+
+    In a thread of its own: a transport tries five times with its own timeout, and an answer
+    that drips has none. The event may arrive all the same, and then arrives again.
+    """
+    outcome: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
+    work = threading.Thread(target=lambda: outcome.put(_sent(transport, event)), daemon=True)
+    work.start()
+    try:
+        problem, dealt_with = outcome.get(timeout=_EMIT_S)
+    except queue.Empty:
+        problem, dealt_with = f"no answer within {_EMIT_S:g} s", False
+    address = without_user(getattr(transport, "url", ""))
+    return (f"{problem} from {address}" if problem and address else problem), dealt_with
+
+
+def _sent(transport: Transport, event: dict[str, Any]) -> tuple[str, bool]:
     import requests
 
     try:
@@ -172,6 +193,8 @@ def _emit(transport: Transport, event: dict[str, Any]) -> tuple[str, bool]:
     except requests.HTTPError as exc:
         status = exc.response.status_code if exc.response is not None else 0
         return f"status {status}", status in _REFUSED
+    except requests.ConnectionError:
+        return "no connection", False
     except (OSError, RuntimeError, ValueError) as exc:
         return f"{type(exc).__name__}: {exc}"[:300], False
     return "", True

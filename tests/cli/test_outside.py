@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
 
 import pytest
 
+from platform_ctl.lineage.outbox import Outbox
 from tests.support import endpoints
 from tests.support.commands import platform_ctl
 from tests.support.endpoints import DOWN, endpoint
@@ -77,3 +79,17 @@ def test_mlflows_own_variable_is_named_as_ignored(tmp_path):
     assert "MLFLOW_TRACKING_URI is ignored, models are in the home's own" in done.stderr
     quiet = platform_ctl(tmp_path, "model", "list", "-o", "json", MLFLOW_TRACKING_URI="http://x")
     assert quiet.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "answer", [None, endpoints.silent, endpoints.drips, endpoints.says("404 Not Found", "<html>")]
+)
+def test_an_openlineage_endpoint_that_does_not_answer(tmp_path, answer):
+    Outbox(tmp_path / "lineage").append([{"eventType": "START"}])
+    with endpoint(answer) if answer else contextlib.nullcontext(DOWN) as url:
+        began = time.monotonic()
+        address = url.replace("//", f"//me:{PASSWORD}@")
+        done = platform_ctl(tmp_path, "lineage", "deliver", OPENLINEAGE_URL=address)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert url in done.stderr and PASSWORD not in done.stderr
+    assert time.monotonic() - began < 25
