@@ -7,7 +7,7 @@ GIT   ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cluster-test tier6-render lint check-pipelines upload format bench docs clean
+.PHONY: help setup demo test test-all cluster-test tier6-render image kind-demo lint check-pipelines upload format bench docs clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ test-all: setup ## Run all tests of the local target
 
 cluster-test: setup ## Run the cluster suites on the cluster of PLATFORM_TEST_KUBECONFIG
 	@$(BIN)/python -m pytest -m cluster $(PYTEST_ARGS)
+
+image: ## Build the image of the kubernetes target with docker (IMAGE=name)
+	docker build --file infra/image/Containerfile --tag $(or $(IMAGE),localhost/platform-ctl/platform:dev) .
+
+kind-demo: setup ## The main job on a kind cluster: needs docker, kind and kubectl (DRY_RUN=1: print only)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" infra/kind/demo.sh $(if $(DRY_RUN),--dry-run)
 
 lint: setup ## Style, import contracts, committed pipelines and generated docs are current
 	@$(BIN)/ruff check .

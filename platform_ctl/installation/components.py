@@ -55,6 +55,8 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs: list[str] = []
     definitions: list[str] = []
     workloads: list[str] = []
+    own_kinds: list[str] = []
+    """Kinds whose objects are made even where somebody else installed the definitions."""
     version_of: VersionSource = VersionSource()
     secrets: list[GeneratedSecret] = []
     data: str = "nothing"

@@ -91,7 +91,17 @@ class Installer:
         """Whether all of it is there and none of it is ours."""
         found = [self.cluster.get(DEFINITION, name, "") for name in component.definitions]
         found += [deployment_of(self.cluster, name) for name in component.workloads]
-        return bool(found) and all(o and not is_ours(o) for o in found)
+        if not found or not all(o and not is_ours(o) for o in found):
+            return False
+        if not component.own_kinds:
+            return True
+        own = [d for d in self.render(component) if d["kind"] in component.own_kinds]
+        return all(self._there(document) for document in own)
+
+    def _there(self, document: Object) -> bool:
+        kind = self.cluster.kind_of(document)
+        metadata = document["metadata"]
+        return self.cluster.get(kind, metadata["name"], metadata["namespace"]) is not None
 
     # ---- one component -----------------------------------------------------
 
@@ -140,6 +150,9 @@ class Installer:
         before = self.cluster.get(kind, name_of, namespace) if kind else None
         if before is None and dry_run:
             change.created.append(name)
+            return
+        if before is not None and document["kind"] == DEFINITION.kind and not is_ours(before):
+            change.unchanged += 1  # of another version perhaps, with objects of others in it
             return
         after = self.cluster.apply(document, dry_run=dry_run)
         if before is None:

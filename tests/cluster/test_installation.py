@@ -15,7 +15,7 @@ import pytest
 
 from platform_ctl.cluster.api import DEPLOYMENT, SECRET, Cluster, Kind, Object, connect
 from platform_ctl.doctor.doctor import Health
-from platform_ctl.installation.check import check_component
+from platform_ctl.installation.check import DEFINITION, check_component
 from platform_ctl.installation.components import Component, chosen, read_components
 from platform_ctl.installation.install import Installer, Outcome
 from platform_ctl.installation.remove import plan_removal, remove
@@ -175,6 +175,24 @@ def test_what_somebody_else_installed_is_adopted(
     )
     [change] = installer(place, []).install([foreign])
     assert change.outcome == Outcome.ADOPTED
+
+
+def test_a_gateway_is_made_beside_definitions_of_somebody_else(
+    place: tuple[Cluster, Elsewhere, list[Component]],
+) -> None:
+    cluster, elsewhere, _ = place
+    [component] = chosen(read_components(ROOT), ["gateway-api"])
+
+    def documents(component: Component) -> list[Object]:
+        rendered = render(ROOT, component)
+        return with_settings(rendered, image="", gateway_class="none", gateway=elsewhere.mark)
+
+    planned = Installer(cluster, documents)
+    if not all(cluster.get(DEFINITION, name, "") for name in component.definitions):
+        pytest.skip("the cluster has no Gateway API")
+    [change] = planned.plan([component])
+    assert f"Gateway/{elsewhere.mark}" in change.created
+    assert not any(c.startswith("CustomResourceDefinition") for c in change.changed)
 
 
 def _foreign_deployment(cluster: Cluster) -> str:
