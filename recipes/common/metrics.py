@@ -40,6 +40,16 @@ def auroc_interval(probability: np.ndarray, label: np.ndarray) -> list[float] | 
     return [float(v) for v in np.percentile(values, [tail, 100 - tail])]
 
 
+def average_precision(probability: np.ndarray, label: np.ndarray) -> float:
+    """Mean precision at the rank of each positive row; its share of rows where ranks mean nothing.
+    Ties count in the order of the rows. NaN without a positive row."""
+    if not label.sum():
+        return float("nan")
+    ordered = label[np.argsort(-probability, kind="stable")]
+    precision = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
+    return float(precision[ordered == 1].mean())
+
+
 def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = 10) -> float:
     """Mean |predicted - observed| over bins of equal size (Nixon et al. 2019, adaptive)."""
     order = np.argsort(probability, kind="stable")

@@ -146,3 +146,13 @@ def test_a_calibrated_model_has_a_small_calibration_error():
     label = (rng.random(20_000) < p).astype(float)
     assert metrics.calibration_error(p, label) < 0.02
     assert metrics.calibration_error(p**3, label) > 0.1
+
+
+def test_average_precision_is_that_of_scikit_learn():
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(0)
+    label = (rng.random(400) < 0.1).astype(float)
+    p = 0.3 * label + rng.random(400)
+    assert metrics.average_precision(p, label) == pytest.approx(average_precision_score(label, p))
+    assert np.isnan(metrics.average_precision(p, np.zeros(400)))

@@ -1,0 +1,1 @@
+"""Is a handwritten digit an eight? LightGBM, with class imbalance."""

@@ -1,0 +1,50 @@
+"""Score the golden rows beside the baselines and the champion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recipes.common import metrics, tabular
+from recipes.eights import losses, predict
+from recipes.eights.recipe import LOSS
+
+
+def baselines(seen: tabular.Rows, golden: tabular.Rows) -> dict[str, np.ndarray]:
+    """What a model has to beat."""
+    return {"base_rate": np.full(len(golden.label), seen.label.mean())}
+
+
+def figures(prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """Further metrics beside the mean loss."""
+    return {
+        "average_precision": metrics.average_precision(prediction, label),
+        "auroc": metrics.auroc(prediction, label),
+        "calibration_error": metrics.calibration_error(prediction, label),
+    }
+
+
+def slices(golden: tabular.Rows) -> np.ndarray:
+    """By ink: how much of it an image has, against the median of the golden images."""
+    ink = golden.x.sum(1)
+    return np.where(ink > np.median(ink), "heavy", "light")
+
+
+def evaluate(
+    model_dir: str, rows_path: str, out_dir: str, champion_dir: str | None = None
+) -> dict[str, Any]:
+    """Write evaluation.json, errors.parquet and rows.parquet to ``out_dir``; return the first."""
+    return tabular.evaluate(
+        predict.load,
+        model_dir,
+        rows_path,
+        out_dir,
+        champion_dir,
+        loss=LOSS,
+        losses=losses.losses,
+        baselines=baselines,
+        figures=figures,
+        slices=slices,
+        more=lambda p, y: {"intervals": {"auroc": metrics.auroc_interval(p, y)}},
+    )
