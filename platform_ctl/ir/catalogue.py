@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from typing import Literal
 import yaml
 
 from platform_ctl.errors import (
+    BadPipelineFile,
     BadPipelineSource,
     NotPortable,
     PlatformError,
@@ -165,11 +166,39 @@ class Pipelines:
             text=True,
             check=False,
         )
-        if done.returncode:
+        again = f"{Path(sys.executable).name} -m {_COMPILER} {' '.join(modules)}"
+        try:
+            said = json.loads(done.stdout)
+        except ValueError:  # the process was killed, or a module wrote past Python's stdout
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            said = {"what": last, "where": ""}
+        if isinstance(said, dict):
             raise BadPipelineSource(
-                f"the pipelines do not compile: {last}",
-                where=f"{self._package}/*_pipeline.py",
-                fix=f"{Path(sys.executable).name} -m {_COMPILER} {' '.join(modules)}",
+                f"the pipelines do not compile: {said['what']}",
+                where=said["where"] or f"{self._package}/*_pipeline.py",
+                fix=again,
             )
-        return {item["name"]: item["yaml"] for item in json.loads(done.stdout)}
+        return self._by_name(said)
+
+    def _by_name(self, compiled: Sequence[Mapping[str, str]]) -> dict[str, str]:
+        """Name -> IR. Two sources of one name would replace each other's file."""
+        sources: dict[str, str] = {}
+        rendered: dict[str, str] = {}
+        for item in compiled:
+            name, source = item["name"], f"{item['module'].replace('.', '/')}.py"
+            if name in sources:
+                raise BadPipelineSource(
+                    f"two pipelines are called {name!r}",
+                    where=f"{sources[name]} and {source}",
+                    fix=f"change the name in @dsl.pipeline of {source}",
+                )
+            try:
+                ir_file.parse(item["yaml"].encode(), Path(source))
+            except BadPipelineFile as exc:
+                raise BadPipelineSource(
+                    f"kfp compiles it to IR that cannot be read back: {exc.what}",
+                    where=source,
+                    fix=f"edit {source}; a default text with newlines is a known cause",
+                ) from exc
+            sources[name], rendered[name] = source, item["yaml"]
+        return rendered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from platform_ctl.cluster.kfp import Refusal
 from platform_ctl.cluster.pods import Blocked
 from platform_ctl.errors import (
     BadPipelineFile,
+    ClusterForbidden,
     ClusterUnavailable,
     KfpUnavailable,
     NothingYet,
@@ -62,6 +64,7 @@ _STATES = {
     "PAUSED": RunState.RUNNING,
 }
 _FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 OnEvent = Callable[[RunEvent], None]
 
@@ -125,7 +128,7 @@ class KfpRuns:
     def get(self, run_id: str) -> Run:
         said = self._find(run_id)
         run, nodes = self._read(said)
-        blockers = {} if run.state is RunState.SUCCEEDED else self.pods.blockers(run.id, nodes)
+        blockers = {} if run.state is RunState.SUCCEEDED else self._blockers(run, nodes)
         pipeline = _pipeline(said)
         tasks = self._with_outputs(run.id, pipeline, nodes)
         tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
@@ -279,6 +282,14 @@ class KfpRuns:
             )
         what = f"more than one run starts with {run_id!r}" if found else f"no run {run_id!r}"
         raise UnknownName(what, where=run_id, fix="platform-ctl --target kubernetes run list")
+
+    def _blockers(self, run: Run, nodes: Sequence[Node]) -> Mapping[str, Blocker]:
+        """Who may read runs need not be let near pods: KFP's own record is shown without them."""
+        try:
+            return self.pods.blockers(run.id, nodes)
+        except (ClusterForbidden, ClusterUnavailable) as exc:
+            _log.warning("the pods of the run cannot be read: %s", exc.what)
+            return {}
 
     def _read(self, said: Json) -> tuple[Run, list[Node]]:
         run = _record(said)

@@ -15,7 +15,13 @@ import yaml
 
 from platform_ctl.cluster.api import Kind
 from platform_ctl.cluster.kfp import Kfp
-from platform_ctl.errors import BadParameter, KfpUnavailable, NothingYet, WorkloadFailed
+from platform_ctl.errors import (
+    BadParameter,
+    ClusterForbidden,
+    KfpUnavailable,
+    NothingYet,
+    WorkloadFailed,
+)
 from platform_ctl.ir.pipeline import Component
 from platform_ctl.runs.kubernetes.api import RunsApi
 from platform_ctl.runs.kubernetes.nodes import Node
@@ -210,6 +216,19 @@ def test_a_run_that_no_waiting_ends_is_stuck(tmp_path: Path) -> None:
         assert started.state is RunState.RUNNING
         assert [t.path for t in started.stuck] == ["judge"]
         assert not runs(fake, pods=Held(lasting=False)).get(started.id).stuck
+
+
+class Forbidden:
+    """Pods that this account may not list."""
+
+    def blockers(self, run_id: str, nodes: Sequence[Node]) -> dict[str, Blocker]:
+        raise ClusterForbidden("pods is forbidden", where="https://cluster", fix="ask")
+
+
+def test_who_may_not_see_pods_still_sees_runs(tmp_path: Path) -> None:
+    with serve(Runs(step_s=60.0)) as fake:
+        started = runs(fake, pods=Forbidden()).submit(request(tmp_path))
+        assert started.state is RunState.RUNNING and started.tasks
 
 
 # ---- what is submitted, what comes out ------------------------------------------------
