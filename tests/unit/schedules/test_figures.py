@@ -7,24 +7,24 @@ from pathlib import Path
 from platform_ctl.metrics.schedules import ScheduleMetrics
 from platform_ctl.schedules.local.figures import figures
 from tests.support import schedule_files as files
-from tests.unit.schedules.test_engine import BEGIN, SOURCE, Bench, hourly
+from tests.unit.schedules.test_engine import BEGIN, SOURCE, Sandbox, hourly
 
 
-def _samples(bench: Bench, *entries: str) -> dict[tuple[str, ...], float]:
-    documents = files.load(bench.root, *entries)
+def _samples(sandbox: Sandbox, *entries: str) -> dict[tuple[str, ...], float]:
+    documents = files.load(sandbox.root, *entries)
     source = ScheduleMetrics(
-        bench.root / "platform.db", lambda db, now: figures(db, documents, SOURCE, int(now))
+        sandbox.root / "platform.db", lambda db, now: figures(db, documents, SOURCE, int(now))
     )
-    found = source.samples(bench.time.now)
+    found = source.samples(sandbox.time.now)
     return {(s.metric.name, *s.labels): s.value for s in found}
 
 
 def test_slots_drift_and_heartbeat(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    assert _samples(bench) == {}
-    bench.apply(hourly(catch_up="latest"))
-    bench.look(3 * 3600)
-    found = _samples(bench, hourly(catch_up="latest"))
+    sandbox = Sandbox(tmp_path)
+    assert _samples(sandbox) == {}
+    sandbox.apply(hourly(catch_up="latest"))
+    sandbox.look(3 * 3600)
+    found = _samples(sandbox, hourly(catch_up="latest"))
     name = ("blue", "nightly")
     assert found == {
         ("platform_schedule_drift", "blue"): 0,
@@ -34,10 +34,10 @@ def test_slots_drift_and_heartbeat(tmp_path: Path) -> None:
         ("platform_schedule_slots_total", *name, "missed"): 2,
         ("platform_schedule_engine_heartbeat_timestamp_seconds",): BEGIN + 3 * 3600,
     }
-    changed = _samples(bench, hourly(catch_up="latest", parameters="{trials: 5}"))
+    changed = _samples(sandbox, hourly(catch_up="latest", parameters="{trials: 5}"))
     assert changed["platform_schedule_drift", "blue"] == 1
-    bench.store.suppressed("blue/fresh", "cool_down", BEGIN)
-    suppressed = _samples(bench)[
+    sandbox.store.suppressed("blue/fresh", "cool_down", BEGIN)
+    suppressed = _samples(sandbox)[
         "platform_schedule_triggers_suppressed_total", "blue", "fresh", "cool_down"
     ]
     assert suppressed == 1
