@@ -109,7 +109,7 @@ def run(
     from platform_ctl.ir.pipeline import planned_leaves
 
     planned = planned_leaves(ir) if sys.stderr.isatty() else []
-    with Progress(planned) as progress:
+    with Progress(planned, orchestrator) as progress:
         finished = orchestrator.run(request, progress)
     finish(ctx, finished, output)
 

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from platform_ctl.cli.step_progress import Sparing, StepProgress
 from platform_ctl.runs.record import EventKind, Run, RunEvent, Task, TaskState
 from platform_ctl.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from platform_ctl.runs.port import RunReader
 
 _MAX_LINES = 40
 _MAX_REASON = 90
@@ -26,8 +29,12 @@ _SHOWN_OUTPUTS = ("summary", "verdict", "next_command")
 class Progress:
     """Call it with every event. Everything goes to stderr: stdout is for the result."""
 
-    def __init__(self, planned: Sequence[str] = ()) -> None:
+    def __init__(self, planned: Sequence[str] = (), runs: RunReader | None = None) -> None:
+        """``planned``: the tasks to show as pending; ``runs``: where logs of steps are read."""
         self._tasks: dict[str, tuple[str, float]] = {p: ("PENDING", 0.0) for p in planned}
+        self._how_far: dict[str, str] = {}
+        self._steps = StepProgress(runs, self._say) if runs is not None else None
+        self._spare = Sparing(lambda path, text: self._line(f"          {path}  {text}"))
         self._begun: dict[str, float] = {}
         self._live: Any = None
 
@@ -40,6 +47,8 @@ class Progress:
                 console=Console(stderr=True), get_renderable=self._table, refresh_per_second=8
             )
             self._live.start()
+        if self._steps is not None:
+            self._steps.__enter__()
         return self
 
     def __exit__(
@@ -48,10 +57,19 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._steps is not None:
+            self._steps.__exit__(kind, error, trace)
         if self._live is not None:
             self._live.stop()
 
+    def _say(self, path: str, text: str) -> None:
+        self._how_far[path] = visible(text)
+        if self._live is None:
+            self._spare(path, text)
+
     def __call__(self, event: RunEvent) -> None:
+        if self._steps is not None:
+            self._steps(event)
         if event.kind is EventKind.NOTE:
             self._line(event.text)
         elif event.task is not None:
@@ -92,13 +110,14 @@ class Progress:
             over = [row for row in shown if row[1][0] not in ("RUNNING", "FAILED")]
             dropped = {path for path, _ in over[:hidden]}
             shown = [row for row in shown if row[0] not in dropped]
-            table.add_row(f"… {len(dropped)} more", "", "")
+            table.add_row(f"… {len(dropped)} more", "", "", "")
         for path, (state, wall_s) in shown:
             seconds = wall_s
             if state == TaskState.RUNNING:
                 seconds = time.monotonic() - self._begun.get(path, time.monotonic())
             duration = f"{seconds:.1f} s" if seconds else ""
-            table.add_row(Text(path), Text(state, style=state_style(state)), duration)
+            how_far = self._how_far.get(path, "") if state == TaskState.RUNNING else ""
+            table.add_row(Text(path), Text(state, style=state_style(state)), duration, how_far)
         return table
 
 

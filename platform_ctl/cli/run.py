@@ -131,7 +131,7 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
 
     runs = targets.orchestrator(load_settings(ctx))
     found = runs.get(run).id
-    with Progress() as progress:
+    with Progress(runs=runs) as progress:
         for event in runs.watch(found):
             progress(event)
     finish(ctx, runs.get(found), output)
@@ -204,7 +204,7 @@ def resume(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl.cli.progress import Progress
 
     orchestrator = targets.orchestrator(load_settings(ctx))
-    with Progress() as progress:
+    with Progress(runs=orchestrator) as progress:
         finished = orchestrator.resume(run, progress)
     finish(ctx, finished, output)
 
