@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ import yaml
 from platform_ctl.errors import (
     BadPipelineFile,
     BadPipelineSource,
+    MissingExtra,
     NotPortable,
     PlatformError,
     StaleCompiledPipeline,
@@ -28,6 +30,20 @@ from platform_ctl.ir import meaning, portability
 
 _COMPILER = "platform_ctl.ir.compile"
 _FIX = "platform-ctl pipeline compile"
+
+
+def require_kfp(where: str) -> None:
+    """Raises MissingExtra where the SDK is not installed; it is looked for, not imported."""
+    try:
+        found = find_spec("kfp") is not None
+    except ModuleNotFoundError:
+        found = False
+    if not found:
+        raise MissingExtra(
+            "this needs kfp, which the extra ml brings",
+            where=where,
+            fix="pip install 'platform-ctl[ml]'",
+        )
 
 
 @dataclass(frozen=True)
@@ -159,6 +175,7 @@ class Pipelines:
         if not sources:
             return {}
         modules = [f"{self._package}.{path.stem}" for path in sources]
+        require_kfp("pipeline compile")
         done = subprocess.run(
             [sys.executable, "-m", _COMPILER, *modules],
             cwd=self._root,

@@ -32,6 +32,7 @@ from platform_ctl.errors import (
 from platform_ctl.home.environment import environment
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import parameters, support
+from platform_ctl.ir.catalogue import require_kfp
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.cache.cache import StepCache
 from platform_ctl.runs.cache.code_digest import CodeDigester
@@ -208,6 +209,7 @@ class LocalOrchestrator:
         pipeline = ir_file.parse(data, request.pipeline)
         self.refuse_unsupported(pipeline, str(request.pipeline))
         conditions.check(pipeline)
+        require_kfp("steps, which kfp's executor runs")
         values = parameters.resolve(pipeline, request.parameters)
         run_id = str(uuid.uuid4())
         directory = self._settings.layout.runs / run_id
