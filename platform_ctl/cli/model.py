@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from platform_ctl.models.port import Registry
     from platform_ctl.runs.record import Run
 
-_NO_MODELS = "no models yet: platform-ctl pipeline run train-deploy"
+_NO_MODELS = "no models yet: platform-ctl pipeline list"
 
 
 @click.group(help="List, show and use registered models.")

@@ -69,7 +69,7 @@ def repeat(
             f"the evidence of {version} does not say which run made it"
             f" ({', '.join(sorted(missing))} is not in the pack)",
             where=str(version),
-            fix="platform-ctl pipeline run train-deploy",
+            fix=f"platform-ctl model show {version}",
         )
     record = json.loads(files[RUN_FILE])
     ir = yaml.safe_load(files[PIPELINE_FILE])

@@ -26,7 +26,10 @@ def connect(database: Path) -> sqlite3.Connection:
     Autocommit; use ``transaction`` for more than one statement. Rows are
     ``sqlite3.Row``. Raises HomeTooNew when a newer platform wrote the home,
     HomeDamaged when the file is no database, and HomeNotUsable when there can be none.
+    A home that may not be written is opened to be read; whoever writes there is refused then.
     """
+    if database.exists() and not os.access(database.parent, os.W_OK):
+        return connect_reading(database)
     _make_home(database.parent)
     if _emptied(database):
         raise _damaged(database, _EMPTIED)
@@ -61,6 +64,7 @@ def connect_reading(database: Path) -> sqlite3.Connection:
     db.close()
     if have > newest:
         raise _too_new(have, newest, database)
+    _make_home(database.parent)
     return connect(database)
 
 

@@ -92,7 +92,7 @@ class MlflowRegistry:
             raise EvidenceMismatch(
                 f"the files of {version} are gone",
                 where=str(folder),
-                fix="platform-ctl pipeline run train-deploy",
+                fix=f"platform-ctl model show {version}",
             )
         return folder
 

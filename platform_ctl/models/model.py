@@ -160,7 +160,7 @@ def find_model(models: Sequence[RegisteredModel], name: str) -> RegisteredModel:
         raise NoSuchModel(
             f"no model is registered yet, so there is no {name!r}",
             where="registry",
-            fix="platform-ctl pipeline run train-deploy",
+            fix="platform-ctl pipeline list",
         )
     raise NoSuchModel(
         f"no model named {name!r}; {_did_you_mean(name, [m.name for m in models])}",

@@ -108,7 +108,7 @@ def _candidate(recipe: Recipe, model_dir: Path, evaluation_dir: Path) -> Candida
             f"the evaluation is of {evaluation.get('model_digest')}, the model is "
             f"{predictor.digest}",
             where=str(evaluation_dir),
-            fix="platform-ctl pipeline run train-deploy --no-cache",
+            fix=f"platform-ctl pipeline run {recipe.pipeline} --no-cache",
         )
     source = predictor_source(recipe)
     inputs = tuple(predictor.features)

@@ -58,7 +58,7 @@ def empty(cli, tmp_path, monkeypatch):
 def test_an_empty_home_says_what_to_do(empty):
     assert empty("model", "list")[:2] == (
         0,
-        "no models yet: platform-ctl pipeline run train-deploy\n",
+        "no models yet: platform-ctl pipeline list\n",
     )
     code, out, err = empty("model", "show", "weekly-commits")
     assert (code, out) == (3, "") and "no model is registered yet" in err
