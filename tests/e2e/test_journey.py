@@ -115,7 +115,9 @@ def test_the_first_run_registers_as_staging_and_asks(shell):
     (request,) = shell.json("approval", "list")
     assert request["state"] == "pending"
     assert f"platform-ctl approval approve {request['id']}" in printed
-    assert re.search(r"MASE \d\.\d+ \(beside last_week \d\.\d+, mean_4w \d\.\d+\)", printed)
+    assert re.search(
+        r"MASE \d\.\d+ \(beside last_week \d\.\d+, mean_4w \d\.\d+, log_ses \d\.\d+\)", printed
+    )
     assert not [p for p in processes_of(shell.home) if "ray" in p], "Ray outlived its run"
     assert shell.json("run", "show", "latest")["cost"]["notes"] == [], "nothing was cut short"
     assert list(shell.temporary.iterdir()) == [], "left in the machine's temporary folder"
