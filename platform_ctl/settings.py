@@ -141,6 +141,8 @@ class KubernetesSettings(Section, frozen=True):
     """Namespace of that Gateway."""
     gateway_url: str = ""
     """Address at which callers reach the Gateway; empty: the one in its status."""
+    predictor_replicas: int = 2
+    """Pods of each revision; with one, a pod that is deleted leaves callers without an answer."""
     host_suffix: str = "platform.local"
     """A service answers at NAME.host_suffix."""
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.errors import HomeDamaged, ServiceUnavailable
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run
 from platform_ctl.serving.port import Serving
@@ -111,7 +111,7 @@ def _services(serving: Serving | None) -> tuple[Sequence[InferenceService], list
         return (), []
     try:
         return serving.list(), []
-    except ServiceUnavailable as exc:
+    except (ServiceUnavailable, HomeDamaged) as exc:
         return (), [Check("services", Health.FAIL, exc.what, exc.fix)]
 
 

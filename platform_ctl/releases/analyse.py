@@ -16,6 +16,7 @@ from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases import replay, true_error
 from platform_ctl.releases.check_skew import check_skew
+from platform_ctl.releases.episodes import episodes, is_shared
 from platform_ctl.releases.judge import (
     Analysis,
     Arm,
@@ -247,12 +248,12 @@ def _look(
             break
         time.sleep(_POLL_S)
     for _ in range(_TOP_UPS):
-        before = _short(release, seen)
+        before = _missing(ports, release, recent, seen)
         if max(before.values()) <= 0:
             break
-        asked = _top_up(ports, release, recent, seen)
+        asked = _top_up(ports, release, recent, seen, max(before.values()))
         seen = _seen_after(ports, release, started, len(seen) + asked)
-        if _short(release, seen) == before:
+        if _missing(ports, release, recent, seen) == before:
             break
     sample = _sample(ports, release, seen, recent, approved)
     sources = {s: sum(o.source == s for o in seen) for s in ("traffic", "replay")}
@@ -274,22 +275,44 @@ def _short(release: Release, seen: Sequence[Observation]) -> dict[str, int]:
     return {role: wanted - sum(o.revision == name for o in seen) for role, name in arms.items()}
 
 
+def _missing(
+    ports: Releasing,
+    release: Release,
+    recent: replay.HeldOut,
+    seen: Sequence[Observation],
+) -> dict[str, int]:
+    """Requests that each revision still needs, and rows that both have yet to answer."""
+    short = _short(release, seen)
+    if release.production is None:
+        return short
+    wanted = min(len(recent.keys), release.plan.min_requests * release.looks)
+    return {**short, "pairs": wanted - len(_pairs(ports, release, seen, recent).canary)}
+
+
 def _caller(ports: Releasing, release: Release) -> replay.Caller:
     found = ports.serving.get(release.target.service)
     return replay.Caller(found.url, found.name, found.host)
 
 
 def _top_up(
-    ports: Releasing, release: Release, recent: replay.HeldOut, seen: Sequence[Observation]
+    ports: Releasing,
+    release: Release,
+    recent: replay.HeldOut,
+    seen: Sequence[Observation],
+    count: int,
 ) -> int:
-    """Replay rows until each revision has had the plan's minimum at this weight; how many."""
-    short = _short(release, seen)
+    """Ask every revision the same ``count`` rows, new ones first; how many requests that were.
+
+    A row that both have answered is a pair: nobody predicts in another's place.
+    """
+    roles = ("canary",) if release.production is None else ("production", "canary")
+    known = {o.key.removeprefix("replay:") for o in seen if o.source == "replay"}
     candidate = release.target.candidate.name
     caller = _caller(ports, release)
     asked = unanswered = 0
     try:
-        for i, (key, instance) in enumerate(replay.in_turn(recent, max(short.values()))):
-            for role in (role for role, missing in short.items() if i < missing):
+        for key, instance in replay.in_turn(recent, count, last=known):
+            for role in roles:
                 asked += 1
                 answered = _ask(caller, instance, key, role, release) == candidate
                 if role == "canary":
@@ -334,18 +357,20 @@ def _sample(
 ) -> Sample:
     candidate = release.target.candidate.name
     canary = [o for o in seen if o.revision == candidate]
-    production = release.production and _arm(
-        [o for o in seen if o.revision == release.production.name]
-    )
+    before = release.production
+    beside = [o for o in seen if before is not None and o.revision == before.name]
+    stalls = episodes(canary)
+    shared = sum(is_shared(stall, beside) for stall in stalls)
+    production = before and dataclasses.replace(_arm(beside), episodes=shared)
     shared = approved.predictions.keys() & approved.champion.keys()
     held = disagreement(
         np.array([approved.predictions[k] for k in shared]),
         np.array([approved.champion[k] for k in shared]),
     )
-    found = true_error.labelled(ports.data, release.target, canary)
-    arm = _with_ends(ports, release, _arm(canary))
-    pairs = _pairs(canary, recent, found, true_error.losses_of(release.target))
-    return Sample(arm, production, pairs, held)
+    unanswered = sum(stall.requests for stall in stalls)
+    arm = dataclasses.replace(_arm(canary), unanswered=unanswered, episodes=len(stalls))
+    arm = _with_ends(ports, release, arm)
+    return Sample(arm, production, _pairs(ports, release, seen, recent), held)
 
 
 def _arm(seen: Sequence[Observation]) -> Arm:
@@ -367,28 +392,58 @@ def _with_ends(ports: Releasing, release: Release, canary: Arm) -> Arm:
 
 
 def _pairs(
-    canary: Sequence[Observation],
+    ports: Releasing,
+    release: Release,
+    seen: Sequence[Observation],
     recent: replay.HeldOut,
-    found: Sequence[true_error.Labelled],
-    losses: true_error.Losses,
 ) -> Pairs:
-    """One pair for each distinct row: the same question twice is no new evidence."""
+    """One pair for each question that both revisions have answered: a row that was replayed, an
+    entity and period of real traffic, or the same request. Of several answers the last counts:
+    the same question twice is no new evidence."""
+    if release.production is None:
+        return Pairs()
+    ours = _answers(ports, release, release.target.candidate.name, seen, recent)
+    theirs = _answers(ports, release, release.production.name, seen, recent)
+    both = [question for question in ours if question in theirs]
+    columns = np.array(
+        [(ours[q].prediction, theirs[q].prediction, ours[q].label, ours[q].scale) for q in both],
+        dtype=np.float64,
+    ).reshape(-1, 4)
+    canary, production, label, scale = columns.T
+    losses = true_error.losses_of(release.target)
+    return Pairs(canary, production, losses(canary, label, scale), losses(production, label, scale))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    prediction: float
+    label: float
+    """NaN while it is unknown."""
+    scale: float
+
+
+def _answers(
+    ports: Releasing,
+    release: Release,
+    revision: str,
+    seen: Sequence[Observation],
+    recent: replay.HeldOut,
+) -> dict[str, _Answer]:
+    """Question -> the revision's last answer to it."""
+    given = [o for o in seen if o.revision == revision and o.status == 200 and not o.failure]
     index = {f"replay:{k}": i for i, k in enumerate(recent.keys)}
     unit = true_error.scales(recent)
-    known = {(one.observation.id, one.observation.at, one.index): one for one in found}
-    rows: dict[str, tuple[float, float, float, float]] = {}
-    for o in canary:
-        if not o.shadow or len(o.shadow) != len(o.predictions):
-            continue
+    labelled = true_error.labelled(ports.data, release.target, given)
+    known = {(one.observation.id, one.observation.at, one.index): one for one in labelled}
+    answers: dict[str, _Answer] = {}
+    for o in given:
         at = index.get(o.key) if o.source == "replay" else None
         label, scale = (recent.labels[at], recent.scales[at]) if at is not None else (np.nan, 1.0)
         asked = o.key if at is not None else json.dumps(o.request, sort_keys=True)
-        for i, (ours, theirs) in enumerate(zip(o.predictions, o.shadow, strict=True)):
+        for i, prediction in enumerate(o.predictions):
             one = known.get((o.id, o.at, i))
             if one is not None and one.entity in unit:
-                rows[one.question] = (ours, theirs, one.truth.label, unit[one.entity])
-            else:
-                rows[f"{asked}#{i}"] = (ours, theirs, label, scale)
-    columns = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 4)
-    ours, theirs, label, scale = columns.T
-    return Pairs(ours, theirs, losses(ours, label, scale), losses(theirs, label, scale))
+                answers[one.question] = _Answer(prediction, one.truth.label, unit[one.entity])
+            elif at is not None or o.request is not None:
+                answers[f"{asked}#{i}"] = _Answer(prediction, label, scale)
+    return answers

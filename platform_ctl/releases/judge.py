@@ -12,7 +12,9 @@ by the number of measures. By the union bound the chance that a canary no
 different from production is ever rolled back is at most alpha, however the
 looks and measures depend on each other. Each test is exact or conservative:
 
-* errors: Fisher's exact test, one-sided.
+* errors: Fisher's exact test, one-sided. Requests without an answer count by episode
+  (episodes.py): those of one stall are no independent failures, and a stall that
+  production shared counts against both.
 * latency and agreement: distribution-free bounds for a quantile from order
   statistics, with Hoeffding's inequality (1963) for their ranks.
 * true error: sign-flip test of paired differences, with the bound
@@ -62,13 +64,27 @@ class Arm:
     latencies_ms: np.ndarray = field(default_factory=lambda: _EMPTY)
     failure: str = ""
     """The commonest reason for no answer."""
+    unanswered: int = 0
+    """Of the errors, those without any answer; they came in ``episodes``."""
+    episodes: int = 0
+    """Stretches of time without an answer (episodes.py); of production, those that it shared
+    with the canary, whose requests it may have answered late."""
     ends: int = 0
     """How often its process ended, or had to be ended, since it was started."""
     end_reason: str = ""
 
     @property
+    def failures(self) -> int:
+        """Independent ones: an episode counts once."""
+        return self.errors - self.unanswered + self.episodes
+
+    @property
+    def trials(self) -> int:
+        return self.requests - self.unanswered + self.episodes
+
+    @property
     def error_rate(self) -> float:
-        return self.errors / self.requests if self.requests else 0.0
+        return self.failures / self.trials if self.trials else 0.0
 
 
 @dataclass(frozen=True)
@@ -203,12 +219,14 @@ def _errors(sample: Sample, plan: CanaryPlan, alpha: float) -> _Finding | None:
     if canary.error_rate <= plan.max_error_rate:
         return None
     if production is None or production.requests == 0:
-        p = _binomial_tail(canary.errors, canary.requests, plan.max_error_rate)
+        p = _binomial_tail(canary.failures, canary.trials, plan.max_error_rate)
         than = f"{plan.max_error_rate:.2%} allowed"
     else:
-        p = _fisher_tail(canary.errors, canary.requests, production.errors, production.requests)
+        p = _fisher_tail(canary.failures, canary.trials, production.failures, production.trials)
         than = f"{production.error_rate:.2%} of production, {plan.max_error_rate:.2%} allowed"
     text = f"{canary.errors} of {canary.requests} canary requests failed ({than}; p = {p:.2g})"
+    if canary.unanswered:
+        text += f", {canary.unanswered} of them unanswered in {canary.episodes} episodes"
     if canary.failure:
         text += f", most often: {canary.failure}"
     return _Finding(text, p < alpha)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,8 +164,11 @@ def ask_all(caller: Caller, rows: HeldOut, *, revision: str) -> tuple[np.ndarray
     return np.array(answers), served_by
 
 
-def in_turn(rows: HeldOut, count: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """``count`` (key, instance) pairs, round and round the rows."""
-    for i in range(count if rows.keys else 0):
-        at = i % len(rows.keys)
+def in_turn(
+    rows: HeldOut, count: int, *, last: Collection[str] = ()
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """``count`` (key, instance) pairs, round and round the rows; those of ``last`` come last."""
+    order = sorted(range(len(rows.keys)), key=lambda i: rows.keys[i] in last)
+    for i in range(count if order else 0):
+        at = order[i % len(order)]
         yield rows.keys[at], rows.instance(at)

@@ -121,8 +121,6 @@ class Observation:
     request: dict | None = None
     """The decoded body; None when it was too large to keep."""
     predictions: list[float] = field(default_factory=list)
-    shadow: list[float] | None = None
-    """What production predicts for a request that the canary answered."""
 
 
 def check_spec(name: str, spec: ServiceSpec) -> None:

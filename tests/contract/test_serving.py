@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -12,17 +10,11 @@ from pathlib import Path
 import pytest
 
 from platform_ctl.errors import EvidenceMismatch, NothingYet, UnknownName, UsageError
-from platform_ctl.serving.kubernetes.manifests import Deployed
-from platform_ctl.serving.kubernetes.service import INFERENCE_SERVICE, KubernetesServing
 from platform_ctl.serving.port import Serving
 from platform_ctl.serving.service import Revision, ServiceSpec, ServiceState
-from platform_ctl.settings import KubernetesSettings
 from tests.fakes.serving import FakeServing
-from tests.support import cluster, serving, stored_models
+from tests.support import cluster, gateway, serving, stored_models
 from tests.support.waiting import eventually
-
-GATEWAY_URL = "PLATFORM_TEST_GATEWAY_URL"
-BODY = json.dumps({"instances": [[1, 2]]})
 
 
 @pytest.fixture(scope="module")
@@ -74,37 +66,7 @@ def port(
             local.stop(service.name)
     else:
         with cluster.own_namespace("serving") as connection:
-            yield _on_cluster(connection)
-
-
-def _on_cluster(connection: cluster.Cluster) -> KubernetesServing:
-    settings = KubernetesSettings(
-        namespace=connection.namespace,
-        service_account="default",
-        gateway=os.environ.get("PLATFORM_TEST_GATEWAY", "platform"),
-    )
-    kserve = connection.kind(INFERENCE_SERVICE.group_version, INFERENCE_SERVICE.kind) is not None
-    how = Deployed(
-        connection.namespace, cluster.image(), settings, kserve, "", cpu="50m", memory_mib=512
-    )
-    url = os.environ.get(GATEWAY_URL, "http://127.0.0.1:18000")
-    return KubernetesServing(connection, how, url=url)
-
-
-def ask(port: Serving, name: str, *, revision: str = "") -> tuple[int, str]:
-    """(status, who answered)."""
-    service = port.get(name)
-    headers = {"content-type": "application/json", "x-platform-revision": revision}
-    headers |= {"host": service.host} if service.host else {}
-    connection = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=10)
-    try:
-        path = f"/v1/models/{name}:predict"
-        connection.request("POST", path, BODY, {k: v for k, v in headers.items() if v})
-        response = connection.getresponse()
-        response.read()
-        return response.status, response.getheader("x-served-by") or ""
-    finally:
-        connection.close()
+            yield gateway.on_cluster(connection)
 
 
 def test_before_the_first_service_there_is_none(port: Serving) -> None:
@@ -124,8 +86,8 @@ def test_a_canary_takes_its_share_and_a_promotion_ends_it(
         ("new", "canary", True),
     ]
     if not isinstance(port, FakeServing):
-        assert eventually(lambda: ask(port, "shop", revision="canary") == (200, "new"))
-        assert ask(port, "shop", revision="production") == (200, "old")
+        assert eventually(lambda: gateway.ask(port.get("shop"), revision="canary") == (200, "new"))
+        assert gateway.ask(port.get("shop"), revision="production") == (200, "old")
         seen = eventually(lambda: len(s := port.observations("shop", since=started)) >= 2 and s)
         assert {o.revision for o in seen} == {"old", "new"} and {o.status for o in seen} == {200}
         assert [o.at for o in seen] == sorted(o.at for o in seen)
@@ -134,7 +96,7 @@ def test_a_canary_takes_its_share_and_a_promotion_ends_it(
         ("new", "production")
     ]
     if not isinstance(port, FakeServing):
-        assert {ask(port, "shop")[1] for _ in range(20)} == {"new"}
+        assert {gateway.ask(port.get("shop"))[1] for _ in range(20)} == {"new"}
 
 
 def test_what_is_there_is_listed_and_what_is_not_is_named(port: Serving, new: Revision) -> None:
@@ -162,4 +124,4 @@ def test_what_was_stopped_starts_as_it_was(port: Serving, new: Revision) -> None
     assert port.stop("shop").state is ServiceState.STOPPED
     assert port.start("shop").state is ServiceState.RUNNING
     if not isinstance(port, FakeServing):
-        assert eventually(lambda: ask(port, "shop") == (200, "new"), seconds=20)
+        assert eventually(lambda: gateway.ask(port.get("shop")) == (200, "new"), seconds=20)

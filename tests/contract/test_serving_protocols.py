@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
+import struct
 import time
 
 import pytest
@@ -73,6 +75,33 @@ def test_metadata_names_inputs_and_outputs(url):
     status, body = get(url, "/v2/models/stub")
     assert status == 200
     assert '"shape":[-1,2]' in body and '"datatype":"FP32"' in body
+    assert '{"name":"repo","datatype":"BYTES","shape":[-1]}' in body
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"parameters": {"binary_data_output": True}},
+        {"outputs": [{"name": "output-0", "parameters": {"binary_data": True}}]},
+    ],
+    ids=["every output", "one output"],
+)
+def test_outputs_are_binary_where_the_caller_asks(url, asked):
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    body = json.dumps(tensor([1, 2, 3, 4], shape=(2, 2), **asked))
+    connection.request("POST", V2, body, {"content-type": "application/json"})
+    response = connection.getresponse()
+    answer = response.read()
+    connection.close()
+    head = int(response.getheader("inference-header-content-length"))
+    (output,) = json.loads(answer[:head])["outputs"]
+    assert (output["parameters"], "data" in output) == ({"binary_data_size": 16}, False)
+    assert struct.unpack("<2d", answer[head:]) == (5.0, 11.0)
+
+
+def test_an_output_that_is_asked_for_as_text_is_text(url):
+    status, _, answer = serving.post(url, V2, tensor([1, 2], outputs=[{"name": "output-0"}]))
+    assert (status, answer["outputs"][0]["data"]) == (200, [5.0])
 
 
 ACCEPTED = {
@@ -182,6 +211,7 @@ REFUSED = {
     ),
     "v2 version": ("/v2/models/stub/versions/7/infer", tensor([1, 2]), 404, "version"),
     "explain": ("/v1/models/stub:explain", {"instances": [[1, 2]]}, 404, "explain"),
+    "v2 unknown output": (V2, tensor([1, 2], outputs=[{"name": "probability"}]), 400, "output-0"),
     "load of another": ("/v2/repository/models/other/load", {}, 404, "other"),
     "unload": ("/v2/repository/models/stub/unload", {}, 400, "service stop"),
     "unload of another": ("/v2/repository/models/other/unload", {}, 404, "other"),

@@ -81,12 +81,13 @@ def test_the_split_is_weighted_and_sticky(local, service, good, models):
     assert ask(service.url, revision="production")[2] == {"predictions": [5.0]}
 
 
-def test_production_shadows_what_the_canary_answered(local, service, good, models):
+def test_a_caller_cannot_pass_for_production_asking_the_canary(local, service, good, models):
     since = time.time()
     local.apply("stub", ServiceSpec(good, models("better", bias=10.0), 100))
-    ask(service.url, "k")
+    headers = {"content-type": "application/json", "x-platform-hop": "1", "x-request-key": "k"}
+    assert serving.post(service.url, V1, BODY, headers=headers)[2] == {"predictions": [15.0]}
     seen = eventually(lambda: local.observations("stub", since=since))
-    assert (seen[0].revision, seen[0].predictions, seen[0].shadow) == ("better", [15.0], [5.0])
+    assert [(o.revision, o.key, o.predictions) for o in seen] == [("better", "k", [15.0])]
 
 
 def test_the_address_tells_the_metrics_of_both_revisions(local, service, good, models):
@@ -269,7 +270,8 @@ def test_a_service_that_answers_errors_is_degraded(local, service, models):
     assert "ended in an error" in seen.revisions[0].last_failure
 
 
-def test_altered_bytes_are_refused_before_they_run(local, tmp_path):
+def test_altered_bytes_are_refused_before_they_run(tmp_path):
+    local = serving.local_serving(tmp_path / "home")
     folder, digest = stored_models.write(tmp_path / "model")
     stored = local.apply("stored", ServiceSpec(Revision("stored", str(folder), "1", digest)))
     path = "/v1/models/stored:predict"

@@ -103,7 +103,7 @@ def models(home):
 @pytest.fixture(scope="module")
 def ports(home, models):
     local = serving.local_serving(home, memory_bytes=600 * 2**20)
-    registry = FakeRegistry("stub", models, {}, Fuse())
+    registry = FakeRegistry("stub", models, {}, Fuse(), digests=False)
     database = home / "platform.db"
     data = DataAccess({}, home / "feast", home / "golden", home / "key", home / "locks")
     approvals = SqliteApprovals(database)

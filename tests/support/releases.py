@@ -34,14 +34,22 @@ class Fuse:
 
 class FakeRegistry:
     def __init__(
-        self, name: str, versions: Mapping[str, Path], aliases: dict[str, str], fuse: Fuse
+        self,
+        name: str,
+        versions: Mapping[str, Path],
+        aliases: dict[str, str],
+        fuse: Fuse,
+        *,
+        digests: bool = True,
     ) -> None:
+        """``digests``: whether versions have one; the stubs' models are not laid out for it."""
+        self.digests = digests
         self.name, self.dirs, self.alias, self.fuse = name, versions, aliases, fuse
 
     def models(self) -> Sequence[RegisteredModel]:
         def version(number: str) -> ModelVersion:
             aliases = tuple(a for a, v in self.alias.items() if v == number)
-            tags = {"model_digest": f"sha256:{number * 8}"}
+            tags = {"model_digest": f"sha256:{number * 8}"} if self.digests else {}
             return ModelVersion(self.name, number, "2024-01-01T00:00:00Z", aliases, tags)
 
         newest_first = sorted(self.dirs, key=int, reverse=True)

@@ -89,12 +89,14 @@ def workload(service: str, revision: Revision, spec: ServiceSpec, how: Deployed)
         }
         # The platform's own route is the only way in: KServe makes none for the cluster's outside.
         private = {**marks, "networking.kserve.io/visibility": "cluster-local"}
+        count = how.settings.predictor_replicas
+        replicas = {"minReplicas": count, "maxReplicas": count}
         return [
             {
                 "apiVersion": "serving.kserve.io/v1beta1",
                 "kind": "InferenceService",
                 "metadata": {**meta, "labels": private, "annotations": annotations},
-                "spec": {"predictor": {"minReplicas": 1, "maxReplicas": 1, "labels": marks, **pod}},
+                "spec": {"predictor": {"labels": marks, **replicas, **pod}},
             }
         ]
     deployment = {
@@ -102,7 +104,7 @@ def workload(service: str, revision: Revision, spec: ServiceSpec, how: Deployed)
         "kind": "Deployment",
         "metadata": meta,
         "spec": {
-            "replicas": 1,
+            "replicas": how.settings.predictor_replicas,
             "selector": {"matchLabels": {REVISION_LABEL: name}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}},
             "template": {"metadata": {"labels": marks}, "spec": pod},

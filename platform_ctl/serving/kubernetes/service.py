@@ -45,6 +45,11 @@ class KubernetesServing:
         self._url = url
         self._ready_timeout_s = ready_timeout_s
 
+    @property
+    def uses_kserve(self) -> bool:
+        """Whether revisions are InferenceServices; else they are Deployments."""
+        return self._how.kserve
+
     # ---- the port ---------------------------------------------------------
 
     def list(self) -> Sequence[InferenceService]:
@@ -93,7 +98,7 @@ class KubernetesServing:
         found: list[Observation] = []
         decoder = msgspec.json.Decoder(Observation)
         for pod in self._pods(name):
-            if _is_ready(pod) or pod["metadata"].get("deletionTimestamp"):
+            if is_ready(pod) or pod["metadata"].get("deletionTimestamp"):
                 found += map(decoder.decode, self._observed(_name(pod), since))
         return sorted(found, key=lambda o: o.at)
 
@@ -135,25 +140,25 @@ class KubernetesServing:
                 self._cluster.delete(SERVICE, workload)
 
     def _wait_ready(self, name: str, revision: Revision) -> None:
-        """Until the revision's Service has an endpoint that is ready.
+        """Until the revision's Service has an endpoint that is ready for each of its pods.
 
         Raises what the predictor reports (EvidenceMismatch), else ServiceUnavailable.
         """
         backend = manifests.backend_name(name, revision, kserve=self._how.kserve)
 
-        def has_endpoint() -> bool:
+        def has_endpoints() -> bool:
             for pod in self._pods(name, revision):
                 if not pod["metadata"].get("deletionTimestamp"):
                     self._raise_what_ended(name, revision, pod)
-            return self._has_endpoint(backend)
+            return self._ready_endpoints(backend) >= self._how.settings.predictor_replicas
 
-        if not self._until(has_endpoint, self._ready_timeout_s):
+        if not self._until(has_endpoints, self._ready_timeout_s):
             raise self._not_ready(name, revision)
 
-    def _has_endpoint(self, backend: str) -> bool:
+    def _ready_endpoints(self, backend: str) -> int:
         slices = self._cluster.list(ENDPOINT_SLICE, labels=f"kubernetes.io/service-name={backend}")
         endpoints = [e for s in slices for e in s.get("endpoints") or []]
-        return any(e.get("conditions", {}).get("ready") for e in endpoints)
+        return sum(bool(e.get("conditions", {}).get("ready")) for e in endpoints)
 
     def _not_ready(self, name: str, revision: Revision) -> errors.ServiceUnavailable:
         found = next((f for p in self._pods(name, revision) if (f := blocked(p))), None)
@@ -199,7 +204,7 @@ class KubernetesServing:
                 p for p in self._pods(name, revision) if not p["metadata"].get("deletionTimestamp")
             ]
             new = [p for p in alive if p["metadata"]["uid"] not in old]
-            return len(new) == len(alive) and any(_is_ready(p) for p in new)
+            return len(new) == len(alive) and all(is_ready(p) for p in new)
 
         if not self._until(replaced, self._ready_timeout_s):
             raise self._not_ready(name, revision)
@@ -271,7 +276,7 @@ class KubernetesServing:
             revision.name,
             role,
             None,
-            any(_is_ready(p) for p in pods),
+            any(is_ready(p) for p in pods),
             restarts=sum(s.get("restartCount", 0) for s in statuses),
             last_failure=f"{finding.reason} {finding.message}".strip() if finding else "",
         )
@@ -302,7 +307,8 @@ def _name(found: Object) -> str:
     return str(found["metadata"]["name"])
 
 
-def _is_ready(pod: Object) -> bool:
+def is_ready(pod: Object) -> bool:
+    """Whether a pod answers, and is not on its way out."""
     conditions = pod.get("status", {}).get("conditions", [])
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     return ready and not pod["metadata"].get("deletionTimestamp")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 import psutil
 
-from platform_ctl.errors import ServiceUnavailable
+from platform_ctl.errors import HomeDamaged, ServiceUnavailable
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.serving.service import Limits, ServiceSpec
 
@@ -150,9 +151,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, kind: type[T]) -> T | None:
-    """The record, or None when there is none."""
+    """The record, or None when there is none. Raises HomeDamaged for one that is not whole."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
         return None
-    return msgspec.json.decode(raw, type=kind, dec_hook=lambda t, v: t(v))
+    try:
+        return msgspec.json.decode(raw, type=kind, dec_hook=lambda t, v: t(v))
+    except msgspec.MsgspecError as exc:
+        raise HomeDamaged(
+            f"{path.name} of InferenceService {path.parent.name} cannot be read: {exc}",
+            where=str(path),
+            fix=f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}",
+        ) from exc

@@ -5,7 +5,7 @@ It always listens on a unix socket of its own (the canary's share arrives
 there); at the front door, the service's shared TCP socket, it accepts only
 while it is told to. When the supervisor's end of the lifeline closes, the
 supervisor was killed: this process goes on answering until a successor's
-processes do, and ends in any case (lifeline.py).
+processes do, and ends in any case (parent_death.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from platform_ctl.home.environment import remember
 from platform_ctl.models.stored import check_stored
 from platform_ctl.serving.local import channel
 from platform_ctl.serving.local.parent_death import Lifeline
-from platform_ctl.serving.server.front import Front
+from platform_ctl.serving.server.front import App, Front
 from platform_ctl.serving.server.request_log import RequestLog
 from platform_ctl.serving.server.request_timeout import PatientProtocol
 
@@ -73,7 +73,7 @@ class RevisionProcess:
         reader, self._writer = await asyncio.open_unix_connection(sock=control)
         inside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         inside.bind(self.launch.socket)
-        hidden = await self._listen(inside)
+        hidden = await self._listen(inside, self._front.inside)
         await self._front.check_example()
         self._tell("ready")
         obey = asyncio.create_task(self._obey(reader))
@@ -112,7 +112,7 @@ class RevisionProcess:
         if wanted.front and self._door is None:
             self._front.draining = False
             shared = socket.socket(fileno=os.dup(self._listen_fd))
-            self._door = await self._listen(shared)
+            self._door = await self._listen(shared, self._front)
         elif not wanted.front and self._door is not None:
             self._keep(self._leave_door(self.launch.limits.drain_s))
 
@@ -122,11 +122,12 @@ class RevisionProcess:
         await door.drain(seconds)
         self._tell("drained")
 
-    async def _listen(self, sock: socket.socket) -> Listener:
+    async def _listen(self, sock: socket.socket, app: App) -> Listener:
         limit = self.launch.limits.request_timeout_s
         config = uvicorn.Config(
-            self._front,
+            app,
             http=functools.partial(PatientProtocol, request_timeout_s=limit),
+            interface="asgi3",  # uvicorn takes a bound method for ASGI 2
             ws="none",
             log_config=None,
             access_log=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import socket
@@ -39,7 +40,7 @@ from platform_ctl.serving.service import (
     check_spec,
 )
 
-_STATUS_TIMEOUT_S = 10.0
+_PING_TIMEOUT_S = 10.0
 """A supervisor answers this at once, whatever else it does."""
 _CONTROL_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 30.0
@@ -190,9 +191,7 @@ class LocalServing:
             if running is None:
                 return None
             try:
-                status = _ask(running, {"verb": "status"}, _STATUS_TIMEOUT_S)  # it reacts
-                if request["verb"] == "status":
-                    return status
+                _ping(running)
                 return _ask(running, request, _CONTROL_TIMEOUT_S)
             except _NoAnswer as exc:
                 now = records.read_json(files.running, Running)
@@ -234,6 +233,12 @@ class LocalServing:
             pid=running.supervisor.pid if running else None,
             log_file=str(files.log),
         )
+
+
+def _ping(running: Running) -> None:
+    """Raises _NoAnswer for a supervisor that does not react, because it is stopped."""
+    with contextlib.suppress(errors.UsageError):  # one that is older than the command reacts, too
+        _ask(running, {"verb": "ping"}, _PING_TIMEOUT_S)
 
 
 def _ask(running: Running, request: dict[str, Any], limit_s: float) -> dict[str, Any]:

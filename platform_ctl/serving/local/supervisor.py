@@ -2,9 +2,9 @@
 
 Holds the listening socket across revisions and command-line calls, starts and
 watches one process per revision, and applies specs that arrive on its control
-socket (one JSON object a line: ``{"verb": "status" | "apply" | "restart" | "stop"}``).
+socket (one JSON object a line: ``{"verb": "ping" | "status" | "apply" | "restart" | "stop"}``).
 What it serves is on disk before callers see it, so that a restart serves it again.
-With LISTEN_FD it is a successor (succession.py): it takes the address over.
+With LISTEN_FD it is a successor (handover.py): it takes the address over.
 """
 
 from __future__ import annotations
@@ -178,7 +178,9 @@ class Supervisor:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = msgspec.json.decode(await reader.readline())
-            if request["verb"] == "status" and self._serves:
+            if request["verb"] == "ping":  # at once, whatever else it does
+                answer = {}
+            elif request["verb"] == "status" and self._serves:
                 answer = self._status()  # also while a spec is being applied
             else:
                 async with self._turn:

@@ -2,9 +2,7 @@
 
 Production's process answers in place. Only the canary's share takes a hop,
 over a unix socket to the canary's process; when that gives no answer in time,
-production answers and the failure is written down against the canary. For what
-the canary did answer, production's own prediction is computed afterwards, so
-that the two can be compared on the very same requests.
+production answers and the failure is written down against the canary.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ Send = Callable[[dict], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOP_HEADER = b"x-platform-hop"
-"""Production sends it to the canary; it answers with its own time in ms."""
+"""With the canary's answer to production: the time it took there, in ms."""
 
 REQUESTS = Counter(
     "inference_requests",
@@ -148,13 +146,21 @@ class Front:
         self._canary = canary
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The address that callers reach."""
+        await self._serve(scope, receive, send, passed_on=False)
+
+    async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The socket at which production passes the canary's share on; no caller reaches it."""
+        await self._serve(scope, receive, send, passed_on=True)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, passed_on: bool) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         self.in_flight += 1
         try:
             if scope["method"] == "POST" and scope["path"] in self._paths:
-                await self._predict(scope, receive, send)
+                await self._predict(scope, receive, send, passed_on)
             else:
                 await self._app(scope, self._limited(receive), self._farewell(send))
         finally:
@@ -162,7 +168,7 @@ class Front:
 
     # ---- predictions ------------------------------------------------------
 
-    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _predict(self, scope: Scope, receive: Receive, send: Send, passed_on: bool) -> None:
         try:
             body = await self._body(scope, receive)
         except ClientDisconnect:
@@ -173,7 +179,10 @@ class Front:
             self._count(413)
             return
         self._unanswered += 1
-        status = await self._answer(scope, dict(scope["headers"]), body, send)
+        if passed_on:
+            status = await self._answer_hop(scope, body, send)
+        else:
+            status = await self._answer(scope, dict(scope["headers"]), body, send)
         if status < 500:
             self._unanswered = 0
 
@@ -181,8 +190,6 @@ class Front:
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes, send: Send
     ) -> int:
         """Answer one request; its HTTP status, where 503 for want of a production is no error."""
-        if HOP_HEADER in headers:
-            return await self._answer_hop(scope, body, send)
         canary = self._canary_for(headers, body)
         if canary is not None and await self._by_canary(canary, scope, headers, body, send):
             return 200
@@ -273,7 +280,7 @@ class Front:
         kept = [h for h in answer.headers if h[0] not in _DROPPED]
         kept.append((b"content-length", str(len(answer.body)).encode()))
         await self._reply(send, Answer(answer.status, kept, answer.body), canary.revision)
-        self._later(self._compare(canary, scope, headers, body, answer, elapsed_ms))
+        self._log.write(canary.revision, answer.status, elapsed_ms, headers, body, answer.body)
         return True
 
     async def _hop(
@@ -284,7 +291,6 @@ class Front:
             for k, v in headers.items()
             if k not in _DROPPED
         }
-        kept[HOP_HEADER.decode()] = "1"
         client = self._client
         try:
             async with (
@@ -297,22 +303,6 @@ class Front:
             return None, f"timeout: no answer in {self._limits.canary_timeout_s:g} s"
         except aiohttp.ClientError as exc:
             return None, f"unreachable: {type(exc).__name__}"
-
-    async def _compare(
-        self,
-        canary: Canary,
-        scope: Scope,
-        headers: dict[bytes, bytes],
-        body: bytes,
-        answer: Answer,
-        elapsed_ms: float,
-    ) -> None:
-        shadow = b""
-        if self.production and answer.status == 200:
-            shadow = (await self._here(scope, body)).body
-        self._log.write(
-            canary.revision, answer.status, elapsed_ms, headers, body, answer.body, shadow=shadow
-        )
 
     # ---- plumbing ---------------------------------------------------------
 

@@ -31,6 +31,7 @@ from platform_ctl.models.stored import import_source_only
 from platform_ctl.recipe.recipe import DataAccess, resolve
 from platform_ctl.serving.service import REPLAY_HEADER
 
+_OUTPUT = "output-0"
 _LARGEST = float(np.finfo(np.float32).max)
 
 Lookup = Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, float]]]]
@@ -154,11 +155,15 @@ class RevisionModel(Model):
         self.ready = True
 
     def get_input_types(self) -> list[dict]:
+        """One of these is sent: the features, or the names whose features are looked up."""
         datatype = _DATATYPES[self._predictor.dtypes[0]]
-        return [{"name": "input-0", "datatype": datatype, "shape": [-1, len(self._index)]}]
+        inputs = [{"name": "input-0", "datatype": datatype, "shape": [-1, len(self._index)]}]
+        if self._lookup is not None:
+            inputs.append({"name": self._entity, "datatype": "BYTES", "shape": [-1]})
+        return inputs
 
     def get_output_types(self) -> list[dict]:
-        return [{"name": "output-0", "datatype": "FP64", "shape": [-1]}]
+        return [{"name": _OUTPUT, "datatype": "FP64", "shape": [-1]}]
 
     def stop(self) -> None:
         """Stay ready while draining: KServe would answer 404 to what was accepted already."""
@@ -167,13 +172,24 @@ class RevisionModel(Model):
         self, payload: Any, headers: dict[str, str] | None = None
     ) -> dict | InferResponse:
         if isinstance(payload, InferRequest):
-            rows = await self._rows_v2(payload)
-            answer = self._predictor.predict(rows)
-            output = InferOutput("output-0", [len(answer)], "FP64", data=answer.tolist())
-            # KServe 0.21 answers 500 when a request has no id and the response gets none.
-            return InferResponse(payload.id or uuid.uuid4().hex, self.name, [output])
+            return await self._predict_v2(payload)
         rows = await self._rows_v1(payload, replayed=REPLAY_HEADER in (headers or {}))
         return {"predictions": self._predictor.predict(rows).tolist()}
+
+    async def _predict_v2(self, request: InferRequest) -> InferResponse:
+        """With the binary tensor extension, where the caller asks for it."""
+        for wanted in request.request_outputs or ():
+            if wanted.name != _OUTPUT:
+                raise InvalidInput(f"there is no output {wanted.name!r}, only {_OUTPUT!r}")
+        answer = self._predictor.predict(await self._rows_v2(request))
+        return InferResponse(
+            # KServe 0.21 answers 500 when a request has no id and the response gets none.
+            request.id or uuid.uuid4().hex,
+            self.name,
+            [InferOutput(_OUTPUT, [len(answer)], "FP64", data=answer.tolist())],
+            use_binary_outputs=request.use_binary_outputs,
+            requested_outputs=request.request_outputs,
+        )
 
     # ---- V1 ---------------------------------------------------------------
 

@@ -47,11 +47,10 @@ class RequestLog:
         response: bytes,
         *,
         failure: str = "",
-        shadow: bytes = b"",
     ) -> None:
         """Note one request; it is encoded and written at the next flush."""
         line = (time.time(), revision, status, latency_ms, headers, request, response)
-        self._lines.append((*line, failure, shadow))
+        self._lines.append((*line, failure))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
@@ -79,7 +78,6 @@ def _line(
     request: bytes,
     response: bytes,
     failure: str,
-    shadow: bytes,
 ) -> str:
     asked = _decoded(request)
     observation = Observation(
@@ -93,7 +91,6 @@ def _line(
         key=headers.get(KEY_HEADER.encode(), b"").decode("latin-1"),
         request=asked,
         predictions=_predictions(response) if status == 200 else [],
-        shadow=_predictions(shadow) if shadow else None,
     )
     return orjson.dumps(observation).decode()
 

@@ -262,14 +262,15 @@ def test_bad_plans_and_unknown_names(world):
 # ---- analysis on real traffic, no replay ----------------------------------------
 
 
-def traffic(world, revision, count, **fields):
-    shadow = {"shadow": [5.0]} if revision == "canary" else {}
+def traffic(world, revision, count, *, every_s=0.0, **fields):
     spec = world.serving.specs[NAME]
     name = (spec.canary if revision == "canary" else spec.production).name
     at = time.time() + 1
-    given = {"status": 200, "latency_ms": 1.0, "predictions": [5.0], **shadow, **fields}
+    given = {"status": 200, "latency_ms": 1.0, "predictions": [5.0], **fields}
     world.serving.seen += [
-        Observation(at=at, id=str(i), revision=name, request={"instances": [[i]]}, **given)
+        Observation(
+            at=at + i * every_s, id=str(i), revision=name, request={"instances": [[i]]}, **given
+        )
         for i in range(count)
     ]
 
@@ -322,7 +323,16 @@ def test_live_features_are_compared_before_the_first_look(world, store, verdict,
 
 def test_a_canary_that_answers_errors_fails_at_the_first_weight(world):
     release = world.start()
-    traffic(world, "canary", 30, status=0, failure="timeout: 2 s", predictions=[])
+    traffic(
+        world,
+        "canary",
+        30,
+        every_s=2.0,
+        status=0,
+        latency_ms=2000.0,
+        failure="timeout: 2 s",
+        predictions=[],
+    )
     traffic(world, "production", 100)
     done = run_analysis(world.ports, release.id)
     assert done.verdict is Verdict.FAILED

@@ -58,7 +58,7 @@ def release(world, tmp_path):
     return start_release(world.ports, target, PLAN, approval_id="a", actor="me")
 
 
-def ask(world, revision: str, names: Sequence[str], prediction: float, shadow: float | None = None):
+def ask(world, revision: str, names: Sequence[str], prediction: float):
     spec = world.serving.specs[NAME]
     served_by = (spec.canary if revision == "canary" else spec.production).name
     world.serving.seen += [
@@ -70,7 +70,6 @@ def ask(world, revision: str, names: Sequence[str], prediction: float, shadow: f
             latency_ms=1.0,
             request={"instances": [{"repo": name}]},
             predictions=[prediction],
-            shadow=None if shadow is None else [shadow],
         )
         for i, name in enumerate(names)
     ]
@@ -78,7 +77,7 @@ def ask(world, revision: str, names: Sequence[str], prediction: float, shadow: f
 
 def test_each_question_counts_once_and_in_its_own_unit(world, release):
     ask(world, "production", ENTITIES, 11.0)
-    ask(world, "canary", [*ENTITIES, "repo-0", "new-1", "elsewhere"], 16.0, 11.0)
+    ask(world, "canary", [*ENTITIES, "repo-0", "new-1", "elsewhere"], 16.0)
     canary, production = sorted(
         true_errors(world.ports, release), key=lambda e: e.forecasts, reverse=True
     )
@@ -90,7 +89,7 @@ def test_each_question_counts_once_and_in_its_own_unit(world, release):
 
 def test_a_canary_that_is_wrong_about_real_traffic_fails_without_replay(world, release):
     ask(world, "production", ENTITIES, 11.0)
-    ask(world, "canary", ENTITIES, 30.0, 11.0)
+    ask(world, "canary", ENTITIES, 30.0)
     analysed = run_analysis(world.ports, release.id)
     assert analysed.verdict is Verdict.FAILED
     assert "true error +1900.0% against production on 40 labelled rows" in analysed.reasons[0]

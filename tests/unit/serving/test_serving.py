@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.errors import UsageError
+from platform_ctl.errors import HomeDamaged, UsageError
 from platform_ctl.serving.service import Revision, ServiceSpec, check_spec, takes_canary
+from tests.support import serving
 
 ONE, OTHER = Revision("v1", "/models/1"), Revision("v2", "/models/2")
 
@@ -42,3 +43,15 @@ def test_the_share_is_the_weight(weight):
 def test_bad_specs_are_refused(name, spec, why):
     with pytest.raises(UsageError, match=why):
         check_spec(name, spec)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"spec": {"produ', b"[]"])
+def test_a_damaged_record_of_a_service_is_named(tmp_path, content):
+    local = serving.local_serving(tmp_path)
+    spec = tmp_path / "services" / "shop" / "spec.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_bytes(content)
+    for ask in (local.list, lambda: local.get("shop"), lambda: local.start("shop")):
+        with pytest.raises(HomeDamaged, match=r"spec\.json of InferenceService shop") as caught:
+            ask()
+        assert caught.value.where == str(spec)
