@@ -40,6 +40,10 @@ _STATES = {
     "RUNNING": TaskState.RUNNING,
     "PENDING": TaskState.PENDING,
 }
+_SKIPPED = {
+    SkippedBy.CONDITION: "the condition is false",
+    SkippedBy.UPSTREAM: "a task before it failed, or was skipped",
+}
 Detail = Mapping[str, Any]
 
 
@@ -205,7 +209,9 @@ def _task(
         ended_at=ended_at,
         usage=Usage(wall_s=elapsed_s(started_at, ended_at) or 0.0),
         attempts=attempts,
+        error=_SKIPPED[skipped_by] if skipped_by else "",
         skipped_by=skipped_by,
+        skip_cause=path if skipped_by is SkippedBy.CONDITION else "",
     )
 
 

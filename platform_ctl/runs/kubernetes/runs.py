@@ -132,7 +132,7 @@ class KfpRuns:
         pipeline = _pipeline(said)
         tasks = self._with_outputs(run.id, pipeline, nodes)
         tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
-        tasks = [replace(t, error=self._error(run, t)) for t in tasks]
+        tasks = [replace(t, error=t.error or self._error(run, t)) for t in tasks]
         first = next((t for t in tasks if t.state is TaskState.FAILED), None)
         error = run.error or (f"{first.path} failed: {first.error}" if first else "")
         verdicts = tuple(v for t in tasks if (v := _verdict(t)))

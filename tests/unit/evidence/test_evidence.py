@@ -227,7 +227,7 @@ def test_a_flipped_byte_in_the_registry_is_named(world):
     world.pack()
     file = world.registry.local_dir(world.version, "evaluation") / "evaluation.json"
     content = file.read_bytes()
-    file.write_bytes(content.replace(b'"schema": 1', b'"schema": 2'))
+    file.write_bytes(content.replace(b'"schema"', b'"schemA"'))
     try:
         assert world.problems() == ["the evaluation of weekly-commits/1 was altered"]
     finally:
