@@ -97,7 +97,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             yield in_a_pod(driver)
 
 
-def test_a_search_ends_with_its_best_trial_and_is_not_run_again(run: Runs) -> None:
+def test_a_search_ends_once_and_its_id_means_no_other(run: Runs) -> None:
     asked = ("bowl", double("x", 0, 6))
     status, trials = run("bowl", *asked, trials=2, parallel=2)
     assert [t.state.value for t in trials] == ["Succeeded", "Succeeded"]
@@ -106,6 +106,8 @@ def test_a_search_ends_with_its_best_trial_and_is_not_run_again(run: Runs) -> No
     again, same = run("bowl", *asked, trials=2, parallel=2)
     assert [t.name for t in same] == [t.name for t in trials]
     assert again.best_parameters() == status.best_parameters()
+    with pytest.raises(BadExperiment):
+        run("bowl", "bowl", double("x", 0, 7), trials=2, parallel=2)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +123,3 @@ def test_bad_trials_are_told_apart(run: Runs, how: str, state: str, why: str) ->
 def test_the_budget_of_trials_ends_the_search(run: Runs) -> None:
     _, trials = run("few", "bowl", double("x", 0, 6), trials=9, budget=Budget(trials=1))
     assert len(trials) == 1
-
-
-def test_another_search_under_the_same_id_is_refused(run: Runs) -> None:
-    run("mine", "bowl", double("x", 0, 6), trials=1)
-    with pytest.raises(BadExperiment):
-        run("mine", "bowl", double("x", 0, 7), trials=1)

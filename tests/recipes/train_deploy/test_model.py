@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,25 @@ def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.parquet", FEATURE_NAMES, repos=1, weeks=40)
     with pytest.raises(TooLittleHistory):
         train.trial(PARAMS, str(path))
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_fit_that_goes_on_ends_where_it_would_have_ended(rows_path: Path, epoch: int) -> None:
+    """Weights, optimiser, learning rate and shuffle are as they were after the kept epoch."""
+    hp = train.Hyperparameters(epochs=4)
+    data = train.Split.read(rows_path)
+    kept: list[dict] = []
+    whole = model.build(train.spec_of(data, hp), hp.seed)
+
+    def keep(state: dict) -> None:
+        weights = {name: value.clone() for name, value in whole.state_dict().items()}
+        kept.append(copy.deepcopy({**state, "net": weights}))
+
+    history = train.optimise(whole, whole, data, hp, keep=keep)
+    again = model.build(train.spec_of(data, hp), hp.seed)
+    reported: list[dict] = []
+    resumed = train.optimise(again, again, data, hp, begin=kept[epoch - 1], report=reported.append)
+    assert resumed == history
+    assert [figures["epoch"] for figures in reported] == list(range(epoch + 1, 5))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
