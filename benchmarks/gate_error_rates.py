@@ -18,7 +18,7 @@ from platform_ctl.recipe.verdict import Verdict
 from tests.support.golden import GoldenSet, evaluation
 
 THRESHOLDS = GateThresholds(
-    max_mase=1.5,
+    max_loss=1.5,
     min_gain_over_baseline=0.02,
     champion_margin=0.02,
     slice_ceiling={"small": 1.10, "bursty": 1.10, "steady": 1.10},

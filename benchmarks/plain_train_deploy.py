@@ -18,7 +18,7 @@ from pathlib import Path
 from platform_ctl import targets
 from platform_ctl.approvals.ask import request
 from platform_ctl.models.register import register_model
-from platform_ctl.recipe import gate
+from platform_ctl.recipe import gate, scores
 from platform_ctl.targets.tuning import local_training
 from platform_ctl.training.call import reference
 from platform_ctl.tuning import document
@@ -65,7 +65,7 @@ def main(folder: Path) -> None:
     with timed("evaluate"):
         evaluate.evaluate(model, rows, evaluation, None)
     with timed("gate"):
-        decision = gate.decide(*evaluate.read(evaluation), GATE)
+        decision = gate.decide(*scores.read(evaluation), GATE)
     registry = targets.registry(settings)
     with timed("register"):
         version = register_model(

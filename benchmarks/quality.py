@@ -67,15 +67,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
     data = rows.read(arguments.rows, FEATURE_NAMES)
-    print("block from   rows  last week  4-week mean  model (sd of seeds)   below the better naive")
+    print("block from   rows  last week  4-week mean    log-SES  model (sd of seeds)   below best")
     gains = []
     for seen, block in blocks(data, arguments.quarters):
-        naive = [mase(f, block) for f in (block.naive_last_week, block.naive_mean_4w)]
+        naive = [mase(getattr(block, c), block) for c in rows.BASELINES.values()]
         scores = [trained_mase(seen, block, seed) for seed in range(arguments.seeds)]
         gains.append(1 - np.mean(scores) / min(naive))
         print(
             f"{block.week_start.min().astype('datetime64[D]')} {(~block.dormant).sum():6d}"
-            f" {naive[0]:10.3f} {naive[1]:12.3f} {np.mean(scores):9.3f} ({np.std(scores):.4f})"
+            f" {naive[0]:10.3f} {naive[1]:12.3f} {naive[2]:10.3f} {np.mean(scores):9.3f}"
+            f" ({np.std(scores):.4f})"
             f" {100 * gains[-1]:17.1f} %",
             flush=True,
         )

@@ -49,4 +49,4 @@ def _figures(row: ComparisonRow) -> str:
     others = [("champion", row.champion), ("best baseline", row.baseline)]
     compared = ", ".join(f"{name} {value:.3f}" for name, value in others if value is not None)
     mine = "-" if row.candidate is None else f"{row.candidate:.3f}"
-    return f"{row.name}: {mine} ({compared})"
+    return f"{row.name}: {mine} ({compared})" if compared else f"{row.name}: {mine}"

@@ -11,7 +11,10 @@ from platform_ctl.approvals.request import NO_CHAMPION, SELF, ApprovalRequest
 from platform_ctl.errors import EvidenceMismatch, NoSuchModel
 from platform_ctl.models.model import SNAPSHOT_TAG, find_version
 from platform_ctl.models.port import Registry
+from platform_ctl.models.training_age import training_age_days
 from platform_ctl.recipe.scores import EVALUATION_FILE
+
+AGE_ROW = "days since its newest training row"
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,5 @@ def _rows(evaluation: Mapping[str, Any]) -> Iterator[ComparisonRow]:
     for name, figures in evaluation.get("slices", {}).items():
         label = f"{loss}, {name} ({figures['rows']} rows)"
         yield ComparisonRow(label, figures.get(loss), None, figures.get(f"baseline_{loss}"))
+    if (age := training_age_days(evaluation)) is not None:
+        yield ComparisonRow(AGE_ROW, age, None, None)

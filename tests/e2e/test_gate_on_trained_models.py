@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_ctl.recipe import gate
+from platform_ctl.recipe import gate, scores
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.recipe.verdict import Verdict
 from recipes.train_deploy import evaluate, rows
@@ -35,7 +35,7 @@ def train(rows_path: Path, folder: Path, seed: int) -> Path:
 def judge(model_dir: Path, rows_path: Path, champion: Path | None = None) -> GateDecision:
     out = model_dir / "evaluation"
     evaluate.evaluate(str(model_dir), str(rows_path), str(out), str(champion) if champion else None)
-    return gate.decide(*evaluate.read(out), RECIPE.gate)
+    return gate.decide(*scores.read(out), RECIPE.gate)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.cli.app import main
+from platform_ctl.recipe import scores
 from platform_ctl.recipe.gate import decide
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.releases.release import ReleaseState
@@ -27,7 +28,6 @@ from platform_ctl.report.rows import criteria
 from platform_ctl.report.value import Gate
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.tuning.local.folder import FolderTuner
-from recipes.train_deploy import evaluate
 from recipes.train_deploy.recipe import GATE
 from tests.support import chain as support
 from tests.support.browser import DESKTOP, PHONE, Browser, chromium
@@ -117,7 +117,7 @@ def _trained(chain: Chain) -> list[Task]:
     folder = Path(chain.run(SECOND).directory)
     folder.mkdir(parents=True, exist_ok=True)
     evaluation, decision = _evaluation(chain), folder / "decision"
-    decided = decide(*evaluate.read(evaluation), GATE)
+    decided = decide(*scores.read(evaluation), GATE)
     decision.write_text(json.dumps(decided.as_dict()))
     space = experiment(double("x", 0.1, 100.0), choice("size", "16", "32"), trials=8)
     FolderTuner(folder).run(space, trial=bowl, workdir=folder / "tuning", budget=Budget(), seed=1)
