@@ -129,8 +129,7 @@ class KfpRuns:
         said = self._find(run_id)
         run, nodes = self._read(said)
         blockers = {} if run.state is RunState.SUCCEEDED else self._blockers(run, nodes)
-        pipeline = _pipeline(said)
-        tasks = self._with_outputs(run.id, pipeline, nodes)
+        tasks = self._with_outputs(run.id, _pipeline(said), nodes) if nodes else []
         tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
         tasks = [replace(t, error=t.error or self._error(run, t)) for t in tasks]
         first = next((t for t in tasks if t.state is TaskState.FAILED), None)
@@ -294,7 +293,8 @@ class KfpRuns:
     def _read(self, said: Json) -> tuple[Run, list[Node]]:
         run = _record(said)
         details = said.get("run_details", {}).get("task_details", [])
-        nodes = read_nodes(_pipeline(said), details, run.state)
+        # A run of a version that was deleted has no IR, and so no tasks that could be named.
+        nodes = read_nodes(_pipeline(said), details, run.state) if _spec(said) else []
         found = tree(details)
         ended_by_us = _canceling_at(said) if run.state is RunState.CANCELED else ""
         named = []

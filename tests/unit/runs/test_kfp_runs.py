@@ -32,7 +32,19 @@ from platform_ctl.runs.kubernetes.submission import prepare
 from platform_ctl.runs.record import Blocker, RunEvent, RunRequest, RunState, Task, TaskState
 from platform_ctl.settings import KubernetesSettings
 from tests.fakes.kfp_runs import Runs
-from tests.fakes.kfp_server import INTERNAL, INVALID, UNAVAILABLE, FakeKfp, Fault, serve
+from tests.fakes.kfp_server import (
+    INTERNAL,
+    INVALID,
+    NOT_FOUND,
+    PREFIX,
+    UNAVAILABLE,
+    FakeKfp,
+    Fault,
+    Refused,
+    Request,
+    Router,
+    serve,
+)
 from tests.support import run_pipelines
 
 IMAGE = "example/python-recipe:1"
@@ -145,6 +157,35 @@ def test_no_cache_switches_it_off_in_every_dag(tmp_path: Path) -> None:
         runs(fake).submit(request(tmp_path, use_cache=False))
         (sent,) = [json.loads(r.body) for r in fake.requests if r.method == "POST"]
     assert "enableCache" not in json.dumps(sent["pipeline_spec"])
+
+
+@dataclass
+class Versions:
+    """The uploaded version that runs name instead of carrying their IR; None: deleted."""
+
+    spec: dict[str, Any] | None
+
+    def routes(self, router: Router) -> None:
+        router.add("GET", f"{PREFIX}/pipelines/{{pipeline}}/versions/{{version}}", self.get)
+
+    def get(self, request: Request) -> dict[str, Any]:
+        if self.spec is None:
+            raise Refused(NOT_FOUND, "no such version")
+        return {"pipeline_spec": self.spec}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_of_an_uploaded_version_is_read_by_its_reference(tmp_path: Path, kept: bool) -> None:
+    part = Runs()
+    versions = Versions(run_pipelines.judged(IMAGE) if kept else None)
+    with serve(part, versions) as fake:
+        run = runs(fake).run(request(tmp_path), lambda event: None)
+        said = part.kept[run.id].said
+        del said["pipeline_spec"]
+        said["pipeline_version_reference"] = {"pipeline_id": "p", "pipeline_version_id": "v"}
+        read = runs(fake).get(run.id)
+    assert read.state is RunState.SUCCEEDED
+    assert len(read.tasks) == (3 if kept else 0)
 
 
 # ---- pods --------------------------------------------------------------------------
