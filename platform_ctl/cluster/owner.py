@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from platform_ctl.cluster.api import POD, Cluster
 from platform_ctl.errors import ClusterForbidden
 
 NAMES = ("KFP_POD_NAME", "HOSTNAME")
-SERVICE_ACCOUNT_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+RUN_LABEL = "pipeline/runid"
+"""On every pod of a run (KFP 2.17). As an input of the step it would be part of the cache key."""
+SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,20 @@ class OwnPod:
     image: str = ""
     owners: list[dict[str, Any]] = field(default_factory=list)
     """``ownerReferences`` for what is made in the pod's own namespace."""
+    run_id: str = ""
+    """KFP's run of which the pod is a step."""
 
 
-def own_pod(cluster: Cluster, env: Mapping[str, str] = os.environ) -> OwnPod:
+def own_pod(
+    cluster: Cluster,
+    env: Mapping[str, str] = os.environ,
+    namespace_file: Path = SERVICE_ACCOUNT_NAMESPACE,
+) -> OwnPod:
     """The pod of this process, as the API server has it."""
     name = next((env[key] for key in NAMES if env.get(key)), "")
-    if not os.path.exists(SERVICE_ACCOUNT_NAMESPACE) or not name:
+    if not namespace_file.exists() or not name:
         return OwnPod()
-    with open(SERVICE_ACCOUNT_NAMESPACE, encoding="ascii") as file:
-        namespace = file.read().strip()
+    namespace = namespace_file.read_text(encoding="ascii").strip()
     try:
         pod = cluster.get(POD, name, namespace)
     except ClusterForbidden:
@@ -43,4 +51,8 @@ def own_pod(cluster: Cluster, env: Mapping[str, str] = os.environ) -> OwnPod:
     main = {c["name"]: c for c in pod["spec"]["containers"]}
     container = main.get("main") or pod["spec"]["containers"][0]
     owners = pod["metadata"].get("ownerReferences", []) if namespace == cluster.namespace else []
-    return OwnPod(container["image"], [{**o, "blockOwnerDeletion": False} for o in owners])
+    return OwnPod(
+        container["image"],
+        [{**o, "blockOwnerDeletion": False} for o in owners],
+        pod["metadata"].get("labels", {}).get(RUN_LABEL, ""),
+    )

@@ -104,10 +104,10 @@ def train(
     """
     from platform_ctl.training.port import TrainingJob, WorkerResources
 
-    run_id, task = task_of_this_process()
+    run_id, task = task_of_this_process(settings)
     worker = settings.training
     job = TrainingJob(
-        name=f"{run_id}/{task}",
+        name=f"{run_id}/{task or function}",
         function=function,
         inputs=dict(inputs),
         out=out,
@@ -136,7 +136,7 @@ def tune(
     """
     from platform_ctl.tuning.progress import TrialLines, finished_trials
 
-    run_id, _ = task_of_this_process()
+    run_id, _ = task_of_this_process(settings)
     search = run_id or f"{experiment.name}-{uuid.uuid4().hex[:8]}"
     made = tuner(settings)
     ended = finished_trials(lambda: made.read(search).trials)
@@ -154,9 +154,17 @@ def tune(
     return record
 
 
-def task_of_this_process() -> tuple[str, str]:
-    """Run id and task name of the step that this process executes; empty outside a run."""
-    return os.environ.get("PLATFORM_RUN_ID", ""), os.environ.get("PLATFORM_TASK_NAME", "")
+def task_of_this_process(settings: Settings) -> tuple[str, str]:
+    """Run id and task name of the step that this process executes; empty outside a run.
+
+    On a cluster the run stands on the pod, and nothing there names the task.
+    """
+    if settings.target == "local":
+        return os.environ.get("PLATFORM_RUN_ID", ""), os.environ.get("PLATFORM_TASK_NAME", "")
+    from platform_ctl.cluster.owner import own_pod
+    from platform_ctl.targets.installation import cluster
+
+    return own_pod(cluster(settings)).run_id, ""
 
 
 def _write_progress(progress: Progress) -> None:
