@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from platform_ctl.schedules.trigger import Arbiter, Trigger
 
 
-def schedules(settings: Settings) -> Schedules:
-    """Recurring runs of the target."""
+def schedules(settings: Settings, *, reading: bool = False) -> Schedules:
+    """Recurring runs of the target; ``reading``: to be looked at only."""
     if settings.target == "kubernetes":
         return kfp_schedules(settings)
-    return schedule_store(settings)
+    return schedule_store(settings, reading=reading)
 
 
 def kfp_schedules(settings: Settings) -> KfpSchedules:
@@ -59,19 +59,20 @@ def _cluster(settings: Settings) -> Cluster | None:
         return None
 
 
-def schedule_store(settings: Settings) -> LocalSchedules:
+def schedule_store(settings: Settings, *, reading: bool = False) -> LocalSchedules:
     """Recurring runs of this machine, with what the engine keeps."""
     require_local(settings, "schedule engine")
     from platform_ctl.schedules.local.store import LocalSchedules
 
-    return LocalSchedules(settings.layout.database, settings.layout.locks)
+    layout = settings.layout
+    return LocalSchedules(layout.database, layout.locks, reading=reading)
 
 
 def schedule_plan(settings: Settings, *, prune: bool) -> tuple[State, Plan]:
     """The state of files and target, and what an apply would change. Only reads."""
     from platform_ctl.schedules.apply import make_plan, read_state
 
-    port = schedules(settings)
+    port = schedules(settings, reading=True)
     state = read_state(port, schedule_documents(settings), schedule_source(settings))
     return state, make_plan(port, state, _clock().now(), prune=prune)
 
@@ -226,7 +227,7 @@ def schedule_report(settings: Settings) -> Report:
         verdicts = tuple(f"{v.task}: {v.verdict}" for v in run.verdicts)
         return report.LastRun(run.id, run.state.value, verdicts)
 
-    port, source = schedules(settings), schedule_source(settings).repository
+    port, source = schedules(settings, reading=True), schedule_source(settings).repository
     rows = report.rows(port, source, last_run, now)
     return report.Report(rows, schedule_heartbeat(settings))
 
@@ -382,6 +383,6 @@ def _applied(settings: Settings, name: str) -> tuple[str, list[RecurringRun]]:
     from platform_ctl.schedules.port import ours
     from platform_ctl.schedules.report import key_of
 
-    known = ours(schedules(settings).list(), schedule_source(settings).repository)
+    known = ours(schedules(settings, reading=True).list(), schedule_source(settings).repository)
     key = key_of(name, known)
     return key, known[key]

@@ -50,6 +50,11 @@ def test_check_plan_apply_list(project: Path) -> None:
     assert "schedule run" in json.loads(run("list", "-o", "json").stdout)["heartbeat"]
 
 
+def test_a_plan_leaves_an_empty_home_empty(project: Path) -> None:
+    assert code(run("plan")) == 1
+    assert not (project / "home").exists()
+
+
 def test_a_bad_file_ends_with_2(project: Path) -> None:
     files.write(project, files.listed(files.entry(trigger='{cron: "0 6 * * 1"}')))
     for verb in ("check", "plan", "apply"):

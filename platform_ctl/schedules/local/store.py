@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from platform_ctl.errors import HomeBusy, UnknownName
 from platform_ctl.home import sqlite_file
-from platform_ctl.home.state import connect, transaction
+from platform_ctl.home.state import connect, connect_reading, transaction
 from platform_ctl.schedules.document import Experiment, Spec
 from platform_ctl.schedules.port import (
     Activity,
@@ -54,8 +54,16 @@ class Start:
 class LocalSchedules:
     """Implements ``schedules.port.Schedules``. One instance serves one thread."""
 
-    def __init__(self, database: Path, locks: Path, clock: Callable[[], int] = wall_clock) -> None:
-        self._db = connect(database)
+    def __init__(
+        self,
+        database: Path,
+        locks: Path,
+        clock: Callable[[], int] = wall_clock,
+        *,
+        reading: bool = False,
+    ) -> None:
+        """``reading``: only looked at; a home without a database stays without."""
+        self._db = connect_reading(database) if reading else connect(database)
         self._locks = locks
         self._clock = clock
 
