@@ -52,6 +52,8 @@ from platform_ctl.runs.watch import POLL_S, watch
 
 OUTPUT_LOGS = 50
 """Tasks of a run whose outputs are read: each costs a log. Those outside loops come first."""
+SETTLED_S = 1.5
+"""After which no run can appear whose time of creation is that of one just made."""
 LOG_READERS = 4
 """Logs of a run read at the same time."""
 _STATES = {
@@ -257,6 +259,9 @@ class KfpRuns:
         return found
 
     def _earliest(self, key: str, created: Json) -> Json:
+        """The run that stays. The server's times are whole seconds: once that of ``created`` is
+        over, every caller sees the same runs of it, and the smallest id decides among them."""
+        self.sleep(SETTLED_S)
         earliest = self._of_key(key) or created
         if earliest["run_id"] != created["run_id"]:
             self.api.delete(created["run_id"])
