@@ -4,6 +4,7 @@ api.py   objects: get, list, apply, patch, delete, watch, log; its refusals as o
 pods.py  why a pod does not run: typed reasons from its status, never from a message's words
 kfp.py   KFP's API server over kfp_server_api: one deadline a call, refusals by status
 store.py objects that pods share, by URI: bytes, files and folders
+outage.py  reading on while the API server or a webhook is away for a moment
 owner.py the pod of this process: its image, and who owns what it makes
 environment.py  the ConfigMap and the Secret that every pod of ours gets
 """

@@ -26,7 +26,8 @@ class FakeObjects:
     """Objects by kind and name. ``controllers`` are called before every read.
 
     ``missing``: kinds whose CRD is not installed; ``forbidden``: kinds that the
-    account may not make; ``down``: nothing answers; ``logs``: (pod, container) -> what
+    account may not make; ``down``: nothing answers; ``outages``: every so many calls one is not
+    answered, 0 for none; ``logs``: (pod, container) -> what
     it has printed.
     """
 
@@ -39,6 +40,7 @@ class FakeObjects:
         missing: frozenset[str] = frozenset(),
         forbidden: frozenset[str] = frozenset(),
         down: bool = False,
+        outages: int = 0,
         logs: Mapping[tuple[str, str], bytes] | None = None,
     ) -> None:
         self.objects: dict[tuple[str, str], Object] = {}
@@ -46,7 +48,7 @@ class FakeObjects:
         self.deleted: list[tuple[str, str]] = []
         self.logs = dict(logs or {})
         self._missing, self._forbidden, self._down = missing, forbidden, down
-        self._uid = itertools.count(1)
+        self._uid, self._calls, self._outages = itertools.count(1), itertools.count(1), outages
 
     def kind(self, group_version: str, kind: str) -> Kind | None:
         self._answer()
@@ -140,7 +142,7 @@ class FakeObjects:
             controller()
 
     def _answer(self) -> None:
-        if self._down:
+        if self._down or (self._outages and next(self._calls) % self._outages == 0):
             raise ClusterUnavailable("no answer", where=self.server, fix="look")
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from platform_ctl.cluster.api import POD, Cluster
+from platform_ctl.cluster.outage import through_outage
 from platform_ctl.errors import PlatformError, from_dict
 from platform_ctl.recipe.recipe import Budget
 from tests.support.cluster import image, own_namespace
@@ -63,10 +64,10 @@ class Driver:
         }
         spec = {"restartPolicy": "Never", "containers": [container]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-        self.cluster.create({**pod, "metadata": {"name": name, "labels": {"test": "step"}}})
+        through_outage(lambda: self.cluster.create(pod))
         end = time.monotonic() + WAIT_S
         while time.monotonic() < end:
-            found = self.cluster.get(POD, name) or {}
+            found = through_outage(lambda: self.cluster.get(POD, name)) or {}
             if found.get("status", {}).get("phase") in ("Succeeded", "Failed"):
                 break
             time.sleep(1.0)

@@ -6,12 +6,14 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from platform_ctl.cluster.api import Cluster, Kind
+from platform_ctl.cluster.outage import through_outage
 from platform_ctl.cluster.owner import OwnPod
 from platform_ctl.cluster.store import ObjectStore
 from platform_ctl.errors import (
@@ -35,6 +37,7 @@ from platform_ctl.training.kubernetes.manifests import (
 )
 from platform_ctl.training.port import Metrics, OnProgress, TrainingJob
 
+T = TypeVar("T")
 POLL_S = 1.0
 MAX_WORKERS = 1000
 API_VERSIONS = {
@@ -125,7 +128,7 @@ class KubernetesTraining:
         name, kind = job["metadata"]["name"], self.cluster.kind_of(job)
         hear, head, begun = _Listener(files, on_progress), "", time.monotonic()
         while True:
-            current = self.cluster.get(kind, name)
+            current = self._answered(partial(self.cluster.get, kind, name))
             if current is None or _ended(current) or self._head_changed(current, head):
                 hear()
                 return files.result() is not None
@@ -143,7 +146,7 @@ class KubernetesTraining:
         """The uid of Ray's head once it is ready; empty before, and for other kinds of jobs."""
         if job["kind"] != "RayJob":
             return "" if not job.get("status") else job["metadata"]["uid"]
-        for pod in pods_of(self.cluster, job)[:1]:
+        for pod in self._answered(partial(pods_of, self.cluster, job))[:1]:
             statuses = pod.get("status", {}).get("containerStatuses", [])
             if statuses and all(c.get("ready") for c in statuses):
                 return str(pod["metadata"]["uid"])
@@ -153,8 +156,13 @@ class KubernetesTraining:
         """Whether the head that was ready is gone: Ray does not survive that."""
         if not head or job["kind"] != "RayJob":
             return False
-        uids = [str(p["metadata"]["uid"]) for p in pods_of(self.cluster, job)]
+        uids = [
+            str(p["metadata"]["uid"]) for p in self._answered(partial(pods_of, self.cluster, job))
+        ]
         return head not in uids
+
+    def _answered(self, call: Callable[[], T]) -> T:
+        return through_outage(call, self.sleep)
 
     # ---- objects ----------------------------------------------------------------
 
@@ -189,7 +197,7 @@ class KubernetesTraining:
             owners=self.own_pod.owners,
         )
         manifest = render(job, plan)
-        self.cluster.create(manifest)
+        self._answered(partial(self.cluster.create, manifest))
         return manifest
 
     def _image(self) -> str:

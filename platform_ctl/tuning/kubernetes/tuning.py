@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from platform_ctl.cluster.api import Cluster, Kind
+from platform_ctl.cluster.outage import through_outage
 from platform_ctl.cluster.owner import OwnPod
 from platform_ctl.cluster.store import ObjectStore
 from platform_ctl.errors import (
@@ -153,7 +155,7 @@ class KubernetesTuner:
         image = self.kubernetes.image or self.own_pod.image
         place = Place(self.kubernetes, image, self.own_pod.owners)
         manifest = render(experiment, search, place, trial=trial, inputs=inputs, seed=seed)
-        if self.cluster.create(manifest) is not None:
+        if through_outage(partial(self.cluster.create, manifest), self.sleep) is not None:
             return
         there = self._found(search)
         asked = spec_digest(experiment, trial, inputs, seed)
@@ -179,7 +181,7 @@ class KubernetesTuner:
         heard: set[str] = set()
         begun = time.monotonic()
         while True:
-            record = self.read(search)
+            record = through_outage(partial(self.read, search), self.sleep)
             for trial in record.trials:
                 if trial.state.is_final and trial.name not in heard:
                     heard.add(trial.name)
