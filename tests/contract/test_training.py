@@ -91,6 +91,8 @@ def test_what_the_function_raises_is_a_failed_training(training: Training, tmp_p
 def test_what_does_not_fit_is_refused_at_once(
     training: Training, tmp_path: Path, wanted: dict
 ) -> None:
+    if "resources" in wanted and isinstance(training, PodTraining):
+        pytest.skip("the account of a step's pod may not read nodes; the scheduler says it")
     with pytest.raises(BadParameter):
         training.run(job(tmp_path, "share", **wanted))
 

@@ -18,6 +18,7 @@ from platform_ctl.cluster.owner import OwnPod
 from platform_ctl.cluster.store import ObjectStore
 from platform_ctl.errors import (
     BadParameter,
+    ClusterForbidden,
     ConfigError,
     RayUnavailable,
     TrainingFailed,
@@ -90,15 +91,19 @@ class KubernetesTraining:
                 where=job.function,
                 fix="platform-ctl pipeline run NAME -p num_workers=2",
             )
-        if job.resources.gpus and not self._gpus():
+        if job.resources.gpus and self._gpus() == 0:
             raise BadParameter(
                 f"{job.resources.gpus} GPUs a worker: no node of the cluster has nvidia.com/gpu",
                 where="training.worker_gpus",
                 fix="kubectl get nodes -o yaml | grep nvidia.com/gpu",
             )
 
-    def _gpus(self) -> int:
-        nodes = self.cluster.list(Kind("v1", "Node", "nodes", namespaced=False), namespace="")
+    def _gpus(self) -> int | None:
+        """GPUs of all nodes; None where the account may not read them: the scheduler says it."""
+        try:
+            nodes = self.cluster.list(Kind("v1", "Node", "nodes", namespaced=False), namespace="")
+        except ClusterForbidden:
+            return None
         found = (n.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", 0) for n in nodes)
         return sum(int(count) for count in found)
 
