@@ -20,7 +20,6 @@ import click
 from platform_ctl import __version__
 from platform_ctl.cli.usage import usage_error, wants_json
 from platform_ctl.errors import PlatformError, PreconditionMissing
-from platform_ctl.home.environment import remember
 from platform_ctl.text import visible
 
 GROUPS: dict[str, str] = {
@@ -132,7 +131,6 @@ def main(argv: list[str] | None = None) -> None:
 
 def run_command(command: click.Command, argv: list[str] | None, *, prog: str) -> None:
     """Call ``command`` and turn whatever happens into an exit code and short lines on stderr."""
-    remember()
     words = sys.argv[1:] if argv is None else argv
     if sys.stdout is None:  # closed by the caller
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process

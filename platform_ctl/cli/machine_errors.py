@@ -18,21 +18,10 @@ from platform_ctl.errors import (
     DiskFull,
     HomeDamaged,
     HomeNotUsable,
-    MissingExtra,
     PlatformError,
     StoreUnavailable,
 )
-
-ML_MODULES = frozenset(
-    """
-    aiohttp duckdb feast kfp kserve kubeflow mlflow numpy openlineage optuna pandas pyarrow
-    pyiceberg ray safetensors sklearn tenacity torch
-    """.split()  # noqa: SIM905
-)
-"""Top-level modules that the extra ``ml`` brings."""
-KUBERNETES_MODULES = frozenset(
-    ["boto3", "kfp_server_api", "kopf", "kubernetes", "psycopg", "redis", "s3fs"]
-)
+from platform_ctl.home.extras import missing_extra
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -92,18 +81,9 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def _of_module(cause: BaseException, command: str) -> PlatformError | None:
-    if not isinstance(cause, ModuleNotFoundError) or not cause.name:
+    if not isinstance(cause, ModuleNotFoundError):
         return None
-    top = cause.name.partition(".")[0]
-    extras = {"ml": ML_MODULES, "kubernetes": KUBERNETES_MODULES}
-    extra = next((name for name, modules in extras.items() if top in modules), "")
-    if not extra:
-        return None
-    return MissingExtra(
-        f"this command needs {top}, which the extra {extra} brings",
-        where=command,
-        fix=f"pip install 'platform-ctl[{extra}]'",
-    )
+    return missing_extra(cause.name or "", command)
 
 
 def _of_sqlite(cause: BaseException, command: str) -> PlatformError | None:

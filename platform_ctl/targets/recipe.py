@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import BadParameter, ConfigError, PlatformError, UnknownName
+from platform_ctl.home.extras import missing_extra
 from platform_ctl.recipe.recipe import DataAccess, Recipe
 from platform_ctl.settings import Settings
 
@@ -85,12 +86,18 @@ def _imported_recipe(module: str) -> Recipe:
         return importlib.import_module(module).RECIPE
     except PlatformError:
         raise
+    except ModuleNotFoundError as exc:
+        raise missing_extra(exc.name or "", module) or _broken(module, exc) from exc
     except Exception as exc:  # whatever somebody's code does when it is imported
-        raise ConfigError(
-            f"recipe {module} cannot be imported: {type(exc).__name__}: {exc}",
-            where=module.replace(".", "/") + ".py",
-            fix=f"python -c 'import {module}'",
-        ) from exc
+        raise _broken(module, exc) from exc
+
+
+def _broken(module: str, exc: Exception) -> ConfigError:
+    return ConfigError(
+        f"recipe {module} cannot be imported: {type(exc).__name__}: {exc}",
+        where=module.replace(".", "/") + ".py",
+        fix=f"python -c 'import {module}'",
+    )
 
 
 def allowed_parameters(settings: Settings, pipeline: str) -> Mapping[str, Allowed]:

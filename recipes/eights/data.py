@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platform_ctl.recipe.datasets import IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import DataAccess
-from recipes.eights.recipe import TABLE
+from recipes.eights.table import TABLE
 
 ingest_csv = TABLE.ingest
 resolve = TABLE.resolve

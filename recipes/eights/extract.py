@@ -1,5 +1,5 @@
 """The rows of a run, with their splits."""
 
-from recipes.eights.recipe import TABLE
+from recipes.eights.table import TABLE
 
 extract = TABLE.extract

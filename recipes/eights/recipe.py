@@ -4,7 +4,6 @@ A classifier with class imbalance, by LightGBM. What the model must reach, and f
 """
 
 from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Loss, Recipe, Source
-from recipes.common.tabular import Table
 
 FEATURES = (
     "pixel_0_0", "pixel_0_1", "pixel_0_2", "pixel_0_3", "pixel_0_4", "pixel_0_5",
@@ -19,15 +18,6 @@ FEATURES = (
     "pixel_6_6", "pixel_6_7", "pixel_7_0", "pixel_7_1", "pixel_7_2", "pixel_7_3",
     "pixel_7_4", "pixel_7_5", "pixel_7_6", "pixel_7_7",
 )  # fmt: skip
-TABLE = Table(
-    recipe="eights",
-    name="eights.rows",
-    label="is_eight",
-    features=FEATURES,
-    positive="yes",
-)
-"""Which columns of the file mean what."""
-
 LOSS = Loss("log_loss", "log loss", "nats")
 BUDGET = Budget(trials=20, wall_s=600.0, cpu_s=1200.0)
 """What one search may spend."""
@@ -56,5 +46,5 @@ RECIPE = Recipe(
     },
     records_title="images",
     pipeline="eights",
-    table=TABLE.name,
+    table="eights.rows",
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_ctl.cli.machine_errors import KUBERNETES_MODULES, ML_MODULES
+from platform_ctl.home.extras import KUBERNETES_MODULES, ML_MODULES
 from tests.support.commands import ROOT, platform_ctl
 
 BLOCK = """

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from platform_ctl.models.model import (
 )
 from platform_ctl.models.register import register_model
 from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
@@ -200,12 +201,20 @@ def test_the_evaluation_of_another_model_is_refused(home):
         )
 
 
+class Entangled(Recipe):
+    """A recipe whose predictor imports from the repository."""
+
+    @property
+    def predictor(self) -> str:
+        return "tests.support.entangled_predictor"
+
+
 def test_a_predictor_that_needs_the_repository_is_refused(home):
     with pytest.raises(ConfigError, match="would not run without this repository"):
         model_dir, evaluation_dir = home.candidate(1)
         register_model(
             home.registry,
-            recipe=replace(RECIPE, predictor="tests.support.entangled_predictor"),
+            recipe=Entangled(**{f.name: getattr(RECIPE, f.name) for f in fields(RECIPE)}),
             model_dir=model_dir,
             evaluation_dir=evaluation_dir,
             decision=PASSED,

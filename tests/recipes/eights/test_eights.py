@@ -6,7 +6,8 @@ import numpy as np
 
 from platform_ctl.recipe.check import check
 from recipes.eights import losses, predict, train
-from recipes.eights.recipe import RECIPE, TABLE
+from recipes.eights.recipe import RECIPE
+from recipes.eights.table import TABLE
 
 
 def test_it_keeps_the_contract():
