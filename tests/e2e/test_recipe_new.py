@@ -136,7 +136,8 @@ def test_a_forecast_is_judged_by_time_in_the_same_home(checkout, series):
     assert re.search(r"MAE [\d.]+ \(beside lag_1 [\d.]+, mean_4 [\d.]+, mean_8 [\d.]+\)", told)
     run = checkout.json("run", "show", "latest")
     (evaluated,) = (t for t in run["tasks"] if t["name"] == "evaluate")
-    metrics = dict(evaluated["metrics"])
+    made = [a for some in evaluated["outputs"]["artifacts"].values() for a in some]
+    (metrics,) = (a["metadata"] for a in made if a["schema_title"] == "system.Metrics")
     assert 0 < metrics["training_age_days"] < 160
     shown = checkout.json("data", "show", "--recipe", "meter-load")["entities"]
     assert [(e["name"], e["rows"]) for e in shown] == [(f"m{i}", 160) for i in range(4)]

@@ -54,7 +54,7 @@ class Checkout:
         for name in ("recipes", "pipelines"):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, self.root / name, ignore=ignored)
-        (self.root / "platform-ctl.toml").touch()
+        shutil.copy(ROOT / "platform-ctl.toml", self.root)
         self._make_it_quick()
 
     def _make_it_quick(self) -> None:
