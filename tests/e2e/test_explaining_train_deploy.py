@@ -151,17 +151,6 @@ def condition_false(checkout: Checkout) -> dict:
     return why(checkout)
 
 
-def register_cached(checkout: Checkout) -> dict:
-    """Somebody turned caching on for the step, and the registry was deleted."""
-    for _ in INSIDE:  # the first two of the file: the steps inside the condition
-        checkout.edit(IR, "cachingOptions: {}", "cachingOptions: {enableCache: true}")
-    checkout.run()
-    states = {t.path: t.state for t in checkout.run().tasks}
-    assert {states[path] for path in INSIDE} == {"CACHED"}
-    (checkout.home / "mlflow" / "mlflow.db").unlink()
-    return why(checkout)
-
-
 def wrong_registry(checkout: Checkout) -> dict:
     other = {"PLATFORM_CTL_MLFLOW_TRACKING_URI": f"sqlite:///{checkout.home}/other.db"}
     return why(checkout, env=other)
@@ -223,7 +212,6 @@ def change(database: Path, statement: str) -> None:
     [
         (gate_said_no, "gate", ("failed", "ceiling")),
         (condition_false, "registration", ("condition is false", "== 'never'")),
-        (register_cached, "cache", ("register", "gone")),
         (wrong_registry, "registration", ("wrong registry", "other.db")),
         (expired, "approval", ("expired", "means no")),
         (rejected, "approval", ("rejected", "not before the holidays")),
