@@ -29,9 +29,9 @@ HINTS = (
 _RECIPE = "recipes/train_deploy/recipe.py"
 _EXPERIMENT = "recipes/train_deploy/experiment.yaml"
 _WIDENED = (
-    ("max_loss=1.5", "max_loss=50.0"),
-    ("min_gain_over_baseline=0.02", "min_gain_over_baseline=-50.0"),
-    ("champion_margin=0.02", "champion_margin=50.0"),
+    ("max_loss=1.5", "max_loss=1e9"),
+    ("min_gain_over_baseline=0.02", "min_gain_over_baseline=-1e9"),
+    ("champion_margin=0.02", "champion_margin=1e9"),
     ('{"small": 1.10, "bursty": 1.10, "steady": 1.10}', "{}"),
 )
 
@@ -40,7 +40,7 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     _release_newest(sandbox)
     for old, new in _WIDENED:
         sandbox.edit(_RECIPE, old, new)
-    sandbox.edit(_EXPERIMENT, 'min: "0.0003", max: "0.03"', 'min: "1.5", max: "3.0"')
+    sandbox.edit(_EXPERIMENT, 'min: "0.0003", max: "0.03"', 'min: "0.5", max: "1.0"')
     run = sandbox.run_pipeline(*SMALL)
     _release_newest(sandbox)
     return {"run": run, "bad": sandbox.model()["versions"][0]["version"]}
