@@ -266,13 +266,15 @@ class Cluster:
 
     def lines(self, path: str, query: Mapping[str, str], *, timeout_s: float) -> Iterator[bytes]:
         """The lines of a streamed answer (a watch, a followed log) as they come."""
+        import urllib3
+
         response = self._open("GET", path, query, timeout_s=timeout_s)
         rest = b""
         try:
             for chunk in response.stream(65536, decode_content=False):
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line for line in whole if line)
-        except Exception as exc:
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise self._unavailable(exc) from exc
         finally:
             response.release_conn()
