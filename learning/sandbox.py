@@ -44,6 +44,7 @@ _CLOSED_GATE = "== 'successful'", "== 'never'"
 _MARK = "lab_session"
 _TIMEOUT_S = 900
 _ANSWER_IS_NO = 1
+_CHECKOUT = Path(__file__).parents[1]
 _START = "from platform_ctl.cli.app import main; main()"
 
 Progress = Callable[[str], None]
@@ -164,8 +165,9 @@ class Sandbox:
 
     def _own_env(self) -> dict[str, str]:
         others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-        path = os.pathsep.join([str(self.project), *(p for p in others if p != str(self.project))])
-        return {"PLATFORM_HOME": str(self.home), "PYTHONPATH": path}
+        # The lab's own checkout first; `learning` is not copied there, so it comes from this one.
+        places = dict.fromkeys([str(self.project), *others, str(_CHECKOUT)])
+        return {"PLATFORM_HOME": str(self.home), "PYTHONPATH": os.pathsep.join(places)}
 
     # ---- using it -----------------------------------------------------------------
 

@@ -68,10 +68,14 @@ def _with_secrets(catalog: Mapping[str, str]) -> dict[str, str]:
 def recipes(settings: Settings) -> dict[str, Recipe]:
     """Every recipe of the project, by name: folders that hold a recipe.py.
 
-    Raises ConfigError for one that cannot be imported.
+    Empty for a project without a package of recipes; raises ConfigError for a recipe that cannot
+    be imported.
     """
     import importlib
+    import importlib.util
 
+    if importlib.util.find_spec(settings.recipes_package) is None:
+        return {}
     package = importlib.import_module(settings.recipes_package)
     names = sorted(
         p.parent.name for root in package.__path__ for p in Path(root).glob("*/recipe.py")
