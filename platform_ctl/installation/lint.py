@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from platform_ctl.installation.rendering import PLATFORM_IMAGE, WORKLOADS, containers, pod_template
+from platform_ctl.installation.webhooks import hooks_of, stops_pods
 
 PINNED = re.compile(r"[?&]ref=v?\d|/download/v?\d")
 """A remote base names a tag, not a branch."""
@@ -41,7 +42,23 @@ def check_documents(documents: Sequence[Mapping[str, Any]], *, ours: bool) -> li
             found.append(Problem("secret", where, "a manifest carries a secret's value"))
         if document["kind"] == "NetworkPolicy":
             found += [Problem(r, where, d) for r, d in _policy(document)]
+        if document["kind"].endswith("WebhookConfiguration"):
+            found += [Problem(r, where, d) for r, d in _webhooks(document, documents)]
     return found
+
+
+def _webhooks(
+    document: Mapping[str, Any], documents: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Webhooks that refuse the first pods of what is installed with them."""
+    for hook in hooks_of(dict(document), document["kind"]):
+        for workload in (d for d in documents if d["kind"] in WORKLOADS):
+            labels = pod_template(workload).get("metadata", {}).get("labels", {})
+            if workload["metadata"].get("namespace") == hook.server[0] and stops_pods(
+                hook.content, None, labels
+            ):
+                name = f"{workload['kind']}/{workload['metadata']['name']}"
+                yield "circular-webhook", f"{hook.content['name']} can refuse pods of {name}"
 
 
 def _workload(document: Mapping[str, Any], ours: bool) -> Iterator[tuple[str, str]]:

@@ -13,19 +13,14 @@ from typing import Any
 from platform_ctl.cluster.api import CONFIG_MAP, SECRET, Cluster, Kind
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.installation.rendering import cpu_millis, memory_mebibytes
+from platform_ctl.installation.webhooks import NAMESPACE, check_webhooks
 from platform_ctl.settings import KubernetesSettings
 
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", False)
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
-NAMESPACE = Kind("v1", "Namespace", "namespaces", False)
 NODE = Kind("v1", "Node", "nodes", False)
 QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
-SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
-HOOKS = tuple(
-    Kind("admissionregistration.k8s.io/v1", kind, f"{kind.lower()}s", False)
-    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
-)
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"
 STEP_CPU_M = 500
 STEP_MEMORY_MIB = 1024
@@ -89,40 +84,6 @@ def check_storage_class(cluster: Cluster) -> Check:
         "none is the default, so claims wait for ever",
         f"kubectl annotate storageclass {name} {DEFAULT_CLASS}=true",
     )
-
-
-def check_webhooks(cluster: Cluster) -> list[Check]:
-    """Webhooks whose server has no pod: the API server refuses what they are asked about."""
-    down: dict[str, str] = {}
-    for kind in HOOKS:
-        for found in cluster.list(kind, namespace=""):
-            for hook in found.get("webhooks", []):
-                service = hook["clientConfig"].get("service")
-                if service and hook.get("failurePolicy", "Fail") == "Fail":
-                    where = f"{service['namespace']}/{service['name']}"
-                    if where not in down and not _has_endpoints(cluster, service):
-                        down[where] = found["metadata"]["name"]
-    if not down:
-        return [Check("webhooks", Health.OK, "each has a server")]
-    return [
-        Check(
-            "webhooks",
-            Health.FAIL,
-            f"{name} is asked, and Service {where} has no pod that is ready",
-            f"kubectl -n {where.partition('/')[0]} get endpointslices,pods",
-        )
-        for where, name in down.items()
-    ]
-
-
-def _has_endpoints(cluster: Cluster, service: Mapping[str, Any]) -> bool:
-    slices = cluster.list(
-        SLICE,
-        labels=f"kubernetes.io/service-name={service['name']}",
-        namespace=service["namespace"],
-    )
-    endpoints = [e for s in slices for e in s.get("endpoints") or []]
-    return any(e.get("conditions", {}).get("ready", True) for e in endpoints)
 
 
 def check_gateway(cluster: Cluster, settings: KubernetesSettings) -> Check:

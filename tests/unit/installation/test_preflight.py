@@ -53,6 +53,7 @@ def sound(**changes: Any) -> ServedObjects:
         f"{HOOKS}/validatingwebhookconfigurations": {"items": [hook]},
         f"{HOOKS}/mutatingwebhookconfigurations": {"items": []},
         SLICES: {"items": [{"endpoints": [{"conditions": {"ready": True}}]}]},
+        f"{SPACE}/services/katib": {"spec": {}},
         GATEWAY: gateway("True"),
         SPACE: {"metadata": {"labels": {INJECTION: "enabled"}}},
         f"{SPACE}/configmaps/platform-settings": {"data": dict.fromkeys(CONFIG_KEYS, "x")},
