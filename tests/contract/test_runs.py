@@ -105,9 +105,18 @@ def test_a_run_is_submitted_watched_and_read(target: Target) -> None:
 
     again, _ = target.ended(target.runs.submit(target.judged(x)))
     assert {t.path for t in again.tasks if t.state is TaskState.CACHED} >= {"judge"}
+    assert _put_out(again) == _put_out(run) and again.verdicts == run.verdicts
     with pytest.raises(UsageError):
         target.runs.resume(run.id, lambda event: None)
     assert target.runs.cancel(run.id).state is RunState.SUCCEEDED
+
+
+def test_a_gate_that_said_no_says_no_from_the_cache(target: Target) -> None:
+    x = -random.randrange(1, 10**9)
+    first, _ = target.ended(target.runs.submit(target.judged(x)))
+    again, _ = target.ended(target.runs.submit(target.judged(x)))
+    assert next(t for t in again.tasks if t.path == "judge").state is TaskState.CACHED
+    assert again.verdicts == first.verdicts == (TaskVerdict("judge", "failed", (f"x is {x}",)),)
 
 
 def test_a_step_that_fails_fails_the_run_and_skips_what_waits_for_it(target: Target) -> None:
@@ -147,3 +156,7 @@ def test_what_does_not_exist_is_said_so(target: Target) -> None:
     with pytest.raises(PlatformError) as refused:
         target.runs.submit(target.request(run_pipelines.judged(target.image), parameters={"y": 1}))
     assert "'y'" in str(refused.value)
+
+
+def _put_out(run: Run) -> dict[str, dict[str, Any]]:
+    return {t.path: dict(t.outputs.parameters) for t in run.tasks}

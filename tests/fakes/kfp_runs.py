@@ -8,6 +8,7 @@ repeat, no node says its own id, inner nodes of an ended run may be left RUNNING
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 import uuid
@@ -40,7 +41,31 @@ class Step:
     end_s: float
     state: str
     log: str = ""
-    cached: bool = False
+    execution_id: str = ""
+    fingerprint: str = ""
+    cached_execution_id: str = ""
+    inputs: Json = field(default_factory=dict)
+
+    @property
+    def cached(self) -> bool:
+        return bool(self.cached_execution_id)
+
+    @property
+    def driver_log(self) -> str:
+        """As ``container.go`` of 2.17.0 writes it: the shape of tests/data/kfp/driver-hit.log."""
+        said = {"cache_fingerprint": self.fingerprint}
+        said |= {"cached_execution_id": self.cached_execution_id} if self.cached else {}
+        properties = " ".join(
+            f'custom_properties:{{key:"{k}" value:{{string_value:"{v}"}}}}'
+            for k, v in said.items()
+            if v
+        )
+        inputs = json.dumps({"inputs": {"parameterValues": self.inputs}}, indent=2)
+        head = "I1128 01:38:53.324025      15"
+        return (
+            f"{head} container.go:204] Created execution: id:{self.execution_id} type_id:13 "
+            f"{properties}\n{head} main.go:556] output ExecutorInput:{inputs}\n"
+        )
 
 
 @dataclass
@@ -74,7 +99,9 @@ class Runs:
     ) -> None:
         self._step_s, self._endless, self._stale, self._clock = step_s, endless, stale, clock
         self.kept: dict[str, FakeRun] = {}
-        self._cache: dict[str, Json] = {}
+        self._executions = 0
+        self._cache: dict[str, tuple[str, str, Json]] = {}
+        """Fingerprint -> execution and run that produced, and what."""
         import kfp.dsl  # noqa: F401 - two seconds that are no part of the first run
 
     def routes(self, router: Router) -> None:
@@ -87,6 +114,7 @@ class Runs:
         router.add("POST", f"{one}:retry", self.retry)
         log = f"{one}/nodes/{{node}}/artifacts/main-logs:read"
         router.add("GET", log, self.log)
+        router.add("GET", "/apis/v1alpha1/tasks", self.cached)
 
     # ---- endpoints --------------------------------------------------------
 
@@ -134,12 +162,27 @@ class Runs:
         self.kept[run.said["run_id"]] = self._execute(run.said, self._clock(), run.workflow)
         return {}
 
+    def cached(self, request: Request) -> Json:
+        """The index of the cache, by the execution that produced."""
+        (wanted,) = json.loads(request.query["filter"])["predicates"]
+        found = [
+            {"runId": run_id, "mlmdExecutionID": execution, "fingerprint": fingerprint}
+            for fingerprint, (execution, run_id, _) in self._cache.items()
+            if wanted["key"] == "mlmdExecutionID" and execution == wanted["string_value"]
+        ]
+        return {"tasks": found, "total_size": len(found)} if found else {}
+
     def log(self, request: Request) -> Json:
         run = self._known(request)
         for step in run.steps.values():
-            node = _node_id(run.workflow, f"{step.node}(0).executor(0)")
-            if request.params["node"] == node and self._clock() >= step.end_s and step.log:
-                return {"data": base64.b64encode(step.log.encode()).decode()}
+            logs = {
+                f"{step.node}-driver(0)": (step.driver_log, step.begin_s),
+                f"{step.node}(0).executor(0)": (step.log, step.end_s),
+            }
+            for name, (text, at) in logs.items():
+                asked = request.params["node"] == _node_id(run.workflow, name)
+                if asked and text and self._clock() >= at:
+                    return {"data": base64.b64encode(text.encode()).decode()}
         raise Refused(NOT_FOUND, "artifact main-logs not found")
 
     def _known(self, request: Request) -> FakeRun:
@@ -194,12 +237,16 @@ class Runs:
         executor = document["deploymentSpec"]["executors"][component["executorLabel"]]
         container = executor["container"]
         source, function = container["command"][-1], container["args"][-1]
-        key = json.dumps([source, inputs], sort_keys=True)
+        self._executions += 1
         step = Step(node, run.end_s, run.end_s + self._step_s, "SUCCEEDED")
+        step.execution_id, step.inputs = str(self._executions), inputs
         run.steps[node] = step
-        if task.get("cachingOptions", {}).get("enableCache") and key in self._cache:
-            step.cached = True
-            return True, self._cache[key]
+        if task.get("cachingOptions", {}).get("enableCache"):
+            key = json.dumps([source, inputs], sort_keys=True)
+            step.fingerprint = hashlib.sha256(key.encode()).hexdigest()
+            if step.fingerprint in self._cache:
+                step.cached_execution_id, _, outputs = self._cache[step.fingerprint]
+                return True, outputs
         if function in self._endless:
             step.end_s = run.end_s = float("inf")
             return False, {}
@@ -212,7 +259,8 @@ class Runs:
         message = json.dumps({"parameterValues": outputs}, indent=2)
         head = "I1127 22:57:49.146636      14 launcher_v2.go:1230] ExecutorOutput: "
         step.log = f"working\n{head}{message}\n"
-        self._cache[key] = outputs
+        if step.fingerprint:
+            self._cache[step.fingerprint] = step.execution_id, run.said["run_id"], outputs
         return True, outputs
 
     # ---- what a reader sees of it now --------------------------------------

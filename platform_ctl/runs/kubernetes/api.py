@@ -85,6 +85,17 @@ class RunsApi:
             if exc.status != 404:
                 raise
 
+    def cached(self, execution_id: str) -> Json | None:
+        """The cache's entry for what an execution put out, None where it has none: ``runId`` that
+        produced it, ``fingerprint``, ``created_at`` (``task.proto``, which KFP 2.17.0 serves)."""
+        predicates = [{"op": "EQUALS", "key": "mlmdExecutionID", "string_value": execution_id}]
+        query = {"filter": json.dumps({"predicates": predicates}), "page_size": 1}
+        try:
+            found = json.loads(self._bytes("/apis/v1alpha1/tasks", query)).get("tasks")
+        except Refusal:
+            return None
+        return found[0] if found else None
+
     def log(self, run_id: str, node_id: str) -> bytes | None:
         """What a node's pod wrote: read from the pod, else from what Argo archived.
 
@@ -112,11 +123,12 @@ class RunsApi:
 
         return self.kfp.call(call)
 
-    def _bytes(self, path: str) -> bytes:
+    def _bytes(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
         def call(**options: Any) -> bytes:
             answer = self.kfp.client.call_api(
                 path,
                 "GET",
+                query_params=list((query or {}).items()),
                 header_params={"Accept": "*/*"},
                 auth_settings=["Bearer"],
                 _preload_content=False,

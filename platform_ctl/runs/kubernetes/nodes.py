@@ -56,6 +56,8 @@ class Node:
     """Full name of the driver's newest pod node; empty before it was made."""
     executor: str = ""
     """Full name of the step's newest pod node; empty for a DAG, a hit, a step not begun."""
+    driver_id: str = ""
+    """Argo's id of ``driver``, by which its log is read."""
 
 
 @dataclass(frozen=True)

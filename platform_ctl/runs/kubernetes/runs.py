@@ -14,13 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import msgspec
 import yaml
 
 from platform_ctl.cluster.kfp import Refusal
 from platform_ctl.cluster.pods import Blocked
 from platform_ctl.errors import (
-    BadPipelineFile,
     ClusterForbidden,
     ClusterUnavailable,
     KfpUnavailable,
@@ -33,9 +31,12 @@ from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import parameters
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.ir.support import Finding
+from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.runs.kubernetes.api import AVAILABLE, Json, RunsApi, predicate
-from platform_ctl.runs.kubernetes.nodes import Node, read_nodes, time_of, tree
+from platform_ctl.runs.kubernetes.cached import ProducerOutputs
+from platform_ctl.runs.kubernetes.nodes import Node
 from platform_ctl.runs.kubernetes.outputs import last_line, read_outputs
+from platform_ctl.runs.kubernetes.records import ir_of, pipeline_of, read, record
 from platform_ctl.runs.record import (
     Blocker,
     EventKind,
@@ -54,18 +55,10 @@ OUTPUT_LOGS = 50
 """Tasks of a run whose outputs are read: each costs a log. Those outside loops come first."""
 SETTLED_S = 1.5
 """After which no run can appear whose time of creation is that of one just made."""
+VERDICT = "verdict"
+"""The output by which a task judges."""
 LOG_READERS = 4
 """Logs of a run read at the same time."""
-_STATES = {
-    "SUCCEEDED": RunState.SUCCEEDED,
-    "SKIPPED": RunState.SUCCEEDED,
-    "FAILED": RunState.FAILED,
-    "CANCELED": RunState.CANCELED,
-    "CANCELING": RunState.RUNNING,
-    "RUNNING": RunState.RUNNING,
-    "PAUSED": RunState.RUNNING,
-}
-_FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 OnEvent = Callable[[RunEvent], None]
@@ -129,14 +122,15 @@ class KfpRuns:
 
     def get(self, run_id: str) -> Run:
         said = self._find(run_id)
-        run, nodes = self._read(said)
+        run, nodes = read(said)
         blockers = {} if run.state is RunState.SUCCEEDED else self._blockers(run, nodes)
-        tasks = self._with_outputs(run.id, _pipeline(said), nodes) if nodes else []
+        tasks = self._with_outputs(run.id, pipeline_of(said), nodes) if nodes else []
         tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
         tasks = [replace(t, error=t.error or self._error(run, t)) for t in tasks]
         first = next((t for t in tasks if t.state is TaskState.FAILED), None)
         error = run.error or (f"{first.path} failed: {first.error}" if first else "")
-        verdicts = tuple(v for t in tasks if (v := _verdict(t)))
+        judging = _judging(pipeline_of(said)) if nodes else frozenset()
+        verdicts = tuple(v for t in tasks if (v := _verdict(t, judging)))
         return replace(
             run,
             tasks=tuple(tasks),
@@ -155,12 +149,12 @@ class KfpRuns:
 
     def pipeline_file(self, run_id: str) -> bytes:
         """As the server has it: the same documents, in another order of keys."""
-        documents = _spec(self._find(run_id))
+        documents = ir_of(self._find(run_id))
         return yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True).encode()
 
     def resume(self, run_id: str, on_event: OnEvent) -> Run:
         """KFP's retry: the failed steps' pods are made anew, what succeeded stays."""
-        run = _record(self._find(run_id))
+        run = record(self._find(run_id))
         if run.state not in (RunState.FAILED, RunState.CANCELED):
             done = run.state is RunState.SUCCEEDED
             verb = "show" if done else "watch"
@@ -182,7 +176,7 @@ class KfpRuns:
         return self._follow(run.id, on_event)
 
     def cancel(self, run_id: str) -> Run:
-        run = _record(self._find(run_id))
+        run = record(self._find(run_id))
         if not run.state.final:
             try:
                 self.api.terminate(run.id)
@@ -295,35 +289,26 @@ class KfpRuns:
             _log.warning("the pods of the run cannot be read: %s", exc.what)
             return {}
 
-    def _read(self, said: Json) -> tuple[Run, list[Node]]:
-        run = _record(said)
-        details = said.get("run_details", {}).get("task_details", [])
-        # A run of a version that was deleted has no IR, and so no tasks that could be named.
-        nodes = read_nodes(_pipeline(said), details, run.state) if _spec(said) else []
-        found = tree(details)
-        ended_by_us = _canceling_at(said) if run.state is RunState.CANCELED else ""
-        named = []
-        for node in nodes:
-            if ended_by_us and _failed_after(node.task, ended_by_us):
-                node = replace(node, task=replace(node.task, state=TaskState.CANCELED))
-            pod = node.executor or (node.driver if node.task.state is TaskState.FAILED else "")
-            log = found.node_id(pod) if pod else ""
-            named.append(replace(node, task=replace(node.task, log=log)))
-        return run, named
-
     def _with_outputs(self, run_id: str, pipeline: Pipeline, nodes: Sequence[Node]) -> list[Task]:
         """The tasks with what they put out; of several logs at a time."""
-        wanted = [n for n in nodes if n.executor and n.task.state is TaskState.SUCCEEDED]
-        wanted = sorted(wanted, key=lambda n: _in_loop(n.task.path))[:OUTPUT_LOGS]
+        wanted = [n for n in nodes if n.task.state.good and _declares(pipeline, n)]
+        judging = _judging(pipeline)
+
+        def order(node: Node) -> tuple[bool, bool]:
+            return node.task.component not in judging, _in_loop(node.task.path)
+
+        wanted = sorted(wanted, key=order)[:OUTPUT_LOGS]
+        producers = ProducerOutputs(self.api)
 
         def outputs(node: Node) -> Outputs:
             key = (run_id, node.task.path, node.task.attempts)
             if key not in self._outputs:
                 component = pipeline.components[node.task.component]
-                declared = component.output_definitions
-                needed = declared.parameters or declared.artifacts
-                log = self.api.log(run_id, node.task.log) if needed else b""
-                self._outputs[key] = read_outputs(log or b"", component)
+                if node.task.state is TaskState.CACHED:
+                    self._outputs[key] = producers.of(run_id, node, component)
+                else:
+                    log = self.api.log(run_id, node.task.log)
+                    self._outputs[key] = read_outputs(log or b"", component)
             return self._outputs[key]
 
         with ThreadPoolExecutor(LOG_READERS) as pool:
@@ -343,65 +328,7 @@ class KfpRuns:
 
     def list(self, limit: int) -> list[Run]:
         found = self.api.newest(AVAILABLE)
-        return [_record(said) for said in (found if limit < 0 else islice(found, limit))]
-
-
-def _record(said: Json) -> Run:
-    """The run itself; its tasks are read by ``get``."""
-    state = _state(said)
-    history = {h.get("state"): h.get("update_time") for h in said.get("state_history", [])}
-    spec = _spec(said)
-    info = spec[0].get("pipelineInfo", {}) if spec else {}
-    return Run(
-        id=said["run_id"],
-        name=said.get("display_name", ""),
-        pipeline=info.get("name", ""),
-        state=state,
-        created_at=said.get("created_at", ""),
-        directory="",
-        parameters=said.get("runtime_config", {}).get("parameters", {}),
-        started_at=history.get("RUNNING"),
-        ended_at=time_of(said, "finished_at") if state.final else None,
-        error=str((said.get("error") or {}).get("message", "")),
-    )
-
-
-def _state(said: Json) -> RunState:
-    """A terminated run ends as FAILED in KFP 2.17; that it was terminated is in its history."""
-    state = _STATES.get(str(said.get("state")), RunState.PENDING)
-    return RunState.CANCELED if state is RunState.FAILED and _canceling_at(said) else state
-
-
-def _canceling_at(said: Json) -> str:
-    """When somebody ended it; empty where nobody did, or where it was retried since."""
-    before = [h for h in said.get("state_history", []) if h.get("state") not in _FINAL]
-    last = before[-1] if before else {}
-    return str(last.get("update_time", "")) if last.get("state") == "CANCELING" else ""
-
-
-def _spec(said: Json) -> list[Json]:
-    """The documents of the run's IR; none where it only names a pipeline version."""
-    spec = said.get("pipeline_spec") or {}
-    if "pipeline_spec" in spec:
-        return [
-            spec["pipeline_spec"],
-            *([spec["platform_spec"]] if "platform_spec" in spec else []),
-        ]
-    return [spec] if spec else []
-
-
-def _pipeline(said: Json) -> Pipeline:
-    """Raises BadPipelineFile for IR that another SDK wrote and that is not understood."""
-    documents = _spec(said)
-    platforms = documents[1].get("platforms", {}) if len(documents) > 1 else {}
-    try:
-        return msgspec.convert({**(documents or [{}])[0], "platforms": platforms}, Pipeline)
-    except msgspec.ValidationError as exc:
-        raise BadPipelineFile(
-            f"the IR of the run is not understood: {exc}",
-            where=f"run {said['run_id']}",
-            fix="platform-ctl --target kubernetes run list",
-        ) from exc
+        return [record(said) for said in (found if limit < 0 else islice(found, limit))]
 
 
 def _documents(path: Path) -> list[Json]:
@@ -435,13 +362,27 @@ def _in_loop(path: str) -> bool:
     return any(part.isdigit() for part in path.split("."))
 
 
-def _failed_after(task: Task, instant: str) -> bool:
-    return task.state is TaskState.FAILED and (task.ended_at or instant) >= instant
+def _declares(pipeline: Pipeline, node: Node) -> bool:
+    declared = pipeline.components[node.task.component].output_definitions
+    return bool(declared.parameters or declared.artifacts)
 
 
-def _verdict(task: Task) -> TaskVerdict | None:
-    said = task.outputs.parameters
-    if not isinstance(said.get("verdict"), str):
+def _judging(pipeline: Pipeline) -> frozenset[str]:
+    """The components that declare a verdict."""
+    found = pipeline.components.items()
+    return frozenset(n for n, c in found if VERDICT in c.output_definitions.parameters)
+
+
+def _verdict(task: Task, judging: frozenset[str]) -> TaskVerdict | None:
+    """What a task decided. One whose decision cannot be read any more has decided nothing that
+    anybody could build on: inconclusive, never absent."""
+    if task.component not in judging or not task.state.good:
         return None
+    said = task.outputs.parameters
+    if not isinstance(said.get(VERDICT), str):
+        cached = task.state is TaskState.CACHED
+        gone = "the run whose result the cache gave it" if cached else "its log"
+        why = f"what it decided cannot be read: {gone} is gone"
+        return TaskVerdict(task.path, Verdict.INCONCLUSIVE, (why,))
     reasons = said.get("reasons") or ()
-    return TaskVerdict(task.path, said["verdict"], tuple(map(str, reasons)))
+    return TaskVerdict(task.path, said[VERDICT], tuple(map(str, reasons)))

@@ -1,0 +1,76 @@
+"""What a task that KFP's cache answered put out: what the task did that had done the work.
+
+The API server serves no outputs, and a task that was not executed has no log of its own. Its
+driver's log names the execution whose outputs it takes; KFP's index of the cache names the run
+of that execution; and there the task's log has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from platform_ctl.ir.pipeline import Component
+from platform_ctl.runs.kubernetes.api import RunsApi
+from platform_ctl.runs.kubernetes.driver import Driver, read_driver
+from platform_ctl.runs.kubernetes.nodes import Node
+from platform_ctl.runs.kubernetes.outputs import read_outputs
+from platform_ctl.runs.kubernetes.records import read
+from platform_ctl.runs.record import Outputs, TaskState
+
+CANDIDATES = 50
+"""Tasks of the producing run whose drivers are asked whether it was theirs."""
+
+
+@dataclass(frozen=True)
+class Producer:
+    """The task that had done the work of a hit."""
+
+    run_id: str
+    node: Node
+
+
+@dataclass(frozen=True)
+class ProducerOutputs:
+    """Reads through one API server. Raises KfpUnavailable."""
+
+    api: RunsApi
+
+    def of(self, run_id: str, node: Node, component: Component) -> Outputs:
+        """Empty where the run that produced them, or its log, is gone."""
+        driver = self.driver(run_id, node)
+        producer = self.producer(driver, node) if driver else None
+        if producer is None:
+            return Outputs()
+        return read_outputs(self._log(producer.run_id, producer.node.task.log), component)
+
+    def producer(self, driver: Driver, node: Node) -> Producer | None:
+        """The executed task whose execution a hit names; None where its run is gone."""
+        entry = self.api.cached(driver.cached_execution_id) if driver.cached_execution_id else None
+        said = self.api.get(entry["runId"]) if entry else None
+        if said is None:
+            return None
+        run, nodes = read(self.api.with_spec(said))
+        for candidate in _likeliest_first(nodes, node):
+            its = self.driver(run.id, candidate)
+            if its and its.execution_id == driver.cached_execution_id:
+                return Producer(run.id, candidate)
+        return None
+
+    def driver(self, run_id: str, node: Node) -> Driver | None:
+        """What the driver decided; None where its log is gone, or it has not decided yet."""
+        return read_driver(self._log(run_id, node.driver_id))
+
+    def _log(self, run_id: str, node_id: str) -> bytes:
+        return (self.api.log(run_id, node_id) or b"") if node_id else b""
+
+
+def _likeliest_first(nodes: list[Node], hit: Node) -> Iterator[Node]:
+    """The executed tasks: that of the same path, those of the same component, all others."""
+    done = [n for n in nodes if n.executor and n.task.state is TaskState.SUCCEEDED]
+
+    def distance(node: Node) -> tuple[bool, bool]:
+        task, of = node.task, hit.task
+        return task.path != of.path, task.component != of.component
+
+    return iter(sorted(done, key=distance)[:CANDIDATES])

@@ -1,0 +1,51 @@
+"""``pipeline run`` and ``run`` against a KFP API server, as typed by a user."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.kfp_runs import Runs
+from tests.fakes.kfp_server import serve
+from tests.support import run_pipelines
+from tests.support.commands import platform_ctl
+
+
+@dataclass
+class User:
+    """Commands against one API server, from a home without anything in it."""
+
+    url: str
+    folder: Path
+
+    def type(self, *words: str) -> subprocess.CompletedProcess[str]:
+        env = {
+            "PLATFORM_CTL_KUBERNETES__KFP_URL": self.url,
+            "KUBECONFIG": str(self.folder / "none"),
+        }
+        return platform_ctl(self.folder / "home", "--target", "kubernetes", *words, **env)
+
+    def run(self, x: int) -> subprocess.CompletedProcess[str]:
+        document = run_pipelines.judged("example/python-recipe:1")
+        file = run_pipelines.write(self.folder, "judged", document)
+        return self.type("pipeline", "run", str(file), "-p", f"x={x}", "-o", "json")
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[User]:
+    with serve(Runs()) as fake:
+        yield User(fake.url, tmp_path)
+
+
+def test_a_gate_that_said_no_ends_with_1_also_from_the_cache(user: User) -> None:
+    executed, cached = (user.run(-7) for _ in range(2))
+    assert (executed.returncode, cached.returncode) == (1, 1), executed.stderr + cached.stderr
+    first, second = (json.loads(done.stdout) for done in (executed, cached))
+    assert second["verdicts"] == first["verdicts"]
+    assert {t["path"]: t["state"] for t in second["tasks"]}["judge"] == "CACHED"
+    assert user.run(7).returncode == 0
