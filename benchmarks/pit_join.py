@@ -23,7 +23,7 @@ from recipes.common import iceberg
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import FEATURE_NAMES, build, weekly
 from recipes.train_deploy.features import store as feast_store
-from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.tables import RepoObservation
 
 GOAL_RATIO = 2.0
 GOAL_RSS_MB = 4096
@@ -103,7 +103,9 @@ def _write(data, commits: int, repos: int) -> None:
                 "backfill": pa.repeat(pa.scalar(True), size),
             }
         )
-        observed = {n: Observation(head="x", at=until, until=until, last=until) for n in repo_names}
+        observed = {
+            n: RepoObservation(head="x", at=until, until=until, last=until) for n in repo_names
+        }
         tables.append(table, rows.cast(schema), observed if part == slices - 1 else {})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from learning import exit_test_rules as rules
 from learning import session as fault_lab
-from learning.exit_test_rules import BuildRun, Checked, Reading, RunFacts
+from learning.exit_test_rules import BuildRun, Checked, TextAssessment, TextFacts
 from learning.lab import GREEN_RUN, Session
 from learning.port import Fault, Lab
 from platform_ctl.errors import PreconditionMissing
@@ -28,7 +28,7 @@ _RUNS = 200
 
 
 @dataclass(frozen=True)
-class Records:
+class ExitTestRecords:
     """What the checks read."""
 
     orchestrator: Orchestrator
@@ -39,7 +39,7 @@ class Records:
     """Where the exit test keeps what there was at its start."""
 
 
-def start_build(records: Records) -> tuple[str, ...]:
+def start_build(records: ExitTestRecords) -> tuple[str, ...]:
     """Remember the features that there are. Raises PreconditionMissing without a finished run."""
     if not _finished(records):
         raise PreconditionMissing(
@@ -51,7 +51,7 @@ def start_build(records: Records) -> tuple[str, ...]:
     return records.recipe.features
 
 
-def check_build(records: Records) -> tuple[Checked, ...]:
+def check_build(records: ExitTestRecords) -> tuple[Checked, ...]:
     """A new feature, a run with it, hits where expected and only there, a model in Staging."""
     begun = _read(records, "build")
     features = rules.check_features(begun["features"], records.recipe.features)
@@ -82,7 +82,7 @@ def _why(runs: list[Run]) -> str:
     return f"{len(runs)} finished runs since the start; verdicts: {', '.join(said) or 'none'}"
 
 
-def _staged(records: Records) -> ModelVersion | None:
+def _staged(records: ExitTestRecords) -> ModelVersion | None:
     for model in records.registry.models():
         if model.name == records.recipe.model_name:
             number = model.aliases.get(STAGING) or model.aliases.get(PRODUCTION, "")
@@ -90,7 +90,7 @@ def _staged(records: Records) -> ModelVersion | None:
     return None
 
 
-def _trained_on(records: Records, run: Run, version: ModelVersion | None) -> bool:
+def _trained_on(records: ExitTestRecords, run: Run, version: ModelVersion | None) -> bool:
     """Whether a run named this very version when it registered."""
     if version is None:
         return False
@@ -100,7 +100,7 @@ def _trained_on(records: Records, run: Run, version: ModelVersion | None) -> boo
     )
 
 
-def _build_run(records: Records, run: Run) -> BuildRun:
+def _build_run(records: ExitTestRecords, run: Run) -> BuildRun:
     return BuildRun(run.id, records.cache.decisions(run.id))
 
 
@@ -122,7 +122,7 @@ def check_diagnose(
     return session, fault, Checked("the cause is what was injected", result.cause_named, evidence)
 
 
-def check_articulate(records: Records, text: str) -> Reading:
+def check_articulate(records: ExitTestRecords, text: str) -> TextAssessment:
     """Hold a text against the records of the learner's own runs."""
     found = [records.orchestrator.get(r.id) for r in records.orchestrator.list(_RUNS)]
     facts = [_facts(r) for r in found]
@@ -131,8 +131,8 @@ def check_articulate(records: Records, text: str) -> Reading:
     return rules.read(text, facts, steps)
 
 
-def _facts(run: Run) -> RunFacts:
-    return RunFacts(
+def _facts(run: Run) -> TextFacts:
+    return TextFacts(
         id=run.id,
         state=str(run.state),
         tasks={t.name: str(t.state) for t in run.tasks},
@@ -140,14 +140,14 @@ def _facts(run: Run) -> RunFacts:
     )
 
 
-def _finished(records: Records) -> list[Run]:
+def _finished(records: ExitTestRecords) -> list[Run]:
     """Oldest first."""
     runs = records.orchestrator.list(_RUNS)
     mine = [r for r in runs if r.pipeline == records.recipe.pipeline]
     return [r for r in reversed(mine) if r.state is RunState.SUCCEEDED]
 
 
-def _write(records: Records, part: str, facts: dict[str, Any]) -> None:
+def _write(records: ExitTestRecords, part: str, facts: dict[str, Any]) -> None:
     records.folder.mkdir(parents=True, exist_ok=True)
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     draft = records.folder / f"{part}.draft"
@@ -155,7 +155,7 @@ def _write(records: Records, part: str, facts: dict[str, Any]) -> None:
     draft.replace(records.folder / f"{part}.json")
 
 
-def _read(records: Records, part: str) -> dict[str, Any]:
+def _read(records: ExitTestRecords, part: str) -> dict[str, Any]:
     file = records.folder / f"{part}.json"
     if not file.is_file():
         raise PreconditionMissing(

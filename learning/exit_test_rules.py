@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.cache.values import CacheDecision
 
 WORDS = 600
 WORDS_MARGIN = 100
@@ -45,7 +45,7 @@ class BuildRun:
     """What ``check build`` reads of one run of the learner's."""
 
     id: str
-    decisions: Sequence[Decision]
+    decisions: Sequence[CacheDecision]
 
 
 def check_features(before: Collection[str], now: Collection[str]) -> Checked:
@@ -83,7 +83,7 @@ def check_rerun(first: BuildRun, again: BuildRun | None) -> Checked:
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class TextFacts:
     """What a text about one run can be held against."""
 
     id: str
@@ -103,7 +103,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextAssessment:
     """What the facts of a text are worth; the rubric is for a human."""
 
     words: int
@@ -133,7 +133,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 _CODE = re.compile(r"```.*?```", re.DOTALL)
 
 
-def read(text: str, runs: Sequence[RunFacts], steps: Sequence[str]) -> Reading:
+def read(text: str, runs: Sequence[TextFacts], steps: Sequence[str]) -> TextAssessment:
     """Hold each sentence against the run it cites, else against the one cited last.
 
     Understood are: a run's id (``run 1a2b3c4d``) with how it ended, a step in
@@ -143,7 +143,7 @@ def read(text: str, runs: Sequence[RunFacts], steps: Sequence[str]) -> Reading:
     prose = _CODE.sub(" ", text)
     words = len(re.findall(r"[\w'-]+", prose))
     claims: list[Claim] = []
-    cited: RunFacts | None = None
+    cited: TextFacts | None = None
     for sentence in (" ".join(s.split()) for s in _SENTENCE.split(prose)):
         for prefix in _RUN.findall(sentence):
             cited = _find(runs, prefix)
@@ -164,15 +164,15 @@ def read(text: str, runs: Sequence[RunFacts], steps: Sequence[str]) -> Reading:
         ),
         Checked("the facts are so", true == len(claims), f"{true} of {len(claims)}"),
     )
-    return Reading(words, tuple(claims), missing, checks)
+    return TextAssessment(words, tuple(claims), missing, checks)
 
 
-def _find(runs: Sequence[RunFacts], prefix: str) -> RunFacts | None:
+def _find(runs: Sequence[TextFacts], prefix: str) -> TextFacts | None:
     found = [r for r in runs if r.id.startswith(prefix.lower())]
     return found[0] if len(found) == 1 else None
 
 
-def _claims(sentence: str, run: RunFacts) -> list[Claim]:
+def _claims(sentence: str, run: TextFacts) -> list[Claim]:
     """The facts of one sentence about ``run``; a sentence with two states states too much."""
     lower = sentence.lower()
     named = [t for t in re.findall(r"`([\w-]+)`", lower) if t in run.tasks]

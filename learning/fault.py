@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from learning import faults
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import Sandbox
 
 
@@ -27,7 +27,7 @@ class Fault:
     hints: tuple[str, ...]
     runbook: str
     inject: Callable[[Sandbox], Mapping[str, Any]]
-    is_repaired: Callable[[Sandbox, Mapping[str, Any]], State]
+    is_repaired: Callable[[Sandbox, Mapping[str, Any]], RepairState]
     family: str = ""
 
 

@@ -40,7 +40,7 @@ CAUSES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class State:
+class RepairState:
     """Whether a fault is repaired, and the one sentence that says what is still wrong."""
 
     repaired: bool
@@ -64,7 +64,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """What ``lab check`` answers."""
 
     solved: bool
@@ -91,7 +91,7 @@ def normalised(word: str) -> str:
     return re.sub(r"[\s_]+", "-", word.strip().lower())
 
 
-def judge(session: Session, *, home_session: str, state: State, now: datetime) -> Result:
+def judge(session: Session, *, home_session: str, state: RepairState, now: datetime) -> CheckResult:
     """Hold the home's mark, the repaired state and the named cause against the session.
 
     ``home_session``: the mark that the home carries; another home has another one.
@@ -108,7 +108,7 @@ def judge(session: Session, *, home_session: str, state: State, now: datetime) -
         notes.append("the cause is not named yet")
     end = datetime.fromisoformat(session.solved_at) if session.solved_at else now
     named = bool(session.cause) and session.wrong_causes <= MAX_WRONG_CAUSES
-    return Result(
+    return CheckResult(
         solved=not notes,
         repaired=same_home and state.repaired,
         cause_named=named,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from learning.lab import Session, State
+from learning.lab import RepairState, Session
 
 
 class Lab(Protocol):
@@ -58,5 +58,5 @@ class Fault(Protocol):
         """Breaks the home; returns the facts that ``is_repaired`` needs."""
 
     @property
-    def is_repaired(self) -> Callable[[Any, Mapping[str, Any]], State]:
+    def is_repaired(self) -> Callable[[Any, Mapping[str, Any]], RepairState]:
         """Looks at the home as it is now."""

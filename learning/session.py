@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from learning import lab as rules
-from learning.lab import CAUSES, Result, Session
+from learning.lab import CAUSES, CheckResult, Session
 from learning.port import Fault, Lab
 from platform_ctl.errors import PreconditionMissing, UnknownName
 
@@ -59,7 +59,7 @@ def hint(lab: Lab, faults: Mapping[str, Fault]) -> str:
     return text
 
 
-def check(lab: Lab, faults: Mapping[str, Fault], cause: str = "") -> Result:
+def check(lab: Lab, faults: Mapping[str, Fault], cause: str = "") -> CheckResult:
     """Look at the home, and at ``cause`` when one is named. Raises UnknownName for no cause."""
     session, fault = current(lab, faults)
     if cause and not session.cause:
@@ -69,7 +69,7 @@ def check(lab: Lab, faults: Mapping[str, Fault], cause: str = "") -> Result:
     state = (
         fault.is_repaired(lab, session.facts)
         if marked == session.id
-        else rules.State(False, "another home")
+        else rules.RepairState(False, "another home")
     )
     result = rules.judge(session, home_session=marked, state=state, now=datetime.now(UTC))
     if result.solved and not session.solved_at:

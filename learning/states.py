@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import Sandbox
 
 REGISTER = "register"
@@ -21,23 +21,23 @@ def run_is_kept(sandbox: Sandbox, run_id: str) -> bool:
     return any(r["id"] == run_id for r in sandbox.runs())
 
 
-def staged_by_newest_run(sandbox: Sandbox, broken_run: str) -> State:
+def staged_by_newest_run(sandbox: Sandbox, broken_run: str) -> RepairState:
     """The newest run registered a model, Staging is that very model, and the evidence is kept."""
     if not run_is_kept(sandbox, broken_run):
-        return State(False, f"the record of run {broken_run[:8]} is gone")
+        return RepairState(False, f"the record of run {broken_run[:8]} is gone")
     run = sandbox.newest_run()
     if run["state"] != "SUCCEEDED":
-        return State(False, f"the newest run is {run['state']}")
+        return RepairState(False, f"the newest run is {run['state']}")
     if verdict_of(run, REGISTER) != "successful":
-        return State(False, "the newest run registered no model")
+        return RepairState(False, "the newest run registered no model")
     model = next(t for t in run["tasks"] if t["name"] == "train")["outputs"]["artifacts"]["model"]
     staged = sandbox.version("staging")
     if not staged["version"]:
-        return State(False, "no version is in Staging")
+        return RepairState(False, "no version is in Staging")
     digest = _weights_digest(model[0]["uri"])
     if staged["tags"].get("weights_digest") != digest:
-        return State(False, "the version in Staging is not the newest run's model")
-    return State(True, "the newest run's model is in Staging")
+        return RepairState(False, "the version in Staging is not the newest run's model")
+    return RepairState(True, "the newest run's model is in Staging")
 
 
 def _weights_digest(folder: str) -> str:

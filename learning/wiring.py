@@ -12,7 +12,7 @@ from platform_ctl.targets.recipe import recipes
 from platform_ctl.targets.runs import orchestrator, step_cache
 
 if TYPE_CHECKING:
-    from learning.exit_test import Records
+    from learning.exit_test import ExitTestRecords
     from learning.sandbox import Sandbox
 
 
@@ -27,12 +27,12 @@ def lab(settings: Settings, folder: Path | None = None) -> Sandbox:
     return Sandbox((folder or default).resolve(), settings)
 
 
-def exit_test_records(settings: Settings) -> Records:
+def exit_test_records(settings: Settings) -> ExitTestRecords:
     """What the exit test checks: the records of the recipe that was run last."""
-    from learning.exit_test import Records
+    from learning.exit_test import ExitTestRecords
 
     runs = orchestrator(settings)
     known = {r.pipeline: r for r in recipes(settings).values() if r.pipeline}
     newest = next((r.pipeline for r in runs.list(-1) if r.pipeline in known), next(iter(known)))
     folder = settings.layout.root / "exit-test"
-    return Records(runs, step_cache(settings), registry(settings), known[newest], folder)
+    return ExitTestRecords(runs, step_cache(settings), registry(settings), known[newest], folder)

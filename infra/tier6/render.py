@@ -16,7 +16,7 @@ import yaml
 from platform_ctl.errors import ConfigError, StoreUnavailable
 from platform_ctl.installation.components import (
     LOCK,
-    Component,
+    InstallComponent,
     Rendered,
     read_components,
     read_lock,
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _rendered(component: Component) -> tuple[Rendered | None, list[str]]:
+def _rendered(component: InstallComponent) -> tuple[Rendered | None, list[str]]:
     folder = ROOT / "infra" / "tier6" / component.name
     problems = check_kustomization(folder / "kustomization.yaml")
     try:
@@ -67,7 +67,7 @@ def _rendered(component: Component) -> tuple[Rendered | None, list[str]]:
     return summary(documents), [p.rule for p in problems]
 
 
-def _sums(components: list[Component], lock: dict[str, Rendered]) -> bool:
+def _sums(components: list[InstallComponent], lock: dict[str, Rendered]) -> bool:
     """Print requests of each component and hold the sums."""
     core = {c.name for c in components if c.core}
     say(f"{'component':<12} {'CPU m':>6} {'MiB':>6}")

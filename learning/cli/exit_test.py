@@ -14,7 +14,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
-    from learning.exit_test import Records
+    from learning.exit_test import ExitTestRecords
     from learning.exit_test_rules import Checked
 
 _BUILD = """Build (90 minutes). The recipe has {count} features.
@@ -125,7 +125,7 @@ def check_articulate(ctx: click.Context, file: Path, output: str) -> None:
     _print(ctx, reading.checks, output)
 
 
-def _records(ctx: click.Context) -> Records:
+def _records(ctx: click.Context) -> ExitTestRecords:
     from learning import wiring
 
     return wiring.exit_test_records(load_settings(ctx))

@@ -15,7 +15,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
-    from learning.lab import Result
+    from learning.lab import CheckResult
     from learning.sandbox import Sandbox
 
 
@@ -126,7 +126,7 @@ def check(ctx: click.Context, cause: str, hint: bool, folder: Path | None, outpu
         ctx.exit(1)
 
 
-def _print_result(result: Result) -> None:
+def _print_result(result: CheckResult) -> None:
     for note in result.notes:
         click.echo(note)
     used = f"{result.hints} hints, {result.wrong_causes} wrong causes"

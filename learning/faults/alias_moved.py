@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning import states
-from learning.lab import GREEN_RUN, State
+from learning.lab import GREEN_RUN, RepairState
 from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-4"
@@ -37,8 +37,8 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {"run": run}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     said = sandbox.call("model", "list", may_fail=True).stderr
     if "warning:" in said:
-        return State(False, "an alias is not where the platform put it")
+        return RepairState(False, "an alias is not where the platform put it")
     return states.staged_by_newest_run(sandbox, facts["run"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import Sandbox
 
 NAME = "blocked-promotion"
@@ -36,12 +36,12 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {"request": request}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     requests = {r["id"]: r["state"] for r in sandbox.read("approval", "list", "--all") or []}
     if requests.get(facts["request"]) != "void":
-        return State(False, "the first request is no longer on record as void")
+        return RepairState(False, "the first request is no longer on record as void")
     if "approved" not in requests.values():
-        return State(False, "no request is approved")
+        return RepairState(False, "no request is approved")
     if not sandbox.version("production")["version"]:
-        return State(False, "no version is in Production")
-    return State(True, "a fresh approval has brought the model to Production")
+        return RepairState(False, "no version is in Production")
+    return RepairState(True, "a fresh approval has brought the model to Production")

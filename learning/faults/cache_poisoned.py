@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from learning import states
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "register-refused"
@@ -41,13 +41,13 @@ def _cached_weights(sandbox: Sandbox) -> list[Path]:
     return sorted((sandbox.home / "cache" / "objects").rglob("model.safetensors"))
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     verified = sandbox.read("cache", "verify")
     if verified is None or verified["quarantined"]:
-        return State(False, "the cache holds what was not stored")
+        return RepairState(False, "the cache holds what was not stored")
     state = states.staged_by_newest_run(sandbox, facts["run"])
     if not state.repaired:
         return state
     if not sandbox.runs()[0]["use_cache"]:
-        return State(False, "the run went round the cache; the next one would not")
+        return RepairState(False, "the run went round the cache; the next one would not")
     return state

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning import states
-from learning.lab import GREEN_RUN, State
+from learning.lab import GREEN_RUN, RepairState
 from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-2"
@@ -32,7 +32,7 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {"run": sandbox.run_pipeline(*CHALLENGER)}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     if _WRONG in (sandbox.project / _IR).read_text(encoding="utf-8"):
-        return State(False, "the next run will skip the registration again")
+        return RepairState(False, "the next run will skip the registration again")
     return states.staged_by_newest_run(sandbox, facts["run"])

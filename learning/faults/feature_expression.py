@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning import states
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import SMALL, Sandbox
 
 NAME = "failed-step"
@@ -29,12 +29,12 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {"run": sandbox.run_pipeline(*SMALL, may_fail=True)}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     if not states.run_is_kept(sandbox, facts["run"]):
-        return State(False, "the record of the failed run is gone")
+        return RepairState(False, "the record of the failed run is gone")
     run = sandbox.newest_run()
     if run["state"] != "SUCCEEDED":
-        return State(False, f"the newest run is {run['state']}")
+        return RepairState(False, f"the newest run is {run['state']}")
     if "files_4w" not in (sandbox.project / _FILE).read_text(encoding="utf-8"):
-        return State(False, "the feature was thrown out; the champion needs it")
-    return State(True, "the newest run succeeded")
+        return RepairState(False, "the feature was thrown out; the champion needs it")
+    return RepairState(True, "the newest run succeeded")

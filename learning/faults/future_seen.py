@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from learning.lab import State
+from learning.lab import RepairState
 from learning.late_commits import append_late_commits, count_late_commits
 from learning.sandbox import Sandbox
 
@@ -39,11 +39,11 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     if count_late_commits(sandbox) < _LATE:
-        return State(False, "commits that came late are gone; they are not what was wrong")
+        return RepairState(False, "commits that came late are gone; they are not what was wrong")
     report = sandbox.read("data", "audit", "--rows", "300")
     if report is None or not report["ok"]:
         found = len(report["mismatches"]) if report else "no"
-        return State(False, f"the audit of 300 rows finds {found} mismatches")
-    return State(True, "no row sees what was not available")
+        return RepairState(False, f"the audit of 300 rows finds {found} mismatches")
+    return RepairState(True, "no row sees what was not available")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning import states
-from learning.lab import GREEN_RUN, State
+from learning.lab import GREEN_RUN, RepairState
 from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-1"
@@ -30,8 +30,8 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {"run": sandbox.run_pipeline(*CHALLENGER)}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     text = (sandbox.project / _FILE).read_text(encoding="utf-8")
     if "max_loss=1.5," not in text:
-        return State(False, "the ceiling is not the one that was agreed on (1.5)")
+        return RepairState(False, "the ceiling is not the one that was agreed on (1.5)")
     return states.staged_by_newest_run(sandbox, facts["run"])

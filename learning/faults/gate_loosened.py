@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning import states
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import SMALL, Sandbox
 
 NAME = "rolled-back"
@@ -52,18 +52,18 @@ def _release_newest(sandbox: Sandbox) -> None:
     sandbox.call(*words, may_fail=True)
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     if not states.run_is_kept(sandbox, facts["run"]):
-        return State(False, "the record of the bad model's run is gone")
+        return RepairState(False, "the record of the bad model's run is gone")
     text = (sandbox.project / _RECIPE).read_text(encoding="utf-8")
     loose = [old for old, _ in _WIDENED if old not in text]
     if loose:
-        return State(False, "the gate would let the next bad model pass as well")
+        return RepairState(False, "the gate would let the next bad model pass as well")
     if sandbox.newest_run()["id"] == facts["run"]:
-        return State(False, "no run since then shows that the gate does its work")
+        return RepairState(False, "no run since then shows that the gate does its work")
     if sandbox.version("staging")["version"] == facts["bad"]:
-        return State(False, f"version {facts['bad']} is still offered as Staging")
+        return RepairState(False, f"version {facts['bad']} is still offered as Staging")
     services = sandbox.read("service", "list") or []
     if not any(s["state"] == "running" for s in services):
-        return State(False, "the service does not run")
-    return State(True, "the gate is as strict as it was, and production serves")
+        return RepairState(False, "the service does not run")
+    return RepairState(True, "the gate is as strict as it was, and production serves")

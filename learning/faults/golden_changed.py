@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning import states
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import SMALL, Sandbox
 
 NAME = "failed-at-once"
@@ -32,12 +32,12 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {"run": sandbox.run_pipeline(*SMALL, may_fail=True)}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     if not states.run_is_kept(sandbox, facts["run"]):
-        return State(False, "the record of the failed run is gone")
+        return RepairState(False, "the record of the failed run is gone")
     if sandbox.read("data", "golden", "show") is None:
-        return State(False, "there is no golden set that can be trusted")
+        return RepairState(False, "there is no golden set that can be trusted")
     run = sandbox.newest_run()
     if run["state"] != "SUCCEEDED":
-        return State(False, f"the newest run is {run['state']}")
-    return State(True, "the golden set is the pinned one, and the newest run succeeded")
+        return RepairState(False, f"the newest run is {run['state']}")
+    return RepairState(True, "the golden set is the pinned one, and the newest run succeeded")

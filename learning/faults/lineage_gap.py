@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import Sandbox
 
 NAME = "no-origin"
@@ -37,15 +37,15 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {"run": run_id}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     run = sandbox.read("run", "show", facts["run"])
     if run is None:
-        return State(False, "the record of the model's run is gone")
+        return RepairState(False, "the record of the model's run is gone")
     steps = {t["name"] for t in run["tasks"] if t["state"] in ("SUCCEEDED", "CACHED")}
     told = {s for s in steps if _completed(sandbox, facts["run"], s)}
     if told != steps:
-        return State(False, f"nothing is told of {', '.join(sorted(steps - told))}")
-    return State(True, "every step of the model's run is in the graph")
+        return RepairState(False, f"nothing is told of {', '.join(sorted(steps - told))}")
+    return RepairState(True, "every step of the model's run is in the graph")
 
 
 def _logs(sandbox: Sandbox) -> list[Path]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learning import states
-from learning.lab import GREEN_RUN, State
+from learning.lab import GREEN_RUN, RepairState
 from learning.sandbox import CHALLENGER, Sandbox
 
 NAME = "green-run-3"
@@ -31,5 +31,5 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     return {"run": run}
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     return states.staged_by_newest_run(sandbox, facts["run"])

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from learning.lab import State
+from learning.lab import RepairState
 from learning.sandbox import Sandbox
 
 NAME = "stuck-trials"
@@ -91,11 +91,11 @@ def _logs(sandbox: Sandbox) -> list[Any]:
     return [p for p in sandbox.home.glob("tuning/nightly/trials/*/trial.log") if p.stat().st_size]
 
 
-def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> State:
+def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     if (sandbox.home / _LOCK).exists():
-        return State(False, "trials still have something to wait for")
+        return RepairState(False, "trials still have something to wait for")
     shown = sandbox.read("experiment", "show", "nightly") or {"trials": [], "status": {}}
     done = [t for t in shown["trials"] if t["state"] == "Succeeded"]
     if len(done) < 3:
-        return State(False, f"{len(done)} of 3 trials of nightly have succeeded")
-    return State(True, "every trial of nightly has succeeded")
+        return RepairState(False, f"{len(done)} of 3 trials of nightly have succeeded")
+    return RepairState(True, "every trial of nightly has succeeded")

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from platform_ctl.approvals.compare import ComparisonRow
-from platform_ctl.approvals.notifier import Message
+from platform_ctl.approvals.notifier import Notification
 from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.text import visible
 
 
 def waiting(
     request: ApprovalRequest, comparison: Sequence[ComparisonRow], note: str = ""
-) -> Message:
+) -> Notification:
     """A request that waits for an answer; ``note`` is said before the figures."""
     lines = [note] * bool(note) + [_figures(row) for row in comparison]
     asked_by = visible(request.requested_by)
     if request.approvals_needed > 1:
         lines.insert(0, f"It takes {request.approvals_needed} different people.")
-    return Message(
+    return Notification(
         key=f"approval-{request.id}-pending",
         title=f"{request.reference} waits for approval",
         body="\n".join(
@@ -35,9 +35,9 @@ def waiting(
     )
 
 
-def answered(request: ApprovalRequest) -> Message:
+def answered(request: ApprovalRequest) -> Notification:
     """A request that has its answer."""
-    return Message(
+    return Notification(
         key=f"approval-{request.id}-{request.state}",
         title=f"{request.reference} is {request.state}",
         body=f"By {visible(request.decided_by()) or 'nobody'}: {visible(request.reason)}",

@@ -35,7 +35,7 @@ ANYONE_NOTE = "approval.approvers is empty: whoever uses this machine may approv
 
 
 @dataclass(frozen=True)
-class Deciding:
+class DecisionPorts:
     """The ports that an answer needs: the command, the page and a controller pass the same."""
 
     registry: Registry
@@ -67,7 +67,7 @@ class Decision:
 
 
 def answer(
-    ports: Deciding, request_id: str, answer: Answer, *, approver: str, reason: str
+    ports: DecisionPorts, request_id: str, answer: Answer, *, approver: str, reason: str
 ) -> Answered:
     """Record an answer, tell those who asked, and start the promotion of a yes.
 

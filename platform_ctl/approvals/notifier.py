@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Message:
+class Notification:
     """``key`` names the event: the same key is sent once to each channel.
 
     ``priority`` is ntfy's: 1 lowest, 3 usual, 5 highest. ``tags`` are words or ntfy's names
@@ -23,7 +23,7 @@ class Message:
 
 
 class Notifier(Protocol):
-    def send(self, message: Message) -> None:
+    def send(self, message: Notification) -> None:
         """Keep the message and try to deliver everything kept. Never raises for an endpoint
         that is down, and never takes more than a few seconds: a later call delivers."""
         ...

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from platform_ctl.approvals.notifier import Message
+from platform_ctl.approvals.notifier import Notification
 from platform_ctl.home.state import connect, connect_reading, transaction
 
 TIMEOUT_S = 1.0
@@ -31,7 +31,7 @@ TIMEOUT_S = 1.0
 BUDGET_S = 3.0
 """For everything one command delivers."""
 
-Send = Callable[[Message], None]
+Send = Callable[[Notification], None]
 
 
 class OutboxNotifier:
@@ -42,7 +42,7 @@ class OutboxNotifier:
         self._lock_file = lock_file
         self._channels = channels
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Notification) -> None:
         if not self._channels:
             return
         db = connect(self._database)
@@ -112,7 +112,7 @@ def ntfy(url: str, token: str = "") -> Send:
     """
     base, topic = split_topic(url)
 
-    def send(message: Message) -> None:
+    def send(message: Notification) -> None:
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -128,7 +128,7 @@ def split_topic(url: str) -> tuple[str, str]:
     return f"{base}/{mark}{query}", topic
 
 
-def published(message: Message, topic: str) -> dict[str, object]:
+def published(message: Notification, topic: str) -> dict[str, object]:
     """ntfy's JSON of a message; what is empty is left out."""
     fields = {
         "topic": topic,
@@ -144,7 +144,7 @@ def published(message: Message, topic: str) -> dict[str, object]:
 def webhook(url: str) -> Send:
     """Slack's incoming webhooks, and whatever understands them (Mattermost, Discord's /slack)."""
 
-    def send(message: Message) -> None:
+    def send(message: Notification) -> None:
         # Slack's three: what somebody gave as a reason mentions nobody and links nowhere.
         lines = [f"*{message.title}*", message.body, *([message.click] if message.click else [])]
         payload = json.dumps({"text": html.escape("\n".join(lines), quote=False)}).encode()
@@ -198,14 +198,14 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _row(message: Message) -> tuple[str, str, str, int, str, str]:
+def _row(message: Notification) -> tuple[str, str, str, int, str, str]:
     tags = ",".join(message.tags)
     return message.key, message.title, message.body, message.priority, tags, message.click
 
 
-def _message(row: sqlite3.Row) -> Message:
+def _message(row: sqlite3.Row) -> Notification:
     tags = tuple(tag for tag in row["tags"].split(",") if tag)
-    return Message(row["key"], row["title"], row["body"], row["priority"], tags, row["click"])
+    return Notification(row["key"], row["title"], row["body"], row["priority"], tags, row["click"])
 
 
 def _waiting(db: sqlite3.Connection) -> list[sqlite3.Row]:

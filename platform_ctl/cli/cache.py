@@ -12,7 +12,7 @@ from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.units import Duration, Size, text_of_bytes
 
 if TYPE_CHECKING:
-    from platform_ctl.runs.cache.values import Decision
+    from platform_ctl.runs.cache.values import CacheDecision
 
 
 @click.group(help="Explain, verify and prune the step cache.")
@@ -95,7 +95,7 @@ def prune(
     )
 
 
-def _print_decision(decision: Decision) -> None:
+def _print_decision(decision: CacheDecision) -> None:
     click.echo(f"task         {decision.task}")
     click.echo(f"decision     {decision.decision}: {decision.reason}")
     if decision.source_run_id:

@@ -16,7 +16,7 @@ from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
     from platform_ctl.recipe.datasets import AuditReport, IngestReport
-    from platform_ctl.recipe.recipe import DataAccess, Recipe, Source
+    from platform_ctl.recipe.recipe import DataAccess, DataSource, Recipe
 
 
 @click.group(help="Ingest, show and audit a recipe's data.")
@@ -90,7 +90,7 @@ def _sources(ctx: click.Context) -> dict[str, _SourceOptions]:
     return {name: _source_options(name, source) for name, source in chosen.sources.items()}
 
 
-def _source_options(name: str, source: Source) -> _SourceOptions:
+def _source_options(name: str, source: DataSource) -> _SourceOptions:
     flag = click.Option([f"--{name}", f"source_{name}"], is_flag=True, help=source.help)
     options = (
         click.Option([f"--{o.replace('_', '-')}", f"option_{o}"], type=d.type, help=d.help)

@@ -11,7 +11,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 
 if TYPE_CHECKING:
-    from platform_ctl.lineage.graph import Graph, Key, Picture, Tree
+    from platform_ctl.lineage.graph import Graph, Key, LineagePicture, PrintedTree
     from platform_ctl.settings import Settings
 
 
@@ -134,13 +134,13 @@ def _version(settings: Settings, reference: str) -> str:
     return str(find_version(targets.registry(settings).models(), reference))
 
 
-def _both(graph: Graph, key: Key) -> list[Tree]:
+def _both(graph: Graph, key: Key) -> list[PrintedTree]:
     upstream, downstream = graph.upstream(key), graph.downstream(key)
     upstream.text, downstream.text = f"{upstream.text}: from", f"{downstream.text}: to"
     return [upstream, downstream]
 
 
-def _show(output: str, subject: str, drawn: Picture, trees: Sequence[Tree]) -> None:
+def _show(output: str, subject: str, drawn: LineagePicture, trees: Sequence[PrintedTree]) -> None:
     if output == "json":
         render.print_json({"subject": subject, "nodes": drawn.nodes, "edges": drawn.edges})
         return
@@ -149,7 +149,7 @@ def _show(output: str, subject: str, drawn: Picture, trees: Sequence[Tree]) -> N
             click.echo(line)
 
 
-def _lines(tree: Tree, first: str = "", rest: str = "") -> list[str]:
+def _lines(tree: PrintedTree, first: str = "", rest: str = "") -> list[str]:
     lines = [first + tree.text]
     for number, child in enumerate(tree.children, 1):
         last = number == len(tree.children)

@@ -205,7 +205,7 @@ def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, ou
 
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
-    from platform_ctl.cli.progress import Progress
+    from platform_ctl.cli.progress import ProgressDisplay
     from platform_ctl.evidence.reproduce import compare, read_pack, repeat
     from platform_ctl.evidence.write import pack_file
     from platform_ctl.models.model import find_version
@@ -217,7 +217,7 @@ def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, ou
     files = read_pack(pack if pack.is_file() else targets.write_evidence(settings, version))
 
     def execute(request: RunRequest) -> Run:
-        with Progress() as progress:
+        with ProgressDisplay() as progress:
             return targets.orchestrator(settings).run(request, progress)
 
     with tempfile.TemporaryDirectory() as folder:

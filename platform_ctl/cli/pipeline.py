@@ -105,11 +105,11 @@ def run(
         started = orchestrator.submit(request)
         _submitted(started, output)
         return
-    from platform_ctl.cli.progress import Progress
+    from platform_ctl.cli.progress import ProgressDisplay
     from platform_ctl.ir.pipeline import planned_leaves
 
     planned = planned_leaves(ir) if sys.stderr.isatty() else []
-    with Progress(planned, orchestrator) as progress:
+    with ProgressDisplay(planned, orchestrator) as progress:
         finished = orchestrator.run(request, progress)
     finish(ctx, finished, output)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from platform_ctl.cli.step_progress import Sparing, StepProgress
+from platform_ctl.cli.step_progress import StepProgress, ThrottledProgress
 from platform_ctl.runs.record import EventKind, Run, RunEvent, Task, TaskState
 from platform_ctl.text import visible, visible_lines
 
@@ -26,7 +26,7 @@ _MAX_REASON = 90
 _SHOWN_OUTPUTS = ("summary", "verdict", "next_command")
 
 
-class Progress:
+class ProgressDisplay:
     """Call it with every event. Everything goes to stderr: stdout is for the result."""
 
     def __init__(self, planned: Sequence[str] = (), runs: RunReader | None = None) -> None:
@@ -34,11 +34,11 @@ class Progress:
         self._tasks: dict[str, tuple[str, float]] = {p: ("PENDING", 0.0) for p in planned}
         self._how_far: dict[str, str] = {}
         self._steps = StepProgress(runs, self._say) if runs is not None else None
-        self._spare = Sparing(lambda path, text: self._line(f"          {path}  {text}"))
+        self._spare = ThrottledProgress(lambda path, text: self._line(f"          {path}  {text}"))
         self._begun: dict[str, float] = {}
         self._live: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live

@@ -17,12 +17,12 @@ _POLL_S = 0.2
 def follow(settings: Settings, run: Run) -> Run:
     """Wait for a detached run, showing its tasks as they change."""
     from platform_ctl import targets
-    from platform_ctl.cli.progress import Progress
+    from platform_ctl.cli.progress import ProgressDisplay
     from platform_ctl.runs.record import EventKind, RunEvent
 
     orchestrator = targets.orchestrator(settings)
     seen: dict[str, str] = {}
-    with Progress() as progress:
+    with ProgressDisplay() as progress:
         while True:
             found = orchestrator.get(run.id)
             for task in found.tasks:

@@ -11,9 +11,9 @@ from platform_ctl.cli.context import load_settings
 from platform_ctl.text import visible
 
 if TYPE_CHECKING:
-    from platform_ctl.releases.analyse import Standing
+    from platform_ctl.releases.analyse import AnalysisProgress
     from platform_ctl.releases.release import Release, ReleaseEvent
-    from platform_ctl.releases.steps import Releasing
+    from platform_ctl.releases.steps import ReleasePorts
     from platform_ctl.runs.record import Run
 
 
@@ -163,7 +163,7 @@ def print_release(release: Release) -> None:
         click.echo(f"{label:<9}{visible(str(value))}")
 
 
-def _so_far(now: Standing) -> str:
+def _so_far(now: AnalysisProgress) -> str:
     told = [f"step {now.step} of {now.steps}"]
     told.append(f"the canary answered {now.canary_requests} of {now.wanted} requests")
     if now.canary_failures:
@@ -193,7 +193,7 @@ def _in_short(event: ReleaseEvent) -> str:
     return ", ".join(f"{key} {value}" for key, value in detail.items())
 
 
-def _ports(ctx: click.Context) -> Releasing:
+def _ports(ctx: click.Context) -> ReleasePorts:
     from platform_ctl import targets
 
     return targets.releasing(load_settings(ctx))

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from platform_ctl.cli.table import Column, print_rows, text
+from platform_ctl.cli.table import PrintedColumn, print_rows, text
 from platform_ctl.text import visible
 
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -39,7 +39,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    columns: Sequence[str | Column], rows: Iterable[Sequence[Any]], *, empty: str = ""
+    columns: Sequence[str | PrintedColumn], rows: Iterable[Sequence[Any]], *, empty: str = ""
 ) -> None:
     """Aligned columns, fitted to a terminal; in a pipe whole lines of plain text."""
     from rich.console import Console
@@ -50,7 +50,7 @@ def print_table(
         return
     terminal = sys.stdout.isatty()
     console = Console(soft_wrap=not terminal, width=None if terminal else 10_000)
-    print_rows([Column.of(c) for c in columns], rows, console, narrow=terminal)
+    print_rows([PrintedColumn.of(c) for c in columns], rows, console, narrow=terminal)
 
 
 def print_records(records: Sequence[Mapping[str, Any]], *, empty: str = "") -> None:
@@ -64,7 +64,7 @@ def print_records(records: Sequence[Mapping[str, Any]], *, empty: str = "") -> N
     columns = {name: [r[name] for r in records] for name in names}
     for name in shared:
         click.echo(f"{_words(name)}: {text(_day(records[0][name]))}", err=True)
-    headings = [Column(_words(n), right=_are_numbers(columns[n])) for n in names]
+    headings = [PrintedColumn(_words(n), right=_are_numbers(columns[n])) for n in names]
     cells = [_alike(columns[name]) for name in names]
     print_table(headings, zip(*cells, strict=True))
 

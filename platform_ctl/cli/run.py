@@ -16,7 +16,7 @@ from platform_ctl.cli.units import Duration
 from platform_ctl.text import visible
 
 if TYPE_CHECKING:
-    from platform_ctl.explain.compared import Difference
+    from platform_ctl.explain.compared import RunDifference
     from platform_ctl.runs.budget import Cost
     from platform_ctl.runs.port import RunReader
     from platform_ctl.runs.record import Run
@@ -127,11 +127,11 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
     """Follow a run to its end, whoever started it."""
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
-    from platform_ctl.cli.progress import Progress
+    from platform_ctl.cli.progress import ProgressDisplay
 
     runs = targets.orchestrator(load_settings(ctx))
     found = runs.get(run).id
-    with Progress(runs=runs) as progress:
+    with ProgressDisplay(runs=runs) as progress:
         for event in runs.watch(found):
             progress(event)
     finish(ctx, runs.get(found), output)
@@ -201,10 +201,10 @@ def resume(ctx: click.Context, run: str, output: str) -> None:
     """Continue a failed, cancelled or killed run: only what did not finish is executed."""
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
-    from platform_ctl.cli.progress import Progress
+    from platform_ctl.cli.progress import ProgressDisplay
 
     orchestrator = targets.orchestrator(load_settings(ctx))
-    with Progress(runs=orchestrator) as progress:
+    with ProgressDisplay(runs=orchestrator) as progress:
         finished = orchestrator.resume(run, progress)
     finish(ctx, finished, output)
 
@@ -283,7 +283,7 @@ def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
         render.print_table(["kind", "what …", "then …", "now …", "steps …", ""], rows, empty="none")
 
 
-def _print_likeliest(found: Sequence[Difference]) -> None:
+def _print_likeliest(found: Sequence[RunDifference]) -> None:
     if not found or not found[0].kind.is_cause:
         click.echo("nothing changed that a result depends on; whatever differs is noise")
         return

@@ -15,7 +15,7 @@ from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.units import Duration
 
 if TYPE_CHECKING:
-    from platform_ctl.schedules.plan import Change, Plan
+    from platform_ctl.schedules.plan import ScheduleChange, SchedulePlan
     from platform_ctl.schedules.report import Row
 
 
@@ -71,11 +71,11 @@ def plan(ctx: click.Context, prune: bool, output: str) -> None:
 def apply(ctx: click.Context, plan_file: Path | None, prune: bool, now: bool, output: str) -> None:
     """Make the target what the files say. 0 done, 1 something waits for runs."""
     from platform_ctl import targets
-    from platform_ctl.schedules.apply import Options, Outcome
+    from platform_ctl.schedules.apply import ApplyOptions, ApplyOutcome
 
     agreed = _agreed(plan_file) if plan_file else {}
     prune = bool(agreed.get("prune", prune))
-    options = Options(prune=prune, now=now, fingerprint=agreed.get("fingerprint", ""))
+    options = ApplyOptions(prune=prune, now=now, fingerprint=agreed.get("fingerprint", ""))
     done = targets.schedule_apply(load_settings(ctx), options)
     if output == "json":
         render.print_json(
@@ -88,7 +88,7 @@ def apply(ctx: click.Context, plan_file: Path | None, prune: bool, now: bool, ou
     failed = next((one.error for one in done if one.error), None)
     if failed is not None:
         raise failed
-    ctx.exit(1 if any(one.outcome is Outcome.WAITING for one in done) else 0)
+    ctx.exit(1 if any(one.outcome is ApplyOutcome.WAITING for one in done) else 0)
 
 
 @command.command("list")
@@ -175,7 +175,7 @@ def run(ctx: click.Context, once: bool, stop_after: timedelta | None, output: st
         ctx.exit(0)
 
 
-def _print_plan(plan: Plan) -> None:
+def _print_plan(plan: SchedulePlan) -> None:
     for change in plan.changes:
         paused = f"  paused by {change.paused}" if change.paused else ""
         click.echo(f"{change.action:<10} {change.key}{paused}")
@@ -188,7 +188,7 @@ def _print_plan(plan: Plan) -> None:
     click.echo(f"{len(plan.changes)} changes")
 
 
-def _change_lines(change: Change) -> list[tuple[str, str]]:
+def _change_lines(change: ScheduleChange) -> list[tuple[str, str]]:
     lines = [("why", why) for why in change.why]
     for label, times in (("before", change.before), ("after", change.after)):
         if times:

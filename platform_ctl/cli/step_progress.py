@@ -74,7 +74,7 @@ class StepProgress:
             self._say(path, describe(found))
 
 
-class Sparing:
+class ThrottledProgress:
     """Passes on what is said of a step at most every ``PIPE_S`` seconds."""
 
     def __init__(self, say: Callable[[str, str], None], every_s: float = PIPE_S) -> None:

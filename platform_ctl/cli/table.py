@@ -1,6 +1,6 @@
 """Tables that read well in any terminal: what must stay whole stays whole, prose wraps.
 
-A column is a heading, or a ``Column`` where it needs more. On a terminal that is
+A column is a heading, or a ``PrintedColumn`` where it needs more. On a terminal that is
 too narrow prose wraps between words first, then columns marked ``optional`` go
 (from the right), and at last prose moves below its row. A pipe gets everything,
 in lines without an end.
@@ -25,7 +25,7 @@ _PROSE_WIDTH = 20
 
 
 @dataclass(frozen=True)
-class Column:
+class PrintedColumn:
     """``prose`` may be broken between words; everything else is printed whole."""
 
     name: str
@@ -35,12 +35,12 @@ class Column:
     """Left out where the terminal is too narrow for all."""
 
     @classmethod
-    def of(cls, column: str | Column) -> Column:
+    def of(cls, column: str | PrintedColumn) -> PrintedColumn:
         """A heading with its marks: ``wall #`` is right, ``note …`` prose, ``name ?`` optional.
 
         What ends in ``%`` is a number anyway.
         """
-        if isinstance(column, Column):
+        if isinstance(column, PrintedColumn):
             return column
         name, marks = column, set()
         while name[-2:] in (" #", " …", " ?"):
@@ -55,7 +55,11 @@ class Column:
 
 
 def print_rows(
-    columns: Sequence[Column], rows: Sequence[Sequence[Any]], console: Console, *, narrow: bool
+    columns: Sequence[PrintedColumn],
+    rows: Sequence[Sequence[Any]],
+    console: Console,
+    *,
+    narrow: bool,
 ) -> None:
     """One table; ``narrow`` fits it to the console's width."""
     texts = [[text(cell) for cell in row] for row in rows]
@@ -93,7 +97,7 @@ def text(value: Any) -> str:
     return visible(str(value))
 
 
-def _natural(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> list[int]:
+def _natural(columns: Sequence[PrintedColumn], texts: Sequence[Sequence[str]]) -> list[int]:
     """Widths at which nothing is broken."""
     return [
         max([len(column.name), *(_longest_line(row[i]) for row in texts)])
@@ -101,7 +105,7 @@ def _natural(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> list[
     ]
 
 
-def _least(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> list[int]:
+def _least(columns: Sequence[PrintedColumn], texts: Sequence[Sequence[str]]) -> list[int]:
     """Widths at which only headings and prose are broken, between words."""
     least = []
     for i, column in enumerate(columns):
@@ -116,7 +120,7 @@ def _longest_line(cell: str) -> int:
 
 
 def _fitted(
-    columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int
+    columns: Sequence[PrintedColumn], texts: Sequence[Sequence[str]], width: int
 ) -> tuple[list[int], list[int]]:
     """Which columns are shown, and how wide each is; 0 is for prose below its row."""
     natural, least = _natural(columns, texts), _least(columns, texts)
@@ -142,7 +146,9 @@ def _total(shown: Sequence[int], widths: Sequence[int]) -> int:
     return sum(widths[i] for i in shown) + _GAP * (len(shown) - 1)
 
 
-def _empty_table(columns: Sequence[Column], widths: Sequence[int], *, head: bool = True) -> Table:
+def _empty_table(
+    columns: Sequence[PrintedColumn], widths: Sequence[int], *, head: bool = True
+) -> Table:
     from rich.table import Table
     from rich.text import Text
 

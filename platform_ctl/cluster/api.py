@@ -34,7 +34,7 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Kind:
+class ResourceKind:
     """An API resource. ``group_version`` is ``v1`` or ``group/version``."""
 
     group_version: str
@@ -48,13 +48,13 @@ class Kind:
         return f"{root}{where}/{self.plural}" + (f"/{quote(name)}" if name else "")
 
 
-POD = Kind("v1", "Pod", "pods")
-SERVICE = Kind("v1", "Service", "services")
-CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
-SECRET = Kind("v1", "Secret", "secrets")
-EVENT = Kind("v1", "Event", "events")
-DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
-JOB = Kind("batch/v1", "Job", "jobs")
+POD = ResourceKind("v1", "Pod", "pods")
+SERVICE = ResourceKind("v1", "Service", "services")
+CONFIG_MAP = ResourceKind("v1", "ConfigMap", "configmaps")
+SECRET = ResourceKind("v1", "Secret", "secrets")
+EVENT = ResourceKind("v1", "Event", "events")
+DEPLOYMENT = ResourceKind("apps/v1", "Deployment", "deployments")
+JOB = ResourceKind("batch/v1", "Job", "jobs")
 
 
 @dataclass
@@ -66,15 +66,15 @@ class Cluster:
     server: str = ""
     """Address of the API server, without credentials; for messages."""
     timeout_s: float = TIMEOUT_S
-    _served: dict[str, dict[str, Kind]] = field(default_factory=dict, repr=False)
+    _served: dict[str, dict[str, ResourceKind]] = field(default_factory=dict, repr=False)
 
-    def kind(self, group_version: str, kind: str) -> Kind | None:
+    def kind(self, group_version: str, kind: str) -> ResourceKind | None:
         """The resource of a kind as this server has it; None where it has none of that name."""
         if group_version not in self._served:
             root = "/api/v1" if group_version == "v1" else f"/apis/{group_version}"
             listed = self.read(root)
             self._served[group_version] = {
-                r["kind"]: Kind(group_version, r["kind"], r["name"], r["namespaced"])
+                r["kind"]: ResourceKind(group_version, r["kind"], r["name"], r["namespaced"])
                 for r in (listed or {}).get("resources", [])
                 if "/" not in r["name"]
             }
@@ -84,7 +84,7 @@ class Cluster:
         """Ask anew which kinds are served: after definitions were made or removed."""
         self._served.clear()
 
-    def kind_of(self, manifest: Mapping[str, Any]) -> Kind:
+    def kind_of(self, manifest: Mapping[str, Any]) -> ResourceKind:
         """The resource of an object. Raises ClusterRefused where its CRD is not installed."""
         found = self.kind(manifest["apiVersion"], manifest["kind"])
         if found is None:
@@ -95,12 +95,17 @@ class Cluster:
             )
         return found
 
-    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+    def get(self, kind: ResourceKind, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None when there is none."""
         return self.read(kind.path(self.namespace if namespace is None else namespace, name))
 
     def list(
-        self, kind: Kind, *, labels: str = "", fields: str = "", namespace: str | None = None
+        self,
+        kind: ResourceKind,
+        *,
+        labels: str = "",
+        fields: str = "",
+        namespace: str | None = None,
     ) -> list[Object]:
         """All objects that match the selectors, page by page. A missing CRD lists nothing."""
         path = kind.path(self.namespace if namespace is None else namespace)
@@ -132,7 +137,7 @@ class Cluster:
 
     def patch(
         self,
-        kind: Kind,
+        kind: ResourceKind,
         name: str,
         change: Mapping[str, Any],
         *,
@@ -146,7 +151,7 @@ class Cluster:
 
     def delete(
         self,
-        kind: Kind,
+        kind: ResourceKind,
         name: str,
         *,
         propagation: str = "Background",
@@ -159,7 +164,7 @@ class Cluster:
 
     def watch(
         self,
-        kind: Kind,
+        kind: ResourceKind,
         *,
         labels: str = "",
         fields: str = "",

@@ -38,7 +38,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True)
-class Health:
+class KfpHealth:
     """Raw answer of ``/apis/v2beta1/healthz``; the generated model drops the version."""
 
     version: str
@@ -132,7 +132,7 @@ class Kfp:
             raise self._translated(exc) from exc
         return value  # type: ignore[return-value]
 
-    def health(self) -> Health:
+    def health(self) -> KfpHealth:
         """The server's version and mode. Raises KfpUnavailable."""
         import kfp_server_api
 
@@ -148,7 +148,7 @@ class Kfp:
             raise self._unavailable("its health answer is not that of a KFP API server")
         version = str(said.get("tag_name", ""))
         known = version not in ("", "unknown")
-        return Health(version.removeprefix("v") if known else "", bool(said["multi_user"]))
+        return KfpHealth(version.removeprefix("v") if known else "", bool(said["multi_user"]))
 
     def clock_s(self) -> int:
         """The server's own time in whole seconds, of its latest answer; 0 where it says none."""

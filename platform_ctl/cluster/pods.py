@@ -39,7 +39,7 @@ WAITING = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class PodFinding:
     """``container`` is empty where the whole pod is meant; ``exit_code`` None while it waits."""
 
     pod: str
@@ -54,14 +54,16 @@ def phase(pod: Mapping[str, Any]) -> str:
     return str(pod.get("status", {}).get("phase", "Unknown"))
 
 
-def blocked(pod: Mapping[str, Any]) -> Finding | None:
+def blocked(pod: Mapping[str, Any]) -> PodFinding | None:
     """The first thing that keeps ``pod`` from doing its work; None when nothing is known to."""
     name, status = pod["metadata"]["name"], pod.get("status", {})
     if status.get("reason") == "Evicted":
-        return Finding(name, Blocked.EVICTED, message=str(status.get("message", "")))
+        return PodFinding(name, Blocked.EVICTED, message=str(status.get("message", "")))
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return Finding(name, Blocked.UNSCHEDULABLE, message=str(condition.get("message", "")))
+            return PodFinding(
+                name, Blocked.UNSCHEDULABLE, message=str(condition.get("message", ""))
+            )
     for container in _containers(status):
         if found := _of_container(name, container):
             return found
@@ -72,15 +74,15 @@ def _containers(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
 
 
-def _of_container(pod: str, container: Mapping[str, Any]) -> Finding | None:
+def _of_container(pod: str, container: Mapping[str, Any]) -> PodFinding | None:
     state = container.get("state", {})
     waiting = state.get("waiting", {})
     ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
     if ended.get("reason") == "OOMKilled":
-        return Finding(pod, Blocked.OUT_OF_MEMORY, container["name"], "", ended.get("exitCode"))
+        return PodFinding(pod, Blocked.OUT_OF_MEMORY, container["name"], "", ended.get("exitCode"))
     if reason := WAITING.get(waiting.get("reason", "")):
-        return Finding(pod, reason, container["name"], str(waiting.get("message", "")))
+        return PodFinding(pod, reason, container["name"], str(waiting.get("message", "")))
     if (ended := state.get("terminated")) and ended.get("exitCode", 0) != 0:
         message = str(ended.get("message", ""))
-        return Finding(pod, Blocked.FAILED, container["name"], message, ended["exitCode"])
+        return PodFinding(pod, Blocked.FAILED, container["name"], message, ended["exitCode"])
     return None

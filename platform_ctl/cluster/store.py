@@ -18,7 +18,7 @@ from platform_ctl.errors import ConfigError, MissingExtra, StoreUnavailable
 
 
 @dataclass(frozen=True)
-class ObjectStore:
+class RemoteStore:
     """Everything under ``root``, a URI without a slash at the end."""
 
     root: str
@@ -82,7 +82,7 @@ class ObjectStore:
                 system.rm(path, recursive=True)
 
 
-def open_store(artifacts_uri: str) -> ObjectStore:
+def open_store(artifacts_uri: str) -> RemoteStore:
     """The store of the settings. Raises ConfigError when none is set."""
     if not artifacts_uri:
         raise ConfigError(
@@ -90,7 +90,7 @@ def open_store(artifacts_uri: str) -> ObjectStore:
             where="storage.artifacts_uri",
             fix="export PLATFORM_CTL_STORAGE__ARTIFACTS_URI=s3://BUCKET/PREFIX",
         )
-    return ObjectStore(artifacts_uri.rstrip("/"))
+    return RemoteStore(artifacts_uri.rstrip("/"))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Kind(IntEnum):
+class DifferenceKind(IntEnum):
     """What differs, likeliest cause first; from DRIFT on they are effects."""
 
     PARAMETER = 1
@@ -43,14 +43,14 @@ class Kind(IntEnum):
 
     @property
     def is_cause(self) -> bool:
-        return self < Kind.DRIFT
+        return self < DifferenceKind.DRIFT
 
 
 @dataclass(frozen=True)
-class Difference:
+class RunDifference:
     """``tasks``: the tasks whose results it bears on. ``detail``: how much, in words."""
 
-    kind: Kind
+    kind: DifferenceKind
     what: str
     old: str
     new: str
@@ -59,7 +59,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedRun:
     """A run, and what is known beyond its record; what is gone is empty or None."""
 
     run: Run

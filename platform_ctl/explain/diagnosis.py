@@ -12,7 +12,7 @@ from platform_ctl.models.model import AliasMove, ModelVersion, RegisteredModel
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.releases.release import Release, ReleaseEvent
-from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.cache.values import CacheDecision
 from platform_ctl.runs.record import Run, Task
 from platform_ctl.serving.service import InferenceService
 
@@ -68,7 +68,7 @@ class RecordedLineage:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DiagnosisFacts:
     """Everything the diagnosis of one training run is made from; None: not there, or not known."""
 
     run: Run
@@ -77,7 +77,7 @@ class Facts:
     roles: Mapping[Role, str] = field(default_factory=dict)
     conditions: Mapping[str, str] = field(default_factory=dict)
     """Path of a conditional group -> its condition, as in the IR."""
-    decisions: Sequence[Decision] = ()
+    decisions: Sequence[CacheDecision] = ()
     number: str = ""
     """The version that this run registered; "" when it registered none."""
     recipe: Recipe | None = None

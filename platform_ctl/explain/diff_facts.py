@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import PlatformError, UnknownName
-from platform_ctl.explain.compared import Side
+from platform_ctl.explain.compared import ComparedRun
 from platform_ctl.explain.score_change import COLUMNS
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.ir.roles import Role, roles
@@ -31,7 +31,7 @@ SPLIT, TRAIN = "split", "train"
 
 
 @dataclass(frozen=True)
-class Sources:
+class DiffPorts:
     """Where a run's particulars are found."""
 
     cache: Cache
@@ -46,14 +46,14 @@ class Sources:
     """Of a run's id."""
 
 
-def side(run: Run, sources: Sources) -> Side:
+def side(run: Run, sources: DiffPorts) -> ComparedRun:
     """One run with everything that is still known of it."""
     found = {d.task: sources.key_inputs(d.key) for d in sources.cache.decisions(run.id) if d.key}
     keys = {path: inputs for path, inputs in found.items() if inputs is not None}
     modules = {d for inputs in keys.values() for d in inputs.code.modules.values()}
     pipeline = _pipeline(run, sources)
     recipe = next((r for r in sources.recipes.values() if r.pipeline == run.pipeline), None)
-    return Side(
+    return ComparedRun(
         run,
         keys,
         bindings(pipeline) if pipeline else {},
@@ -115,7 +115,7 @@ def two_runs(runs: RunReader, a: str, b: str) -> tuple[Run, Run]:
     return runs.get(before.id), newer
 
 
-def _pipeline(run: Run, sources: Sources) -> Pipeline | None:
+def _pipeline(run: Run, sources: DiffPorts) -> Pipeline | None:
     try:
         return sources.read_pipeline(run)
     except PlatformError:  # pruned by hand

@@ -10,7 +10,7 @@ from typing import Any
 from platform_ctl.runs.budget import money
 
 
-class Fate(StrEnum):
+class StepForecast(StrEnum):
     HIT = "hit"
     """Served from the cache."""
     RUN = "run"
@@ -34,7 +34,7 @@ class Expected:
     0 when it never was; a hit has them too: that is what the cache saves."""
 
     task: str
-    fate: Fate
+    fate: StepForecast
     why: str
     depends_on: tuple[str, ...] = ()
     wall_s: float = 0.0
@@ -50,7 +50,7 @@ class Impact:
     steps: tuple[Expected, ...]
     money_per_cpu_hour: float = 0.0
 
-    def spent(self, *fates: Fate) -> Spent:
+    def spent(self, *fates: StepForecast) -> Spent:
         """Of the steps with these fates. Wall time is that of steps one after the other: an
         upper bound where they run side by side."""
         steps = [s for s in self.steps if s.fate in fates]
@@ -59,20 +59,20 @@ class Impact:
 
     @property
     def at_least(self) -> Spent:
-        return self.spent(Fate.RUN)
+        return self.spent(StepForecast.RUN)
 
     @property
     def at_most(self) -> Spent:
-        return self.spent(Fate.RUN, Fate.DEPENDS)
+        return self.spent(StepForecast.RUN, StepForecast.DEPENDS)
 
     @property
     def saved(self) -> Spent:
         """By the cache, for certain."""
-        return self.spent(Fate.HIT)
+        return self.spent(StepForecast.HIT)
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class ExternalChanges:
     """What tasks that look at the world outside the run would find there now."""
 
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

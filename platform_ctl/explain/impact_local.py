@@ -24,7 +24,7 @@ from platform_ctl.explain.forecast_origins import (
     unopened_loops,
 )
 from platform_ctl.explain.forecast_records import last_execution, last_outputs
-from platform_ctl.explain.impact import Expected, Fate, Foreseen, Impact
+from platform_ctl.explain.impact import Expected, ExternalChanges, Impact, StepForecast
 from platform_ctl.ir.pipeline import ParameterType as Type
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.cache import cache_rows
@@ -33,8 +33,8 @@ from platform_ctl.runs.cache.diff import FieldChange, diff, short_values
 from platform_ctl.runs.cache.key import CacheKey
 from platform_ctl.runs.local.cached_steps import CachedSteps
 from platform_ctl.runs.local.engine import Engine
-from platform_ctl.runs.local.execution import Outcome
-from platform_ctl.runs.local.graph import DagInstance, RunFacts, TaskInstance
+from platform_ctl.runs.local.execution import TaskOutcome
+from platform_ctl.runs.local.graph import DagInstance, RunContext, TaskInstance
 from platform_ctl.runs.record import Artifact, Outputs, Run, Task, TaskState
 
 _ALL = -1
@@ -50,20 +50,22 @@ _BLANK: Mapping[Type, Any] = {
 
 
 @dataclass(frozen=True)
-class Records:
+class ImpactRecords:
     """What the home knows. ``last``: the newest run of the pipeline that has ended."""
 
     last: Run | None
     steps: CachedSteps
     cache: StepCache
     db: sqlite3.Connection
-    foreseen: Foreseen
+    foreseen: ExternalChanges
     money_per_cpu_hour: float
 
 
-def forecast(pipeline: Pipeline, parameters: Mapping[str, object], records: Records) -> Impact:
+def forecast(
+    pipeline: Pipeline, parameters: Mapping[str, object], records: ImpactRecords
+) -> Impact:
     """``parameters`` are resolved. Writes nothing but what is remembered of code files."""
-    facts = RunFacts("forecast", "forecast", pipeline.name, "", "/", "/")
+    facts = RunContext("forecast", "forecast", pipeline.name, "", "/", "/")
     lookup = _Lookup(pipeline, records)
     engine = Engine(pipeline, facts, lookup, lookup.heard)  # type: ignore[arg-type]
     engine.run(dict(parameters), lambda: False)
@@ -77,7 +79,7 @@ class _Lookup:
 
     overdue = False
 
-    def __init__(self, pipeline: Pipeline, records: Records) -> None:
+    def __init__(self, pipeline: Pipeline, records: ImpactRecords) -> None:
         self._pipeline, self._records = pipeline, records
         self._unknown: set[str] = set()
         """Paths of the steps whose outputs are assumed."""
@@ -85,7 +87,7 @@ class _Lookup:
         self._root: DagInstance | None = None
         self.steps: list[Expected] = []
 
-    def start(self, task: TaskInstance, inputs: Outputs) -> Outcome:
+    def start(self, task: TaskInstance, inputs: Outputs) -> TaskOutcome:
         """Decide the step's fate; its outputs are the cache's, else the last run's."""
         self._root = self._root or _root_of(task.dag)
         whether = self._whether(task)
@@ -96,8 +98,10 @@ class _Lookup:
         damage = self._damage(entry) if entry else ""
         hangs_on = self._of_unknown(origins(task))
         if entry and not damage and not hangs_on:
-            self._expect(task, inputs, Fate.HIT, f"result of run {entry.run_id[:8]}", whether)
-            return Outcome(TaskState.CACHED, None, entry.outputs)
+            self._expect(
+                task, inputs, StepForecast.HIT, f"result of run {entry.run_id[:8]}", whether
+            )
+            return TaskOutcome(TaskState.CACHED, None, entry.outputs)
         nearest = self._nearest(key, self._unknown_fields(task))
         if hangs_on and nearest is None:
             told = "a hit if nothing changes in" if entry and not damage else "hit or not with"
@@ -105,7 +109,7 @@ class _Lookup:
         why = f"quarantined: {damage}" if damage else _reason(nearest)
         return self._runs(task, inputs, why, whether)
 
-    def wait(self) -> list[tuple[TaskInstance, Outcome]]:
+    def wait(self) -> list[tuple[TaskInstance, TaskOutcome]]:
         raise RuntimeError("nothing is ever waited for")
 
     def heard(self, record: Task) -> None:
@@ -116,7 +120,7 @@ class _Lookup:
         else:
             hangs_on = self._whether(task) if task else frozenset()
         if not task or not hangs_on:
-            self.steps.append(Expected(record.path, Fate.SKIP, record.error))
+            self.steps.append(Expected(record.path, StepForecast.SKIP, record.error))
             return
         self._add_leaves(task, task.path, f"reached or not with {_names(hangs_on)}", hangs_on)
 
@@ -129,7 +133,9 @@ class _Lookup:
 
     # ---- fates ------------------------------------------------------------
 
-    def _uncached(self, task: TaskInstance, inputs: Outputs, whether: frozenset[Output]) -> Outcome:
+    def _uncached(
+        self, task: TaskInstance, inputs: Outputs, whether: frozenset[Output]
+    ) -> TaskOutcome:
         problem = self._records.foreseen.problems.get(task.path, "")
         if problem:
             return self._runs(task, inputs, f"it would fail now: {problem}", whether)
@@ -138,8 +144,8 @@ class _Lookup:
             return self._runs(task, inputs, _UNCACHED, whether)
         earlier = self._earlier(task)
         changes = _changes(earlier.parameters, found) if earlier else ""
-        self._expect(task, inputs, Fate.RUN, f"{_UNCACHED}{changes}", whether)
-        return Outcome(TaskState.SUCCEEDED, None, Outputs(found))
+        self._expect(task, inputs, StepForecast.RUN, f"{_UNCACHED}{changes}", whether)
+        return TaskOutcome(TaskState.SUCCEEDED, None, Outputs(found))
 
     def _runs(
         self,
@@ -148,11 +154,11 @@ class _Lookup:
         why: str,
         whether: frozenset[Output],
         hangs_on: frozenset[Output] = frozenset(),
-    ) -> Outcome:
+    ) -> TaskOutcome:
         """The step is executed, as far as that is certain, with the outputs of the last time."""
-        self._expect(task, inputs, Fate.RUN, why, whether, hangs_on)
+        self._expect(task, inputs, StepForecast.RUN, why, whether, hangs_on)
         self._unknown.add(task.path)
-        return Outcome(TaskState.SUCCEEDED, None, _assumed(task, self._earlier(task)))
+        return TaskOutcome(TaskState.SUCCEEDED, None, _assumed(task, self._earlier(task)))
 
     def _earlier(self, task: TaskInstance) -> Outputs | None:
         return last_outputs(self._records.db, self._pipeline.name, task.path)
@@ -161,7 +167,7 @@ class _Lookup:
         self,
         task: TaskInstance,
         inputs: Outputs,
-        fate: Fate,
+        fate: StepForecast,
         why: str,
         whether: frozenset[Output],
         hangs_on: frozenset[Output] = frozenset(),
@@ -169,7 +175,7 @@ class _Lookup:
         took = self._took(task.path, inputs.parameters)
         depends_on = whether | hangs_on
         told = f"{why}; reached or not with {_names(whether)}" if whether else why
-        fate = Fate.DEPENDS if depends_on else fate
+        fate = StepForecast.DEPENDS if depends_on else fate
         self.steps.append(Expected(task.path, fate, told, _listed(depends_on), *took))
 
     def _add_leaves(
@@ -179,7 +185,7 @@ class _Lookup:
         for leaf in leaves(self._pipeline, task.component, path):
             self._unknown.add(leaf)
             took = self._took(leaf, {})
-            self.steps.append(Expected(leaf, Fate.DEPENDS, why, _listed(hangs_on), *took))
+            self.steps.append(Expected(leaf, StepForecast.DEPENDS, why, _listed(hangs_on), *took))
 
     def _took(self, path: str, parameters: Mapping[str, Any]) -> tuple[float, float]:
         spent = last_execution(self._records.db, self._pipeline.name, path, parameters)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from platform_ctl.explain import run_diff_effects as effects
-from platform_ctl.explain.compared import Difference, Kind, Side
+from platform_ctl.explain.compared import ComparedRun, DifferenceKind, RunDifference
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.runs.cache.diff import diff, short_values
 from platform_ctl.runs.record import Run, Task
@@ -24,7 +24,7 @@ _TOLD = ("summary", "next_command", "reasons")
 """Outputs for people: what they say follows from the others."""
 
 
-def compare(old: Side, new: Side) -> tuple[Difference, ...]:
+def compare(old: ComparedRun, new: ComparedRun) -> tuple[RunDifference, ...]:
     """Every difference; the first is the likeliest cause of the rest."""
     found = [
         *_parameters(old.run, new),
@@ -37,7 +37,7 @@ def compare(old: Side, new: Side) -> tuple[Difference, ...]:
     ]
     place = {path: n for n, path in enumerate(new.tasks)}
 
-    def rank(difference: Difference) -> tuple[bool, int, int]:
+    def rank(difference: RunDifference) -> tuple[bool, int, int]:
         """A cause that bears on an earlier step explains more; effects go by what they are."""
         first = min((place.get(t, len(place)) for t in difference.tasks), default=len(place))
         kind = int(difference.kind)
@@ -49,58 +49,62 @@ def compare(old: Side, new: Side) -> tuple[Difference, ...]:
 # ---- causes ---------------------------------------------------------------------
 
 
-def _parameters(old: Run, new: Side) -> Iterator[Difference]:
+def _parameters(old: Run, new: ComparedRun) -> Iterator[RunDifference]:
     for name in sorted({*old.parameters, *new.run.parameters}):
         a, b = old.parameters.get(name), new.run.parameters.get(name)
         if a != b:
-            yield Difference(Kind.PARAMETER, name, *short_values(a, b), _users(new, name, ""))
+            yield RunDifference(
+                DifferenceKind.PARAMETER, name, *short_values(a, b), _users(new, name, "")
+            )
 
 
-def _users(side: Side, name: str, producer: str) -> tuple[str, ...]:
+def _users(side: ComparedRun, name: str, producer: str) -> tuple[str, ...]:
     """Steps that take the parameter from that task ("": from the pipeline), in their order."""
     bound = side.bound
     return tuple(p for p in side.tasks if bound.get(p, {}).get(name, "?") == producer)
 
 
-def _tasks_there(old: Side, new: Side) -> Iterator[Difference]:
+def _tasks_there(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
     """Steps that only one of the pipelines has."""
     for path in sorted({*old.bound} ^ {*new.bound}):
         there = ("", "added") if path in new.bound else ("removed", "")
-        yield Difference(Kind.PIPELINE, f"step {path}", *there, tasks=(path,))
+        yield RunDifference(DifferenceKind.PIPELINE, f"step {path}", *there, tasks=(path,))
 
 
-def _of_keys(old: Side, new: Side) -> Iterator[Difference]:
+def _of_keys(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
     """What differs in the keys: what was edited, then what is reached now and was not, or the
     other way round, because that follows from an edit."""
     for path, now in new.keys.items():
         before = old.keys.get(path)
-        found: list[Difference] = []
+        found: list[RunDifference] = []
         for change in diff(before, now) if before else ():
             kind = _kind(change.field, new.bound.get(path, {}))
             if kind is None:
                 continue
             module = change.field.removeprefix(_MODULE)
             functions = _functions(old, new, path, module) if module != change.field else []
-            whole = Difference(kind, change.field, change.old, change.new, (path,))
+            whole = RunDifference(kind, change.field, change.old, change.new, (path,))
             found += functions or [whole]
         yield from sorted(found, key=lambda d: not (d.old and d.new))
 
 
-def _kind(name: str, bound: Mapping[str, str]) -> Kind | None:
+def _kind(name: str, bound: Mapping[str, str]) -> DifferenceKind | None:
     """The kind of a key's field; None for what comes from another task or the pipeline."""
     group, _, rest = name.partition(".")
     if group == "parameters":
-        return None if rest in bound else Kind.PIPELINE
+        return None if rest in bound else DifferenceKind.PIPELINE
     if name.startswith("code.packages"):
-        return Kind.PACKAGE
+        return DifferenceKind.PACKAGE
     if group == "code" or name == "component source":
-        return Kind.CODE
+        return DifferenceKind.CODE
     if group == "env":
-        return Kind.ENVIRONMENT
-    return {"image": Kind.ENVIRONMENT, "artifacts": None}.get(group, Kind.PIPELINE)
+        return DifferenceKind.ENVIRONMENT
+    return {"image": DifferenceKind.ENVIRONMENT, "artifacts": None}.get(
+        group, DifferenceKind.PIPELINE
+    )
 
 
-def _functions(old: Side, new: Side, path: str, module: str) -> list[Difference]:
+def _functions(old: ComparedRun, new: ComparedRun, path: str, module: str) -> list[RunDifference]:
     """What changed inside a module that the step reaches; empty when it is not known."""
     then, now = (
         side.units.get(side.keys[path].code.modules.get(module, ""), {}) for side in (old, new)
@@ -108,8 +112,8 @@ def _functions(old: Side, new: Side, path: str, module: str) -> list[Difference]
     if not then or not now:
         return []
     return [
-        Difference(
-            Kind.CODE,
+        RunDifference(
+            DifferenceKind.CODE,
             f"{module}:{name}" if name else f"{module} (module level)",
             then.get(name, "")[:12],
             now.get(name, "")[:12],
@@ -120,29 +124,33 @@ def _functions(old: Side, new: Side, path: str, module: str) -> list[Difference]
     ]
 
 
-def _of_outputs(old: Side, new: Side) -> Iterator[Difference]:
+def _of_outputs(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
     """Output parameters and artifacts of steps that both ran."""
     for path, task in new.tasks.items():
         before = old.tasks.get(path)
         if before is None or not (task.state.good and before.state.good):
             if before is not None and before.state != task.state:
-                yield Difference(Kind.STATE, path, before.state, task.state, (path,))
+                yield RunDifference(DifferenceKind.STATE, path, before.state, task.state, (path,))
             continue
         cause = _unexplained(old, new, path, before, task)
-        chosen = Kind.SEARCH if _SEARCH in task.outputs.artifacts else Kind.OUTPUT
+        chosen = (
+            DifferenceKind.SEARCH if _SEARCH in task.outputs.artifacts else DifferenceKind.OUTPUT
+        )
         yield from _parameters_of(new, before, task, cause or chosen)
-        yield from _artifacts_of(path, before, task, cause or Kind.ARTIFACT)
+        yield from _artifacts_of(path, before, task, cause or DifferenceKind.ARTIFACT)
 
 
-def _unexplained(old: Side, new: Side, path: str, before: Task, task: Task) -> Kind | None:
+def _unexplained(
+    old: ComparedRun, new: ComparedRun, path: str, before: Task, task: Task
+) -> DifferenceKind | None:
     """The kind of a difference in the step's outputs when nothing upstream accounts for it."""
     if not task.inputs.parameters and not task.inputs.artifacts and path in new.uncached:
-        return Kind.DATA
+        return DifferenceKind.DATA
     if path in new.keys and path in old.keys:
-        return None if diff(old.keys[path], new.keys[path]) else Kind.CHANCE
+        return None if diff(old.keys[path], new.keys[path]) else DifferenceKind.CHANCE
     if path in new.uncached or _inputs(before) != _inputs(task):
         return None
-    return Kind.UNRECORDED
+    return DifferenceKind.UNRECORDED
 
 
 def _inputs(task: Task) -> tuple[Any, ...]:
@@ -150,16 +158,18 @@ def _inputs(task: Task) -> tuple[Any, ...]:
     return dict(task.inputs.parameters), artifacts
 
 
-def _parameters_of(new: Side, before: Task, task: Task, kind: Kind) -> Iterator[Difference]:
+def _parameters_of(
+    new: ComparedRun, before: Task, task: Task, kind: DifferenceKind
+) -> Iterator[RunDifference]:
     for name, now in task.outputs.parameters.items():
         then = before.outputs.parameters.get(name)
         if now == then or name in _TOLD:
             continue
-        told = Kind.VERDICT if name == "verdict" and not kind.is_cause else kind
-        users = _users(new, name, task.name) if kind is Kind.DATA else ()
+        told = DifferenceKind.VERDICT if name == "verdict" and not kind.is_cause else kind
+        users = _users(new, name, task.name) if kind is DifferenceKind.DATA else ()
         detail = _between(new.table, str(then), str(now)) if name == "snapshot_id" else ""
         for what, *ends in _leaves(f"{task.path}.{name}", then, now):
-            yield Difference(told, what, *short_values(*ends), users or (task.path,), detail)
+            yield RunDifference(told, what, *short_values(*ends), users or (task.path,), detail)
 
 
 def _leaves(what: str, then: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -182,18 +192,20 @@ def _between(table: TableState | None, then: str, now: str) -> str:
     return f"{b.total_rows - a.total_rows:+,} rows ({a.total_rows:,} -> {b.total_rows:,}), {when}"
 
 
-def _artifacts_of(path: str, before: Task, task: Task, kind: Kind) -> Iterator[Difference]:
+def _artifacts_of(
+    path: str, before: Task, task: Task, kind: DifferenceKind
+) -> Iterator[RunDifference]:
     for name, now in task.outputs.artifacts.items():
         a = [x.digest for x in before.outputs.artifacts.get(name, ())]
         b = [x.digest for x in now]
         if a != b:
             then, later = (",".join(x[:12] for x in some) for some in (a, b))
-            yield Difference(kind, f"{path}.{name}", then, later, tasks=(path,))
+            yield RunDifference(kind, f"{path}.{name}", then, later, tasks=(path,))
 
 
-def _merged(found: list[Difference]) -> list[Difference]:
+def _merged(found: list[RunDifference]) -> list[RunDifference]:
     """The same change seen by several tasks is one."""
-    groups: dict[tuple[Any, ...], Difference] = {}
+    groups: dict[tuple[Any, ...], RunDifference] = {}
     for d in found:
         key = (d.kind, d.what, d.old, d.new, d.detail)
         known = groups.get(key, replace(d, tasks=()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from platform_ctl.explain.compared import Difference, Kind, Side
+from platform_ctl.explain.compared import ComparedRun, DifferenceKind, RunDifference
 from platform_ctl.recipe.bootstrap import Estimate
 from platform_ctl.runs.budget import Cost
 from platform_ctl.runs.record import Run, RunState
@@ -13,7 +13,7 @@ SHOWN = 5
 """Features told by name; the rest are counted."""
 
 
-def drifted(old: Side, new: Side) -> Iterator[Difference]:
+def drifted(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
     """The features whose training rows are furthest apart, as far as it is more than chance."""
     from platform_ctl.explain.drift import LARGE, drift
 
@@ -24,12 +24,12 @@ def drifted(old: Side, new: Side) -> Iterator[Difference]:
         size = "large" if d.psi >= LARGE else "moderate"
         detail = f"PSI {d.psi:.2f} ({size}), KS {d.ks:.2f}"
         then, now = f"median {d.median_then:.4g}", f"median {d.median_now:.4g}"
-        yield Difference(Kind.DRIFT, d.feature, then, now, detail=detail)
+        yield RunDifference(DifferenceKind.DRIFT, d.feature, then, now, detail=detail)
     if len(found) > SHOWN:
-        yield Difference(Kind.DRIFT, f"{len(found) - SHOWN} more features", "", "")
+        yield RunDifference(DifferenceKind.DRIFT, f"{len(found) - SHOWN} more features", "", "")
 
 
-def metrics(old: Side, new: Side) -> Iterator[Difference]:
+def metrics(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
     """Numbers of ``system.Metrics`` artifacts, the change in percent, and whether it is one."""
     before, now = _numbers(old.run), _numbers(new.run)
     changed = [name for name in sorted({*before} & {*now}) if before[name] != now[name]]
@@ -40,29 +40,33 @@ def metrics(old: Side, new: Side) -> Iterator[Difference]:
         estimate = estimates.get(name.rpartition(".")[2])
         detail = _interval(estimate) if estimate else note
         step = (name.rpartition(".")[0],)
-        yield Difference(Kind.METRIC, name, f"{a:.4g}", f"{b:.4g}{change}", step, detail)
+        yield RunDifference(
+            DifferenceKind.METRIC, name, f"{a:.4g}", f"{b:.4g}{change}", step, detail
+        )
 
 
-def totals(old: Side, new: Side) -> Iterator[Difference]:
+def totals(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
     """Cost and durations, where they differ by more than a tenth."""
     if _apart(old.cost.cpu_s, new.cost.cpu_s):
-        yield Difference(Kind.COST, "cost", _cost(old.cost), _cost(new.cost))
+        yield RunDifference(DifferenceKind.COST, "cost", _cost(old.cost), _cost(new.cost))
     if old.run.state is new.run.state is RunState.SUCCEEDED:
         took = [s.run.duration_s or 0.0 for s in (old, new)]
         if _apart(*took):
-            yield Difference(Kind.DURATION, "the run", f"{took[0]:.1f} s", f"{took[1]:.1f} s")
+            yield RunDifference(
+                DifferenceKind.DURATION, "the run", f"{took[0]:.1f} s", f"{took[1]:.1f} s"
+            )
     before = old.tasks
     for path, task in new.tasks.items():
         if path in before and _apart(before[path].usage.wall_s, task.usage.wall_s):
             then, now = (f"{t.usage.wall_s:.1f} s ({t.state})" for t in (before[path], task))
-            yield Difference(Kind.DURATION, path, then, now, tasks=(path,))
+            yield RunDifference(DifferenceKind.DURATION, path, then, now, tasks=(path,))
 
 
 def _numbers(run: Run) -> dict[str, float]:
     return {f"{task.path}.{name}": value for task in run.tasks for name, value in task.metrics}
 
 
-def _estimates(old: Side, new: Side) -> tuple[dict[str, Estimate], str]:
+def _estimates(old: ComparedRun, new: ComparedRun) -> tuple[dict[str, Estimate], str]:
     """Of the metrics that can be paired; else why not."""
     if not old.errors or not new.errors:
         return {}, ""

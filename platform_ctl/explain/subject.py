@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from platform_ctl.errors import PlatformError
-from platform_ctl.explain.impact import Foreseen
+from platform_ctl.explain.impact import ExternalChanges
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.models.model import PRODUCTION
@@ -20,7 +20,7 @@ from platform_ctl.recipe.recipe import DataAccess, Recipe, resolve
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainedSubject:
     """``domain.datasets.Resolved``, and the version in production ("" when there is none)."""
 
     snapshot_id: str
@@ -31,19 +31,19 @@ class Subject:
 
 def current(
     pin: Callable[[DataAccess], Resolved], model_name: str, data: DataAccess, registry: Registry
-) -> Subject:
+) -> TrainedSubject:
     """``pin``: the recipe's ``resolve``, which pins the golden set of a run.
 
     Raises what that raises (MissingTable, TooLittleHistory, …).
     """
     found = pin(data)
     champion = registry.aliases(model_name).get(PRODUCTION, "")
-    return Subject(found.snapshot_id, found.as_of, found.golden_digest, champion)
+    return TrainedSubject(found.snapshot_id, found.as_of, found.golden_digest, champion)
 
 
 def foresee(
     pipeline: Pipeline, recipes: Mapping[str, Recipe], data: DataAccess, registry: Registry
-) -> Foreseen:
+) -> ExternalChanges:
     """What the pipeline's resolving task would put out now. Changes nothing.
 
     Nothing is foreseen of a task that takes inputs or puts out something else as
@@ -53,16 +53,18 @@ def foresee(
     path = roles(pipeline).get(Role.RESOLVE, "")
     component = _component(pipeline, path)
     if recipe is None or component is None or not _looks_outside(component):
-        return Foreseen()
+        return ExternalChanges()
     try:
         if resolve(f"{recipe.data}:golden_show")(data) is None:
             resolve(f"{recipe.data}:show")(data)  # raises when there is nothing to pin
-            return Foreseen()
+            return ExternalChanges()
         pin = resolve(f"{recipe.data}:foresee")
         found = asdict(current(pin, recipe.model_name, data, registry))
-        return Foreseen({path: {n: found[n] for n in component.output_definitions.parameters}})
+        return ExternalChanges(
+            {path: {n: found[n] for n in component.output_definitions.parameters}}
+        )
     except PlatformError as exc:
-        return Foreseen(problems={path: exc.what})
+        return ExternalChanges(problems={path: exc.what})
 
 
 def _component(pipeline: Pipeline, path: str) -> Component | None:
@@ -73,7 +75,7 @@ def _component(pipeline: Pipeline, path: str) -> Component | None:
 
 def _looks_outside(component: Component) -> bool:
     read, written = component.input_definitions, component.output_definitions
-    known = set(Subject.__dataclass_fields__)
+    known = set(TrainedSubject.__dataclass_fields__)
     return (
         not read.parameters
         and not read.artifacts

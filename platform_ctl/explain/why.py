@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from platform_ctl.explain import why_release
-from platform_ctl.explain.diagnosis import Diagnosis, Facts, Link, LinkState
+from platform_ctl.explain.diagnosis import Diagnosis, DiagnosisFacts, Link, LinkState
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import broken_link, unrecorded_moves
 from platform_ctl.recipe.verdict import Verdict
@@ -31,7 +31,7 @@ DATA_RUNBOOK = "runbooks/errors/precondition.md"
 LINEAGE_RUNBOOK = "runbooks/alerts/lineage-undelivered.md"
 
 
-def diagnose(facts: Facts, subject: str) -> Diagnosis:
+def diagnose(facts: DiagnosisFacts, subject: str) -> Diagnosis:
     """Walk the chain; every link up to the first broken one is judged, the rest not reached."""
     found: list[Link] = []
     over: LinkState | None = None
@@ -49,7 +49,7 @@ def diagnose(facts: Facts, subject: str) -> Diagnosis:
 # ---- data, snapshot, features ---------------------------------------------------
 
 
-def _data(facts: Facts) -> Link:
+def _data(facts: DiagnosisFacts) -> Link:
     table = facts.table
     if table is None:
         return Link("data", LinkState.OK, "not looked at: its catalog is elsewhere")
@@ -79,7 +79,7 @@ def _data(facts: Facts) -> Link:
     return Link("data", LinkState.OK, f"{table.name}, fed on {when}")
 
 
-def _snapshot(facts: Facts) -> Link:
+def _snapshot(facts: DiagnosisFacts) -> Link:
     problem = _problem(facts, "snapshot", Role.RESOLVE)
     if problem:
         return problem
@@ -111,7 +111,7 @@ def _snapshot(facts: Facts) -> Link:
     return Link("snapshot", LinkState.OK, f"{used} of {_day(mine.at)}")
 
 
-def _features(facts: Facts) -> Link:
+def _features(facts: DiagnosisFacts) -> Link:
     problem = _problem(facts, "features", Role.FEATURES)
     if problem:
         return problem
@@ -134,7 +134,7 @@ def _features(facts: Facts) -> Link:
 # ---- steps, cache, gate, registration -------------------------------------------
 
 
-def _steps(facts: Facts) -> Link:
+def _steps(facts: DiagnosisFacts) -> Link:
     run = facts.run
     if held := run.stuck:
         return _stuck(facts, held)
@@ -166,7 +166,7 @@ def _steps(facts: Facts) -> Link:
     return Link("step", LinkState.OK, f"{executed} executed, {len(run.tasks) - executed} not")
 
 
-def _cache(facts: Facts) -> Link:
+def _cache(facts: DiagnosisFacts) -> Link:
     task = facts.task(Role.REGISTRATION)
     if task and task.state is TaskState.CACHED and facts.version is None:
         return _broken(
@@ -183,7 +183,7 @@ def _cache(facts: Facts) -> Link:
     return Link("cache", LinkState.OK, f"{hits} of {len(facts.decisions)} tasks reused{more}")
 
 
-def _gate(facts: Facts) -> Link:
+def _gate(facts: DiagnosisFacts) -> Link:
     if Role.GATE not in facts.roles:
         return Link("gate", LinkState.OK, "this pipeline has none")
     verdict = facts.output(Role.GATE, "verdict")
@@ -201,7 +201,7 @@ def _gate(facts: Facts) -> Link:
     )
 
 
-def _registration(facts: Facts) -> Link:
+def _registration(facts: DiagnosisFacts) -> Link:
     if Role.REGISTRATION not in facts.roles:
         return Link("registration", LinkState.OK, "this pipeline registers nothing")
     run = f"platform-ctl pipeline run {facts.run.pipeline}"
@@ -245,7 +245,7 @@ def _registration(facts: Facts) -> Link:
     )
 
 
-def _alias(facts: Facts) -> Link:
+def _alias(facts: DiagnosisFacts) -> Link:
     if facts.model is None or facts.version is None:
         return Link("alias", LinkState.OK, "nothing to point at")
     name = facts.model.name
@@ -276,7 +276,7 @@ def _alias(facts: Facts) -> Link:
 # ---- lineage --------------------------------------------------------------------
 
 
-def _lineage(facts: Facts) -> Link:
+def _lineage(facts: DiagnosisFacts) -> Link:
     seen = facts.lineage
     if seen is None or not seen.since or facts.run.created_at < seen.since:
         return Link("lineage", LinkState.OK, "the run is older than what was recorded")
@@ -302,13 +302,13 @@ def _broken(name: str, says: str, fix: str, runbook: str, *evidence: str) -> Lin
     return Link(name, LinkState.BROKEN, says, tuple(evidence), fix, runbook)
 
 
-def _problem(facts: Facts, name: str, role: Role) -> Link | None:
+def _problem(facts: DiagnosisFacts, name: str, role: Role) -> Link | None:
     """The failure of the task that plays the part, as this link's."""
     task = facts.task(role)
     return _failed_task(name, facts, task) if task and task.state is TaskState.FAILED else None
 
 
-def _stuck(facts: Facts, held: Sequence[Task]) -> Link:
+def _stuck(facts: DiagnosisFacts, held: Sequence[Task]) -> Link:
     """Of a run that no waiting ends."""
     first = held[0].blocker
     return _broken(
@@ -321,7 +321,7 @@ def _stuck(facts: Facts, held: Sequence[Task]) -> Link:
     )
 
 
-def _failed_task(name: str, facts: Facts, task: Task) -> Link:
+def _failed_task(name: str, facts: DiagnosisFacts, task: Task) -> Link:
     log = f"platform-ctl run logs {facts.short} {task.path}" if task.log else ""
     if task.blocker and task.blocker.reason in POD_ENDS:
         return _broken(
@@ -340,12 +340,12 @@ def _failed_task(name: str, facts: Facts, task: Task) -> Link:
     )
 
 
-def _ran(facts: Facts, role: Role) -> bool:
+def _ran(facts: DiagnosisFacts, role: Role) -> bool:
     task = facts.task(role)
     return role not in facts.roles or (task is not None and task.state.good)
 
 
-def _skipped(facts: Facts, role: Role) -> Task | None:
+def _skipped(facts: DiagnosisFacts, role: Role) -> Task | None:
     """The skipped task that is the cause of the part not being played, as far up as it goes."""
     path = facts.roles[role]
     by_path = {t.path: t for t in facts.run.tasks if t.state is TaskState.SKIPPED}
@@ -367,7 +367,7 @@ def _is_condition(task: Task) -> bool:
     return task.skipped_by is SkippedBy.CONDITION
 
 
-def _why_skipped(facts: Facts, task: Task) -> tuple[str, ...]:
+def _why_skipped(facts: DiagnosisFacts, task: Task) -> tuple[str, ...]:
     condition = facts.conditions.get(task.path, "")
     verdicts = ", ".join(f"{v.task}: {v.verdict}" for v in facts.run.verdicts)
     told = (f"condition: {condition}" if condition else "", verdicts)
@@ -382,7 +382,7 @@ def _day(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
 
 
-_CHAIN: tuple[tuple[str, Callable[[Facts], Link], bool], ...] = (
+_CHAIN: tuple[tuple[str, Callable[[DiagnosisFacts], Link], bool], ...] = (
     ("data", _data, False),
     ("snapshot", _snapshot, False),
     ("features", _features, False),

@@ -11,7 +11,7 @@ from platform_ctl.approvals.decide import subject_changes
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.errors import PlatformError, PreconditionMissing
-from platform_ctl.explain.diagnosis import Diagnosis, Facts, RecordedLineage
+from platform_ctl.explain.diagnosis import Diagnosis, DiagnosisFacts, RecordedLineage
 from platform_ctl.explain.why import diagnose
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.ir.roles import Role, roles
@@ -20,7 +20,7 @@ from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.releases.port import Releases
-from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.cache.values import CacheDecision
 from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run
 from platform_ctl.serving.service import InferenceService
@@ -32,7 +32,7 @@ _RUNS = 200
 class Decisions(Protocol):
     """What the step cache decided; nothing on a target whose cache does not tell."""
 
-    def decisions(self, run_id: str) -> Sequence[Decision]: ...
+    def decisions(self, run_id: str) -> Sequence[CacheDecision]: ...
 
 
 class Services(Protocol):
@@ -42,10 +42,10 @@ class Services(Protocol):
 
 
 @dataclass(frozen=True)
-class Untold:
+class NoRecords:
     """A target that does not tell: no decision, no service."""
 
-    def decisions(self, run_id: str) -> Sequence[Decision]:
+    def decisions(self, run_id: str) -> Sequence[CacheDecision]:
         return ()
 
     def list(self) -> Sequence[InferenceService]:
@@ -53,7 +53,7 @@ class Untold:
 
 
 @dataclass(frozen=True)
-class Looking:
+class DiagnosisPorts:
     """The ports of a diagnosis, and what is read without one."""
 
     runs: RunReader
@@ -71,7 +71,7 @@ class Looking:
     """Models by URI, of the registries that are not the configured one; given a recorded URI."""
 
 
-def why_run(looking: Looking, run_id: str) -> Diagnosis:
+def why_run(looking: DiagnosisPorts, run_id: str) -> Diagnosis:
     """The chain of one run; of a promotion, that of the run which made the model.
 
     Raises UnknownName.
@@ -80,7 +80,7 @@ def why_run(looking: Looking, run_id: str) -> Diagnosis:
     return diagnose(facts_of(looking, run), f"run {run.id[:8]} ({run.pipeline})")
 
 
-def why_model(looking: Looking, reference: str) -> Diagnosis:
+def why_model(looking: DiagnosisPorts, reference: str) -> Diagnosis:
     """The chain of a model as it stands: its newest run, and what serves it.
 
     ``NAME@alias`` or ``NAME/version`` is about the run that made that version.
@@ -106,7 +106,7 @@ def why_model(looking: Looking, reference: str) -> Diagnosis:
     return diagnose(facts_of(looking, run, standing=True), f"model {name}")
 
 
-def facts_of(looking: Looking, asked: Run, *, standing: bool = False) -> Facts:
+def facts_of(looking: DiagnosisPorts, asked: Run, *, standing: bool = False) -> DiagnosisFacts:
     """What is known about a run and what became of its model; of a promotion, about the run
     that trained what it promotes."""
     promotion, approval = _as_promotion(looking, asked)
@@ -121,7 +121,7 @@ def facts_of(looking: Looking, asked: Run, *, standing: bool = False) -> Facts:
     approval = approval or _request(looking.approvals.list(), name, number)
     lineage = looking.lineage(run)
     release = looking.releases.latest(recipe.inference_service) if recipe else None
-    return Facts(
+    return DiagnosisFacts(
         run=run,
         now=time.time(),
         roles=parts,
@@ -145,7 +145,7 @@ def facts_of(looking: Looking, asked: Run, *, standing: bool = False) -> Facts:
     )
 
 
-def _as_promotion(looking: Looking, run: Run) -> tuple[Run | None, ApprovalRequest | None]:
+def _as_promotion(looking: DiagnosisPorts, run: Run) -> tuple[Run | None, ApprovalRequest | None]:
     """The run and its request, when it is a promotion."""
     request_id = run.parameters.get("approval_id")
     if not isinstance(request_id, str) or not request_id:
@@ -153,7 +153,7 @@ def _as_promotion(looking: Looking, run: Run) -> tuple[Run | None, ApprovalReque
     return run, next((r for r in looking.approvals.list() if r.id == request_id), None)
 
 
-def _trained_by(looking: Looking, approval: ApprovalRequest) -> Run | None:
+def _trained_by(looking: DiagnosisPorts, approval: ApprovalRequest) -> Run | None:
     """The run that made what an approval is about; None when either is gone."""
     try:
         version = find_version(looking.registry.models(), approval.reference)
@@ -162,7 +162,7 @@ def _trained_by(looking: Looking, approval: ApprovalRequest) -> Run | None:
         return None
 
 
-def _recipe(looking: Looking, run: Run, approval: ApprovalRequest | None) -> Recipe | None:
+def _recipe(looking: DiagnosisPorts, run: Run, approval: ApprovalRequest | None) -> Recipe | None:
     found = (r for r in looking.recipes.values() if r.pipeline and r.pipeline == run.pipeline)
     return next(found, looking.recipes.get(approval.recipe) if approval else None)
 
@@ -187,7 +187,7 @@ def _request(requests: Sequence[ApprovalRequest], name: str, number: str) -> App
 
 
 def _changes(
-    looking: Looking, model: RegisteredModel | None, request: ApprovalRequest | None
+    looking: DiagnosisPorts, model: RegisteredModel | None, request: ApprovalRequest | None
 ) -> Sequence[str]:
     """What an answer that still counts would be void for; not asked once it was acted upon."""
     if request is None or model is None or model.aliases.get(PRODUCTION) == request.version:
@@ -195,14 +195,14 @@ def _changes(
     return subject_changes(looking.registry, looking.recipes, request)
 
 
-def _promotion(looking: Looking, request: ApprovalRequest) -> Run | None:
+def _promotion(looking: DiagnosisPorts, request: ApprovalRequest) -> Run | None:
     runs = looking.runs.list(_RUNS)
     found = next((r for r in runs if r.parameters.get("approval_id") == request.id), None)
     return looking.runs.get(found.id) if found else None
 
 
 def _elsewhere(
-    looking: Looking, lineage: RecordedLineage, run: Run, name: str, number: str
+    looking: DiagnosisPorts, lineage: RecordedLineage, run: Run, name: str, number: str
 ) -> dict[str, str]:
     """Registries other than the configured one that hold what this run registered."""
     found = {}
@@ -214,7 +214,7 @@ def _elsewhere(
     return found
 
 
-def _service(looking: Looking, recipe: Recipe | None) -> InferenceService | None:
+def _service(looking: DiagnosisPorts, recipe: Recipe | None) -> InferenceService | None:
     if recipe is None:
         return None
     return next((s for s in looking.serving.list() if s.name == recipe.inference_service), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from platform_ctl.approvals.request import ApprovalState
-from platform_ctl.explain.diagnosis import Facts, Link, LinkState
+from platform_ctl.explain.diagnosis import DiagnosisFacts, Link, LinkState
 from platform_ctl.models.model import PREVIOUS, PRODUCTION
 from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.runs.record import RunState, TaskState
@@ -15,7 +15,7 @@ RELEASE_RUNBOOK = "runbooks/procedures/roll-back-a-release.md"
 SERVICE_RUNBOOK = "runbooks/errors/target.md"
 
 
-def approval(facts: Facts) -> Link:
+def approval(facts: DiagnosisFacts) -> Link:
     """What became of the request for this run's version."""
     if not facts.releases:
         return Link("approval", LinkState.OK, "this pipeline asks for none")
@@ -57,7 +57,7 @@ def approval(facts: Facts) -> Link:
             return _broken("approval", f"request {request.id} is void", ask, (who, request.reason))
 
 
-def release(facts: Facts) -> Link:
+def release(facts: DiagnosisFacts) -> Link:
     """The canary of this run's version."""
     if facts.version is None or not facts.releases:
         return Link("release", LinkState.OK, "nothing to release")
@@ -86,7 +86,7 @@ def release(facts: Facts) -> Link:
     return _of_promotion(facts)
 
 
-def service(facts: Facts) -> Link:
+def service(facts: DiagnosisFacts) -> Link:
     """Whether what the alias ``production`` names is what answers."""
     wanted = facts.aliases.get(PRODUCTION, "")
     if not wanted or facts.recipe is None:
@@ -134,7 +134,7 @@ def service(facts: Facts) -> Link:
 # ---- release --------------------------------------------------------------------
 
 
-def _of_release(facts: Facts) -> Link:
+def _of_release(facts: DiagnosisFacts) -> Link:
     found = facts.release
     if found is None:
         raise ValueError("no release")
@@ -165,7 +165,7 @@ def _of_release(facts: Facts) -> Link:
             return Link("release", LinkState.WAITING, f"canary at {found.weight_percent} %")
 
 
-def _of_promotion(facts: Facts) -> Link:
+def _of_promotion(facts: DiagnosisFacts) -> Link:
     run = facts.promotion
     if run is None:
         raise ValueError("no promotion")
@@ -187,7 +187,7 @@ def _left(release: Release) -> str:
     return release.production.model_version if release.production else ""
 
 
-def _was_in_production(facts: Facts) -> bool:
+def _was_in_production(facts: DiagnosisFacts) -> bool:
     if facts.version is None:
         return False
     now = {facts.aliases.get(PRODUCTION), facts.aliases.get(PREVIOUS)}

@@ -9,14 +9,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from platform_ctl.cluster.api import DEPLOYMENT, Cluster, Kind
+from platform_ctl.cluster.api import DEPLOYMENT, Cluster, ResourceKind
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import ClusterForbidden, ClusterRefused, ClusterUnavailable
-from platform_ctl.installation.components import Component, VersionSource
+from platform_ctl.installation.components import InstallComponent, VersionSource
 from platform_ctl.installation.preflight import check_preconditions, check_skew
 from platform_ctl.settings import KubernetesSettings
 
-DEFINITION = Kind(
+DEFINITION = ResourceKind(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", False
 )
 OLDEST_SERVER = (1, 30)
@@ -24,7 +24,7 @@ OLDEST_SERVER = (1, 30)
 
 
 def check_cluster(
-    cluster: Cluster, components: Sequence[Component], settings: KubernetesSettings
+    cluster: Cluster, components: Sequence[InstallComponent], settings: KubernetesSettings
 ) -> list[Check]:
     """Every check, in the order a person would mend them.
 
@@ -51,7 +51,7 @@ def check_server(version: str) -> Check:
     )
 
 
-def check_component(cluster: Cluster, component: Component) -> list[Check]:
+def check_component(cluster: Cluster, component: InstallComponent) -> list[Check]:
     """One line where all is well or nothing is there; else one for each thing that is not well."""
     install = f"platform-ctl target install {component.name}"
     absent = [n for n in component.definitions if not is_served(cluster.get(DEFINITION, n, ""))]
@@ -66,7 +66,7 @@ def check_component(cluster: Cluster, component: Component) -> list[Check]:
     return problems or [_check_version(cluster, component, install)]
 
 
-def _check_absent(component: Component, absent: Sequence[str], install: str) -> Check:
+def _check_absent(component: InstallComponent, absent: Sequence[str], install: str) -> Check:
     what = f"not served: {', '.join(absent)}" if absent else "not installed"
     needed = component.core and not component.replaceable
     health = Health.FAIL if needed else Health.WARN
@@ -86,7 +86,7 @@ def deployment_of(cluster: Cluster, name: str) -> dict[str, Any] | None:
 
 
 def _check_workload(
-    component: Component, name: str, deployment: dict[str, Any] | None, install: str
+    component: InstallComponent, name: str, deployment: dict[str, Any] | None, install: str
 ) -> Check | None:
     if deployment is None:
         return Check(component.name, Health.FAIL, f"there is no Deployment {name}", install)
@@ -106,7 +106,7 @@ def _check_workload(
     )
 
 
-def _check_version(cluster: Cluster, component: Component, install: str) -> Check:
+def _check_version(cluster: Cluster, component: InstallComponent, install: str) -> Check:
     try:
         found = installed_version(cluster, component)
     except (ClusterUnavailable, ClusterForbidden, ClusterRefused) as exc:
@@ -118,7 +118,7 @@ def _check_version(cluster: Cluster, component: Component, install: str) -> Chec
     return Check(component.name, Health.WARN, what, install)
 
 
-def installed_version(cluster: Cluster, component: Component) -> str:
+def installed_version(cluster: Cluster, component: InstallComponent) -> str:
     """The version that the cluster has, in its own words; empty when nothing says so."""
     source = component.version_of
     if source == VersionSource():
@@ -135,7 +135,7 @@ def installed_version(cluster: Cluster, component: Component) -> str:
     return ""
 
 
-def _kfp_version(cluster: Cluster, component: Component, service: str) -> str:
+def _kfp_version(cluster: Cluster, component: InstallComponent, service: str) -> str:
     """``tag_name`` of ``/apis/v2beta1/healthz``, through the API server's proxy to the Service."""
     path = f"/api/v1/namespaces/{component.namespace}/services/http:{service}/proxy"
     return str((cluster.read(f"{path}/apis/v2beta1/healthz") or {}).get("tag_name", ""))

@@ -39,7 +39,7 @@ class GeneratedSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: dict[str, str]
 
 
-class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InstallComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One component: what it is for, what a cluster that has it serves and runs."""
 
     name: str
@@ -74,10 +74,10 @@ class Rendered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    components: list[Component]
+    components: list[InstallComponent]
 
 
-def read_components(project_root: Path) -> list[Component]:
+def read_components(project_root: Path) -> list[InstallComponent]:
     """All components in order of installation. Raises ConfigError for a table that is not one."""
     path = project_root / TABLE
     try:
@@ -103,7 +103,7 @@ def read_lock(project_root: Path) -> dict[str, Rendered]:
         ) from exc
 
 
-def chosen(components: Sequence[Component], names: Sequence[str]) -> list[Component]:
+def chosen(components: Sequence[InstallComponent], names: Sequence[str]) -> list[InstallComponent]:
     """Those of ``names`` in order of installation; all core ones without names.
 
     Raises UnknownName.

@@ -26,7 +26,7 @@ from platform_ctl.cluster.api import (
 )
 from platform_ctl.errors import ComponentNotReady, PreconditionMissing
 from platform_ctl.installation.check import DEFINITION, deployment_of, is_served
-from platform_ctl.installation.components import Component, GeneratedSecret
+from platform_ctl.installation.components import GeneratedSecret, InstallComponent
 
 FIRST = ("Namespace", "CustomResourceDefinition")
 LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
@@ -38,7 +38,7 @@ POLL_S = 1.0
 Progress = Callable[[str], None]
 
 
-class Outcome(StrEnum):
+class InstallOutcome(StrEnum):
     INSTALLED = "installed"
     UNCHANGED = "unchanged"
     ADOPTED = "adopted"
@@ -46,11 +46,11 @@ class Outcome(StrEnum):
 
 
 @dataclass
-class Change:
+class ComponentChange:
     """What the installation of one component did, or would do."""
 
     component: str
-    outcome: Outcome = Outcome.UNCHANGED
+    outcome: InstallOutcome = InstallOutcome.UNCHANGED
     created: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     unchanged: int = 0
@@ -61,17 +61,17 @@ class Installer:
     """``render`` gives a component's documents with the settings filled in."""
 
     cluster: Cluster
-    render: Callable[[Component], list[Object]]
+    render: Callable[[InstallComponent], list[Object]]
     progress: Progress = lambda line: None
     ready_timeout_s: float = READY_TIMEOUT_S
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
-    def plan(self, components: Sequence[Component]) -> list[Change]:
+    def plan(self, components: Sequence[InstallComponent]) -> list[ComponentChange]:
         """What ``install`` would make or change. Writes nothing."""
         return [self._plan(component) for component in components]
 
-    def install(self, components: Sequence[Component]) -> list[Change]:
+    def install(self, components: Sequence[InstallComponent]) -> list[ComponentChange]:
         """Install what is missing, in order, and wait until each is available.
 
         Raises PreconditionMissing for what has to be there before, and
@@ -82,12 +82,12 @@ class Installer:
         for component in components:
             if component.name not in rendered:
                 self.progress(f"{component.name}: adopted, somebody else installed it")
-                changes.append(Change(component.name, Outcome.ADOPTED))
+                changes.append(ComponentChange(component.name, InstallOutcome.ADOPTED))
                 continue
             changes.append(self._install(component, rendered[component.name]))
         return changes
 
-    def adopted(self, component: Component) -> bool:
+    def adopted(self, component: InstallComponent) -> bool:
         """Whether all of it is there and none of it is ours."""
         found = [self.cluster.get(DEFINITION, name, "") for name in component.definitions]
         found += [deployment_of(self.cluster, name) for name in component.workloads]
@@ -105,18 +105,18 @@ class Installer:
 
     # ---- one component -----------------------------------------------------
 
-    def _plan(self, component: Component) -> Change:
-        change = Change(component.name)
+    def _plan(self, component: InstallComponent) -> ComponentChange:
+        change = ComponentChange(component.name)
         if self.adopted(component):
-            change.outcome = Outcome.ADOPTED
+            change.outcome = InstallOutcome.ADOPTED
             return change
         for document in ordered(self.render(component)):
             self._compare(document, change, dry_run=True)
         return _settled(change)
 
-    def _install(self, component: Component, documents: Sequence[Object]) -> Change:
+    def _install(self, component: InstallComponent, documents: Sequence[Object]) -> ComponentChange:
         self._check_needs(component)
-        change = Change(component.name)
+        change = ComponentChange(component.name)
         self.progress(f"{component.name}: applying {len(documents)} objects")
         first = [d for d in documents if d["kind"] in FIRST]
         for document in ordered(first):
@@ -132,7 +132,7 @@ class Installer:
         self.progress(f"{component.name}: ready ({made}, {change.unchanged} unchanged)")
         return change
 
-    def _check_needs(self, component: Component) -> None:
+    def _check_needs(self, component: InstallComponent) -> None:
         for name in component.needs:
             if not is_served(self.cluster.get(DEFINITION, name, "")):
                 raise PreconditionMissing(
@@ -141,7 +141,7 @@ class Installer:
                     fix="platform-ctl target check",
                 )
 
-    def _compare(self, document: Object, change: Change, *, dry_run: bool = False) -> None:
+    def _compare(self, document: Object, change: ComponentChange, *, dry_run: bool = False) -> None:
         """Apply one document and note whether that made, changed or left the object."""
         name = f"{document['kind']}/{document['metadata']['name']}"
         kind = self.cluster.kind(document["apiVersion"], document["kind"])
@@ -164,7 +164,7 @@ class Installer:
 
     # ---- secrets -----------------------------------------------------------
 
-    def _make_secret(self, wanted: GeneratedSecret, change: Change) -> None:
+    def _make_secret(self, wanted: GeneratedSecret, change: ComponentChange) -> None:
         """Make the Secret with its keys, or add those it lacks. Values never leave the cluster."""
         found = self.cluster.get(SECRET, wanted.name, wanted.namespace)
         missing = [key for key in wanted.keys if key not in (found or {}).get("data", {})]
@@ -211,7 +211,7 @@ class Installer:
 
     # ---- waiting -----------------------------------------------------------
 
-    def _await_definitions(self, component: Component, documents: Sequence[Object]) -> None:
+    def _await_definitions(self, component: InstallComponent, documents: Sequence[Object]) -> None:
         names = [d["metadata"]["name"] for d in documents if d["kind"] == FIRST[1]]
         deadline = self.clock() + DEFINED_TIMEOUT_S
         while unserved := [n for n in names if not is_served(self.cluster.get(DEFINITION, n, ""))]:
@@ -224,7 +224,7 @@ class Installer:
             self.sleep(POLL_S)
         self.cluster.forget_kinds()
 
-    def _await_workloads(self, component: Component) -> None:
+    def _await_workloads(self, component: InstallComponent) -> None:
         deadline = self.clock() + self.ready_timeout_s
         waiting_for = ""
         while late := [n for n in component.workloads if not self._available(n)]:
@@ -244,7 +244,7 @@ class Installer:
         updated = status.get("updatedReplicas", 0) >= wanted
         return bool(seen and updated and status.get("availableReplicas", 0) >= wanted)
 
-    def _not_ready(self, component: Component, name: str) -> ComponentNotReady:
+    def _not_ready(self, component: InstallComponent, name: str) -> ComponentNotReady:
         deployment = deployment_of(self.cluster, name)
         namespace = deployment["metadata"]["namespace"] if deployment else component.namespace
         labels = deployment["spec"]["selector"].get("matchLabels", {}) if deployment else {}
@@ -278,8 +278,10 @@ def ordered(documents: Sequence[Object]) -> list[Object]:
     return sorted(documents, key=rank)
 
 
-def _settled(change: Change) -> Change:
-    change.outcome = Outcome.INSTALLED if change.created or change.changed else Outcome.UNCHANGED
+def _settled(change: ComponentChange) -> ComponentChange:
+    change.outcome = (
+        InstallOutcome.INSTALLED if change.created or change.changed else InstallOutcome.UNCHANGED
+    )
     return change
 
 

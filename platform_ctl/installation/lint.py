@@ -22,7 +22,7 @@ PINNED = re.compile(r"[?&]ref=v?\d|/download/v?\d")
 
 
 @dataclass(frozen=True)
-class Problem:
+class ManifestProblem:
     """``rule`` is a fixed word; ``where`` is KIND/NAME or a file."""
 
     rule: str
@@ -30,20 +30,20 @@ class Problem:
     detail: str
 
 
-def check_documents(documents: Sequence[Mapping[str, Any]], *, ours: bool) -> list[Problem]:
+def check_documents(documents: Sequence[Mapping[str, Any]], *, ours: bool) -> list[ManifestProblem]:
     """Problems of rendered documents. ``ours``: written here, so the strict rules hold too."""
-    found: list[Problem] = []
+    found: list[ManifestProblem] = []
     for document in documents:
         where = f"{document['kind']}/{document['metadata']['name']}"
         if document["kind"] in WORKLOADS:
-            found += [Problem(r, where, d) for r, d in _workload(document, ours)]
+            found += [ManifestProblem(r, where, d) for r, d in _workload(document, ours)]
         filled = document.get("data") or document.get("stringData")
         if document["kind"] == "Secret" and ours and filled:
-            found.append(Problem("secret", where, "a manifest carries a secret's value"))
+            found.append(ManifestProblem("secret", where, "a manifest carries a secret's value"))
         if document["kind"] == "NetworkPolicy":
-            found += [Problem(r, where, d) for r, d in _policy(document)]
+            found += [ManifestProblem(r, where, d) for r, d in _policy(document)]
         if document["kind"].endswith("WebhookConfiguration"):
-            found += [Problem(r, where, d) for r, d in _webhooks(document, documents)]
+            found += [ManifestProblem(r, where, d) for r, d in _webhooks(document, documents)]
     return found
 
 
@@ -125,12 +125,12 @@ def _policy(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "split-source", "namespace and pods in two elements are alternatives, not both"
 
 
-def check_kustomization(path: Path) -> list[Problem]:
+def check_kustomization(path: Path) -> list[ManifestProblem]:
     """Remote bases without a tag. ``path`` is a kustomization.yaml."""
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     named = [*content.get("resources", []), *content.get("components", [])]
     return [
-        Problem("unpinned-base", str(path), f"{base} follows a branch")
+        ManifestProblem("unpinned-base", str(path), f"{base} follows a branch")
         for base in named
         if "://" in base and not PINNED.search(base)
     ]

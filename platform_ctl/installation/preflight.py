@@ -10,17 +10,17 @@ import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from platform_ctl.cluster.api import CONFIG_MAP, SECRET, Cluster, Kind
+from platform_ctl.cluster.api import CONFIG_MAP, SECRET, Cluster, ResourceKind
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.installation.rendering import cpu_millis, memory_mebibytes
 from platform_ctl.installation.webhooks import NAMESPACE, check_webhooks
 from platform_ctl.settings import KubernetesSettings
 
-STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", False)
+STORAGE_CLASS = ResourceKind("storage.k8s.io/v1", "StorageClass", "storageclasses", False)
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
-NODE = Kind("v1", "Node", "nodes", False)
-QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
+GATEWAY = ResourceKind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
+NODE = ResourceKind("v1", "Node", "nodes", False)
+QUOTA = ResourceKind("v1", "ResourceQuota", "resourcequotas")
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"
 STEP_CPU_M = 500
 STEP_MEMORY_MIB = 1024

@@ -44,7 +44,7 @@ TIMEOUT_S = 120.0
 POLL_S = 1.0
 
 
-class Report(msgspec.Struct, frozen=True):
+class ProbeReport(msgspec.Struct, frozen=True):
     """What the pod found missing; empty lists where all is well."""
 
     modules: list[str]
@@ -52,11 +52,11 @@ class Report(msgspec.Struct, frozen=True):
     stores: list[str]
 
 
-def report() -> Report:
+def report() -> ProbeReport:
     """Look around in this process. Imports libraries; connects to each store once."""
     settings = load(cwd=Path.cwd(), env=os.environ).settings
     down = unreachable(configured_stores(settings, os.environ))
-    return Report(
+    return ProbeReport(
         modules=[name for name in MODULES if not _imports(name)],
         programs=[name for name in PROGRAMS if not shutil.which(name)],
         stores=[f"{store.address} ({store.name})" for store in down],
@@ -108,11 +108,11 @@ def probe_cluster(
         cluster.delete(POD, name, namespace=settings.namespace)
     if phase != "Succeeded":
         return [_not_run(settings, phase, stuck, log)]
-    return checks_of(msgspec.json.decode(log.splitlines()[-1], type=Report), settings)
+    return checks_of(msgspec.json.decode(log.splitlines()[-1], type=ProbeReport), settings)
 
 
 def _not_run(
-    settings: KubernetesSettings, phase: str, stuck: pods.Finding | None, log: bytes
+    settings: KubernetesSettings, phase: str, stuck: pods.PodFinding | None, log: bytes
 ) -> Check:
     last = log.decode(errors="replace").strip().splitlines()[-1:]
     why = f"{stuck.reason}: {stuck.message}" if stuck else phase
@@ -121,7 +121,7 @@ def _not_run(
     return Check("image in a pod", Health.FAIL, detail, fix)
 
 
-def checks_of(found: Report, settings: KubernetesSettings) -> list[Check]:
+def checks_of(found: ProbeReport, settings: KubernetesSettings) -> list[Check]:
     """The report of a pod as checks, each with its mend."""
     lacking = [MODULES[name] for name in found.modules] + list(found.programs)
     edit = f"kubectl -n {settings.namespace} edit configmap {settings.config_map}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from platform_ctl.cluster.api import Cluster, Kind, Object
+from platform_ctl.cluster.api import Cluster, Object, ResourceKind
 from platform_ctl.installation.check import DEFINITION
-from platform_ctl.installation.components import Component
+from platform_ctl.installation.components import InstallComponent
 from platform_ctl.installation.install import is_ours, ordered
 
 SHARED_NAMESPACES = frozenset(["kubeflow"])
@@ -18,7 +18,7 @@ SHARED_NAMESPACES = frozenset(["kubeflow"])
 class Removal:
     """What would be deleted. ``foreign``: objects that somebody else made, which stay."""
 
-    component: Component
+    component: InstallComponent
     objects: list[Object]
     foreign: list[str]
     resources: dict[str, int]
@@ -27,7 +27,9 @@ class Removal:
     """Volume claims, whose data goes with them."""
 
 
-def plan_removal(cluster: Cluster, component: Component, documents: Sequence[Object]) -> Removal:
+def plan_removal(
+    cluster: Cluster, component: InstallComponent, documents: Sequence[Object]
+) -> Removal:
     """Look up what of the component is there and ours. Changes nothing."""
     ours: list[Object] = []
     foreign: list[str] = []
@@ -76,5 +78,5 @@ def _count(cluster: Cluster, definition: Object) -> int:
     spec = definition["spec"]
     version = next(v["name"] for v in spec["versions"] if v["served"])
     names = spec["names"]
-    kind = Kind(f"{spec['group']}/{version}", names["kind"], names["plural"], False)
+    kind = ResourceKind(f"{spec['group']}/{version}", names["kind"], names["plural"], False)
     return len(cluster.list(kind, namespace=""))

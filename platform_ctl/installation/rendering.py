@@ -18,7 +18,7 @@ import yaml
 
 from platform_ctl.cluster.api import Object
 from platform_ctl.errors import ConfigError, MissingProgram, StoreUnavailable
-from platform_ctl.installation.components import FOLDER, Component, Rendered
+from platform_ctl.installation.components import FOLDER, InstallComponent, Rendered
 
 PLATFORM_IMAGE = "platform-ctl/platform:setting-kubernetes.image"
 """Stands in our manifests for the image of the settings."""
@@ -29,7 +29,7 @@ MIB = {"Ki": 1 / 1024, "Mi": 1.0, "Gi": 1024.0, "": 1 / 2**20}
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 
 
-def render(project_root: Path, component: Component) -> list[Object]:
+def render(project_root: Path, component: InstallComponent) -> list[Object]:
     """The component's documents. Raises MissingProgram, StoreUnavailable, ConfigError."""
     folder = project_root / FOLDER / component.name
     try:

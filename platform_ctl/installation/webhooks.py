@@ -15,15 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from platform_ctl.cluster.api import DEPLOYMENT, SERVICE, Cluster, Kind, Object
+from platform_ctl.cluster.api import DEPLOYMENT, SERVICE, Cluster, Object, ResourceKind
 from platform_ctl.doctor.doctor import Check, Health
 
 KINDS = tuple(
-    Kind("admissionregistration.k8s.io/v1", kind, f"{kind.lower()}s", False)
+    ResourceKind("admissionregistration.k8s.io/v1", kind, f"{kind.lower()}s", False)
     for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 )
-SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
-NAMESPACE = Kind("v1", "Namespace", "namespaces", False)
+SLICE = ResourceKind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+NAMESPACE = ResourceKind("v1", "Namespace", "namespaces", False)
 
 
 @dataclass(frozen=True)

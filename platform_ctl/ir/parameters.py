@@ -59,7 +59,7 @@ class Allowed:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """A request as words: an error's fix is the same command with one value changed."""
 
     pipeline: str
@@ -86,7 +86,7 @@ def resolve(
     name (with near misses), a missing value, a wrong type, a value outside the
     declared literals or outside ``allowed``; its fix is a command that would run.
     """
-    asked = _Asked(called or pipeline.name, given)
+    asked = _Request(called or pipeline.name, given)
     declared = pipeline.root.input_definitions.parameters
     for name in given:
         if name not in declared:
@@ -116,7 +116,7 @@ def typed(
     pipeline: Pipeline, name: str, value: Any, *, allowed: Mapping[str, Allowed] | None = None
 ) -> Any:
     """One parameter's value, checked as ``resolve`` checks all. Raises BadParameter."""
-    asked = _Asked(pipeline.name, {name: value})
+    asked = _Request(pipeline.name, {name: value})
     declared = pipeline.root.input_definitions.parameters
     if name not in declared:
         raise _unknown(pipeline, asked, name)
@@ -134,7 +134,7 @@ def split(pipeline: Pipeline, words: Iterable[str], *, called: str = "") -> dict
         name, equals, value = word.partition("=")
         text[name] = value
         if not equals:
-            asked = _Asked(called or pipeline.name, text)
+            asked = _Request(called or pipeline.name, text)
             if name not in declared:
                 raise _unknown(pipeline, asked, name)
             raise BadParameter(
@@ -147,7 +147,7 @@ def split(pipeline: Pipeline, words: Iterable[str], *, called: str = "") -> dict
 
 def parse(pipeline: Pipeline, text: Mapping[str, str], *, called: str = "") -> dict[str, Any]:
     """``-p name=text`` to values of the declared types; unknown names are refused."""
-    asked = _Asked(called or pipeline.name, text)
+    asked = _Request(called or pipeline.name, text)
     declared = pipeline.root.input_definitions.parameters
     values = {}
     for name, raw in text.items():
@@ -157,7 +157,7 @@ def parse(pipeline: Pipeline, text: Mapping[str, str], *, called: str = "") -> d
     return values
 
 
-def _typed(asked: _Asked, name: str, value: Any, spec: InputParameter) -> Any:
+def _typed(asked: _Request, name: str, value: Any, spec: InputParameter) -> Any:
     if value is None and spec.is_optional and spec.default_value is UNSET:
         return None
     converted = convert(value, spec.parameter_type)
@@ -168,7 +168,7 @@ def _typed(asked: _Asked, name: str, value: Any, spec: InputParameter) -> Any:
     return converted
 
 
-def _check_bounds(asked: _Asked, name: str, value: Any, allowed: Allowed) -> None:
+def _check_bounds(asked: _Request, name: str, value: Any, allowed: Allowed) -> None:
     nearest = allowed.nearest(value)
     if nearest != value:
         raise BadParameter(
@@ -197,7 +197,7 @@ def convert(value: Any, kind: ParameterType) -> Any:
             return plain_numbers(value) if isinstance(value, dict) else UNSET
 
 
-def _from_text(asked: _Asked, name: str, raw: str, spec: InputParameter) -> Any:
+def _from_text(asked: _Request, name: str, raw: str, spec: InputParameter) -> Any:
     kind = spec.parameter_type
     if kind is ParameterType.STRING:
         return raw
@@ -216,7 +216,7 @@ def _not_json(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
-def _wrong(asked: _Asked, name: str, value: Any, spec: InputParameter) -> BadParameter:
+def _wrong(asked: _Request, name: str, value: Any, spec: InputParameter) -> BadParameter:
     return BadParameter(
         f"the parameter {name} is {spec.parameter_type}; {value!r:.80} is not",
         where=f"parameters of {asked.pipeline}",
@@ -257,7 +257,7 @@ def _distance(value: Any) -> Callable[[Any], float]:
     return distance
 
 
-def _unknown(pipeline: Pipeline, asked: _Asked, name: str) -> BadParameter:
+def _unknown(pipeline: Pipeline, asked: _Request, name: str) -> BadParameter:
     declared = pipeline.root.input_definitions.parameters
     near = difflib.get_close_matches(name, list(declared), n=1)
     known = ", ".join(declared) or "none"

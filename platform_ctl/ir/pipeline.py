@@ -305,7 +305,7 @@ class PipelineInfo(Message, frozen=True):
     description: str = ""
 
 
-class Place(NamedTuple):
+class PlacedTask(NamedTuple):
     """A task where the pipeline calls it."""
 
     path: str
@@ -349,15 +349,15 @@ class Pipeline(Message, frozen=True):
             if component.dag:
                 yield name, component, component.dag
 
-    def walk(self) -> Iterator[Place]:
+    def walk(self) -> Iterator[PlacedTask]:
         """Every task from the root, a DAG before what is in it, in the order of the file."""
         yield from self._walk(self.root, "", False)
 
-    def _walk(self, parent: Component, prefix: str, repeated: bool) -> Iterator[Place]:
+    def _walk(self, parent: Component, prefix: str, repeated: bool) -> Iterator[PlacedTask]:
         for name, task in (parent.dag.tasks if parent.dag else {}).items():
             inner = self.component_of(task)
             loops = repeated or bool(task.parameter_iterator or task.artifact_iterator)
-            yield Place(prefix + name, name, task, inner, parent, loops)
+            yield PlacedTask(prefix + name, name, task, inner, parent, loops)
             yield from self._walk(inner, f"{prefix}{name}.", loops)
 
     @property

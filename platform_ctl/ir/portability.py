@@ -19,7 +19,7 @@ _ENV_COMMENT = "the cluster's cache key leaves environment variables out; pass i
 
 
 @dataclass(frozen=True)
-class Problem:
+class PortabilityProblem:
     """One finding: where in the IR, and what to do about it."""
 
     where: str
@@ -29,7 +29,7 @@ class Problem:
         return f"{self.where}: {self.what}"
 
 
-def problems(pipeline: Pipeline, *, release: bool = False) -> list[Problem]:
+def problems(pipeline: Pipeline, *, release: bool = False) -> list[PortabilityProblem]:
     """Everything that is not portable; ``release`` also refuses mutable image tags."""
     found = [*_none_defaults(pipeline), *_of_run(pipeline)]
     for where, component, dag in pipeline.dags():
@@ -40,20 +40,22 @@ def problems(pipeline: Pipeline, *, release: bool = False) -> list[Problem]:
             continue
         if executor.container.env and _cached(pipeline, label):
             names = ", ".join(v.name for v in executor.container.env)
-            found.append(Problem(label, f"environment variable {names}: {_ENV_COMMENT}"))
+            found.append(PortabilityProblem(label, f"environment variable {names}: {_ENV_COMMENT}"))
         if release and _mutable(executor.container.image):
-            found.append(Problem(label, f"the image {executor.container.image} has no digest"))
+            found.append(
+                PortabilityProblem(label, f"the image {executor.container.image} has no digest")
+            )
     return found
 
 
-def _none_defaults(pipeline: Pipeline) -> Iterator[Problem]:
+def _none_defaults(pipeline: Pipeline) -> Iterator[PortabilityProblem]:
     for name, spec in pipeline.root.input_definitions.parameters.items():
         if spec.is_optional and spec.default_value is UNSET:
             what = "its default is None, which kfp.local cannot run; use '' or another sentinel"
-            yield Problem(f"parameter {name}", what)
+            yield PortabilityProblem(f"parameter {name}", what)
 
 
-def _of_run(pipeline: Pipeline) -> Iterator[Problem]:
+def _of_run(pipeline: Pipeline) -> Iterator[PortabilityProblem]:
     """A cached task that is told which run it is: no later run would find its result."""
     for place in pipeline.walk():
         if not place.task.caching_options.enable_cache:
@@ -62,18 +64,18 @@ def _of_run(pipeline: Pipeline) -> Iterator[Problem]:
             constant = binding.runtime_value.constant if binding.runtime_value else None
             if isinstance(constant, str) and (word := _OF_A_RUN.search(constant)):
                 what = f"its input {name!r} is {word[1]}, so its result is never found in the cache"
-                yield Problem(place.path, f"{what}; switch its caching off")
+                yield PortabilityProblem(place.path, f"{what}; switch its caching off")
 
 
 def _condition(
     pipeline: Pipeline, parent: Component, where: str, task: TaskSpec
-) -> Iterator[Problem]:
+) -> Iterator[PortabilityProblem]:
     """A string that anybody may have written must not decide what runs."""
     for match in _STRING_COMPARISON.finditer(task.trigger_policy.condition):
         channel = match[1] or match[2]
         if not _closed(pipeline, parent, task, channel):
             what = f"it compares the free text {channel!r}; compare a number, a bool or a verdict"
-            yield Problem(where, what)
+            yield PortabilityProblem(where, what)
 
 
 def _closed(pipeline: Pipeline, parent: Component, task: TaskSpec, channel: str) -> bool:

@@ -41,7 +41,7 @@ _HONOURED_PLATFORM = {"activeDeadlineSeconds"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class UnsupportedUse:
     """One thing the IR asks for that this target does not do."""
 
     action: Literal["ignored", "refused"]
@@ -106,9 +106,9 @@ class Environment:
     """Why artifacts at an address cannot be read here; "" when they can."""
 
 
-def findings(pipeline: Pipeline, environment: Environment) -> list[Finding]:
+def findings(pipeline: Pipeline, environment: Environment) -> list[UnsupportedUse]:
     """Everything ignored or refused, in the order of the file."""
-    found: list[Finding] = []
+    found: list[UnsupportedUse] = []
     used = _used_components(pipeline)
     for name in used:
         component = pipeline.components[name]
@@ -129,84 +129,96 @@ def _used_components(pipeline: Pipeline) -> list[str]:
 
 def _executor_findings(
     pipeline: Pipeline, name: str, component: Component, environment: Environment
-) -> Iterator[Finding]:
+) -> Iterator[UnsupportedUse]:
     executor = pipeline.executor_of(component)
     if executor.importer:
         yield from _importer_findings(name, executor.importer, environment)
         return
     if executor.container is None:
-        yield Finding("refused", name, "an executor that is neither a container nor an importer")
+        yield UnsupportedUse(
+            "refused", name, "an executor that is neither a container nor an importer"
+        )
         return
     yield from _container_findings(name, executor.container, environment)
     for key in pipeline.kubernetes(component.executor_label):
         if key in _HONOURED_PLATFORM:
             continue
         if key in _HARMLESS_PLATFORM:
-            yield Finding("ignored", name, _HARMLESS_PLATFORM[key])
+            yield UnsupportedUse("ignored", name, _HARMLESS_PLATFORM[key])
         else:
-            yield Finding("refused", name, _REFUSED_PLATFORM.get(key, f"the setting {key!r}"))
+            yield UnsupportedUse(
+                "refused", name, _REFUSED_PLATFORM.get(key, f"the setting {key!r}")
+            )
 
 
 def _container_findings(
     name: str, container: Container, environment: Environment
-) -> Iterator[Finding]:
+) -> Iterator[UnsupportedUse]:
     thin = thin_component(container)
     if thin is None:
         image = container.image or "no image"
-        yield Finding("refused", name, f"a container component ({image}): it needs a cluster")
+        yield UnsupportedUse(
+            "refused", name, f"a container component ({image}): it needs a cluster"
+        )
         return
     for requirement in thin.requirements:
         reason = environment.satisfied(requirement)
         if reason:
-            yield Finding("ignored", name, f"pip install {requirement!r}: {reason}")
+            yield UnsupportedUse("ignored", name, f"pip install {requirement!r}: {reason}")
         else:
             what = f"pip install {requirement!r}: not installed here, and a step installs nothing"
-            yield Finding("refused", name, what)
+            yield UnsupportedUse("refused", name, what)
     for key in container.resources:
         if key == "accelerator":
-            yield Finding("refused", name, f"an accelerator ({container.resources[key]})")
+            yield UnsupportedUse("refused", name, f"an accelerator ({container.resources[key]})")
         else:
-            yield Finding("ignored", name, f"{key} = {container.resources[key]}")
+            yield UnsupportedUse("ignored", name, f"{key} = {container.resources[key]}")
     if container.lifecycle:
-        yield Finding("refused", name, "a container lifecycle hook")
+        yield UnsupportedUse("refused", name, "a container lifecycle hook")
 
 
 def _importer_findings(
     name: str, importer: Importer, environment: Environment
-) -> Iterator[Finding]:
+) -> Iterator[UnsupportedUse]:
     uri = importer.artifact_uri.constant
     problem = environment.unreadable(uri) if isinstance(uri, str) else ""
     if problem:
-        yield Finding("refused", name, problem)
+        yield UnsupportedUse("refused", name, problem)
     if importer.reimport:
-        yield Finding("ignored", name, "reimport: an importer always looks again")
+        yield UnsupportedUse("ignored", name, "reimport: an importer always looks again")
     if importer.download_to_workspace:
-        yield Finding("ignored", name, "the download to the workspace: it is downloaded to the run")
+        yield UnsupportedUse(
+            "ignored", name, "the download to the workspace: it is downloaded to the run"
+        )
 
 
-def _task_findings(pipeline: Pipeline, name: str, task: TaskSpec) -> Iterator[Finding]:
+def _task_findings(pipeline: Pipeline, name: str, task: TaskSpec) -> Iterator[UnsupportedUse]:
     component = pipeline.component_of(task)
     if task.retry_policy.max_retry_count and component.dag:
-        yield Finding("ignored", name, "retries of a whole pipeline: its tasks have their own")
+        yield UnsupportedUse(
+            "ignored", name, "retries of a whole pipeline: its tasks have their own"
+        )
     for binding in task.inputs.parameters.values():
         value = binding.runtime_value
         if value is not None and value.runtime_parameter:
-            yield Finding("refused", name, f"the runtime parameter {value.runtime_parameter!r}")
+            yield UnsupportedUse(
+                "refused", name, f"the runtime parameter {value.runtime_parameter!r}"
+            )
 
 
-def _pipeline_findings(pipeline: Pipeline) -> Iterator[Finding]:
+def _pipeline_findings(pipeline: Pipeline) -> Iterator[UnsupportedUse]:
     for name, artifact in pipeline.root.input_definitions.artifacts.items():
         if not artifact.is_optional:
-            yield Finding(
+            yield UnsupportedUse(
                 "refused", "pipeline", f"the input artifact {name!r} of the whole pipeline"
             )
     for key in pipeline.kubernetes_pipeline:
         if key.startswith("resourceTtl"):
-            yield Finding("ignored", "pipeline", f"{key}: see platform-ctl run prune")
+            yield UnsupportedUse("ignored", "pipeline", f"{key}: see platform-ctl run prune")
         elif key == "workspace":
-            yield Finding("ignored", "pipeline", "the workspace volume: a folder of the run")
+            yield UnsupportedUse("ignored", "pipeline", "the workspace volume: a folder of the run")
         elif key != "activeDeadlineSeconds":
-            yield Finding("refused", "pipeline", f"the pipeline configuration {key!r}")
+            yield UnsupportedUse("refused", "pipeline", f"the pipeline configuration {key!r}")
     for platform in pipeline.platforms:
         if platform != "kubernetes":
-            yield Finding("refused", "pipeline", f"the platform {platform!r}")
+            yield UnsupportedUse("refused", "pipeline", f"the platform {platform!r}")

@@ -40,7 +40,7 @@ class Naming:
 
 
 @dataclass(frozen=True)
-class Source:
+class CodeSource:
     """Where a pipeline's code is; all empty when it is in no git repository."""
 
     repo_url: str = ""
@@ -62,7 +62,7 @@ class Producer:
     target: str = "local"
     registry_uri: str = ""
     money_per_cpu_hour: float = 0.0
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, CodeSource] = field(default_factory=dict)
     """Pipeline -> where its code is."""
 
     def facet(self, schema: str, /, **values: Any) -> dict[str, Any]:

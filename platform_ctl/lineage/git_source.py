@@ -6,18 +6,18 @@ import configparser
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from platform_ctl.lineage.facets import Source
+from platform_ctl.lineage.facets import CodeSource
 from platform_ctl.text import without_user
 
 
-class Sources(Mapping[str, Source]):
+class CodeSources(Mapping[str, CodeSource]):
     """Source of each pipeline by name; looked up when it is asked for."""
 
     def __init__(self, project_root: Path, package: str) -> None:
         self._root, self._folder = project_root, package.replace(".", "/")
-        self._known: dict[str, Source] = {}
+        self._known: dict[str, CodeSource] = {}
 
-    def __getitem__(self, pipeline: str) -> Source:
+    def __getitem__(self, pipeline: str) -> CodeSource:
         if pipeline not in self._known:
             path = f"{self._folder}/{pipeline.replace('-', '_')}_pipeline.py"
             self._known[pipeline] = source_of(self._root, path)
@@ -30,13 +30,13 @@ class Sources(Mapping[str, Source]):
         return len(self._known)
 
 
-def source_of(project_root: Path, path: str) -> Source:
+def source_of(project_root: Path, path: str) -> CodeSource:
     """Origin, commit and path; an empty Source outside a git clone with an origin."""
     git = project_root / ".git"
     url, commit = _origin(git), _commit(git)
     if not url or not commit or not (project_root / path).is_file():
-        return Source()
-    return Source(url, commit, path)
+        return CodeSource()
+    return CodeSource(url, commit, path)
 
 
 def _origin(git: Path) -> str:

@@ -57,7 +57,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Picture:
+class LineagePicture:
     """A graph to draw: edges are (from, to) ids, from what is read to what is made."""
 
     nodes: tuple[Node, ...]
@@ -65,11 +65,11 @@ class Picture:
 
 
 @dataclass
-class Tree:
+class PrintedTree:
     """Something to print, with what is under it."""
 
     text: str
-    children: list[Tree] = field(default_factory=list)
+    children: list[PrintedTree] = field(default_factory=list)
 
 
 class Graph:
@@ -120,11 +120,11 @@ class Graph:
     def names(self) -> list[str]:
         return sorted({k[1] for k in (*self._writers, *self._readers)})
 
-    def upstream(self, key: Key) -> Tree:
+    def upstream(self, key: Key) -> PrintedTree:
         """What the dataset was made from, and that from what; each dataset once."""
         return self._upstream(key, "", set())
 
-    def downstream(self, key: Key) -> Tree:
+    def downstream(self, key: Key) -> PrintedTree:
         """What was made from the dataset, and what from that; each dataset once."""
         return self._downstream(key, set())
 
@@ -143,8 +143,8 @@ class Graph:
                     waiting += getattr(task, further)
         return list(found.values())
 
-    def _upstream(self, key: Key, run: str, seen: set[Key]) -> Tree:
-        tree = Tree(label(key))
+    def _upstream(self, key: Key, run: str, seen: set[Key]) -> PrintedTree:
+        tree = PrintedTree(label(key))
         writers = self._writers[key]
         if key in seen:
             tree.text += " (above)" if writers else ""
@@ -154,11 +154,11 @@ class Graph:
         for task in mine[-1:]:
             origin = self.tasks.get(task.produced_by, task)
             inputs = [self._upstream(k, origin.parent, seen) for k in origin.inputs if k != key]
-            tree.children.append(Tree(_told(task), inputs))
+            tree.children.append(PrintedTree(_told(task), inputs))
         return tree
 
-    def _downstream(self, key: Key, seen: set[Key]) -> Tree:
-        tree = Tree(label(key))
+    def _downstream(self, key: Key, seen: set[Key]) -> PrintedTree:
+        tree = PrintedTree(label(key))
         readers = self._readers[key]
         if key in seen:
             tree.text += " (above)" if readers else ""
@@ -166,25 +166,25 @@ class Graph:
         seen.add(key)
         for task in readers:
             made = [self._downstream(k, seen) for k in task.outputs if k != key]
-            tree.children.append(Tree(_told(task), made))
+            tree.children.append(PrintedTree(_told(task), made))
         return tree
 
     def _age(self, key: Key) -> str:
         return max((t.at for t in (*self._writers[key], *self._readers[key])), default="")
 
 
-def run_tree(graph: Graph, tasks: Iterable[TaskRun], title: str) -> Tree:
+def run_tree(graph: Graph, tasks: Iterable[TaskRun], title: str) -> PrintedTree:
     """A run with its tasks, what each read (<-) and wrote (->), and what its search found."""
-    tree = Tree(title)
+    tree = PrintedTree(title)
     for task in tasks:
-        read = [Tree(f"<- {label(k)}") for k in task.inputs]
-        written = [Tree(f"-> {label(k)}") for k in task.outputs]
-        searched = [Tree(_searched(trials))] if (trials := graph.trials(task)) else []
-        tree.children.append(Tree(_told(task), read + searched + written))
+        read = [PrintedTree(f"<- {label(k)}") for k in task.inputs]
+        written = [PrintedTree(f"-> {label(k)}") for k in task.outputs]
+        searched = [PrintedTree(_searched(trials))] if (trials := graph.trials(task)) else []
+        tree.children.append(PrintedTree(_told(task), read + searched + written))
     return tree
 
 
-def picture(tasks: Iterable[TaskRun]) -> Picture:
+def picture(tasks: Iterable[TaskRun]) -> LineagePicture:
     """Tasks and the datasets they read and wrote, as nodes and edges; each dataset version once.
 
     ``picture(graph.of_run(run_id))`` is one run, ``picture(graph.around(key))`` everything
@@ -200,7 +200,7 @@ def picture(tasks: Iterable[TaskRun]) -> Picture:
             edges[_dataset(key, nodes), task.run_id] = None
         for key in task.outputs:
             edges[task.run_id, _dataset(key, nodes)] = None
-    return Picture(tuple(nodes.values()), tuple(edges))
+    return LineagePicture(tuple(nodes.values()), tuple(edges))
 
 
 def _dataset(key: Key, nodes: dict[str, Node]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
@@ -32,15 +32,15 @@ class Histogram:
 class Sample:
     """One value of a metric, for one combination of label values."""
 
-    metric: Metric
+    metric: MetricFamily
     labels: tuple[str, ...]
     value: float | Histogram
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricFamily:
     name: str
-    kind: Kind
+    kind: MetricType
     help: str
     labels: tuple[str, ...] = ()
 
@@ -51,12 +51,12 @@ class Metric:
         return Sample(self, labels, value)
 
 
-def _counter(name: str, help_: str, *labels: str) -> Metric:
-    return Metric(f"platform_{name}", Kind.COUNTER, help_, labels)
+def _counter(name: str, help_: str, *labels: str) -> MetricFamily:
+    return MetricFamily(f"platform_{name}", MetricType.COUNTER, help_, labels)
 
 
-def _gauge(name: str, help_: str, *labels: str) -> Metric:
-    return Metric(f"platform_{name}", Kind.GAUGE, help_, labels)
+def _gauge(name: str, help_: str, *labels: str) -> MetricFamily:
+    return MetricFamily(f"platform_{name}", MetricType.GAUGE, help_, labels)
 
 
 # ---- runs and tasks ---------------------------------------------------------
@@ -89,9 +89,9 @@ RUNS_ORPHANED = _gauge(
     "runs_orphaned", "Runs that have not ended though their process is gone.", "pipeline"
 )
 TASKS = _counter("tasks_total", "Tasks that ended.", "pipeline", "task", "state")
-TASK_DURATION = Metric(
+TASK_DURATION = MetricFamily(
     "platform_task_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     "Wall time of executed tasks; cached ones are not in it.",
     ("pipeline", "task"),
 )
@@ -257,11 +257,13 @@ SOURCE_DURATION = _gauge(
     "metrics_source_duration_seconds", "How long reading it took at this scrape.", "source"
 )
 
-CATALOGUE: tuple[Metric, ...] = tuple(v for v in vars().values() if isinstance(v, Metric))
+CATALOGUE: tuple[MetricFamily, ...] = tuple(
+    v for v in vars().values() if isinstance(v, MetricFamily)
+)
 """All of them, in the order of this page."""
 
 
-def by_metric(samples: Iterable[Sample]) -> list[tuple[Metric, Sequence[Sample]]]:
+def by_metric(samples: Iterable[Sample]) -> list[tuple[MetricFamily, Sequence[Sample]]]:
     """Samples of each metric together, metrics in the order of the catalogue."""
     found: dict[str, list[Sample]] = {}
     for sample in samples:

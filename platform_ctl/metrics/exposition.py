@@ -23,13 +23,13 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from platform_ctl.metrics import catalogue as metrics
-from platform_ctl.metrics.catalogue import Histogram, Kind, Sample
+from platform_ctl.metrics.catalogue import Histogram, MetricType, Sample
 from platform_ctl.metrics.collect_metrics import Scrape
 
 _FAMILIES = {
-    Kind.COUNTER: CounterMetricFamily,
-    Kind.GAUGE: GaugeMetricFamily,
-    Kind.HISTOGRAM: HistogramMetricFamily,
+    MetricType.COUNTER: CounterMetricFamily,
+    MetricType.GAUGE: GaugeMetricFamily,
+    MetricType.HISTOGRAM: HistogramMetricFamily,
 }
 
 
@@ -75,7 +75,7 @@ class _Scraped(Collector):
             yield _family(metric, some)
 
 
-def _family(metric: metrics.Metric, samples: Iterable[Sample]) -> Metric:
+def _family(metric: metrics.MetricFamily, samples: Iterable[Sample]) -> Metric:
     family = _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
     for sample in samples:
         if isinstance(sample.value, Histogram):

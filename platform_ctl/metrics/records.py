@@ -16,7 +16,7 @@ from pathlib import Path
 
 from platform_ctl.home import process
 from platform_ctl.metrics import catalogue as metrics
-from platform_ctl.metrics.catalogue import Metric, Sample
+from platform_ctl.metrics.catalogue import MetricFamily, Sample
 from platform_ctl.metrics.home import reading, seconds
 from platform_ctl.models.training_age import NEWEST_ROW
 from platform_ctl.recipe.verdict import Verdict
@@ -167,7 +167,7 @@ def _cost(db: sqlite3.Connection, pipelines: list[str]) -> Iterator[Sample]:
 
 def _saved(pipeline: str, rows: list[sqlite3.Row]) -> Iterator[Sample]:
     """Wall time is that of the steps: what ran inside a step is part of it."""
-    sums: tuple[tuple[Metric, float], ...] = (
+    sums: tuple[tuple[MetricFamily, float], ...] = (
         (metrics.CACHE_SAVED_WALL, sum(r["wall_s"] for r in rows if r["kind"] == "step")),
         (metrics.CACHE_SAVED_CPU, sum(r["cpu_s"] for r in rows)),
         (metrics.CACHE_SAVED_MONEY, sum(r["money"] for r in rows)),

@@ -12,7 +12,7 @@ import msgspec
 
 from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.metrics import catalogue as metrics
-from platform_ctl.metrics.catalogue import Metric, Sample
+from platform_ctl.metrics.catalogue import MetricFamily, Sample
 from platform_ctl.metrics.home import reading, seconds
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.release import Release, ReleaseState
@@ -103,7 +103,7 @@ def _canaries(db: sqlite3.Connection) -> Iterator[Sample]:
 
 
 def _last_event(
-    db: sqlite3.Connection, kind: str, metric: Metric, of_state: str = ""
+    db: sqlite3.Connection, kind: str, metric: MetricFamily, of_state: str = ""
 ) -> Iterator[Sample]:
     """When it last happened to each service; with ``of_state`` only while a release is in it."""
     for service, at in db.execute(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from platform_ctl.metrics import catalogue as metrics
-from platform_ctl.metrics.catalogue import Metric, Sample
+from platform_ctl.metrics.catalogue import MetricFamily, Sample
 from platform_ctl.metrics.home import reading
 
-_METRICS: Mapping[str, Metric] = {
+_METRICS: Mapping[str, MetricFamily] = {
     "drift": metrics.SCHEDULE_DRIFT,
     "next": metrics.SCHEDULE_NEXT,
     "last": metrics.SCHEDULE_LAST,

@@ -26,7 +26,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Difference:
+class MetricDifference:
     """The metric of the model minus that of ``name``, with its interval."""
 
     name: str
@@ -60,7 +60,7 @@ class Evaluation:
     rows: int
     forecasts: tuple[Forecast, ...]
     interval: tuple[float, float] | None = None
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[MetricDifference, ...] = ()
     confidence: float = 0.0
     method: str = ""
     slices: tuple[Slice, ...] = ()
@@ -133,7 +133,7 @@ def _metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
 
 def _differences(
     metric: str, forecasts: Sequence[Forecast], intervals: Mapping[str, Any]
-) -> list[Difference]:
+) -> list[MetricDifference]:
     mine = forecasts[0].metrics.get(metric)
     found = []
     for other in forecasts[1:]:
@@ -141,7 +141,7 @@ def _differences(
         theirs = other.metrics.get(metric)
         if ends:
             point = mine - theirs if mine is not None and theirs is not None else None
-            found.append(Difference(other.name, other.kind, point, *ends))
+            found.append(MetricDifference(other.name, other.kind, point, *ends))
     return found
 
 

@@ -18,13 +18,13 @@ from shutil import copyfile, copytree
 from typing import Any
 
 from platform_ctl.errors import ConfigError
-from platform_ctl.models.model import INPUT_TYPE, LOADER, WEIGHTS_DIR, Candidate
+from platform_ctl.models.model import INPUT_TYPE, LOADER, WEIGHTS_DIR, ModelCandidate
 from platform_ctl.models.stored import import_source_only
 
 PROJECT_PACKAGES = {"recipes", "pipelines", "platform_ctl"}
 
 
-def write(candidate: Candidate, folder: Path) -> dict[str, Any]:
+def write(candidate: ModelCandidate, folder: Path) -> dict[str, Any]:
     """Lay the model out in ``folder``; returns the arguments for ``mlflow.pyfunc.log_model``.
 
     Raises ConfigError when the predictor imports from this project.

@@ -30,7 +30,7 @@ from platform_ctl.models.model import (
     OUTSIDE,
     WEIGHTS_DIR,
     AliasMove,
-    Candidate,
+    ModelCandidate,
     ModelVersion,
     RegisteredModel,
     find_version,
@@ -151,7 +151,7 @@ class MlflowRegistry:
 
     # ---- writes -----------------------------------------------------------------
 
-    def register(self, candidate: Candidate) -> ModelVersion:
+    def register(self, candidate: ModelCandidate) -> ModelVersion:
         found = self._find(candidate)
         if found:
             return found
@@ -213,14 +213,14 @@ class MlflowRegistry:
         if moves:
             self._history.append(moves)
 
-    def _find(self, candidate: Candidate) -> ModelVersion | None:
+    def _find(self, candidate: ModelCandidate) -> ModelVersion | None:
         model = next((m for m in self.models() if m.name == candidate.name), None)
         found = model.by_digest(candidate.digest) if model else None
         if found and (self._fetch(found.source) / "MLmodel").is_file():
             return found
         return None
 
-    def _run(self, client: MlflowClient, candidate: Candidate) -> str:
+    def _run(self, client: MlflowClient, candidate: ModelCandidate) -> str:
         """The one MLflow run of this digest."""
         experiment = self._experiment(client, candidate.experiment)
         runs = client.search_runs(
@@ -258,7 +258,7 @@ class MlflowRegistry:
                 return found.model_id
         return ""
 
-    def _log(self, client: MlflowClient, run_id: str, candidate: Candidate) -> str:
+    def _log(self, client: MlflowClient, run_id: str, candidate: ModelCandidate) -> str:
         """Log model, evaluation and figures into the run; returns the logged model's id."""
         import mlflow
         import mlflow.pyfunc
@@ -277,7 +277,7 @@ class MlflowRegistry:
         return info.model_id
 
     def _create_version(
-        self, client: MlflowClient, candidate: Candidate, run_id: str, model_id: str
+        self, client: MlflowClient, candidate: ModelCandidate, run_id: str, model_id: str
     ) -> str:
         if all(m.name != candidate.name for m in self.models()):
             client.create_registered_model(candidate.name)

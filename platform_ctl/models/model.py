@@ -86,7 +86,7 @@ class RegisteredModel:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ModelCandidate:
     """Everything a registry needs to hold a model that runs without this repository."""
 
     name: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from platform_ctl.models.model import AliasMove, Candidate, ModelVersion, RegisteredModel
+from platform_ctl.models.model import AliasMove, ModelCandidate, ModelVersion, RegisteredModel
 
 Part = Literal["model", "weights", "evaluation", "evidence"]
 """``model``: the MLflow model directory. ``weights``: what the trainer wrote. ``evaluation``.
@@ -22,7 +22,7 @@ class Registry(Protocol):
         """Alias -> version; empty when there is no such model. Quick."""
         ...
 
-    def register(self, candidate: Candidate) -> ModelVersion:
+    def register(self, candidate: ModelCandidate) -> ModelVersion:
         """Idempotent by ``candidate.digest``: what is there is returned, what was deleted is
         made again, and a registration that was interrupted is finished."""
         ...

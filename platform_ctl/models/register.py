@@ -18,7 +18,7 @@ from platform_ctl.models.model import (
     RECIPE_TAG,
     STAGING,
     VERDICT_TAG,
-    Candidate,
+    ModelCandidate,
     ModelVersion,
     content_digest,
     model_digest,
@@ -100,7 +100,7 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _candidate(recipe: Recipe, model_dir: Path, evaluation_dir: Path) -> Candidate:
+def _candidate(recipe: Recipe, model_dir: Path, evaluation_dir: Path) -> ModelCandidate:
     predictor = resolve(recipe.predictor).load(model_dir)
     evaluation = json.loads((evaluation_dir / EVALUATION_FILE).read_text(encoding="utf-8"))
     if evaluation.get("model_digest") != predictor.digest:
@@ -112,7 +112,7 @@ def _candidate(recipe: Recipe, model_dir: Path, evaluation_dir: Path) -> Candida
         )
     source = predictor_source(recipe)
     inputs = tuple(predictor.features)
-    return Candidate(
+    return ModelCandidate(
         name=recipe.model_name,
         experiment=recipe.name,
         model_dir=model_dir,

@@ -19,7 +19,7 @@ _RECIPE_FILE = "recipe.py"
 
 
 @dataclass(frozen=True)
-class Problem:
+class RecipeProblem:
     """``line`` 0: of the file as a whole, or of one that is not there."""
 
     file: str
@@ -27,7 +27,7 @@ class Problem:
     what: str
 
 
-def check(recipe: Recipe, root: Path) -> list[Problem]:
+def check(recipe: Recipe, root: Path) -> list[RecipeProblem]:
     """Everything that keeps a recipe from running; empty when it keeps the contract.
 
     Imports the recipe's modules. ``root``: the project's folder, to which files are relative.
@@ -45,13 +45,13 @@ def check(recipe: Recipe, root: Path) -> list[Problem]:
     ]
 
 
-def _declared(recipe: Recipe, root: Path, folder: Path) -> Iterator[Problem]:
+def _declared(recipe: Recipe, root: Path, folder: Path) -> Iterator[RecipeProblem]:
     """What recipe.py says that cannot be so."""
     file = folder / _RECIPE_FILE
     shown = str(file.relative_to(root))
 
-    def problem(argument: str, what: str) -> Problem:
-        return Problem(shown, _line_of_argument(file, argument), what)
+    def problem(argument: str, what: str) -> RecipeProblem:
+        return RecipeProblem(shown, _line_of_argument(file, argument), what)
 
     if not recipe.pipeline:
         yield problem("pipeline", "no pipeline is named: nothing would train the model")
@@ -68,17 +68,21 @@ def _declared(recipe: Recipe, root: Path, folder: Path) -> Iterator[Problem]:
     if list(weights) != sorted(set(weights)) or not weights or weights[-1] != 100:
         yield problem("canary", f"the canary's weights {weights} do not rise to 100")
     if not (folder / EXPERIMENT_FILE).is_file():
-        yield Problem(str(folder.relative_to(root) / EXPERIMENT_FILE), 0, "there is no such file")
+        yield RecipeProblem(
+            str(folder.relative_to(root) / EXPERIMENT_FILE), 0, "there is no such file"
+        )
 
 
-def _module(recipe: Recipe, root: Path, name: str, kind: type) -> Iterator[Problem]:
+def _module(recipe: Recipe, root: Path, name: str, kind: type) -> Iterator[RecipeProblem]:
     file = root / recipe.package.replace(".", "/") / f"{name}.py"
     shown = str(file.relative_to(root))
     if not file.is_file():
-        yield Problem(shown, 0, f"there is no such file; it defines {', '.join(_functions(kind))}")
+        yield RecipeProblem(
+            shown, 0, f"there is no such file; it defines {', '.join(_functions(kind))}"
+        )
         return
     module = _imported(f"{recipe.package}.{name}", file, shown)
-    if isinstance(module, Problem):
+    if isinstance(module, RecipeProblem):
         yield module
         return
     wanted = dict(_functions(kind))
@@ -89,27 +93,27 @@ def _module(recipe: Recipe, root: Path, name: str, kind: type) -> Iterator[Probl
         yield from _function(module, shown, function, signature)
 
 
-def _imported(name: str, file: Path, shown: str) -> ModuleType | Problem:
+def _imported(name: str, file: Path, shown: str) -> ModuleType | RecipeProblem:
     try:
         return importlib.import_module(name)
     except SyntaxError as exc:
-        return Problem(shown, exc.lineno or 0, f"it cannot be compiled: {exc.msg}")
+        return RecipeProblem(shown, exc.lineno or 0, f"it cannot be compiled: {exc.msg}")
     except Exception as exc:  # noqa: BLE001 - whatever somebody's code does when it is imported
         frames = traceback.extract_tb(exc.__traceback__)
         lines = [f.lineno or 0 for f in frames if Path(f.filename) == file]
         said = f"it cannot be imported: {type(exc).__name__}: {exc}"
-        return Problem(shown, lines[-1] if lines else 0, said)
+        return RecipeProblem(shown, lines[-1] if lines else 0, said)
 
 
 def _function(
     module: ModuleType, shown: str, name: str, wanted: inspect.Signature
-) -> Iterator[Problem]:
+) -> Iterator[RecipeProblem]:
     found = getattr(module, name, None)
     if found is None:
-        yield Problem(shown, 0, f"it does not define {name}{wanted}")
+        yield RecipeProblem(shown, 0, f"it does not define {name}{wanted}")
         return
     if not callable(found):
-        yield Problem(shown, 0, f"{name} is no function")
+        yield RecipeProblem(shown, 0, f"{name} is no function")
         return
     given = inspect.signature(found)
     parameters = wanted.parameters.values()
@@ -120,7 +124,9 @@ def _function(
     except TypeError as exc:
         line = inspect.unwrap(found).__code__.co_firstlineno if inspect.isfunction(found) else 0
         wanted_names = ", ".join(wanted.parameters)
-        yield Problem(shown, line, f"{name}{_names(given)} does not take ({wanted_names}): {exc}")
+        yield RecipeProblem(
+            shown, line, f"{name}{_names(given)} does not take ({wanted_names}): {exc}"
+        )
 
 
 def _names(signature: inspect.Signature) -> str:

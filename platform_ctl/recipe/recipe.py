@@ -75,7 +75,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """Where data comes from: ``data ingest --NAME [PATH]...``, by the function ``ingest_NAME``."""
 
     help: str
@@ -135,7 +135,7 @@ class Recipe:
     budget: Budget
     gate: GateThresholds
     canary: CanaryPlan
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, DataSource] = field(default_factory=dict)
     golden: Literal["rolling", "frozen"] = "rolling"
     """``rolling``: a run is judged on the newest rows it may use. ``frozen``: on the same rows
     until somebody renews them by ``data golden refresh``."""

@@ -20,16 +20,16 @@ from platform_ctl.releases.episodes import episodes, is_shared
 from platform_ctl.releases.judge import (
     Analysis,
     Arm,
+    ErrorSample,
     Pairs,
-    Sample,
     disagreement,
     fidelity,
     judge,
 )
 from platform_ctl.releases.release import Release, ReleaseState
-from platform_ctl.releases.steps import Releasing
+from platform_ctl.releases.steps import ReleasePorts
 from platform_ctl.releases.target import signature_columns
-from platform_ctl.serving.service import Observation
+from platform_ctl.serving.service import RequestObservation
 
 _GIVE_UP_AFTER = 10
 """Replayed requests in a row that a canary does not answer: more would only cost time."""
@@ -43,7 +43,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Analysed:
+class AnalysisResult:
     """The answer of a run of analyses: the last verdict, and every look's figures."""
 
     release: Release
@@ -53,13 +53,13 @@ class Analysed:
 
 
 def run_analysis(
-    ports: Releasing,
+    ports: ReleasePorts,
     release_id: str,
     *,
     patience_s: float = 0.0,
     stop_at_percent: int = 0,
     on_progress: Progress = lambda line: None,
-) -> Analysed:
+) -> AnalysisResult:
     """Step through the plan's weights until all are passed, one fails or one is inconclusive.
 
     ``stop_at_percent``: hold the canary, without a verdict, once it has passed at that share
@@ -125,7 +125,7 @@ def _columns(release: Release) -> tuple[str, ...]:
     return (*candidate, *(c for c in before if c not in candidate))
 
 
-def _open(ports: Releasing, release_id: str) -> Release:
+def _open(ports: ReleasePorts, release_id: str) -> Release:
     release = ports.releases.get(release_id)
     if not release.state.is_open or release.intent:
         raise PreconditionMissing(
@@ -137,8 +137,8 @@ def _open(ports: Releasing, release_id: str) -> Release:
 
 
 def _conclude(
-    ports: Releasing, release: Release, verdict: Verdict, reasons: Sequence[str]
-) -> Analysed:
+    ports: ReleasePorts, release: Release, verdict: Verdict, reasons: Sequence[str]
+) -> AnalysisResult:
     if verdict is Verdict.INCONCLUSIVE:
         held = dataclasses.replace(release, state=ReleaseState.HELD, reason=reasons[0])
         release = ports.releases.update(held, "held", reasons=list(reasons))
@@ -146,11 +146,11 @@ def _conclude(
         failed = dataclasses.replace(release, reason=reasons[0])
         release = ports.releases.update(failed, "failed", reasons=list(reasons))
     log = tuple({"at": e.at, "kind": e.kind, **e.detail} for e in ports.releases.events(release.id))
-    return Analysed(release, verdict, tuple(reasons), log)
+    return AnalysisResult(release, verdict, tuple(reasons), log)
 
 
 def _record(
-    ports: Releasing, release: Release, analysis: Analysis, sources: dict[str, int]
+    ports: ReleasePorts, release: Release, analysis: Analysis, sources: dict[str, int]
 ) -> Release:
     return ports.releases.update(
         release,
@@ -173,7 +173,7 @@ def _line(release: Release, analysis: Analysis) -> str:
 # ---- is what is served what was approved? ------------------------------------------
 
 
-def _unfaithful(ports: Releasing, release: Release, approved: replay.Approved) -> str:
+def _unfaithful(ports: ReleasePorts, release: Release, approved: replay.ApprovedPredictions) -> str:
     """Why the canary's answers to the golden rows are not the approved ones; empty if they are."""
     golden = replay.read_rows(release.target.evidence.rows, _columns(release), "golden")
     kept = [i for i, k in enumerate(golden.keys) if k in approved.predictions]
@@ -199,7 +199,7 @@ def _unfaithful(ports: Releasing, release: Release, approved: replay.Approved) -
 
 
 @dataclass(frozen=True)
-class Standing:
+class AnalysisProgress:
     """How far the look at the present weight has come."""
 
     step: int
@@ -215,12 +215,12 @@ class Standing:
     replayed: int
 
 
-def standing(ports: Releasing, release: Release) -> Standing:
+def standing(ports: ReleasePorts, release: Release) -> AnalysisProgress:
     """What an open release has seen so far, also while its run is at work."""
     seen = ports.serving.observations(release.target.service, since=_started_at(ports, release))
     canary = [o for o in seen if o.revision == release.target.candidate.name]
     before = release.production
-    return Standing(
+    return AnalysisProgress(
         step=release.step + 1,
         steps=len(release.plan.weights_percent) if before else 1,
         weight_percent=release.split().weight_percent,
@@ -233,10 +233,10 @@ def standing(ports: Releasing, release: Release) -> Standing:
 
 
 def _look(
-    ports: Releasing,
+    ports: ReleasePorts,
     release: Release,
     recent: replay.HeldOut,
-    approved: replay.Approved,
+    approved: replay.ApprovedPredictions,
     patience_s: float,
 ) -> tuple[Analysis, dict[str, int]]:
     """Judge all that was seen since the release started, topped up by replayed rows."""
@@ -260,13 +260,13 @@ def _look(
     return judge(sample, release.plan, release.looks), sources
 
 
-def _started_at(ports: Releasing, release: Release) -> float:
+def _started_at(ports: ReleasePorts, release: Release) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(ports.releases.events(release.id)[0].at).timestamp()
 
 
-def _short(release: Release, seen: Sequence[Observation]) -> dict[str, int]:
+def _short(release: Release, seen: Sequence[RequestObservation]) -> dict[str, int]:
     """Role -> requests it still needs. Each weight is judged on requests of its own."""
     wanted = release.plan.min_requests * release.looks
     arms = {"canary": release.target.candidate.name}
@@ -276,10 +276,10 @@ def _short(release: Release, seen: Sequence[Observation]) -> dict[str, int]:
 
 
 def _missing(
-    ports: Releasing,
+    ports: ReleasePorts,
     release: Release,
     recent: replay.HeldOut,
-    seen: Sequence[Observation],
+    seen: Sequence[RequestObservation],
 ) -> dict[str, int]:
     """Requests that each revision still needs, and rows that both have yet to answer."""
     short = _short(release, seen)
@@ -289,16 +289,16 @@ def _missing(
     return {**short, "pairs": wanted - len(_pairs(ports, release, seen, recent).canary)}
 
 
-def _caller(ports: Releasing, release: Release) -> replay.Caller:
+def _caller(ports: ReleasePorts, release: Release) -> replay.Caller:
     found = ports.serving.get(release.target.service)
     return replay.Caller(found.url, found.name, found.host)
 
 
 def _top_up(
-    ports: Releasing,
+    ports: ReleasePorts,
     release: Release,
     recent: replay.HeldOut,
-    seen: Sequence[Observation],
+    seen: Sequence[RequestObservation],
     count: int,
 ) -> int:
     """Ask every revision the same ``count`` rows, new ones first; how many requests that were.
@@ -337,8 +337,8 @@ def _ask(
 
 
 def _seen_after(
-    ports: Releasing, release: Release, since: float, expected: int
-) -> Sequence[Observation]:
+    ports: ReleasePorts, release: Release, since: float, expected: int
+) -> Sequence[RequestObservation]:
     """The request log is written in batches: wait for the last of them."""
     deadline = time.monotonic() + _LOG_DELAY_S
     while True:
@@ -349,12 +349,12 @@ def _seen_after(
 
 
 def _sample(
-    ports: Releasing,
+    ports: ReleasePorts,
     release: Release,
-    seen: Sequence[Observation],
+    seen: Sequence[RequestObservation],
     recent: replay.HeldOut,
-    approved: replay.Approved,
-) -> Sample:
+    approved: replay.ApprovedPredictions,
+) -> ErrorSample:
     candidate = release.target.candidate.name
     canary = [o for o in seen if o.revision == candidate]
     before = release.production
@@ -370,17 +370,17 @@ def _sample(
     unanswered = sum(stall.requests for stall in stalls)
     arm = dataclasses.replace(_arm(canary), unanswered=unanswered, episodes=len(stalls))
     arm = _with_ends(ports, release, arm)
-    return Sample(arm, production, _pairs(ports, release, seen, recent), held)
+    return ErrorSample(arm, production, _pairs(ports, release, seen, recent), held)
 
 
-def _arm(seen: Sequence[Observation]) -> Arm:
+def _arm(seen: Sequence[RequestObservation]) -> Arm:
     answered = [o.latency_ms for o in seen if o.status == 200 and not o.failure]
     errors = sum(bool(o.failure) or o.status >= 500 for o in seen)
     ((failure, _),) = Counter(o.failure for o in seen if o.failure).most_common(1) or [("", 0)]
     return Arm(len(seen), errors, np.array(answered), failure)
 
 
-def _with_ends(ports: Releasing, release: Release, canary: Arm) -> Arm:
+def _with_ends(ports: ReleasePorts, release: Release, canary: Arm) -> Arm:
     """With what its supervisor has seen of the canary's process."""
     target = release.target
     status = ports.serving.get(target.service).revision(target.candidate.name)
@@ -392,9 +392,9 @@ def _with_ends(ports: Releasing, release: Release, canary: Arm) -> Arm:
 
 
 def _pairs(
-    ports: Releasing,
+    ports: ReleasePorts,
     release: Release,
-    seen: Sequence[Observation],
+    seen: Sequence[RequestObservation],
     recent: replay.HeldOut,
 ) -> Pairs:
     """One pair for each question that both revisions have answered: a row that was replayed, an
@@ -423,10 +423,10 @@ class _Answer:
 
 
 def _answers(
-    ports: Releasing,
+    ports: ReleasePorts,
     release: Release,
     revision: str,
-    seen: Sequence[Observation],
+    seen: Sequence[RequestObservation],
     recent: replay.HeldOut,
 ) -> dict[str, _Answer]:
     """Question -> the revision's last answer to it."""

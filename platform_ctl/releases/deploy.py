@@ -23,7 +23,7 @@ _NEWEST_RUNS = 500
 
 
 @dataclass(frozen=True)
-class Deploying:
+class DeployPorts:
     """The ports that starting a promotion needs."""
 
     registry: Registry
@@ -35,7 +35,7 @@ class Deploying:
 
 
 def deploy(
-    ports: Deploying, version: ModelVersion, recipe: Recipe, *, stop_at_percent: int = 0
+    ports: DeployPorts, version: ModelVersion, recipe: Recipe, *, stop_at_percent: int = 0
 ) -> Run:
     """The ``promote`` run of a version; the same one when it is under way or done already.
 
@@ -74,7 +74,7 @@ def _require_stop(run: Run, version: ModelVersion, recipe: Recipe, percent: int)
     )
 
 
-def continue_release(ports: Deploying, release: Release) -> Run:
+def continue_release(ports: DeployPorts, release: Release) -> Run:
     """The run that takes an open release on: the one at work, else a new one from its step."""
     at_work = (
         run

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from platform_ctl.serving.service import Observation
+from platform_ctl.serving.service import RequestObservation
 
 SHARED_FROM_S = 0.5
 """Shorter episodes are refused connections: nobody stood still for them."""
@@ -29,7 +29,7 @@ class Episode:
     requests: int
 
 
-def episodes(seen: Sequence[Observation]) -> list[Episode]:
+def episodes(seen: Sequence[RequestObservation]) -> list[Episode]:
     """The episodes among a revision's observations, in their order."""
     spans = sorted((o.at - o.latency_ms / 1e3, o.at) for o in seen if o.status == 0)
     found: list[Episode] = []
@@ -42,7 +42,7 @@ def episodes(seen: Sequence[Observation]) -> list[Episode]:
     return found
 
 
-def is_shared(episode: Episode, beside: Sequence[Observation]) -> bool:
+def is_shared(episode: Episode, beside: Sequence[RequestObservation]) -> bool:
     """Whether the other revision stood still in the same seconds: one of its answers, begun or
     given within the episode, took at least half as long as the episode."""
     length = episode.end - episode.start

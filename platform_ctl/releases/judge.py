@@ -99,7 +99,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ErrorSample:
     """Everything seen since the release started."""
 
     canary: Arm
@@ -133,7 +133,7 @@ def level(plan: CanaryPlan, look: int) -> float:
     return plan.false_rollback_rate / (look * (look + 1)) / len(MEASURES)
 
 
-def judge(sample: Sample, plan: CanaryPlan, look: int) -> Analysis:
+def judge(sample: ErrorSample, plan: CanaryPlan, look: int) -> Analysis:
     """Judge everything seen so far at the ``look``-th look (from 1)."""
     alpha = level(plan, look)
     figures: dict[str, float] = {
@@ -178,7 +178,7 @@ def fidelity(served: np.ndarray, approved: np.ndarray, names: Sequence[str]) -> 
     )
 
 
-def _too_few(sample: Sample, plan: CanaryPlan) -> list[str]:
+def _too_few(sample: ErrorSample, plan: CanaryPlan) -> list[str]:
     arms = {"canary": sample.canary, "production": sample.production}
     return [
         f"the {name} answered {arm.requests} of the {plan.min_requests} requests a judgement needs"
@@ -214,7 +214,7 @@ def _ended(canary: Arm, figures: dict[str, float]) -> _Finding | None:
     return _Finding(text, failed=True)
 
 
-def _errors(sample: Sample, plan: CanaryPlan, alpha: float) -> _Finding | None:
+def _errors(sample: ErrorSample, plan: CanaryPlan, alpha: float) -> _Finding | None:
     canary, production = sample.canary, sample.production
     if canary.error_rate <= plan.max_error_rate:
         return None
@@ -233,7 +233,7 @@ def _errors(sample: Sample, plan: CanaryPlan, alpha: float) -> _Finding | None:
 
 
 def _latency(
-    sample: Sample, plan: CanaryPlan, alpha: float, figures: dict[str, float]
+    sample: ErrorSample, plan: CanaryPlan, alpha: float, figures: dict[str, float]
 ) -> _Finding | None:
     if sample.production is None:
         return None
@@ -275,7 +275,7 @@ def _true_error(
 
 
 def _agreement(
-    sample: Sample, plan: CanaryPlan, alpha: float, figures: dict[str, float]
+    sample: ErrorSample, plan: CanaryPlan, alpha: float, figures: dict[str, float]
 ) -> _Finding | None:
     pairs, approved = sample.pairs, sample.approved_disagreement
     if not len(pairs.canary):

@@ -77,18 +77,18 @@ def read_replayed(path: str, features: Sequence[str]) -> HeldOut:
 
 
 @dataclass(frozen=True)
-class Approved:
+class ApprovedPredictions:
     """What the evaluation that was approved says: row key -> prediction of candidate, champion."""
 
     predictions: dict[str, float] = field(default_factory=dict)
     champion: dict[str, float] = field(default_factory=dict)
 
 
-def read_approved(evaluation: str) -> Approved:
+def read_approved(evaluation: str) -> ApprovedPredictions:
     """Predictions from ``errors.parquet``; empty when there is no evaluation."""
     path = Path(evaluation, ERRORS_FILE)
     if not evaluation or not path.is_file():
-        return Approved()
+        return ApprovedPredictions()
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
@@ -98,7 +98,7 @@ def read_approved(evaluation: str) -> Approved:
         values = zip(rows, table[column].to_pylist(), strict=True)
         return {row: value for row, value in values if value is not None}
 
-    return Approved(known("prediction"), known("champion_prediction"))
+    return ApprovedPredictions(known("prediction"), known("champion_prediction"))
 
 
 class Caller:

@@ -32,7 +32,7 @@ from platform_ctl.serving.service import Revision
 
 
 @dataclasses.dataclass(frozen=True)
-class Releasing:
+class ReleasePorts:
     """The ports that every verb needs."""
 
     releases: Releases
@@ -51,7 +51,7 @@ def revision_of(registry: Registry, version: ModelVersion) -> Revision:
 
 
 def start_release(
-    ports: Releasing, target: Target, plan: CanaryPlan, *, approval_id: str, actor: str
+    ports: ReleasePorts, target: Target, plan: CanaryPlan, *, approval_id: str, actor: str
 ) -> Release:
     """Serve the candidate as a canary at the plan's first weight.
 
@@ -80,7 +80,7 @@ def start_release(
     return _unless_aborted(ports, release)
 
 
-def promote_release(ports: Releasing, release_id: str, *, actor: str) -> Release:
+def promote_release(ports: ReleasePorts, release_id: str, *, actor: str) -> Release:
     """All traffic and the alias ``production`` to the candidate; ``previous`` to what was.
 
     Idempotent. Raises PreconditionMissing for a release that was rolled back.
@@ -88,7 +88,7 @@ def promote_release(ports: Releasing, release_id: str, *, actor: str) -> Release
     return _conclude(ports, release_id, Intent.PROMOTE, actor=actor, reason="canary successful")
 
 
-def rollback_release(ports: Releasing, release_id: str, *, actor: str, reason: str) -> Release:
+def rollback_release(ports: ReleasePorts, release_id: str, *, actor: str, reason: str) -> Release:
     """All traffic and the alias ``production`` stay with, or go back to, what was before.
 
     Idempotent. Raises PreconditionMissing for a release that was promoted:
@@ -97,7 +97,7 @@ def rollback_release(ports: Releasing, release_id: str, *, actor: str, reason: s
     return _conclude(ports, release_id, Intent.ROLL_BACK, actor=actor, reason=reason)
 
 
-def undo_release(ports: Releasing, service: str, *, actor: str, reason: str) -> Release:
+def undo_release(ports: ReleasePorts, service: str, *, actor: str, reason: str) -> Release:
     """One command back: abort an open release, or return from a promoted one to ``previous``.
 
     Raises NothingYet without any release, NoSuchModel or PreconditionMissing
@@ -130,7 +130,7 @@ def undo_release(ports: Releasing, service: str, *, actor: str, reason: str) -> 
     return _finish(ports, created, actor=actor)
 
 
-def settle(ports: Releasing, service: str) -> Release | None:
+def settle(ports: ReleasePorts, service: str) -> Release | None:
     """The newest release, after finishing whatever a killed process left half done."""
     release = ports.releases.latest(service)
     if release is not None and release.intent:
@@ -138,7 +138,7 @@ def settle(ports: Releasing, service: str) -> Release | None:
     return release
 
 
-def settled(ports: Releasing, service: str) -> Release:
+def settled(ports: ReleasePorts, service: str) -> Release:
     """Like ``settle``. Raises NothingYet when there is no release."""
     release = settle(ports, service)
     if release is None:
@@ -146,7 +146,7 @@ def settled(ports: Releasing, service: str) -> Release:
     return release
 
 
-def newest(ports: Releasing, service: str) -> Release:
+def newest(ports: ReleasePorts, service: str) -> Release:
     """The newest release of a service, as it stands. Changes nothing; raises NothingYet."""
     release = ports.releases.latest(service)
     if release is None:
@@ -154,7 +154,7 @@ def newest(ports: Releasing, service: str) -> Release:
     return release
 
 
-def open_release(ports: Releasing, service: str) -> Release:
+def open_release(ports: ReleasePorts, service: str) -> Release:
     """The newest release, if it is open. Changes nothing.
 
     Raises NothingYet without one, PreconditionMissing for one that is over.
@@ -181,7 +181,7 @@ def _nothing_released(service: str) -> NothingYet:
 
 
 def _conclude(
-    ports: Releasing, release_id: str, intent: Intent, *, actor: str, reason: str
+    ports: ReleasePorts, release_id: str, intent: Intent, *, actor: str, reason: str
 ) -> Release:
     release = ports.releases.get(release_id)
     if not release.state.is_open:
@@ -199,7 +199,7 @@ def _conclude(
     return _finish(ports, release, actor=actor)
 
 
-def _finish(ports: Releasing, release: Release, *, actor: str) -> Release:
+def _finish(ports: ReleasePorts, release: Release, *, actor: str) -> Release:
     """Do what the intent says. Safe to repeat from any point."""
     target, production = release.target, release.production
     if release.intent is Intent.PROMOTE:
@@ -230,7 +230,7 @@ def _finish(ports: Releasing, release: Release, *, actor: str) -> Release:
         return now
 
 
-def _take_back(ports: Releasing, release: Release) -> None:
+def _take_back(ports: ReleasePorts, release: Release) -> None:
     """All traffic to what was before; where nothing was, nothing is served."""
     before = release.rolled_back()
     if before is not None:
@@ -240,7 +240,7 @@ def _take_back(ports: Releasing, release: Release) -> None:
         ports.serving.stop(release.target.service)
 
 
-def _unless_aborted(ports: Releasing, release: Release) -> Release:
+def _unless_aborted(ports: ReleasePorts, release: Release) -> Release:
     """Somebody may have aborted it while its traffic was set: then that is undone."""
     now = ports.releases.get(release.id)
     if Intent.ROLL_BACK is now.intent or now.state is ReleaseState.ROLLED_BACK:
@@ -248,7 +248,7 @@ def _unless_aborted(ports: Releasing, release: Release) -> Release:
     return now
 
 
-def _spend_approvals(ports: Releasing, release: Release, version: str) -> None:
+def _spend_approvals(ports: ReleasePorts, release: Release, version: str) -> None:
     """A version that was taken back needs a new answer: the old one was to another question."""
     reference = f"{release.target.model}/{version}"
     for request in ports.approvals.list():
@@ -257,7 +257,7 @@ def _spend_approvals(ports: Releasing, release: Release, version: str) -> None:
             ports.approvals.void(request.id, why, release_id=release.id)
 
 
-def _production(ports: Releasing, target: Target) -> Revision | None:
+def _production(ports: ReleasePorts, target: Target) -> Revision | None:
     """What the alias ``production`` names: the registry, not the traffic, says what is approved."""
     if PRODUCTION not in ports.registry.aliases(target.model):
         return None
@@ -266,7 +266,7 @@ def _production(ports: Releasing, target: Target) -> Revision | None:
 
 
 def _already_there(
-    ports: Releasing, target: Target, plan: CanaryPlan, latest: Release | None
+    ports: ReleasePorts, target: Target, plan: CanaryPlan, latest: Release | None
 ) -> Release:
     """The version is in production: make sure that it is served, and say so."""
     if latest is not None and latest.version == target.candidate.model_version:

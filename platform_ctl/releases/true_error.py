@@ -14,18 +14,18 @@ from platform_ctl.recipe.recipe import DataAccess, resolve
 from platform_ctl.recipe.truth import Truth, entities_of
 from platform_ctl.releases import replay
 from platform_ctl.releases.release import Release, Target
-from platform_ctl.releases.steps import Releasing
-from platform_ctl.serving.service import Observation
+from platform_ctl.releases.steps import ReleasePorts
+from platform_ctl.serving.service import RequestObservation
 
 Losses = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(prediction, label, scale) of rows (n,) -> loss of each."""
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPrediction:
     """One prediction of a logged request, and what came true."""
 
-    observation: Observation
+    observation: RequestObservation
     index: int
     """Of the prediction in its request."""
     entity: str
@@ -49,7 +49,9 @@ class RevisionError:
     """Mean, over those whose entity has a scale in the evaluation; None when none has."""
 
 
-def labelled(data: DataAccess, target: Target, seen: Sequence[Observation]) -> list[Labelled]:
+def labelled(
+    data: DataAccess, target: Target, seen: Sequence[RequestObservation]
+) -> list[LabelledPrediction]:
     """Predictions of real traffic whose label is known; empty without the recipe's data."""
     if not target.labels:
         return []
@@ -68,7 +70,7 @@ def labelled(data: DataAccess, target: Target, seen: Sequence[Observation]) -> l
         truths = resolve(target.labels)(data, questions)
     except PreconditionMissing:
         return []
-    return [Labelled(*a, t) for a, t in zip(asked, truths, strict=True) if t is not None]
+    return [LabelledPrediction(*a, t) for a, t in zip(asked, truths, strict=True) if t is not None]
 
 
 def scales(rows: replay.HeldOut) -> dict[str, float]:
@@ -77,7 +79,7 @@ def scales(rows: replay.HeldOut) -> dict[str, float]:
     return dict(zip(entities, rows.scales.tolist(), strict=True))
 
 
-def true_errors(ports: Releasing, release: Release) -> list[RevisionError]:
+def true_errors(ports: ReleasePorts, release: Release) -> list[RevisionError]:
     """Of each revision that answered real traffic since the release started."""
     since = datetime.fromisoformat(release.created_at).timestamp()
     try:
@@ -91,7 +93,7 @@ def true_errors(ports: Releasing, release: Release) -> list[RevisionError]:
     if not found:
         return []
     unit = scales(replay.read_replayed(release.target.evidence.rows, release.target.features))
-    by_revision: dict[str, dict[str, Labelled]] = defaultdict(dict)
+    by_revision: dict[str, dict[str, LabelledPrediction]] = defaultdict(dict)
     for one in found:
         by_revision[one.observation.revision][one.question] = one
     return [
@@ -101,7 +103,7 @@ def true_errors(ports: Releasing, release: Release) -> list[RevisionError]:
 
 
 def _error(
-    revision: str, ones: Sequence[Labelled], unit: Mapping[str, float], target: Target
+    revision: str, ones: Sequence[LabelledPrediction], unit: Mapping[str, float], target: Target
 ) -> RevisionError:
     known = [o for o in ones if o.entity in unit]
     loss = None

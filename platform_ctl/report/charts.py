@@ -19,19 +19,19 @@ from platform_ctl.report.plots import (
     steps,
     vertical,
 )
-from platform_ctl.report.value import Canary, Search, SearchTrial
+from platform_ctl.report.value import CanaryHistory, SearchSummary, SearchTrial
 
 _WIDE_RANGE = 30.0
 """A parameter that varies by more than this factor is drawn on a logarithmic axis."""
 
 
-def scored(search: Search) -> list[tuple[SearchTrial, float]]:
+def scored(search: SearchSummary) -> list[tuple[SearchTrial, float]]:
     """Trials with a score, in their order."""
     found = [(t, t.score) for t in search.trials if t.score is not None]
     return sorted(found, key=lambda pair: pair[0].number)
 
 
-def so_far(search: Search) -> list[float]:
+def so_far(search: SearchSummary) -> list[float]:
     """The best score after each scored trial."""
     best: list[float] = []
     for _, score in scored(search):
@@ -40,7 +40,7 @@ def so_far(search: Search) -> list[float]:
     return best
 
 
-def best_so_far(search: Search) -> Chart | None:
+def best_so_far(search: SearchSummary) -> Chart | None:
     """Every trial's score, and the best one up to it. None with fewer than two scored trials."""
     pairs = scored(search)
     if len(pairs) < 2:
@@ -65,7 +65,7 @@ def best_so_far(search: Search) -> Chart | None:
     )
 
 
-def against_objective(search: Search, name: str) -> Chart | None:
+def against_objective(search: SearchSummary, name: str) -> Chart | None:
     """One parameter against the score. None when it never varied."""
     pairs = [(t, s) for t, s in scored(search) if name in t.parameters]
     values = {t.parameters[name] for t, _ in pairs}
@@ -139,7 +139,7 @@ def predicted_against_actual(evaluation: Evaluation) -> Chart | None:
     )
 
 
-def canary_weights(canary: Canary) -> Chart | None:
+def canary_weights(canary: CanaryHistory) -> Chart | None:
     """The share of traffic at each analysis, and what the analysis said."""
     looks = canary.looks
     if not looks:
@@ -182,7 +182,7 @@ def _as_number(value: str) -> tuple[float, str]:
         return float("inf"), value
 
 
-def _kind(search: Search, trial: SearchTrial) -> str:
+def _kind(search: SearchSummary, trial: SearchTrial) -> str:
     return "chosen" if trial.name == search.best else "trial"
 
 

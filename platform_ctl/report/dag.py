@@ -25,7 +25,7 @@ Shape = Literal["step", "condition", "loop", "group"]
 
 
 @dataclass(frozen=True)
-class Node:
+class DagNode:
     """A step, or a group of nodes. ``states`` counts the records of its steps."""
 
     key: str
@@ -35,13 +35,13 @@ class Node:
     state: str = NOT_REACHED
     note: str = ""
     states: Mapping[str, int] = field(default_factory=dict)
-    children: tuple[Node, ...] = ()
+    children: tuple[DagNode, ...] = ()
     edges: tuple[Edge, ...] = ()
 
 
 @dataclass(frozen=True)
 class PlacedNode:
-    node: Node
+    node: DagNode
     x: float
     y: float
     width: float
@@ -49,7 +49,7 @@ class PlacedNode:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DagLayout:
     """Groups come before what is in them."""
 
     width: float
@@ -64,14 +64,14 @@ def key_of(path: str) -> str:
     return ".".join(part for part in path.split(".") if not part.isdigit())
 
 
-def graph(pipeline: Pipeline | None, run: Run) -> Node:
+def graph(pipeline: Pipeline | None, run: Run) -> DagNode:
     """The root of a run's DAG; without its pipeline, the recorded tasks without arrows."""
     by_key: dict[str, list[Task]] = {}
     for task in run.tasks:
         by_key.setdefault(key_of(task.path), []).append(task)
     if pipeline is None:
         nodes = [_step(key, key, by_key, run, "") for key in by_key]
-        return Node("", run.pipeline, "group", children=tuple(nodes))
+        return DagNode("", run.pipeline, "group", children=tuple(nodes))
     return _group(pipeline, pipeline.root, "", run.pipeline, "group", by_key, run, "")
 
 
@@ -84,7 +84,7 @@ def _group(
     by_key: Mapping[str, Sequence[Task]],
     run: Run,
     above: str,
-) -> Node:
+) -> DagNode:
     own = by_key.get(key, ())
     over = above or next((str(t.state) for t in own), "")
     tasks = component.dag.tasks if component.dag else {}
@@ -102,18 +102,22 @@ def _group(
     states = sum((Counter(c.states) for c in children), Counter())
     state = over or _together(states, run)
     note = next((t.error for t in own if t.error), "")
-    return Node(key, label, shape, state, note, states, tuple(children), tuple(edges))
+    return DagNode(key, label, shape, state, note, states, tuple(children), tuple(edges))
 
 
-def _step(key: str, label: str, by_key: Mapping[str, Sequence[Task]], run: Run, above: str) -> Node:
+def _step(
+    key: str, label: str, by_key: Mapping[str, Sequence[Task]], run: Run, above: str
+) -> DagNode:
     tasks = by_key.get(key, ())
     states = Counter(str(t.state) for t in tasks)
     if not tasks:
-        return Node(key, label, state=above or _unseen(run))
+        return DagNode(key, label, state=above or _unseen(run))
     if len(tasks) > 1:
         good = sum(t.state.good for t in tasks)
-        return Node(key, label, "step", _together(states, run), f"{good} of {len(tasks)}", states)
-    return Node(key, label, "step", str(tasks[0].state), took(tasks[0]), states)
+        return DagNode(
+            key, label, "step", _together(states, run), f"{good} of {len(tasks)}", states
+        )
+    return DagNode(key, label, "step", str(tasks[0].state), took(tasks[0]), states)
 
 
 def _together(states: Mapping[str, int], run: Run) -> str:
@@ -173,16 +177,16 @@ def duration(seconds: float) -> str:
 # ---- picture --------------------------------------------------------------------
 
 
-def picture(root: Node, *, down: bool = False) -> Picture:
+def picture(root: DagNode, *, down: bool = False) -> DagLayout:
     """Place every node of the DAG; arrows run to the right, or down."""
     nodes: list[PlacedNode] = []
     arrows: list[Arrow] = []
     width, height = _place(root, down, 0.0, 0.0, nodes, arrows)
-    return Picture(width, height, tuple(nodes), tuple(arrows), down)
+    return DagLayout(width, height, tuple(nodes), tuple(arrows), down)
 
 
 def _place(
-    group: Node,
+    group: DagNode,
     down: bool,
     x: float,
     y: float,
@@ -200,7 +204,7 @@ def _place(
     return drawing.width, drawing.height
 
 
-def _size(node: Node, down: bool) -> tuple[float, float]:
+def _size(node: DagNode, down: bool) -> tuple[float, float]:
     if node.shape == "step":
         return STEP_SIZE
     inner = _inner(node, down)
@@ -209,7 +213,7 @@ def _size(node: Node, down: bool) -> tuple[float, float]:
     return width, inner.height + GROUP_TITLE + GROUP_PADDING
 
 
-def _inner(group: Node, down: bool) -> Drawing:
+def _inner(group: DagNode, down: bool) -> Drawing:
     """What is in the group, from (0, 0)."""
     return _drawing({c.key: _size(c, down) for c in group.children}, group.edges, down)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from platform_ctl.report.dag import Node, Picture, PlacedNode, picture
+from platform_ctl.report.dag import DagLayout, DagNode, PlacedNode, picture
 from platform_ctl.report.html import look
 from platform_ctl.report.layout import Arrow, Drawing, draw, path_of
 from platform_ctl.report.lineage_map import LineageMap, LineageNode
@@ -46,21 +46,21 @@ class Diagram:
 
 
 @dataclass(frozen=True)
-class Both:
+class ResponsiveDiagram:
     """One for wide screens, if it fits there, and one for telephones and paper."""
 
     wide: Diagram | None
     tall: Diagram
 
 
-def of_graph(root: Node) -> Both:
+def of_graph(root: DagNode) -> ResponsiveDiagram:
     """The DAG of a run."""
     across, down = picture(root), picture(root, down=True)
-    return Both(_graph(across) if across.width <= _WIDEST else None, _graph(down))
+    return ResponsiveDiagram(_graph(across) if across.width <= _WIDEST else None, _graph(down))
 
 
 def of_lineage(found: LineageMap) -> tuple[Diagram | None, Diagram]:
-    """Datasets and runs. (wide, tall) as in ``Both``."""
+    """Datasets and runs. (wide, tall) as in ``ResponsiveDiagram``."""
     sizes = {n.key: _LINEAGE_SIZE for n in found.nodes}
     across = draw(sizes, found.edges, gap_along=30.0, gap_across=14.0)
     turned = {key: (height, width) for key, (width, height) in sizes.items()}
@@ -69,7 +69,7 @@ def of_lineage(found: LineageMap) -> tuple[Diagram | None, Diagram]:
     return wide, _lineage(down, found.nodes)
 
 
-def _graph(placed: Picture) -> Diagram:
+def _graph(placed: DagLayout) -> Diagram:
     views = [_node(p) for p in placed.nodes]
     return Diagram(
         _direction(placed.down),

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.errors import PlatformError
-from platform_ctl.explain.diagnosis import Diagnosis, Facts
+from platform_ctl.explain.diagnosis import Diagnosis, DiagnosisFacts
 from platform_ctl.explain.why import diagnose
-from platform_ctl.explain.why_facts import Looking, facts_of
+from platform_ctl.explain.why_facts import DiagnosisPorts, facts_of
 from platform_ctl.ir.roles import Role
 from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation as evaluations
@@ -26,10 +26,10 @@ from platform_ctl.report.headline import headline
 from platform_ctl.report.lineage_map import LineageMap, lineage_map
 from platform_ctl.report.timeline import timeline
 from platform_ctl.report.value import (
-    Canary,
+    CanaryHistory,
     Gate,
     RunReport,
-    Search,
+    SearchSummary,
     SearchTrial,
 )
 from platform_ctl.runs.budget import LedgerEntry, cost
@@ -45,7 +45,7 @@ T = TypeVar("T")
 class Reporting:
     """What is read beside the ports of a diagnosis."""
 
-    looking: Looking
+    looking: DiagnosisPorts
     ledger: Callable[[str], Sequence[LedgerEntry]]
     search: Callable[[str], SearchRecord | None]
     """By the run's id; None where that run did not search."""
@@ -121,7 +121,7 @@ class _Gathering:
 
     # ---- search ---------------------------------------------------------------
 
-    def _search(self, mine: Run) -> Search | None:
+    def _search(self, mine: Run) -> SearchSummary | None:
         """That of the run, or of the run whose search the cache gave it."""
         source = self._try("search", lambda: self._search_source(mine)) or ""
         for run_id in filter(None, (mine.id, source)):
@@ -140,12 +140,12 @@ class _Gathering:
         decisions = self.reporting.looking.cache.decisions(run.id)
         return next((d.source_run_id for d in decisions if d.task in saved), "")
 
-    def _searched(self, record: SearchRecord, of_run: str) -> Search:
+    def _searched(self, record: SearchRecord, of_run: str) -> SearchSummary:
         experiment = record.experiment
         scores = {t.name: value for t, value in scored(experiment, record.trials)}
         top, ended = best(experiment, record.trials), record.status.outcome
         spec = experiment.spec
-        return Search(
+        return SearchSummary(
             name=experiment.name,
             metric=spec.objective.objective_metric_name,
             minimize=spec.objective.type == "minimize",
@@ -172,7 +172,7 @@ class _Gathering:
 
     # ---- evaluation and gate --------------------------------------------------
 
-    def _evaluation(self, facts: Facts | None) -> evaluations.Evaluation | None:
+    def _evaluation(self, facts: DiagnosisFacts | None) -> evaluations.Evaluation | None:
         folder = self._evaluation_folder(facts)
         if folder is None:
             self._missing("evaluation", _not_written(facts, "an evaluation"))
@@ -183,7 +183,7 @@ class _Gathering:
             self.absent["evaluation"] = f"{folder / EVALUATION_FILE} cannot be read: {exc}"
             return None
 
-    def _evaluation_folder(self, facts: Facts | None) -> Path | None:
+    def _evaluation_folder(self, facts: DiagnosisFacts | None) -> Path | None:
         run = facts.run if facts else self.run
         for artifact in (a for task in run.tasks for a in task.artifacts):
             if (Path(artifact.uri) / EVALUATION_FILE).is_file():
@@ -194,7 +194,7 @@ class _Gathering:
         registry = self.reporting.looking.registry
         return self._try("evaluation", lambda: registry.local_dir(version, "evaluation"))
 
-    def _gate(self, facts: Facts | None) -> Gate | None:
+    def _gate(self, facts: DiagnosisFacts | None) -> Gate | None:
         if facts is None:
             self._missing("gate", self.absent["chain"])
             return None
@@ -210,23 +210,23 @@ class _Gathering:
 
     # ---- approval and canary --------------------------------------------------
 
-    def _approval(self, facts: Facts | None) -> ApprovalRequest | None:
+    def _approval(self, facts: DiagnosisFacts | None) -> ApprovalRequest | None:
         if facts is None or facts.approval is None:
             nobody = "nobody was asked: this run registered nothing to approve"
             self._missing("approval", nobody if facts else self.absent["chain"])
             return None
         return facts.approval
 
-    def _canary(self, facts: Facts | None) -> Canary | None:
+    def _canary(self, facts: DiagnosisFacts | None) -> CanaryHistory | None:
         release = self._try("canary", lambda: self._release(facts))
         if release is None:
             self._missing("canary", "no release of what this run made")
             return None
         events = self.reporting.looking.releases.events(release.id)
         looks = tuple(rows.look(e) for e in events if e.kind == "analysed")
-        return Canary(release, looks, tuple((e.at, e.kind, rows.detail(e)) for e in events))
+        return CanaryHistory(release, looks, tuple((e.at, e.kind, rows.detail(e)) for e in events))
 
-    def _release(self, facts: Facts | None) -> Release | None:
+    def _release(self, facts: DiagnosisFacts | None) -> Release | None:
         """The release that the run, or the promotion of its model, started."""
         runs = [self.run, *([facts.promotion] if facts and facts.promotion else [])]
         for task in (t for run in runs for t in run.tasks):
@@ -252,12 +252,12 @@ class _Gathering:
         return found
 
 
-def _worth_showing(found: Diagnosis | None, facts: Facts | None) -> Diagnosis | None:
+def _worth_showing(found: Diagnosis | None, facts: DiagnosisFacts | None) -> Diagnosis | None:
     """A chain to production says nothing about a pipeline that has no part in one."""
     return found if found and facts and facts.roles else None
 
 
-def _not_written(facts: Facts | None, what: str) -> str:
+def _not_written(facts: DiagnosisFacts | None, what: str) -> str:
     failures = [t for t in facts.run.tasks if t.state is TaskState.FAILED] if facts else []
     failed = next(iter(failures), None)
     return f"no step wrote {what}" + (f"; {failed.path}: {failed.error}" if failed else "")

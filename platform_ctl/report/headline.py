@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
-from platform_ctl.explain.diagnosis import Diagnosis, Facts, Link
+from platform_ctl.explain.diagnosis import Diagnosis, DiagnosisFacts, Link
 from platform_ctl.explain.why import STEP_RUNBOOK
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import PRODUCTION
@@ -25,7 +25,7 @@ class Tone(StrEnum):
 
 
 @dataclass(frozen=True)
-class Action:
+class SuggestedAction:
     """Something to do: why, the command, and the runbook if there is one."""
 
     why: str
@@ -49,12 +49,12 @@ class Headline:
     tone: Tone
     title: str
     sentences: tuple[str, ...] = ()
-    actions: tuple[Action, ...] = ()
+    actions: tuple[SuggestedAction, ...] = ()
 
 
 def headline(
     run: Run,
-    facts: Facts | None = None,
+    facts: DiagnosisFacts | None = None,
     diagnosis: Diagnosis | None = None,
     release: Release | None = None,
     failures: Sequence[Failure] = (),
@@ -78,7 +78,7 @@ def _unfinished(run: Run) -> Headline | None:
         Tone.WAITING,
         "Still running" if run.state is RunState.RUNNING else "Not started yet",
         (f"{count(ended, 'task')} ended" + (f"; now: {now}" if now else ""),),
-        (Action("follow it", f"platform-ctl run logs {run.id[:8]} -f"),),
+        (SuggestedAction("follow it", f"platform-ctl run logs {run.id[:8]} -f"),),
     )
 
 
@@ -86,7 +86,7 @@ def _broken_off(run: Run, failures: Sequence[Failure]) -> Headline | None:
     if run.state is RunState.SUCCEEDED:
         return None
     short = run.id[:8]
-    resume = Action("go on from what is done", f"platform-ctl run resume {short}")
+    resume = SuggestedAction("go on from what is done", f"platform-ctl run resume {short}")
     if run.state is RunState.CANCELED:
         return Headline(Tone.NEUTRAL, "Cancelled", _told(run.error), (resume,))
     if not failures:
@@ -94,15 +94,17 @@ def _broken_off(run: Run, failures: Sequence[Failure]) -> Headline | None:
         return Headline(Tone.BAD, title, told, (resume,))
     first = failures[0]
     read = f"platform-ctl run logs {short} {first.task}"
-    actions = [Action("read all that the step wrote", read, "" if first.fix else STEP_RUNBOOK)]
+    actions = [
+        SuggestedAction("read all that the step wrote", read, "" if first.fix else STEP_RUNBOOK)
+    ]
     if first.fix:
-        actions.insert(0, Action("what the error asks for", first.fix, first.runbook))
+        actions.insert(0, SuggestedAction("what the error asks for", first.fix, first.runbook))
     title = f"Failed in {first.task}"
     return Headline(Tone.BAD, title, _told(first.error or run.error), (*actions, resume))
 
 
 def _verdict(
-    run: Run, facts: Facts | None, diagnosis: Diagnosis | None, release: Release | None
+    run: Run, facts: DiagnosisFacts | None, diagnosis: Diagnosis | None, release: Release | None
 ) -> Headline | None:
     """A run whose steps went well and whose answer is no."""
     told = next((v for v in run.verdicts if v.verdict != Verdict.SUCCESSFUL), None)
@@ -114,7 +116,7 @@ def _verdict(
     return Headline(tone, title, told.reasons, _release_actions(release, diagnosis))
 
 
-def _verdict_title(told: TaskVerdict, facts: Facts | None, release: Release | None) -> str:
+def _verdict_title(told: TaskVerdict, facts: DiagnosisFacts | None, release: Release | None) -> str:
     undecided = told.verdict == Verdict.INCONCLUSIVE
     if release and facts and facts.roles.get(Role.GATE) != told.task:
         name = f"{release.target.model}/{release.version}"
@@ -129,7 +131,7 @@ def _verdict_title(told: TaskVerdict, facts: Facts | None, release: Release | No
 
 
 def _model(
-    run: Run, facts: Facts | None, diagnosis: Diagnosis | None, release: Release | None
+    run: Run, facts: DiagnosisFacts | None, diagnosis: Diagnosis | None, release: Release | None
 ) -> Headline | None:
     """A run that made a model, or promoted one: how far the model has come."""
     if facts is None or facts.version is None:
@@ -138,7 +140,7 @@ def _model(
     live = facts.aliases.get(PRODUCTION, "")
     reasons = tuple(r for v in run.verdicts for r in v.reasons)
     if live == number:
-        use = Action(
+        use = SuggestedAction(
             "ask the model", f"platform-ctl model predict {facts.version.name}@{PRODUCTION}"
         )
         broken = diagnosis.broken if diagnosis else None
@@ -166,17 +168,19 @@ def _release(name: str, release: Release, diagnosis: Diagnosis | None) -> Headli
     return Headline(tone, title, _told(release.reason), actions)
 
 
-def _release_actions(release: Release | None, diagnosis: Diagnosis | None) -> tuple[Action, ...]:
+def _release_actions(
+    release: Release | None, diagnosis: Diagnosis | None
+) -> tuple[SuggestedAction, ...]:
     """A held canary asks for a decision; of any other, what the chain of links asks for."""
     found = tuple(_next(diagnosis))
     if release is None or not release.state.is_open:
         return found
     service = release.target.service
-    show = Action("see how it stands", f"platform-ctl release show {service}")
+    show = SuggestedAction("see how it stands", f"platform-ctl release show {service}")
     if release.state is not ReleaseState.HELD:
         return found or (show,)
-    look = Action("go on: look once more", f"platform-ctl release continue {service}")
-    stop = Action("take it back", f"platform-ctl release abort {service}")
+    look = SuggestedAction("go on: look once more", f"platform-ctl release continue {service}")
+    stop = SuggestedAction("take it back", f"platform-ctl release abort {service}")
     return show, look, stop
 
 
@@ -186,9 +190,11 @@ def _approval(
     if request.state is ApprovalState.PENDING:
         until = f"No answer by {request.expires_at[:16].replace('T', ' ')} UTC means no"
         asked = (
-            Action("look at what is asked", f"platform-ctl approval show {request.id}"),
-            Action("say yes", f'platform-ctl approval approve {request.id} --reason "why"'),
-            Action("say no", f'platform-ctl approval reject {request.id} --reason "why"'),
+            SuggestedAction("look at what is asked", f"platform-ctl approval show {request.id}"),
+            SuggestedAction(
+                "say yes", f'platform-ctl approval approve {request.id} --reason "why"'
+            ),
+            SuggestedAction("say no", f'platform-ctl approval reject {request.id} --reason "why"'),
         )
         title = f"{name} passed the gate and waits for a person"
         return Headline(Tone.WAITING, title, (until, *reasons), asked)
@@ -207,11 +213,11 @@ def _plain(run: Run) -> Headline:
     return Headline(Tone.GOOD, "Succeeded", (f"{count(good, 'task')} done{of_these}", *told))
 
 
-def _next(diagnosis: Diagnosis | None) -> Iterator[Action]:
+def _next(diagnosis: Diagnosis | None) -> Iterator[SuggestedAction]:
     """What the first broken link, or what is waited for, asks for."""
     told: Link | None = (diagnosis.broken or diagnosis.waiting) if diagnosis else None
     if told and told.fix:
-        yield Action(f"{told.name}: {told.says}", told.fix, told.runbook)
+        yield SuggestedAction(f"{told.name}: {told.says}", told.fix, told.runbook)
 
 
 def _told(text: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ _MOST_CHARACTERS = 400
 
 
 @dataclass(frozen=True)
-class Look:
+class StateStyle:
     """How a state or verdict is shown: never by colour alone."""
 
     tone: str
@@ -30,39 +30,39 @@ class Look:
 
 
 _LOOKS = {
-    "SUCCEEDED": Look("good", "ok", "succeeded"),
-    "CACHED": Look("info", "cached", "cached"),
-    "FAILED": Look("bad", "failed", "failed"),
-    "SKIPPED": Look("idle", "skipped", "skipped"),
-    "CANCELED": Look("waiting", "canceled", "cancelled"),
-    "RUNNING": Look("waiting", "running", "running"),
-    "PENDING": Look("idle", "waiting", "pending"),
-    "NOT_REACHED": Look("idle", "none", "not reached"),
-    "successful": Look("good", "ok", "successful"),
-    "failed": Look("bad", "failed", "failed"),
-    "inconclusive": Look("waiting", "question", "inconclusive"),
-    "ok": Look("good", "ok", "ok"),
-    "waiting": Look("waiting", "waiting", "waiting"),
-    "broken": Look("bad", "failed", "broken"),
-    "not reached": Look("idle", "none", "not reached"),
-    "pending": Look("waiting", "waiting", "pending"),
-    "approved": Look("good", "ok", "approved"),
-    "rejected": Look("bad", "failed", "rejected"),
-    "expired": Look("idle", "waiting", "expired"),
-    "void": Look("bad", "canceled", "void"),
-    "running": Look("waiting", "running", "running"),
-    "serving": Look("good", "ok", "running"),
-    "degraded": Look("bad", "failed", "degraded"),
-    "stopped": Look("idle", "none", "stopped"),
-    "held": Look("waiting", "question", "held"),
-    "promoted": Look("good", "ok", "promoted"),
-    "rolled back": Look("bad", "canceled", "rolled back"),
+    "SUCCEEDED": StateStyle("good", "ok", "succeeded"),
+    "CACHED": StateStyle("info", "cached", "cached"),
+    "FAILED": StateStyle("bad", "failed", "failed"),
+    "SKIPPED": StateStyle("idle", "skipped", "skipped"),
+    "CANCELED": StateStyle("waiting", "canceled", "cancelled"),
+    "RUNNING": StateStyle("waiting", "running", "running"),
+    "PENDING": StateStyle("idle", "waiting", "pending"),
+    "NOT_REACHED": StateStyle("idle", "none", "not reached"),
+    "successful": StateStyle("good", "ok", "successful"),
+    "failed": StateStyle("bad", "failed", "failed"),
+    "inconclusive": StateStyle("waiting", "question", "inconclusive"),
+    "ok": StateStyle("good", "ok", "ok"),
+    "waiting": StateStyle("waiting", "waiting", "waiting"),
+    "broken": StateStyle("bad", "failed", "broken"),
+    "not reached": StateStyle("idle", "none", "not reached"),
+    "pending": StateStyle("waiting", "waiting", "pending"),
+    "approved": StateStyle("good", "ok", "approved"),
+    "rejected": StateStyle("bad", "failed", "rejected"),
+    "expired": StateStyle("idle", "waiting", "expired"),
+    "void": StateStyle("bad", "canceled", "void"),
+    "running": StateStyle("waiting", "running", "running"),
+    "serving": StateStyle("good", "ok", "running"),
+    "degraded": StateStyle("bad", "failed", "degraded"),
+    "stopped": StateStyle("idle", "none", "stopped"),
+    "held": StateStyle("waiting", "question", "held"),
+    "promoted": StateStyle("good", "ok", "promoted"),
+    "rolled back": StateStyle("bad", "canceled", "rolled back"),
 }
 
 
-def look(state: object) -> Look:
+def look(state: object) -> StateStyle:
     """The look of a state; an unknown one is shown as it is."""
-    return _LOOKS.get(str(state), Look("idle", "none", str(state)))
+    return _LOOKS.get(str(state), StateStyle("idle", "none", str(state)))
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from platform_ctl.report.forest import (
 from platform_ctl.report.html import look, when
 from platform_ctl.report.lineage_map import LineageMap
 from platform_ctl.report.plots import count, metric, number
-from platform_ctl.report.value import Canary, Gate, Metric, Search, StepRow
+from platform_ctl.report.value import CanaryHistory, Gate, ReportedMetric, SearchSummary, StepRow
 
 _MOST_ROWS = 300
 _LONG = 36
@@ -27,7 +27,7 @@ _LONGEST_ABBREVIATION = 5
 
 
 @dataclass(frozen=True)
-class Column:
+class HtmlColumn:
     """``kind``: number, long (sentences), or "" for a few words."""
 
     name: str
@@ -35,26 +35,26 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class HtmlTable:
     """``left_out``: how many rows are not there."""
 
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[HtmlColumn, ...]
     rows: tuple[tuple[str, ...], ...]
     left_out: int = 0
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> HtmlTable:
     """Columns that end in `` #`` hold numbers."""
     kept = tuple(tuple(row) for row in rows[:_MOST_ROWS])
     longest = [max((len(row[i]) for row in kept), default=0) for i in range(len(columns))]
     made = tuple(
-        Column(
+        HtmlColumn(
             name.removesuffix(" #"), "number" if name.endswith(" #") else "long" * (most > _LONG)
         )
         for name, most in zip(columns, longest, strict=True)
     )
-    return Table(title, made, kept, max(0, len(rows) - _MOST_ROWS))
+    return HtmlTable(title, made, kept, max(0, len(rows) - _MOST_ROWS))
 
 
 def metric_name(name: str) -> str:
@@ -95,12 +95,12 @@ def quality(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def metrics_table(metrics: Sequence[Metric]) -> Table:
+def metrics_table(metrics: Sequence[ReportedMetric]) -> HtmlTable:
     rows = [(m.task, m.name, number(m.value)) for m in metrics]
     return table("Figures that steps wrote", ["step", "figure", "value #"], rows)
 
 
-def gate_table(gate: Gate) -> Table | None:
+def gate_table(gate: Gate) -> HtmlTable | None:
     if not gate.criteria:
         return None
     rows = [
@@ -128,7 +128,7 @@ def bound(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     yield "Champion", subject.champion or "none"
 
 
-def canary(found: Canary) -> dict[str, Any]:
+def canary(found: CanaryHistory) -> dict[str, Any]:
     release = found.release
     before = f" beside version {release.production.model_version}" if release.production else ""
     weights = " → ".join(f"{w} %" for w in release.plan.weights_percent)
@@ -162,7 +162,7 @@ def canary(found: Canary) -> dict[str, Any]:
     }
 
 
-def search(found: Search) -> dict[str, Any]:
+def search(found: SearchSummary) -> dict[str, Any]:
     names = list(dict.fromkeys(n for t in found.trials for n in t.parameters))
     drawn = [charts.best_so_far(found), *(charts.against_objective(found, n) for n in names)]
     chosen = next((t for t in found.trials if t.name == found.best), None)
@@ -197,7 +197,7 @@ def search(found: Search) -> dict[str, Any]:
     }
 
 
-def iterations(steps: Sequence[StepRow]) -> Table:
+def iterations(steps: Sequence[StepRow]) -> HtmlTable:
     rows = [
         (s.path, look(s.state).words, s.cache.lower(), s.cache_reason, s.took, number(s.cpu_s))
         for s in steps

@@ -12,9 +12,15 @@ from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.releases.release import ReleaseEvent
 from platform_ctl.report.dag import took
 from platform_ctl.report.headline import Failure
-from platform_ctl.report.value import Criterion, Look, Metric, Parameter, StepRow
+from platform_ctl.report.value import (
+    CanaryAnalysis,
+    Criterion,
+    ReportedMetric,
+    ReportedParameter,
+    StepRow,
+)
 from platform_ctl.runs.budget import LedgerEntry, cost
-from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.cache.values import CacheDecision
 from platform_ctl.runs.record import ERROR_FILE, Run, Task, TaskState
 from platform_ctl.text import redacted
 
@@ -22,18 +28,18 @@ _LOG_BYTES, _LOG_LINES = 8192, 30
 _MOST_FAILURES = 5
 
 
-def parameters(run: Run, pipeline: Pipeline | None) -> tuple[Parameter, ...]:
+def parameters(run: Run, pipeline: Pipeline | None) -> tuple[ReportedParameter, ...]:
     declared = pipeline.root.input_definitions.parameters if pipeline else {}
     defaults = {
         n: plain_numbers(p.default_value)
         for n, p in declared.items()
         if p.default_value is not UNSET
     }
-    return tuple(Parameter(n, v, defaults.get(n)) for n, v in run.parameters.items())
+    return tuple(ReportedParameter(n, v, defaults.get(n)) for n, v in run.parameters.items())
 
 
 def step_rows(
-    run: Run, decisions: Sequence[Decision], entries: Sequence[LedgerEntry]
+    run: Run, decisions: Sequence[CacheDecision], entries: Sequence[LedgerEntry]
 ) -> Iterable[StepRow]:
     decided = {d.task: d for d in decisions}
     for task in run.tasks:
@@ -90,8 +96,10 @@ def _tail(path: Path) -> str:
     return redacted("\n".join(lines[-_LOG_LINES:]))
 
 
-def metrics(run: Run) -> Iterable[Metric]:
-    return (Metric(task.path, name, value) for task in run.tasks for name, value in task.metrics)
+def metrics(run: Run) -> Iterable[ReportedMetric]:
+    return (
+        ReportedMetric(task.path, name, value) for task in run.tasks for name, value in task.metrics
+    )
 
 
 def criteria(task: Task) -> Iterable[Criterion]:
@@ -109,11 +117,11 @@ def criteria(task: Task) -> Iterable[Criterion]:
             yield Criterion(name, str(one.get("verdict", "")), against=against, **known)
 
 
-def look(event: ReleaseEvent) -> Look:
+def look(event: ReleaseEvent) -> CanaryAnalysis:
     detail = event.detail
     requests = detail.get("requests", {})
     figures = {n: v for n, v in detail.get("figures", {}).items() if isinstance(v, int | float)}
-    return Look(
+    return CanaryAnalysis(
         event.at,
         int(detail.get("weight_percent", 0)),
         str(detail.get("verdict", "")),

@@ -10,7 +10,7 @@ from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.explain.diagnosis import Diagnosis
 from platform_ctl.models.evaluation import Evaluation
 from platform_ctl.releases.release import Release
-from platform_ctl.report.dag import Node
+from platform_ctl.report.dag import DagNode
 from platform_ctl.report.headline import Failure, Headline
 from platform_ctl.report.lineage_map import LineageMap
 from platform_ctl.report.timeline import Timeline
@@ -19,7 +19,7 @@ from platform_ctl.runs.record import Run
 
 
 @dataclass(frozen=True)
-class Parameter:
+class ReportedParameter:
     """A pipeline parameter of this run; ``default`` None: it has none."""
 
     name: str
@@ -66,7 +66,7 @@ class SearchTrial:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchSummary:
     """A tuning Experiment; ``of_run`` is the run that made it, when that is another one."""
 
     name: str
@@ -104,7 +104,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Look:
+class CanaryAnalysis:
     """One analysis of a canary."""
 
     at: str
@@ -117,16 +117,16 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Canary:
+class CanaryHistory:
     """``events``: (time, what, detail) of everything that happened."""
 
     release: Release
-    looks: tuple[Look, ...] = ()
+    looks: tuple[CanaryAnalysis, ...] = ()
     events: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
-class Metric:
+class ReportedMetric:
     """A number that a step wrote as ``system.Metrics``."""
 
     task: str
@@ -143,19 +143,19 @@ class RunReport:
     written_at: str
     description: str
     headline: Headline
-    parameters: tuple[Parameter, ...]
-    graph: Node
+    parameters: tuple[ReportedParameter, ...]
+    graph: DagNode
     timeline: Timeline
     steps: tuple[StepRow, ...]
     cost: Cost
     failures: tuple[Failure, ...] = ()
     of_run: str = ""
     chain: Diagnosis | None = None
-    search: Search | None = None
+    search: SearchSummary | None = None
     evaluation: Evaluation | None = None
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[ReportedMetric, ...] = ()
     gate: Gate | None = None
     approval: ApprovalRequest | None = None
-    canary: Canary | None = None
+    canary: CanaryHistory | None = None
     lineage: LineageMap | None = None
     absent: Mapping[str, str] = field(default_factory=dict)

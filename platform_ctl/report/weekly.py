@@ -16,7 +16,7 @@ WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Cost:
+class WeekCost:
     """CPU-hours and money of a week, and what the cache saved."""
 
     cpu_h: float
@@ -35,7 +35,7 @@ class Weekly:
     asked: tuple[ApprovalRequest, ...]
     decided: tuple[ApprovalRequest, ...]
     moves: tuple[AliasMove, ...]
-    cost: Cost
+    cost: WeekCost
 
     @property
     def ends_at(self) -> datetime:
@@ -77,10 +77,10 @@ def _time(at: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _cost(entries: Sequence[LedgerEntry]) -> Cost:
+def _cost(entries: Sequence[LedgerEntry]) -> WeekCost:
     paid = [e for e in entries if not e.saved_by_cache]
     saved = [e for e in entries if e.saved_by_cache]
-    return Cost(
+    return WeekCost(
         cpu_h=sum(e.cpu_s for e in paid) / 3600,
         money=sum(e.money for e in paid),
         saved_cpu_h=sum(e.cpu_s for e in saved) / 3600,
@@ -159,7 +159,7 @@ def _moves(moves: Sequence[AliasMove]) -> str:
     return _table(columns, rows) if rows else "No stage changed."
 
 
-def _cost_lines(cost: Cost) -> str:
+def _cost_lines(cost: WeekCost) -> str:
     return (
         f"- {cost.cpu_h:.2f} CPU-hours, {cost.money:.3f} in money; {cost.trials} trials\n"
         f"- the cache saved {cost.saved_cpu_h:.2f} CPU-hours, {cost.saved_money:.3f} in money"

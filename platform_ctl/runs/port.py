@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from platform_ctl.ir.pipeline import Pipeline
-from platform_ctl.ir.support import Finding
+from platform_ctl.ir.support import UnsupportedUse
 from platform_ctl.runs.record import Run, RunEvent, RunRequest, Task
 
 
@@ -69,6 +69,6 @@ class Orchestrator(RunReader, Protocol):
         """Forget a run that has ended, and what the target keeps of it."""
         ...
 
-    def explain(self, pipeline: Pipeline) -> list[Finding]:
+    def explain(self, pipeline: Pipeline) -> list[UnsupportedUse]:
         """What of the pipeline is ignored or refused on this target."""
         ...

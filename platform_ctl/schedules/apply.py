@@ -14,7 +14,7 @@ from platform_ctl.errors import PlanOutdated, PlatformError, RecordDiffers, Wron
 from platform_ctl.schedules import due, plan
 from platform_ctl.schedules.document import Documents, Schedule
 from platform_ctl.schedules.due import Timing
-from platform_ctl.schedules.plan import GUARD_S, Action, Plan, State, Versions
+from platform_ctl.schedules.plan import GUARD_S, PlanState, ScheduleAction, SchedulePlan, Versions
 from platform_ctl.schedules.port import (
     Activity,
     Lock,
@@ -32,7 +32,7 @@ _SAFETY_S = 5
 """A version is too old to be enabled when a slot is this near to its switch."""
 
 
-class Outcome(StrEnum):
+class ApplyOutcome(StrEnum):
     DONE = "done"
     WAITING = "waiting"
     """For runs of the old version; the next apply goes on."""
@@ -44,14 +44,14 @@ class Applied:
     """What became of one change."""
 
     key: str
-    action: Action
-    outcome: Outcome
+    action: ScheduleAction
+    outcome: ApplyOutcome
     detail: str = ""
     error: PlatformError | None = None
 
 
 @dataclass(frozen=True)
-class Source:
+class ScheduleSource:
     """Where the files are from."""
 
     repository: str
@@ -59,7 +59,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Options:
+class ApplyOptions:
     """How an apply decides."""
 
     prune: bool = False
@@ -78,7 +78,7 @@ class Clock:
     sleep: Callable[[float], None]
 
 
-def read_state(port: Schedules, documents: Documents, source: Source) -> State:
+def read_state(port: Schedules, documents: Documents, source: ScheduleSource) -> PlanState:
     """Everything a plan is made from. Raises WrongZone, and what the port raises."""
     server = port.server()
     if server.zone not in (None, "UTC"):
@@ -88,7 +88,7 @@ def read_state(port: Schedules, documents: Documents, source: Source) -> State:
             fix="kubectl -n kubeflow patch configmap pipeline-install-config"
             ' --patch \'{"data": {"cronScheduleTimezone": "UTC"}}\'',
         )
-    return State(
+    return PlanState(
         documents,
         source.repository,
         source.commit,
@@ -99,7 +99,7 @@ def read_state(port: Schedules, documents: Documents, source: Source) -> State:
     )
 
 
-def make_plan(port: Schedules, state: State, now: int, *, prune: bool = False) -> Plan:
+def make_plan(port: Schedules, state: PlanState, now: int, *, prune: bool = False) -> SchedulePlan:
     """The plan, with the activity of what changes. Only reads."""
     ids = plan.busy_keys(state, now, prune=prune)
     activity = {key: port.activity(runs) for key, runs in ids.items()}
@@ -113,9 +113,9 @@ class Apply:
         self,
         port: Schedules,
         documents: Documents,
-        source: Source,
+        source: ScheduleSource,
         clock: Clock,
-        options: Options,
+        options: ApplyOptions,
     ) -> None:
         self._port, self._documents, self._source = port, documents, source
         self._clock, self._options = clock, options
@@ -137,24 +137,28 @@ class Apply:
                     where="schedule apply --plan",
                     fix="platform-ctl schedule plan -o json > plan.json",
                 )
-            changes = sorted(planned.changes, key=lambda c: c.action is not Action.EXPERIMENT)
-            return [self._one(c.key, c.action) for c in changes if c.action is not Action.LEFT]
+            changes = sorted(
+                planned.changes, key=lambda c: c.action is not ScheduleAction.EXPERIMENT
+            )
+            return [
+                self._one(c.key, c.action) for c in changes if c.action is not ScheduleAction.LEFT
+            ]
 
-    def _one(self, key: str, action: Action) -> Applied:
+    def _one(self, key: str, action: ScheduleAction) -> Applied:
         try:
-            if action is Action.EXPERIMENT:
+            if action is ScheduleAction.EXPERIMENT:
                 self._experiment(key)
-                return Applied(key, action, Outcome.DONE)
+                return Applied(key, action, ApplyOutcome.DONE)
             runs = ours(self._state.runs, self._source.repository).get(key, [])
-            if action is Action.DELETE:
+            if action is ScheduleAction.DELETE:
                 waits = self._delete(runs)
             else:
                 schedule = self._documents.find(key)
                 assert schedule is not None  # a plan's other actions are of the files
                 waits = _Switch(self._tools(), schedule).run(runs)
         except PlatformError as exc:
-            return Applied(key, action, Outcome.FAILED, exc.what, exc)
-        return Applied(key, action, Outcome.WAITING if waits else Outcome.DONE, waits)
+            return Applied(key, action, ApplyOutcome.FAILED, exc.what, exc)
+        return Applied(key, action, ApplyOutcome.WAITING if waits else ApplyOutcome.DONE, waits)
 
     def _experiment(self, name: str) -> None:
         found = next(e for e in self._documents.experiments if e.name == name)
@@ -171,19 +175,19 @@ class Apply:
             waits = tools.delete(run) or waits
         return waits
 
-    def _tools(self) -> _Tools:
-        return _Tools(self._port, self._lock, self._state, self._clock, self._options)
+    def _tools(self) -> _LockedCalls:
+        return _LockedCalls(self._port, self._lock, self._state, self._clock, self._options)
 
 
 @dataclass(frozen=True)
-class _Tools:
+class _LockedCalls:
     """The calls of an apply, each after a look at the lock."""
 
     port: Schedules
     lock: Lock
-    state: State
+    state: PlanState
     clock: Clock
-    options: Options
+    options: ApplyOptions
 
     def create(self, schedule: Schedule, start: int | None) -> RecurringRun:
         """A new version, disabled and read back."""
@@ -232,7 +236,7 @@ class _Tools:
 class _Switch:
     """Brings one schedule to its wanted version."""
 
-    def __init__(self, tools: _Tools, schedule: Schedule) -> None:
+    def __init__(self, tools: _LockedCalls, schedule: Schedule) -> None:
         self._tools, self._schedule = tools, schedule
         self._key = schedule.spec.key
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from platform_ctl.schedules.document import Condition
-from platform_ctl.schedules.trigger import Observation
+from platform_ctl.schedules.document import StartCondition
+from platform_ctl.schedules.trigger import ConditionReading
 
 
 @dataclass(frozen=True)
@@ -19,34 +19,36 @@ class Readings:
     """(service, metric) -> error of its answers against labels that arrived since."""
 
 
-def freshness(condition: Condition, newest: float | None, now: int) -> Observation:
+def freshness(condition: StartCondition, newest: float | None, now: int) -> ConditionReading:
     """Whether a recipe's data is older than it may be. No data at all is old."""
     limit = condition.older_than_s
     if newest is None:
-        return Observation(True, f"no data of {condition.recipe}, limit {limit} s")
+        return ConditionReading(True, f"no data of {condition.recipe}, limit {limit} s")
     age_s = max(0, int(now - newest))
     evidence = f"newest record of {condition.recipe} is {age_s} s old, limit {limit} s"
-    return Observation(age_s > limit, evidence)
+    return ConditionReading(age_s > limit, evidence)
 
 
-def drift(condition: Condition, value: float | None) -> Observation:
+def drift(condition: StartCondition, value: float | None) -> ConditionReading:
     """Whether a model in production is worse than it may be. Unknown is not worse."""
     name, limit = f"{condition.metric} of {condition.service}", condition.above
     if value is None:
-        return Observation(False, f"{name} is not known yet, limit {limit:g}")
-    return Observation(value > limit, f"{name} is {value:.4g}, limit {limit:g}")
+        return ConditionReading(False, f"{name} is not known yet, limit {limit:g}")
+    return ConditionReading(value > limit, f"{name} is {value:.4g}, limit {limit:g}")
 
 
-def pipeline_changed(pipeline: str, digest: str, applied: str, seen: Sequence[str]) -> Observation:
+def pipeline_changed(
+    pipeline: str, digest: str, applied: str, seen: Sequence[str]
+) -> ConditionReading:
     """Whether the compiled pipeline is another one than when it was applied or last run."""
     before = seen[-1] if seen else applied
     evidence = f"{pipeline} is {digest[:12]}, was {before[:12]}"
-    return Observation(digest != before, evidence, digest)
+    return ConditionReading(digest != before, evidence, digest)
 
 
-def after(upstream: str, succeeded: Sequence[str], seen: Sequence[str]) -> Observation:
+def after(upstream: str, succeeded: Sequence[str], seen: Sequence[str]) -> ConditionReading:
     """Whether a run of the upstream schedule succeeded that had no run yet; the oldest first."""
     new = [run for run in succeeded if run not in seen]
     if not new:
-        return Observation(False, f"no new run of {upstream}")
-    return Observation(True, f"run {new[0][:8]} of {upstream} succeeded", new[0])
+        return ConditionReading(False, f"no new run of {upstream}")
+    return ConditionReading(True, f"run {new[0][:8]} of {upstream} succeeded", new[0])

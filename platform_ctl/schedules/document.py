@@ -16,7 +16,7 @@ DEFAULT_EXPERIMENT = "Default"
 """KFP's own; it needs no declaration."""
 
 
-class Version(StrEnum):
+class VersionPolicy(StrEnum):
     """Which version of its pipeline a schedule runs."""
 
     PINNED = "pinned"
@@ -25,7 +25,7 @@ class Version(StrEnum):
     """The newest one when a slot fires."""
 
 
-class Kind(StrEnum):
+class ConditionKind(StrEnum):
     """Conditions that start a run without a clock."""
 
     FRESHNESS = "freshness"
@@ -35,10 +35,10 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Condition:
+class StartCondition:
     """``on:`` of a schedule; only the fields of its kind are set."""
 
-    kind: Kind
+    kind: ConditionKind
     recipe: str = ""
     """freshness: whose table is looked at."""
     older_than_s: int = 0
@@ -72,13 +72,13 @@ class Spec:
     team: str
     name: str
     pipeline: str
-    version: Version
+    version: VersionPolicy
     ir: str
     """Digest of what the compiled pipeline means; empty for ``latest``."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     experiment: str = DEFAULT_EXPERIMENT
     timing: Timing | None = None
-    condition: Condition | None = None
+    condition: StartCondition | None = None
     max_concurrency: int = 1
     service_account: str = ""
     cool_down_s: int = 0
@@ -117,7 +117,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class KfpExperiment:
     """One entry of ``experiments.yaml``: KFP's grouping of runs."""
 
     team: str
@@ -145,7 +145,7 @@ class Documents:
     """All files of all teams."""
 
     schedules: tuple[Schedule, ...] = ()
-    experiments: tuple[Experiment, ...] = ()
+    experiments: tuple[KfpExperiment, ...] = ()
     absent: tuple[Absent, ...] = ()
     teams: frozenset[str] = frozenset()
     """Teams with a ``recurring_runs.yaml``: what left theirs may be pruned."""

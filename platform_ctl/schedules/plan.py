@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from platform_ctl.schedules import cron, due
-from platform_ctl.schedules.document import Documents, Experiment, Schedule, Spec, canonical
+from platform_ctl.schedules.document import Documents, KfpExperiment, Schedule, Spec, canonical
 from platform_ctl.schedules.port import Activity, Mark, Pause, RecurringRun, Server, mark, ours
 
 GUARD_S = 60
@@ -20,7 +20,7 @@ SHOWN = 5
 AT_ONCE_LIMIT = 100
 
 
-class Action(StrEnum):
+class ScheduleAction(StrEnum):
     """What is to be done with a schedule; ``NONE`` is in sync."""
 
     NONE = "none"
@@ -41,11 +41,11 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Change:
+class ScheduleChange:
     """One schedule, or one experiment, and what an apply does."""
 
     key: str
-    action: Action
+    action: ScheduleAction
     why: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     """The next fire times as it is, UTC."""
@@ -60,8 +60,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
-    changes: tuple[Change, ...]
+class SchedulePlan:
+    changes: tuple[ScheduleChange, ...]
     unmanaged: tuple[str, ...]
     """Records of others; never touched."""
     notes: tuple[str, ...]
@@ -74,7 +74,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class State:
+class PlanState:
     """What a plan is made from, read once."""
 
     documents: Documents
@@ -121,7 +121,7 @@ class Versions:
         return [run for run in self.others if run.enabled]
 
 
-def mark_of(state: State, schedule: Schedule, start: int | None) -> Mark:
+def mark_of(state: PlanState, schedule: Schedule, start: int | None) -> Mark:
     """The mark of a new version."""
     return mark(
         source=state.source,
@@ -133,7 +133,7 @@ def mark_of(state: State, schedule: Schedule, start: int | None) -> Mark:
     )
 
 
-def versions(state: State, schedule: Schedule, runs: Sequence[RecurringRun]) -> Versions:
+def versions(state: PlanState, schedule: Schedule, runs: Sequence[RecurringRun]) -> Versions:
     """Which of the records of a schedule is the wanted version.
 
     Of two with the same digest (two applies at once) the enabled one, then the older one.
@@ -153,7 +153,7 @@ def versions(state: State, schedule: Schedule, runs: Sequence[RecurringRun]) -> 
     return Versions(wanted, others, tuple(why), broken)
 
 
-def wanted_enabled(state: State, schedule: Schedule, now: int) -> bool:
+def wanted_enabled(state: PlanState, schedule: Schedule, now: int) -> bool:
     """Whether the schedule is to fire: not switched off in its file, and not paused."""
     pause = state.pauses.get(schedule.spec.key)
     return schedule.enabled and not (pause and pause.holds(now))
@@ -177,7 +177,9 @@ def surplus(schedule: Schedule, found: Versions) -> list[RecurringRun]:
     return old[schedule.keep_history :]
 
 
-def make(state: State, activity: Mapping[str, Activity], *, now: int, prune: bool = False) -> Plan:
+def make(
+    state: PlanState, activity: Mapping[str, Activity], *, now: int, prune: bool = False
+) -> SchedulePlan:
     """The plan. ``activity`` is by key, of schedules whose records ``busy_keys`` names."""
     runs = ours(state.runs, state.source)
     changes = [_experiment(state, e) for e in state.documents.experiments]
@@ -192,15 +194,15 @@ def make(state: State, activity: Mapping[str, Activity], *, now: int, prune: boo
     for key in sorted(runs.keys() - known):
         changes.append(_leaving(state, key, runs[key], activity.get(key, Activity()), now, prune))
     unmanaged = tuple(sorted(r.display_name for r in state.runs if not r.owned_by(state.source)))
-    return Plan(
-        tuple(c for c in changes if c is not None and c.action is not Action.NONE),
+    return SchedulePlan(
+        tuple(c for c in changes if c is not None and c.action is not ScheduleAction.NONE),
         unmanaged,
         tuple(_notes(state, runs)),
         state.fingerprint,
     )
 
 
-def busy_keys(state: State, now: int, *, prune: bool = False) -> dict[str, list[str]]:
+def busy_keys(state: PlanState, now: int, *, prune: bool = False) -> dict[str, list[str]]:
     """Ids of the records of each schedule that changes, whose activity a plan shows."""
     draft = make(state, {}, now=now, prune=prune)
     runs = ours(state.runs, state.source)
@@ -237,14 +239,14 @@ def field_changes(old: Spec | None, new: Spec) -> list[str]:
 
 
 def _schedule(
-    state: State, schedule: Schedule, runs: list[RecurringRun], activity: Activity, now: int
-) -> Change:
+    state: PlanState, schedule: Schedule, runs: list[RecurringRun], activity: Activity, now: int
+) -> ScheduleChange:
     spec = schedule.spec
     found = versions(state, schedule, runs)
     enable = wanted_enabled(state, schedule, now)
     action, why = _action(schedule, found, runs, enable)
     pause = state.pauses.get(spec.key)
-    change = Change(
+    change = ScheduleChange(
         spec.key,
         action,
         why,
@@ -263,13 +265,13 @@ def _schedule(
 
 
 def _with_future(
-    change: Change,
+    change: ScheduleChange,
     spec: Spec,
     found: Versions,
     firing: RecurringRun | None,
     activity: Activity,
     now: int,
-) -> Change:
+) -> ScheduleChange:
     """Fire times afterwards, and what enabling does at once."""
     timing, created_at, last = spec.timing, now, None
     if found.wanted is not None and found.wanted.spec is not None:
@@ -291,25 +293,25 @@ def _with_future(
 
 def _action(
     schedule: Schedule, found: Versions, runs: list[RecurringRun], enable: bool
-) -> tuple[Action, tuple[str, ...]]:
+) -> tuple[ScheduleAction, tuple[str, ...]]:
     if not runs:
-        return Action.CREATE, ()
+        return ScheduleAction.CREATE, ()
     if found.wanted is None:
-        return (Action.RECREATE if found.broken else Action.REPLACE), found.why
+        return (ScheduleAction.RECREATE if found.broken else ScheduleAction.REPLACE), found.why
     old = found.enabled_others
     if enable and old:
-        return Action.SWITCH, (f"{len(old)} old version(s) enabled",)
+        return ScheduleAction.SWITCH, (f"{len(old)} old version(s) enabled",)
     if enable and not found.wanted.enabled:
-        return Action.ENABLE, ("it is disabled",)
+        return ScheduleAction.ENABLE, ("it is disabled",)
     if not enable and (old or found.wanted.enabled):
-        return Action.DISABLE, ("it is enabled",)
+        return ScheduleAction.DISABLE, ("it is enabled",)
     extra = surplus(schedule, found)
     if extra:
-        return Action.CLEAN, (f"{len(extra)} old version(s) beyond keep_history",)
-    return Action.NONE, ()
+        return ScheduleAction.CLEAN, (f"{len(extra)} old version(s) beyond keep_history",)
+    return ScheduleAction.NONE, ()
 
 
-def _not_wanted(state: State, spec: Spec, run: RecurringRun) -> list[str]:
+def _not_wanted(state: PlanState, spec: Spec, run: RecurringRun) -> list[str]:
     """Why a record is not what the file says; empty when it is."""
     made = run.mark
     if made is None or not made.of(spec):
@@ -341,17 +343,17 @@ def _started(spec: Spec, start: int | None) -> Spec:
 
 
 def _leaving(
-    state: State, key: str, runs: list[RecurringRun], activity: Activity, now: int, prune: bool
-) -> Change | None:
+    state: PlanState, key: str, runs: list[RecurringRun], activity: Activity, now: int, prune: bool
+) -> ScheduleChange | None:
     why = doomed(state.documents, key, prune=prune)
     if why:
-        return Change(key, Action.DELETE, (why,), in_flight=activity.in_flight)
+        return ScheduleChange(key, ScheduleAction.DELETE, (why,), in_flight=activity.in_flight)
     if key.partition("/")[0] not in state.documents.teams:
         return None
-    return Change(key, Action.LEFT, ("it left the files; --prune deletes it",))
+    return ScheduleChange(key, ScheduleAction.LEFT, ("it left the files; --prune deletes it",))
 
 
-def _experiment(state: State, experiment: Experiment) -> Change | None:
+def _experiment(state: PlanState, experiment: KfpExperiment) -> ScheduleChange | None:
     there = state.experiments.get(experiment.name)
     if there is None:
         what = "create" if not experiment.archived else ""
@@ -359,10 +361,10 @@ def _experiment(state: State, experiment: Experiment) -> Change | None:
         what = {(False, True): "archive", (True, False): "unarchive"}.get(
             (there, experiment.archived), ""
         )
-    return Change(experiment.name, Action.EXPERIMENT, (what,)) if what else None
+    return ScheduleChange(experiment.name, ScheduleAction.EXPERIMENT, (what,)) if what else None
 
 
-def _notes(state: State, runs: Mapping[str, list[RecurringRun]]) -> Iterable[str]:
+def _notes(state: PlanState, runs: Mapping[str, list[RecurringRun]]) -> Iterable[str]:
     server = state.server
     if not server.local and server.zone is None:
         yield "the controller's time zone cannot be read from here; it must be UTC"

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from platform_ctl.schedules.document import Experiment, Spec
+from platform_ctl.schedules.document import KfpExperiment, Spec
 
 _NAME = re.compile(r"git::([a-z0-9-]{1,50})::([a-z0-9-]{1,50})::([0-9a-f]{12})")
 _MARK = "managed-by: platform-ctl"
@@ -229,7 +229,7 @@ class Schedules(Protocol):
         """Names of experiments, and whether each is archived."""
         ...
 
-    def put_experiment(self, experiment: Experiment) -> None:
+    def put_experiment(self, experiment: KfpExperiment) -> None:
         """Create, archive or unarchive it, so that it is as declared."""
         ...
 

@@ -22,14 +22,14 @@ from platform_ctl.schedules import cron, git_ref
 from platform_ctl.schedules.document import (
     DEFAULT_EXPERIMENT,
     Absent,
-    Condition,
+    ConditionKind,
     Documents,
-    Experiment,
-    Kind,
+    KfpExperiment,
     QuietHours,
     Schedule,
     Spec,
-    Version,
+    StartCondition,
+    VersionPolicy,
 )
 from platform_ctl.schedules.due import CatchUp, Timing
 from platform_ctl.schedules.located import Fields, Located, moment, read
@@ -56,9 +56,9 @@ _ENTRY = (
     "stop_after",
 )
 _TRIGGER = ("cron", "interval_s", "on", "start_at", "end_at", "catch_up")
-_CONDITIONS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.FRESHNESS: ("recipe", "older_than_s"),
-    Kind.DRIFT: ("service", "metric", "above"),
+_CONDITIONS: Mapping[ConditionKind, tuple[str, ...]] = {
+    ConditionKind.FRESHNESS: ("recipe", "older_than_s"),
+    ConditionKind.DRIFT: ("service", "metric", "above"),
 }
 _EXAMPLE = 'cron: "0 0 6 * * MON"'
 _MAX_SECONDS = 366 * cron.DAY_S
@@ -95,7 +95,7 @@ def documents(project: Project) -> Documents:
     A team without a ``recurring_runs.yaml`` has no schedules and none that may be pruned.
     """
     schedules: list[Schedule] = []
-    experiments: list[Experiment] = []
+    experiments: list[KfpExperiment] = []
     absent: list[Absent] = []
     teams: set[str] = set()
     for team in sorted(p for p in project.folder.glob("*") if p.is_dir()):
@@ -138,8 +138,8 @@ def _entries(project: Project, team: Path, name: str) -> list[Located] | None:
     return list(document.fields([name], [name])[name].items())
 
 
-def _experiments(project: Project, team: Path) -> list[Experiment]:
-    found: dict[str, Experiment] = {}
+def _experiments(project: Project, team: Path) -> list[KfpExperiment]:
+    found: dict[str, KfpExperiment] = {}
     for entry in _entries(project, team, "experiments") or []:
         fields = entry.fields(["name", "description", "archived"], ["name"])
         name = fields["name"].of(str, "name")
@@ -147,7 +147,7 @@ def _experiments(project: Project, team: Path) -> list[Experiment]:
             fields["name"].refuse("an experiment's name has 1 to 128 characters")
         if name in found:
             fields["name"].refuse(f"the experiment {name!r} is declared twice")
-        found[name] = Experiment(
+        found[name] = KfpExperiment(
             team.name,
             name,
             fields.get("description", str, ""),
@@ -160,7 +160,7 @@ def _experiments(project: Project, team: Path) -> list[Experiment]:
 class _Entries:
     """The entries of one ``recurring_runs.yaml``, one after the other."""
 
-    def __init__(self, project: Project, team: str, experiments: list[Experiment]) -> None:
+    def __init__(self, project: Project, team: str, experiments: list[KfpExperiment]) -> None:
         self._project, self._team = project, team
         self._experiments = {e.name: e for e in experiments}
         self._lines: dict[str, Located] = {}
@@ -204,7 +204,7 @@ class _Entries:
 
     def _schedule(self, name: str, fields: Fields) -> Schedule:
         compiled = _compiled(self._project, fields["pipeline"])
-        version = Version(fields.word("version", Version, Version.PINNED))
+        version = VersionPolicy(fields.word("version", VersionPolicy, VersionPolicy.PINNED))
         timing, condition = self._trigger(name, fields["trigger"])
         values, commits = self._parameters(fields, compiled)
         self._refuse_of_conditions(fields, condition)
@@ -213,7 +213,7 @@ class _Entries:
             name=name,
             pipeline=compiled.pipeline.name,
             version=version,
-            ir=compiled.digest if version is Version.PINNED else "",
+            ir=compiled.digest if version is VersionPolicy.PINNED else "",
             parameters=values,
             experiment=self._experiment(fields),
             timing=timing,
@@ -248,14 +248,14 @@ class _Entries:
             fields["experiment"].refuse(f"the experiment {name!r} is archived")
         return name
 
-    def _refuse_of_conditions(self, fields: Fields, condition: Condition | None) -> None:
+    def _refuse_of_conditions(self, fields: Fields, condition: StartCondition | None) -> None:
         for name in ("cool_down_s", "quiet_hours", "stop_after"):
             if name in fields and condition is None:
                 fields[name].refuse(f"{name} is for a trigger with `on`")
 
     # ---- the trigger ------------------------------------------------------
 
-    def _trigger(self, name: str, node: Located) -> tuple[Timing | None, Condition | None]:
+    def _trigger(self, name: str, node: Located) -> tuple[Timing | None, StartCondition | None]:
         fields = node.fields(_TRIGGER)
         given = [key for key in ("cron", "interval_s", "on") if key in fields]
         if len(given) != 1:
@@ -289,25 +289,25 @@ class _Entries:
             )
         return timing
 
-    def _condition(self, name: str, node: Located) -> Condition:
-        fields = node.fields(Kind)
+    def _condition(self, name: str, node: Located) -> StartCondition:
+        fields = node.fields(ConditionKind)
         if len(fields.value) != 1:
-            node.refuse(f"on has one of {', '.join(Kind)}")
-        kind = Kind(next(iter(fields.value)))
+            node.refuse(f"on has one of {', '.join(ConditionKind)}")
+        kind = ConditionKind(next(iter(fields.value)))
         inner = fields[kind]
-        if kind is Kind.PIPELINE_CHANGED:
+        if kind is ConditionKind.PIPELINE_CHANGED:
             if inner.of(bool, kind) is not True:
                 inner.refuse("pipeline_changed is true or left out", "pipeline_changed: true")
-            return Condition(kind)
-        if kind is Kind.AFTER:
+            return StartCondition(kind)
+        if kind is ConditionKind.AFTER:
             self._after.append((name, inner))
-            return Condition(kind, after=inner.of(str, kind))
+            return StartCondition(kind, after=inner.of(str, kind))
         values = inner.fields(_CONDITIONS[kind], _CONDITIONS[kind])
-        if kind is Kind.FRESHNESS:
+        if kind is ConditionKind.FRESHNESS:
             recipe = values.word("recipe", self._project.recipes(), "")
             older = values.whole("older_than_s", 0, 1, 10 * _MAX_SECONDS)
-            return Condition(kind, recipe=recipe, older_than_s=older)
-        return Condition(
+            return StartCondition(kind, recipe=recipe, older_than_s=older)
+        return StartCondition(
             kind,
             service=values["service"].of(str, "service"),
             metric=values["metric"].of(str, "metric"),
@@ -419,11 +419,11 @@ def _cron(node: Located) -> str:
         node.refuse(f"cron {text!r}: {exc}", better or _EXAMPLE)
 
 
-def _cool_down_s(fields: Fields, condition: Condition | None) -> int:
+def _cool_down_s(fields: Fields, condition: StartCondition | None) -> int:
     """A day for what a run may not cure at once; none for what happens once each."""
     if condition is None:
         return 0
-    slow = condition.kind in (Kind.FRESHNESS, Kind.DRIFT)
+    slow = condition.kind in (ConditionKind.FRESHNESS, ConditionKind.DRIFT)
     return fields.whole("cool_down_s", cron.DAY_S if slow else 0, 0, _MAX_SECONDS)
 
 

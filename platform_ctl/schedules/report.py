@@ -40,7 +40,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class ScheduleReport:
     rows: tuple[Row, ...]
     heartbeat: str
     """What is to be said about the engine; empty when it is well, or somebody else's."""

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from platform_ctl.errors import PlatformError
-from platform_ctl.schedules.document import Kind, Spec
+from platform_ctl.schedules.document import ConditionKind, Spec
 
 _SEEN = 200
 """Upstream runs that are remembered."""
@@ -31,7 +31,7 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True)
-class Observation:
+class ConditionReading:
     """What was seen of a condition."""
 
     holds: bool
@@ -42,7 +42,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Memory:
+class TriggerState:
     """What one trigger remembers between two looks; survives a kill."""
 
     held_before: bool = False
@@ -55,10 +55,10 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Decision:
+class TriggerDecision:
     """Whether to start a run, and what to remember."""
 
-    memory: Memory
+    memory: TriggerState
     fire: bool = False
     suppressed: Why | None = None
     notice: str = ""
@@ -86,7 +86,7 @@ class Triggered:
     error: str = ""
 
 
-class Memories(Protocol):
+class TriggerStates(Protocol):
     """Where memories are kept."""
 
     def trigger_state(self, key: str) -> bytes | None: ...
@@ -99,10 +99,10 @@ class Memories(Protocol):
 
 
 @dataclass(frozen=True)
-class Doors:
+class TriggerPorts:
     """What the arbiter asks of others."""
 
-    observe: Callable[[Trigger, Sequence[str]], Observation]
+    observe: Callable[[Trigger, Sequence[str]], ConditionReading]
     """Looks at a condition; the second argument are subjects that had their run."""
     submit: Callable[[Trigger, str, str], str]
     """(trigger, submission key, evidence) -> run id. Idempotent by the key."""
@@ -111,36 +111,40 @@ class Doors:
     notify: Callable[[str, str], None] = field(default=lambda key, text: None)
 
 
-def decide(spec: Spec, memory: Memory, seen: Observation, now: int, active: int) -> Decision:
+def decide(
+    spec: Spec, memory: TriggerState, seen: ConditionReading, now: int, active: int
+) -> TriggerDecision:
     """What to do about one look. Pure."""
     assert spec.condition is not None
     if not seen.holds:
-        return Decision(replace(memory, held_before=False, without_help=0, stopped=False))
+        return TriggerDecision(replace(memory, held_before=False, without_help=0, stopped=False))
     memory = replace(memory, held_before=True)
-    once = spec.condition.kind in (Kind.AFTER, Kind.PIPELINE_CHANGED)
+    once = spec.condition.kind in (ConditionKind.AFTER, ConditionKind.PIPELINE_CHANGED)
     if active:
-        return Decision(memory, suppressed=Why.OPEN_RUN)
+        return TriggerDecision(memory, suppressed=Why.OPEN_RUN)
     if memory.stopped:
-        return Decision(memory, suppressed=Why.STOPPED)
+        return TriggerDecision(memory, suppressed=Why.STOPPED)
     if any(hours.hold(now) for hours in spec.quiet_hours):
-        return Decision(memory, suppressed=Why.QUIET_HOURS)
+        return TriggerDecision(memory, suppressed=Why.QUIET_HOURS)
     if memory.fired_at is not None and 0 <= now - memory.fired_at < spec.cool_down_s:
-        return Decision(memory, suppressed=Why.COOL_DOWN)
+        return TriggerDecision(memory, suppressed=Why.COOL_DOWN)
     if not once and memory.without_help >= spec.stop_after:
         notice = (
             f"{spec.key}: {memory.without_help} runs left the condition true"
             f" ({seen.evidence}); no more are started until it is false"
         )
-        return Decision(replace(memory, stopped=True), suppressed=Why.STOPPED, notice=notice)
+        return TriggerDecision(replace(memory, stopped=True), suppressed=Why.STOPPED, notice=notice)
     subjects = (*memory.seen, seen.subject)[-_SEEN:] if once else ()
     fired = replace(memory, fired_at=now, without_help=memory.without_help + 1, seen=subjects)
-    return Decision(fired, fire=True)
+    return TriggerDecision(fired, fire=True)
 
 
-class Arbiter:
+class TriggerEvaluator:
     """Looks at all triggers once; a failure of one keeps none of the others back."""
 
-    def __init__(self, memories: Memories, doors: Doors, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, memories: TriggerStates, doors: TriggerPorts, clock: Callable[[], int]
+    ) -> None:
         self._memories, self._doors, self._clock = memories, doors, clock
 
     def look(self, triggers: Sequence[Trigger]) -> list[Triggered]:
@@ -176,10 +180,10 @@ class Arbiter:
         self._keep(spec.key, memory, decision.memory)
         return Triggered(spec.key, spec.condition.kind, seen.evidence, run_id)
 
-    def _recall(self, key: str) -> Memory:
+    def _recall(self, key: str) -> TriggerState:
         kept = self._memories.trigger_state(key)
-        return msgspec.json.decode(kept, type=Memory) if kept else Memory()
+        return msgspec.json.decode(kept, type=TriggerState) if kept else TriggerState()
 
-    def _keep(self, key: str, before: Memory, memory: Memory) -> None:
+    def _keep(self, key: str, before: TriggerState, memory: TriggerState) -> None:
         if memory != before:
             self._memories.put_trigger_state(key, msgspec.json.encode(memory))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from platform_ctl.serving.service import InferenceService, Observation, ServiceSpec
+from platform_ctl.serving.service import InferenceService, RequestObservation, ServiceSpec
 
 
 class Serving(Protocol):
@@ -40,7 +40,7 @@ class Serving(Protocol):
         """Answer what was accepted, then end every process. Raises UnknownName."""
         ...
 
-    def observations(self, name: str, *, since: float) -> Sequence[Observation]:
+    def observations(self, name: str, *, since: float) -> Sequence[RequestObservation]:
         """Requests seen since ``since`` (seconds since the epoch), oldest first."""
         ...
 

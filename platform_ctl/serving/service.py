@@ -101,7 +101,7 @@ class InferenceService:
 
 
 @dataclass(frozen=True)
-class Observation:
+class RequestObservation:
     """One answered request, as the front door saw it."""
 
     at: float
@@ -161,7 +161,7 @@ def takes_canary(key: bytes, weight_percent: int) -> bool:
     return bucket < weight_percent * _BUCKETS // 100
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ServiceLimits(msgspec.Struct, frozen=True):
     """What a request and a revision may cost."""
 
     body_bytes: int = 4 * 2**20

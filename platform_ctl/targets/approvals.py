@@ -14,7 +14,7 @@ from platform_ctl.targets.recipe import pipelines, recipes
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
-    from platform_ctl.approvals.decide import Deciding
+    from platform_ctl.approvals.decide import DecisionPorts
     from platform_ctl.approvals.kubernetes.approvals import ClusterApprovals
     from platform_ctl.approvals.kubernetes.controller import Controller
     from platform_ctl.approvals.notifier import Notifier
@@ -88,11 +88,11 @@ def notifier(settings: Settings) -> Notifier:
     return notify.OutboxNotifier(layout.database, layout.locks / "notify.lock", channels)
 
 
-def deciding(settings: Settings) -> Deciding:
+def deciding(settings: Settings) -> DecisionPorts:
     """What an answer needs: the same for the command, the page and a controller."""
-    from platform_ctl.approvals.decide import Deciding
+    from platform_ctl.approvals.decide import DecisionPorts
 
-    return Deciding(
+    return DecisionPorts(
         registry(settings),
         approvals(settings),
         recipes(settings),

@@ -18,10 +18,10 @@ from platform_ctl.targets.runs import orchestrator, step_cache
 from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
-    from platform_ctl.explain.compared import Side
+    from platform_ctl.explain.compared import ComparedRun
     from platform_ctl.explain.impact import Impact
-    from platform_ctl.explain.subject import Subject
-    from platform_ctl.explain.why_facts import Looking
+    from platform_ctl.explain.subject import TrainedSubject
+    from platform_ctl.explain.why_facts import DiagnosisPorts
     from platform_ctl.ir.pipeline import Pipeline
     from platform_ctl.models.model import RegisteredModel
     from platform_ctl.recipe.datasets import Resolved
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from platform_ctl.runs.record import Run
 
 
-def looking(settings: Settings) -> Looking:
+def looking(settings: Settings) -> DiagnosisPorts:
     """What ``run why`` and ``model why`` look at."""
-    from platform_ctl.explain.why_facts import Looking, Untold
+    from platform_ctl.explain.why_facts import DiagnosisPorts, NoRecords
     from platform_ctl.models import mlflow_sqlite
     from platform_ctl.recipe import iceberg_sqlite
     from platform_ctl.releases.local.releases import SqliteReleases
@@ -45,13 +45,13 @@ def looking(settings: Settings) -> Looking:
         return {u: mlflow_sqlite.read(path) or [] for u, path in databases.items() if path}
 
     runs, local = orchestrator(settings), settings.target == "local"
-    return Looking(
+    return DiagnosisPorts(
         runs=runs,
-        cache=step_cache(settings) if local else Untold(),
+        cache=step_cache(settings) if local else NoRecords(),
         registry=registry(settings),
         approvals=approvals(settings),
         releases=SqliteReleases(state(settings)),
-        serving=serving(settings) if local else Untold(),
+        serving=serving(settings) if local else NoRecords(),
         recipes=recipes(settings),
         registry_uri=without_user(mlflow_uri(settings)),
         read_pipeline=lambda run: _pipeline_of(runs, run),
@@ -70,7 +70,7 @@ def _pipeline_of(runs: RunReader, run: Run) -> Pipeline:
 
 def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:
     """What a run of the pipeline would do now, against its last one. Changes nothing."""
-    from platform_ctl.explain.impact_local import Records, forecast
+    from platform_ctl.explain.impact_local import ImpactRecords, forecast
     from platform_ctl.explain.subject import foresee
     from platform_ctl.ir.parameters import resolve
     from platform_ctl.runs.cache.cache import StepCache
@@ -83,7 +83,7 @@ def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Imp
     digester = CodeDigester(Path(settings.project_root), db)
     steps = CachedSteps(cache, digester, ir, "", use_cache=True, warn=lambda text: None)
     values = resolve(ir, parameters)
-    records = Records(
+    records = ImpactRecords(
         last=next(ended, None),
         steps=steps,
         cache=cache,
@@ -96,21 +96,21 @@ def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Imp
 
 def current_subject(
     settings: Settings, pin: Callable[[DataAccess], Resolved], model_name: str
-) -> Subject:
+) -> TrainedSubject:
     """What a run that starts now is about; ``pin`` freezes the golden set if need be."""
     from platform_ctl.explain.subject import current
 
     return current(pin, model_name, data_access(settings), registry(settings))
 
 
-def compared_run(settings: Settings, run: Run) -> Side:
+def compared_run(settings: Settings, run: Run) -> ComparedRun:
     """A run as ``run diff`` sees it."""
-    from platform_ctl.explain.diff_facts import Sources, side
+    from platform_ctl.explain.diff_facts import DiffPorts, side
     from platform_ctl.recipe import iceberg_sqlite
     from platform_ctl.runs.cache import cache_rows, code_digest
 
     db, runs = state(settings), orchestrator(settings)
-    sources = Sources(
+    sources = DiffPorts(
         cache=step_cache(settings),
         key_inputs=lambda digest: cache_rows.key_inputs(db, digest),
         units=lambda digest: code_digest.units(db, digest),

@@ -11,7 +11,7 @@ from platform_ctl.settings import Settings
 if TYPE_CHECKING:
     from platform_ctl.cluster.api import Cluster, Object
     from platform_ctl.doctor.doctor import Check
-    from platform_ctl.installation.components import Component
+    from platform_ctl.installation.components import InstallComponent
     from platform_ctl.installation.install import Installer
     from platform_ctl.installation.remove import Removal
 
@@ -24,7 +24,7 @@ def cluster(settings: Settings) -> Cluster:
     return connect(kubeconfig=wanted.kubeconfig, context=wanted.context, namespace=wanted.namespace)
 
 
-def components(settings: Settings, names: tuple[str, ...]) -> list[Component]:
+def components(settings: Settings, names: tuple[str, ...]) -> list[InstallComponent]:
     """The components of ``names``, all core ones without. Raises UnknownName."""
     from platform_ctl.installation.components import chosen, read_components
 
@@ -53,7 +53,7 @@ def installer(settings: Settings, progress: Callable[[str], None]) -> Installer:
     return Installer(cluster(settings), lambda c: _rendered(settings, c), progress)
 
 
-def removal(settings: Settings, component: Component) -> Removal:
+def removal(settings: Settings, component: InstallComponent) -> Removal:
     """What removing a component would delete. Changes nothing."""
     from platform_ctl.installation.remove import plan_removal
 
@@ -67,7 +67,7 @@ def remove_component(settings: Settings, planned: Removal, progress: Callable[[s
     remove(cluster(settings), planned, progress)
 
 
-def _rendered(settings: Settings, component: Component) -> list[Object]:
+def _rendered(settings: Settings, component: InstallComponent) -> list[Object]:
     from platform_ctl.installation.rendering import render, with_settings
 
     wanted = settings.kubernetes

@@ -53,7 +53,7 @@ def lineage_producer(settings: Settings) -> Producer:
     """How this home's events name things."""
     from platform_ctl import __version__
     from platform_ctl.lineage.facets import Naming, Producer
-    from platform_ctl.lineage.git_source import Sources
+    from platform_ctl.lineage.git_source import CodeSources
     from platform_ctl.recipe import iceberg_sqlite
 
     catalog = data_access(settings).catalog
@@ -72,7 +72,7 @@ def lineage_producer(settings: Settings) -> Producer:
         settings.target,
         registry_uri=without_user(mlflow_uri(settings)),
         money_per_cpu_hour=settings.money_per_cpu_hour,
-        sources=Sources(Path(settings.project_root), settings.pipelines_package),
+        sources=CodeSources(Path(settings.project_root), settings.pipelines_package),
     )
 
 

@@ -15,9 +15,9 @@ from platform_ctl.targets.recipe import data_access, recipes
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
-    from platform_ctl.releases.deploy import Deploying
+    from platform_ctl.releases.deploy import DeployPorts
     from platform_ctl.releases.port import Releases
-    from platform_ctl.releases.steps import Releasing
+    from platform_ctl.releases.steps import ReleasePorts
     from platform_ctl.runs.step import StepContext
     from platform_ctl.serving.local.service import LocalServing
     from platform_ctl.serving.port import Serving
@@ -32,12 +32,12 @@ def serving(settings: Settings) -> Serving:
 
 
 def _cluster_serving(settings: Settings) -> Serving:
-    from platform_ctl.serving.kubernetes.manifests import Deployed
+    from platform_ctl.serving.kubernetes.manifests import PredictorSettings
     from platform_ctl.serving.kubernetes.service import INFERENCE_SERVICE, KubernetesServing
 
     wanted, connection = settings.kubernetes, cluster(settings)
     served = connection.kind(INFERENCE_SERVICE.group_version, INFERENCE_SERVICE.kind)
-    how = Deployed(
+    how = PredictorSettings(
         wanted.namespace,
         wanted.image,
         wanted,
@@ -56,7 +56,7 @@ def _cluster_serving(settings: Settings) -> Serving:
 def _local_serving(settings: Settings) -> LocalServing:
     require_local(settings, "serving")
     from platform_ctl.serving.local.service import LocalServing
-    from platform_ctl.serving.service import Limits
+    from platform_ctl.serving.service import ServiceLimits
 
     return LocalServing(
         settings.layout.services,
@@ -64,7 +64,7 @@ def _local_serving(settings: Settings) -> LocalServing:
         port=settings.serving.port,
         project_root=settings.project_root,
         data=data_access(settings),
-        limits=Limits(
+        limits=ServiceLimits(
             body_bytes=int(settings.serving.body_mib * 2**20),
             canary_timeout_s=settings.serving.canary_timeout_s,
             memory_bytes=settings.serving.memory_mib * 2**20,
@@ -73,12 +73,12 @@ def _local_serving(settings: Settings) -> LocalServing:
     )
 
 
-def releasing(settings: Settings) -> Releasing:
+def releasing(settings: Settings) -> ReleasePorts:
     """The ports of every release verb."""
     return _releasing(settings, _releases(settings))
 
 
-def released(settings: Settings) -> Releasing:
+def released(settings: Settings) -> ReleasePorts:
     """The same ports for who only looks: the records cannot be changed by them."""
     return _releasing(settings, _releases(settings, only_look=True))
 
@@ -94,10 +94,10 @@ def _releases(settings: Settings, *, only_look: bool = False) -> Releases:
     return SqliteReleases(state_reading(settings) if only_look else state(settings))
 
 
-def _releasing(settings: Settings, releases: Releases) -> Releasing:
-    from platform_ctl.releases.steps import Releasing
+def _releasing(settings: Settings, releases: Releases) -> ReleasePorts:
+    from platform_ctl.releases.steps import ReleasePorts
 
-    return Releasing(
+    return ReleasePorts(
         releases,
         serving(settings),
         registry(settings),
@@ -106,11 +106,11 @@ def _releasing(settings: Settings, releases: Releases) -> Releasing:
     )
 
 
-def deploying(settings: Settings) -> Deploying:
+def deploying(settings: Settings) -> DeployPorts:
     """What starts a promotion, or takes an open release on."""
-    from platform_ctl.releases.deploy import Deploying
+    from platform_ctl.releases.deploy import DeployPorts
 
-    return Deploying(
+    return DeployPorts(
         registry(settings),
         approvals(settings),
         recipes(settings),

@@ -12,7 +12,7 @@ from platform_ctl.targets.recipe import allowed_parameters, pipelines, recipes
 if TYPE_CHECKING:
     import sqlite3
 
-    from platform_ctl.schedules.apply import Source
+    from platform_ctl.schedules.apply import ScheduleSource
     from platform_ctl.schedules.document import Documents
     from platform_ctl.schedules.local.figures import Figure
 
@@ -34,15 +34,15 @@ def schedule_documents(settings: Settings) -> Documents:
     )
 
 
-def schedule_source(settings: Settings) -> Source:
+def schedule_source(settings: Settings) -> ScheduleSource:
     """The repository and commit of the files; the folder's name where there is no origin."""
     from platform_ctl.lineage.git_source import source_of
-    from platform_ctl.schedules.apply import Source
+    from platform_ctl.schedules.apply import ScheduleSource
     from platform_ctl.schedules.port import source_id
 
     root = Path(settings.project_root)
     found = source_of(root, "platform-ctl.toml")
-    return Source(source_id(found.repo_url or root.name), found.version)
+    return ScheduleSource(source_id(found.repo_url or root.name), found.version)
 
 
 def schedule_figures(settings: Settings) -> Callable[[sqlite3.Connection, float], list[Figure]]:

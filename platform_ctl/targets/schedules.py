@@ -25,15 +25,15 @@ from platform_ctl.targets.schedule_files import schedule_documents, schedule_sou
 if TYPE_CHECKING:
     from platform_ctl.cluster.api import Cluster
     from platform_ctl.runs.record import Run, RunState
-    from platform_ctl.schedules.apply import Applied, Clock, Options
+    from platform_ctl.schedules.apply import Applied, ApplyOptions, Clock
     from platform_ctl.schedules.conditions import Readings
     from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
-    from platform_ctl.schedules.local.engine import Engine, Fired
+    from platform_ctl.schedules.local.engine import ScheduleEngine, StartedSlot
     from platform_ctl.schedules.local.store import LocalSchedules
-    from platform_ctl.schedules.plan import Plan, State
+    from platform_ctl.schedules.plan import PlanState, SchedulePlan
     from platform_ctl.schedules.port import RecurringRun, Schedules
-    from platform_ctl.schedules.report import Report
-    from platform_ctl.schedules.trigger import Arbiter, Trigger
+    from platform_ctl.schedules.report import ScheduleReport
+    from platform_ctl.schedules.trigger import Trigger, TriggerEvaluator
 
 
 def schedules(settings: Settings, *, reading: bool = False) -> Schedules:
@@ -68,7 +68,7 @@ def schedule_store(settings: Settings, *, reading: bool = False) -> LocalSchedul
     return LocalSchedules(layout.database, layout.locks, reading=reading)
 
 
-def schedule_plan(settings: Settings, *, prune: bool) -> tuple[State, Plan]:
+def schedule_plan(settings: Settings, *, prune: bool) -> tuple[PlanState, SchedulePlan]:
     """The state of files and target, and what an apply would change. Only reads."""
     from platform_ctl.schedules.apply import make_plan, read_state
 
@@ -77,7 +77,7 @@ def schedule_plan(settings: Settings, *, prune: bool) -> tuple[State, Plan]:
     return state, make_plan(port, state, _clock().now(), prune=prune)
 
 
-def schedule_apply(settings: Settings, options: Options) -> list[Applied]:
+def schedule_apply(settings: Settings, options: ApplyOptions) -> list[Applied]:
     """Make the target what the files say."""
     from platform_ctl.schedules.apply import Apply
 
@@ -100,11 +100,11 @@ def _clock() -> Clock:
 
 
 @dataclass(frozen=True)
-class Looker:
+class EngineOfThisMachine:
     """Everything that one look of ``schedule run`` needs."""
 
-    engine: Engine
-    arbiter: Arbiter
+    engine: ScheduleEngine
+    arbiter: TriggerEvaluator
     store: LocalSchedules
 
     def triggers(self) -> list[Trigger]:
@@ -119,7 +119,7 @@ class Looker:
 
 
 @contextmanager
-def schedule_engine(settings: Settings) -> Iterator[Looker]:
+def schedule_engine(settings: Settings) -> Iterator[EngineOfThisMachine]:
     """The engine of this machine, alone. Raises HomeBusy when another one runs."""
     from platform_ctl.schedules.local.store import exclusive
 
@@ -129,11 +129,11 @@ def schedule_engine(settings: Settings) -> Iterator[Looker]:
         yield schedule_looker(settings, store)
 
 
-def schedule_looker(settings: Settings, store: LocalSchedules) -> Looker:
+def schedule_looker(settings: Settings, store: LocalSchedules) -> EngineOfThisMachine:
     """Engine and arbiter over one store."""
-    from platform_ctl.schedules.local.conditions import LocalDoors
-    from platform_ctl.schedules.local.engine import Engine, RunDoor
-    from platform_ctl.schedules.trigger import Arbiter
+    from platform_ctl.schedules.local.conditions import LocalTriggerPorts
+    from platform_ctl.schedules.local.engine import RunPorts, ScheduleEngine
+    from platform_ctl.schedules.trigger import TriggerEvaluator
 
     runs = orchestrator(settings)
 
@@ -147,21 +147,23 @@ def schedule_looker(settings: Settings, store: LocalSchedules) -> Looker:
         return pipelines(settings).find(pipeline)
 
     now = _clock().now
-    engine = Engine(
-        store, RunDoor(runs.submit, state, newest), settings.layout.root / "schedules", now
+    engine = ScheduleEngine(
+        store, RunPorts(runs.submit, state, newest), settings.layout.root / "schedules", now
     )
-    doors = LocalDoors(store, engine, newest, schedule_readings(settings), now).doors(
+    doors = LocalTriggerPorts(store, engine, newest, schedule_readings(settings), now).doors(
         _notify(settings)
     )
-    return Looker(engine, Arbiter(store, doors, now), store)
+    return EngineOfThisMachine(engine, TriggerEvaluator(store, doors, now), store)
 
 
 def _notify(settings: Settings) -> Callable[[str, str], None]:
     """Tells people that a trigger has stopped."""
-    from platform_ctl.approvals.notifier import Message
+    from platform_ctl.approvals.notifier import Notification
 
     def notify(key: str, text: str) -> None:
-        message = Message(f"schedule-{key}-{int(time.time())}", f"Schedule {key} stopped", text)
+        message = Notification(
+            f"schedule-{key}-{int(time.time())}", f"Schedule {key} stopped", text
+        )
         notifier(settings).send(message)
 
     return notify
@@ -213,7 +215,7 @@ def _true_error(settings: Settings, service: str, metric: str) -> float | None:
 # ---- verbs --------------------------------------------------------------------
 
 
-def schedule_report(settings: Settings) -> Report:
+def schedule_report(settings: Settings) -> ScheduleReport:
     """Applied schedules, their next slots and last runs. Only reads."""
     from platform_ctl.schedules import report
 
@@ -229,7 +231,7 @@ def schedule_report(settings: Settings) -> Report:
 
     port, source = schedules(settings, reading=True), schedule_source(settings).repository
     rows = report.rows(port, source, last_run, now)
-    return report.Report(rows, schedule_heartbeat(settings))
+    return report.ScheduleReport(rows, schedule_heartbeat(settings))
 
 
 def schedule_heartbeat(settings: Settings) -> str:
@@ -274,7 +276,7 @@ def _trigger_on_kfp(
     settings: Settings, key: str, runs: list[RecurringRun], current: RecurringRun, by: str
 ) -> Run:
     """A run of the compiled pipeline of the files, where that is the version that is applied."""
-    from platform_ctl.schedules.kubernetes.triggers import KfpDoors
+    from platform_ctl.schedules.kubernetes.triggers import KfpTriggerPorts
 
     port = kfp_schedules(settings)
     port.list()
@@ -285,7 +287,7 @@ def _trigger_on_kfp(
         raise UnknownName(
             f"{key} is applied and not in these files", where=key, fix="platform-ctl schedule plan"
         )
-    doors = KfpDoors(port, orchestrator(settings), schedule_readings(settings), _clock().now)
+    doors = KfpTriggerPorts(port, orchestrator(settings), schedule_readings(settings), _clock().now)
     return orchestrator(settings).get(doors.start(schedule, f"trigger:{key}:{uuid.uuid4()}", by))
 
 
@@ -323,9 +325,9 @@ def schedule_resume(settings: Settings, name: str) -> str:
     return key
 
 
-def schedule_run(settings: Settings, *, once: bool, until: float | None) -> Iterator[Fired]:
+def schedule_run(settings: Settings, *, once: bool, until: float | None) -> Iterator[StartedSlot]:
     """Start what is due until ``until`` (of the monotonic clock), or once; yields what started."""
-    from platform_ctl.schedules.local.engine import Fired
+    from platform_ctl.schedules.local.engine import StartedSlot
 
     if settings.target == "kubernetes":
         yield from _look_on_kfp(settings, once=once)
@@ -334,17 +336,17 @@ def schedule_run(settings: Settings, *, once: bool, until: float | None) -> Iter
         while True:
             yield from looker.engine.look()
             for one in looker.arbiter.look(looker.triggers()):
-                yield Fired(one.key, None, one.reason, one.run_id, one.error)
+                yield StartedSlot(one.key, None, one.reason, one.run_id, one.error)
             if once or (until is not None and time.monotonic() >= until):
                 return
             time.sleep(looker.engine.wait_s())
 
 
-def _look_on_kfp(settings: Settings, *, once: bool) -> Iterator[Fired]:
+def _look_on_kfp(settings: Settings, *, once: bool) -> Iterator[StartedSlot]:
     """Conditions of the files on KFP; its own controller fires what has a clock."""
-    from platform_ctl.schedules.kubernetes.triggers import ClusterMemories, KfpDoors
-    from platform_ctl.schedules.local.engine import Fired
-    from platform_ctl.schedules.trigger import Arbiter
+    from platform_ctl.schedules.kubernetes.triggers import ConfigMapTriggerStates, KfpTriggerPorts
+    from platform_ctl.schedules.local.engine import StartedSlot
+    from platform_ctl.schedules.trigger import TriggerEvaluator
 
     if not once:
         raise Unsupported(
@@ -353,13 +355,13 @@ def _look_on_kfp(settings: Settings, *, once: bool) -> Iterator[Fired]:
             fix="platform-ctl --target kubernetes schedule run --once",
         )
     documents, port, now = schedule_documents(settings), kfp_schedules(settings), _clock().now
-    memories = ClusterMemories(cluster(settings))
+    memories = ConfigMapTriggerStates(cluster(settings))
     port.list()
     readings = schedule_readings(settings)
-    doors = KfpDoors(port, orchestrator(settings), readings, now, documents)
+    doors = KfpTriggerPorts(port, orchestrator(settings), readings, now, documents)
     triggers = memories.triggers(documents, port.pauses(), now())
-    for one in Arbiter(memories, doors.doors(_notify(settings)), now).look(triggers):
-        yield Fired(one.key, None, one.reason, one.run_id, one.error)
+    for one in TriggerEvaluator(memories, doors.doors(_notify(settings)), now).look(triggers):
+        yield StartedSlot(one.key, None, one.reason, one.run_id, one.error)
 
 
 def schedule_of_run(settings: Settings, run_id: str) -> str:

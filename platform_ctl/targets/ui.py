@@ -18,17 +18,17 @@ from platform_ctl.targets.runs import orchestrator
 if TYPE_CHECKING:
     from platform_ctl.approvals.request import Answer, ApprovalRequest
     from platform_ctl.runs.record import Run
-    from platform_ctl.ui.views import ApprovalView, Reading, RunRow, ServiceView
+    from platform_ctl.ui.views import ApprovalView, ConsolePorts, RunRow, ServiceView
 
 CHANGES_SHOWN = 5
 
 
-def pages(settings: Settings) -> Reading:
+def pages(settings: Settings) -> ConsolePorts:
     """What the pages of this home read; an answer does what ``approval approve|reject`` do."""
     from platform_ctl.report.gather import run_report
-    from platform_ctl.ui.views import Reading
+    from platform_ctl.ui.views import ConsolePorts
 
-    return Reading(
+    return ConsolePorts(
         home=settings.home,
         runs=lambda limit: [_row(settings, run) for run in orchestrator(settings).list(limit)],
         run=lambda run_id: _row(settings, orchestrator(settings).get(run_id)),

@@ -19,10 +19,10 @@ from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.recipe import pipelines
 
 if TYPE_CHECKING:
-    from platform_ctl.upload.candidate import Candidate, Source
+    from platform_ctl.upload.candidate import SourceCommit, UploadCandidate
     from platform_ctl.upload.checkout import Checkout
-    from platform_ctl.upload.port import Version
-    from platform_ctl.upload.upload import Result
+    from platform_ctl.upload.port import UploadedVersion
+    from platform_ctl.upload.upload import UploadResult
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Uploaded:
     """``version``: what this commit's versions are called; ``failure``: to leave with."""
 
     version: str
-    results: list[Result]
+    results: list[UploadResult]
     failure: PlatformError | None
 
 
@@ -62,7 +62,7 @@ def upload(
     KfpUnavailable. What fails afterwards fails one pipeline, in its Result.
     """
     from platform_ctl.upload import preflight
-    from platform_ctl.upload.candidate import Source
+    from platform_ctl.upload.candidate import SourceCommit
     from platform_ctl.upload.checkout import Checkout
     from platform_ctl.upload.kfp import KfpPipelines
     from platform_ctl.upload.upload import Uploader, failure
@@ -75,7 +75,7 @@ def upload(
         )
     root, wanted = Path(settings.project_root), settings.kubernetes
     checkout = Checkout(root)
-    source = Source(checkout.commit, checkout.committed_at, run_url)
+    source = SourceCommit(checkout.commit, checkout.committed_at, run_url)
     paths = _paths(settings, names)
     candidates = [_committed(checkout, path, source, wanted.image) for path in paths]
     preflight.check_all(candidates, allow_image_tags=wanted.allow_image_tags)
@@ -110,7 +110,7 @@ def _paths(settings: Settings, names: Sequence[str]) -> list[Path]:
     return found
 
 
-def _committed(checkout: Checkout, path: Path, source: Source, image: str) -> Candidate:
+def _committed(checkout: Checkout, path: Path, source: SourceCommit, image: str) -> UploadCandidate:
     """From what HEAD holds, which has to be what lies there."""
     from platform_ctl.upload.candidate import candidate
 
@@ -123,7 +123,9 @@ def _committed(checkout: Checkout, path: Path, source: Source, image: str) -> Ca
     return candidate(data, path, source, image=image)
 
 
-def _known_current(listed: Sequence[Version], checkout: Checkout, candidate: Candidate) -> bool:
+def _known_current(
+    listed: Sequence[UploadedVersion], checkout: Checkout, candidate: UploadCandidate
+) -> bool:
     """Whether an earlier upload has shown already that the committed IR is what its source
     compiles to: same IR, same SDK, and nothing to compile from has changed since its commit."""
     return checkout.clean and any(
@@ -134,7 +136,7 @@ def _known_current(listed: Sequence[Version], checkout: Checkout, candidate: Can
     )
 
 
-def _version_name(source: Source) -> str:
+def _version_name(source: SourceCommit) -> str:
     from platform_ctl.upload.marks import Marks
 
     return Marks(source.commit, source.committed_at, "", "", "").name

@@ -32,7 +32,7 @@ DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
 
-class Reading(NamedTuple):
+class MetricReport(NamedTuple):
     """One reported value, as text; ``at`` is the earliest time when the line carried none."""
 
     name: str
@@ -59,10 +59,10 @@ def finite(text: str) -> float | None:
 
 def read_text(
     lines: Iterable[str], metrics: Sequence[str], filters: Sequence[str] = ()
-) -> list[Reading]:
+) -> list[MetricReport]:
     """Readings of ``metrics`` in plain output; ``filters`` replace the default pattern."""
     patterns = [re.compile(f) for f in filters or (DEFAULT_FILTER,)]
-    found: list[Reading] = []
+    found: list[MetricReport] = []
     for line in lines:
         if not any(metric in line for metric in metrics):
             continue
@@ -73,13 +73,13 @@ def read_text(
                     continue
                 name = (match[1] or "").strip()
                 if name in metrics:
-                    found.append(Reading(name, (match[2] or "").strip(), at))
+                    found.append(MetricReport(name, (match[2] or "").strip(), at))
     return found
 
 
-def read_json(lines: Iterable[str], metrics: Sequence[str]) -> list[Reading]:
+def read_json(lines: Iterable[str], metrics: Sequence[str]) -> list[MetricReport]:
     """Readings in JSON lines. Raises UnreadableMetrics; values that are no strings are skipped."""
-    found: list[Reading] = []
+    found: list[MetricReport] = []
     for line in lines:
         if not line.strip():
             continue
@@ -90,7 +90,7 @@ def read_json(lines: Iterable[str], metrics: Sequence[str]) -> list[Reading]:
         if not isinstance(record, dict):
             raise UnreadableMetrics(f"not a JSON object: {line[:80]!r}")
         at = _timestamp(record.get("timestamp"))
-        found += [Reading(m, record[m], at) for m in metrics if isinstance(record.get(m), str)]
+        found += [MetricReport(m, record[m], at) for m in metrics if isinstance(record.get(m), str)]
     return found
 
 
@@ -107,16 +107,16 @@ def _timestamp(value: object) -> datetime:
     return _EPOCH
 
 
-def observe(readings: Iterable[Reading], objective: Objective) -> Observation:
+def observe(readings: Iterable[MetricReport], objective: Objective) -> Observation:
     """Min, max and latest of each metric of the objective, the objective's own first."""
-    by_name: dict[str, list[Reading]] = {name: [] for name in objective.metric_names}
+    by_name: dict[str, list[MetricReport]] = {name: [] for name in objective.metric_names}
     for reading in readings:
         if reading.name in by_name:
             by_name[reading.name].append(reading)
     return Observation(tuple(_summary(name, seen) for name, seen in by_name.items()))
 
 
-def _summary(name: str, readings: list[Reading]) -> Metric:
+def _summary(name: str, readings: list[MetricReport]) -> Metric:
     if not readings:
         return Metric(name)
     numbers = [(r.number, r.value) for r in readings if r.number is not None]
@@ -143,7 +143,7 @@ def objective_value(objective: Objective, observation: Observation | None) -> fl
     return None
 
 
-def objective_reports(readings: Iterable[Reading], objective: Objective) -> list[float]:
+def objective_reports(readings: Iterable[MetricReport], objective: Objective) -> list[float]:
     """Finite reports of the objective, in order."""
     name = objective.objective_metric_name
     return [r.number for r in readings if r.name == name and r.number is not None]

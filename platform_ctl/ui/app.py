@@ -28,7 +28,7 @@ from platform_ctl.approvals.request import Answer
 from platform_ctl.errors import PlatformError
 from platform_ctl.report import html, parts
 from platform_ctl.ui.identity import COOKIE, Identity, LocalToken, Person
-from platform_ctl.ui.views import Reading, attention, costs
+from platform_ctl.ui.views import ConsolePorts, attention, costs
 
 RUNS_SHOWN = 50
 METRICS_SHOWN = 4
@@ -47,10 +47,10 @@ Page = Callable[[Request, Person], Response]
 
 
 @dataclass
-class Site:
+class ConsoleContext:
     """What the routes share. ``hosts``: values of Host that are ours; empty: any."""
 
-    reading: Reading
+    reading: ConsolePorts
     identity: Identity
     hosts: frozenset[str] = frozenset()
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
@@ -58,7 +58,7 @@ class Site:
     """Request id -> what came of the last answer given here."""
 
 
-def application(site: Site) -> Starlette:
+def application(site: ConsoleContext) -> Starlette:
     """The pages over ``site``."""
     pages = _Pages(site)
     routes = [
@@ -85,7 +85,7 @@ def application(site: Site) -> Starlette:
 class _Pages:
     """One method a page. They run in threads: reading blocks."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: ConsoleContext) -> None:
         self._site = site
         self._reading = site.reading
 

@@ -7,9 +7,9 @@ import threading
 import uvicorn
 
 from platform_ctl.home.sockets import LOOPBACK, listen
-from platform_ctl.ui.app import Site, application
+from platform_ctl.ui.app import ConsoleContext, application
 from platform_ctl.ui.identity import LocalToken
-from platform_ctl.ui.views import Reading
+from platform_ctl.ui.views import ConsolePorts
 
 _START_S = 10.0
 
@@ -20,12 +20,12 @@ class LocalPages:
     ``run`` serves until Ctrl-C; ``start`` and ``stop`` do so in a thread. Raises PortInUse.
     """
 
-    def __init__(self, reading: Reading, user: str, port: int = 0) -> None:
+    def __init__(self, reading: ConsolePorts, user: str, port: int = 0) -> None:
         self._listener = listen(port, fix="platform-ctl ui --port 0")
         self.port: int = self._listener.getsockname()[1]
         self.identity = LocalToken(user)
         hosts = frozenset({f"{LOOPBACK}:{self.port}", f"localhost:{self.port}"})
-        self.site = Site(reading, self.identity, hosts)
+        self.site = ConsoleContext(reading, self.identity, hosts)
         config = uvicorn.Config(
             application(self.site), log_config=None, access_log=False, lifespan="off"
         )

@@ -1,4 +1,4 @@
-"""What the pages show, as values; ``Reading`` names the functions that read them.
+"""What the pages show, as values; ``ConsolePorts`` names the functions that read them.
 
 Reading changes nothing: every function may be called on a read-only home.
 """
@@ -66,7 +66,7 @@ class ServiceView:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ConsolePorts:
     """Everything that the pages read and the one thing they do. May raise PlatformError."""
 
     home: str
@@ -85,7 +85,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Cost:
+class PipelineCost:
     """Totals of one pipeline."""
 
     pipeline: str
@@ -132,12 +132,12 @@ def attention(
     return found
 
 
-def costs(runs: Sequence[RunRow]) -> list[Cost]:
+def costs(runs: Sequence[RunRow]) -> list[PipelineCost]:
     """Totals by pipeline, dearest first."""
-    totals: dict[str, Cost] = {}
+    totals: dict[str, PipelineCost] = {}
     for row in runs:
-        so_far = totals.get(row.run.pipeline, Cost(row.run.pipeline))
-        totals[row.run.pipeline] = Cost(
+        so_far = totals.get(row.run.pipeline, PipelineCost(row.run.pipeline))
+        totals[row.run.pipeline] = PipelineCost(
             so_far.pipeline,
             so_far.runs + 1,
             so_far.money + row.money,

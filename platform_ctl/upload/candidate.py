@@ -15,7 +15,7 @@ from platform_ctl.upload.marks import Marks
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceCommit:
     """The commit that an upload stands for."""
 
     commit: str
@@ -24,7 +24,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class UploadCandidate:
     """``content`` is the IR with the image's digest put in; ``path`` is the committed file."""
 
     name: str
@@ -35,13 +35,13 @@ class Candidate:
     marks: Marks
 
 
-def candidate(data: bytes, path: Path, source: Source, *, image: str = "") -> Candidate:
+def candidate(data: bytes, path: Path, source: SourceCommit, *, image: str = "") -> UploadCandidate:
     """From the bytes that the commit holds. Raises BadPipelineFile, UploadRefused."""
     pipeline = ir_file.parse(data, path)
     committed = meaning.documents(data)
     prepared = images.with_image(committed, image, where=str(path))
     named = images.images(prepared)
-    return Candidate(
+    return UploadCandidate(
         name=pipeline.name,
         path=str(path),
         pipeline=pipeline,

@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from platform_ctl.cluster.kfp import TIMEOUT_S, Health, Kfp, Refusal
+from platform_ctl.cluster.kfp import TIMEOUT_S, Kfp, KfpHealth, Refusal
 from platform_ctl.upload.marks import Marks
-from platform_ctl.upload.port import NameTaken, Rejected, Unclear, Version
+from platform_ctl.upload.port import NameTaken, OutcomeUnknown, Rejected, UploadedVersion
 
 PAGE = 20
 _BYTES_PER_S = 2_000_000
@@ -33,7 +33,7 @@ class KfpPipelines:
     def address(self) -> str:
         return self._kfp.address
 
-    def health(self) -> Health:
+    def health(self) -> KfpHealth:
         told = self._kfp.health()
         self._namespace = self._wanted_namespace if told.multi_user else ""
         return told
@@ -63,17 +63,17 @@ class KfpPipelines:
         made = self._write(self._kfp.pipelines.pipeline_service_create_pipeline, body)
         return str(made.pipeline_id)
 
-    def newest(self, pipeline_id: str) -> list[Version]:
+    def newest(self, pipeline_id: str) -> list[UploadedVersion]:
         return self._versions(pipeline_id, page_size=PAGE, sort_by="created_at desc")
 
-    def named(self, pipeline_id: str, names: list[str]) -> list[Version]:
+    def named(self, pipeline_id: str, names: list[str]) -> list[UploadedVersion]:
         predicate = {"operation": "IN", "key": "name", "string_values": {"values": names}}
         listed = self._versions(
             pipeline_id, page_size=PAGE, filter=json.dumps({"predicates": [predicate]})
         )
         return [version for version in listed if version.name in names]
 
-    def upload(self, pipeline_id: str, name: str, content: bytes, marks: Marks) -> Version:
+    def upload(self, pipeline_id: str, name: str, content: bytes, marks: Marks) -> UploadedVersion:
         with tempfile.TemporaryDirectory() as folder:
             # The server tells the format by the file's name.
             file = Path(folder) / "pipeline.yaml"
@@ -118,7 +118,7 @@ class KfpPipelines:
             if exc.status != 404:
                 _raise(exc)
 
-    def _versions(self, pipeline_id: str, **words: Any) -> list[Version]:
+    def _versions(self, pipeline_id: str, **words: Any) -> list[UploadedVersion]:
         listing = self._kfp.pipelines.pipeline_service_list_pipeline_versions
         try:
             page = self._kfp.call(listing, pipeline_id, **words)
@@ -133,7 +133,7 @@ class KfpPipelines:
             if exc.status == 409:
                 raise NameTaken from exc
             if exc.status >= 500:
-                raise Unclear(exc.message) from exc
+                raise OutcomeUnknown(exc.message) from exc
             _raise(exc)
 
 
@@ -141,8 +141,8 @@ def _raise(exc: Refusal) -> NoReturn:
     raise Rejected(exc.status, exc.message) from exc
 
 
-def _version(told: Any) -> Version:
-    return Version(
+def _version(told: Any) -> UploadedVersion:
+    return UploadedVersion(
         id=str(told.pipeline_version_id),
         name=str(told.name or told.display_name),
         created_at_s=int(told.created_at.timestamp()),

@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from platform_ctl.upload.marks import Marks
-from platform_ctl.upload.port import Version
+from platform_ctl.upload.port import UploadedVersion
 
 
 class History(Protocol):
@@ -30,7 +30,7 @@ class History(Protocol):
         ...
 
 
-class Action(StrEnum):
+class UploadAction(StrEnum):
     UNCHANGED = "unchanged"
     SUPERSEDED = "superseded"
     UPLOAD = "upload"
@@ -39,14 +39,14 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Decision:
+class UploadDecision:
     """``version`` is the one that the action is about: equal, newer, or to be replaced."""
 
-    action: Action
-    version: Version | None = None
+    action: UploadAction
+    version: UploadedVersion | None = None
 
 
-def out_of_order(versions: Sequence[Version], history: History) -> list[Version]:
+def out_of_order(versions: Sequence[UploadedVersion], history: History) -> list[UploadedVersion]:
     """Versions of an older commit that were created after those of a newer one."""
     return [
         late
@@ -58,23 +58,26 @@ def out_of_order(versions: Sequence[Version], history: History) -> list[Version]
     ]
 
 
-def decide(mine: Marks, versions: Sequence[Version], history: History) -> Decision:
+def decide(mine: Marks, versions: Sequence[UploadedVersion], history: History) -> UploadDecision:
     """``versions``: the newest ones, newest first, without those out of order."""
     latest = _latest(versions)
     for version in versions:
         if version.marks and comes_after(version.marks, mine, history, guess=version in latest):
-            return Decision(Action.SUPERSEDED, version)
+            return UploadDecision(UploadAction.SUPERSEDED, version)
     if latest and all(v.marks and v.marks.same_content(mine) for v in latest):
-        return Decision(Action.UNCHANGED, latest[0])
+        return UploadDecision(UploadAction.UNCHANGED, latest[0])
     own = [v for v in latest if v.marks and v.marks.commit == mine.commit]
     if own and own[0].marks and own[0].marks.same_content(mine):
-        return Decision(Action.REPLACE, own[0])
-    return Decision(Action.UPLOAD)
+        return UploadDecision(UploadAction.REPLACE, own[0])
+    return UploadDecision(UploadAction.UPLOAD)
 
 
 def after_upload(
-    made: Version, now: Sequence[Version], before: Sequence[Version], history: History
-) -> Action:
+    made: UploadedVersion,
+    now: Sequence[UploadedVersion],
+    before: Sequence[UploadedVersion],
+    history: History,
+) -> UploadAction:
     """Whether a version just made may stay (UPLOAD), came too late (SUPERSEDED), or shares
     its second with another of other content (REPLACE).
 
@@ -82,17 +85,17 @@ def after_upload(
     """
     marks = made.marks
     if marks is None:
-        return Action.UPLOAD
+        return UploadAction.UPLOAD
     known = {v.id for v in before}
     others = [v for v in now if v.id != made.id]
     for other in others:
         earlier = other.id not in known and other.created_at_s <= made.created_at_s
         if earlier and other.marks and comes_after(other.marks, marks, history, guess=True):
-            return Action.SUPERSEDED
+            return UploadAction.SUPERSEDED
     beside = [v for v in others if v.created_at_s == made.created_at_s]
     if any(v.marks is None or not v.marks.same_content(marks) for v in beside):
-        return Action.REPLACE
-    return Action.UPLOAD
+        return UploadAction.REPLACE
+    return UploadAction.UPLOAD
 
 
 def comes_after(theirs: Marks, mine: Marks, history: History, *, guess: bool) -> bool:
@@ -118,7 +121,7 @@ class NameUse(StrEnum):
     CONFLICT = "this commit, other content"
 
 
-def name_use(mine: Marks, name: str, versions: Sequence[Version]) -> NameUse:
+def name_use(mine: Marks, name: str, versions: Sequence[UploadedVersion]) -> NameUse:
     """``versions``: those of that name that a list has (one or none)."""
     holder = next((v for v in versions if v.name == name), None)
     if holder is None:
@@ -128,31 +131,33 @@ def name_use(mine: Marks, name: str, versions: Sequence[Version]) -> NameUse:
     return NameUse.SAME if holder.marks.same_content(mine) else NameUse.CONFLICT
 
 
-def free_of(versions: Sequence[Version], removed: Sequence[Version]) -> list[Version]:
+def free_of(
+    versions: Sequence[UploadedVersion], removed: Sequence[UploadedVersion]
+) -> list[UploadedVersion]:
     """``versions`` without the removed ones, order kept."""
     gone = {v.id for v in removed}
     return [v for v in versions if v.id not in gone]
 
 
-def came_since(version: Version, seen: Sequence[Version]) -> bool:
+def came_since(version: UploadedVersion, seen: Sequence[UploadedVersion]) -> bool:
     """Whether a version was made after ``seen``, a page of the newest ones, was read."""
     oldest = min((v.created_at_s for v in seen), default=0)
     return version.id not in {v.id for v in seen} and version.created_at_s >= oldest
 
 
-def _latest(versions: Sequence[Version]) -> list[Version]:
+def _latest(versions: Sequence[UploadedVersion]) -> list[UploadedVersion]:
     """Those of the greatest creation time: KFP takes any of them for the latest."""
     newest = max((v.created_at_s for v in versions), default=0)
     return [v for v in versions if v.created_at_s == newest]
 
 
-def _older(one: Version, other: Version, history: History) -> bool:
+def _older(one: UploadedVersion, other: UploadedVersion, history: History) -> bool:
     if one.marks is None or other.marks is None:
         return False
     return history.is_ancestor(one.marks.commit, other.marks.commit) is True
 
 
-def wait_s(latest: Version | None, now_s: int) -> float:
+def wait_s(latest: UploadedVersion | None, now_s: int) -> float:
     """Seconds until a new version gets a creation time of its own; at most two."""
     if latest is None or now_s == 0 or now_s > latest.created_at_s:
         return 0.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from platform_ctl.cluster.kfp import Health
+from platform_ctl.cluster.kfp import KfpHealth
 from platform_ctl.upload import marks
 from platform_ctl.upload.marks import Marks
 
 
 @dataclass(frozen=True)
-class Version:
+class UploadedVersion:
     """A pipeline version that is in the server's list. ``created_at_s``: whole seconds, epoch."""
 
     id: str
@@ -29,7 +29,7 @@ class NameTaken(Exception):
     """The server has something of that name, in a list or not (HTTP 409)."""
 
 
-class Unclear(Exception):
+class OutcomeUnknown(Exception):
     """The server failed (HTTP 500): whether it did the work, only a list says."""
 
 
@@ -50,7 +50,7 @@ class PipelineServer(Protocol):
         """For messages, without credentials."""
         ...
 
-    def health(self) -> Health: ...
+    def health(self) -> KfpHealth: ...
 
     def clock_s(self) -> int:
         """The server's time in its latest answer, in whole seconds; 0 when unknown."""
@@ -64,15 +64,15 @@ class PipelineServer(Protocol):
         """Create a pipeline without a version; its id. Raises NameTaken, Unclear."""
         ...
 
-    def newest(self, pipeline_id: str) -> list[Version]:
+    def newest(self, pipeline_id: str) -> list[UploadedVersion]:
         """The newest 20 versions, newest first, as the server orders them."""
         ...
 
-    def named(self, pipeline_id: str, names: list[str]) -> list[Version]:
+    def named(self, pipeline_id: str, names: list[str]) -> list[UploadedVersion]:
         """The versions of these names that a list has."""
         ...
 
-    def upload(self, pipeline_id: str, name: str, content: bytes, marks: Marks) -> Version:
+    def upload(self, pipeline_id: str, name: str, content: bytes, marks: Marks) -> UploadedVersion:
         """Create a version. Raises NameTaken, Unclear."""
         ...
 

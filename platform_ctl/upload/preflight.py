@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from platform_ctl.cluster.kfp import Health
+from platform_ctl.cluster.kfp import KfpHealth
 from platform_ctl.errors import SdkSkew, UnsupportedInPipeline, UploadRefused
 from platform_ctl.ir import images, meaning
-from platform_ctl.upload.candidate import Candidate, largest_component
+from platform_ctl.upload.candidate import UploadCandidate, largest_component
 
 MAX_BYTES = 32 * 1024 * 1024
 """KFP's ``MaxFileLength`` (backend/src/apiserver/common/const.go)."""
@@ -20,7 +20,7 @@ _TAGS_SINCE = (2, 17)
 _RECOMPILE = "platform-ctl pipeline compile"
 
 
-def check_all(candidates: Sequence[Candidate], *, allow_image_tags: bool) -> None:
+def check_all(candidates: Sequence[UploadCandidate], *, allow_image_tags: bool) -> None:
     """What needs no server. Raises UploadRefused, UnsupportedInPipeline for the first finding."""
     for candidate in candidates:
         _check_name(candidate)
@@ -30,7 +30,12 @@ def check_all(candidates: Sequence[Candidate], *, allow_image_tags: bool) -> Non
 
 
 def check_server(
-    candidates: Sequence[Candidate], health: Health, *, pinned: str, configured: str, where: str
+    candidates: Sequence[UploadCandidate],
+    health: KfpHealth,
+    *,
+    pinned: str,
+    configured: str,
+    where: str,
 ) -> None:
     """Raises SdkSkew unless pinned kfp, the IR's SDK and the server's major.minor are one.
 
@@ -65,7 +70,7 @@ def check_server(
             )
 
 
-def warnings(candidate: Candidate) -> list[str]:
+def warnings(candidate: UploadCandidate) -> list[str]:
     """What does not stop an upload."""
     size = len(candidate.content)
     if size <= RUNNABLE_BYTES:
@@ -89,7 +94,7 @@ def minor(version: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _check_name(candidate: Candidate) -> None:
+def _check_name(candidate: UploadCandidate) -> None:
     if not _NAME.fullmatch(candidate.name):
         raise UploadRefused(
             f"KFP takes pipeline names of 1 to 128 characters a-z, 0-9 and -, "
@@ -99,7 +104,7 @@ def _check_name(candidate: Candidate) -> None:
         )
 
 
-def _check_images(candidate: Candidate, allow_tags: bool) -> None:
+def _check_images(candidate: UploadCandidate, allow_tags: bool) -> None:
     mutable = [image for image in candidate.images if not images.has_digest(image)]
     if mutable and not allow_tags:
         raise UploadRefused(
@@ -109,7 +114,7 @@ def _check_images(candidate: Candidate, allow_tags: bool) -> None:
         )
 
 
-def _check_cache_keys(candidate: Candidate) -> None:
+def _check_cache_keys(candidate: UploadCandidate) -> None:
     for where in _cache_keys(candidate):
         raise UnsupportedInPipeline(
             f"{where} sets a cache_key, which the driver of KFP 2.17 ignores",
@@ -118,14 +123,14 @@ def _check_cache_keys(candidate: Candidate) -> None:
         )
 
 
-def _cache_keys(candidate: Candidate) -> Iterator[str]:
+def _cache_keys(candidate: UploadCandidate) -> Iterator[str]:
     for component in [candidate.pipeline.root, *candidate.pipeline.components.values()]:
         for name, task in (component.dag.tasks if component.dag else {}).items():
             if task.caching_options.cache_key:
                 yield f"task {name}"
 
 
-def _check_size(candidate: Candidate) -> None:
+def _check_size(candidate: UploadCandidate) -> None:
     size = len(candidate.content)
     if size > MAX_BYTES:
         name, bytes_ = largest_component(meaning.documents(candidate.content))

@@ -14,9 +14,15 @@ from platform_ctl.errors import (
     VersionConflict,
 )
 from platform_ctl.upload import marks, plan, preflight
-from platform_ctl.upload.candidate import Candidate
-from platform_ctl.upload.plan import Action, Decision, NameUse
-from platform_ctl.upload.port import NameTaken, PipelineServer, Rejected, Unclear, Version
+from platform_ctl.upload.candidate import UploadCandidate
+from platform_ctl.upload.plan import NameUse, UploadAction, UploadDecision
+from platform_ctl.upload.port import (
+    NameTaken,
+    OutcomeUnknown,
+    PipelineServer,
+    Rejected,
+    UploadedVersion,
+)
 
 _ROUNDS = 6
 """How often one pipeline is looked at anew after somebody else wrote meanwhile."""
@@ -25,7 +31,7 @@ _LOOKS_S = (0.2, 0.5, 1.0)
 _AGAIN = "platform-ctl --target kubernetes pipeline upload"
 
 
-class State(StrEnum):
+class UploadState(StrEnum):
     UPLOADED = "uploaded"
     UNCHANGED = "unchanged"
     SUPERSEDED = "superseded"
@@ -34,11 +40,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Result:
+class UploadResult:
     """What became of one pipeline. ``version`` is the name of the version it is about."""
 
     name: str
-    state: State
+    state: UploadState
     version: str = ""
     pipeline_id: str = ""
     version_id: str = ""
@@ -56,19 +62,19 @@ class Uploader:
     pause: Callable[[float], None] = time.sleep
     _held: set[tuple[str, str]] = field(default_factory=set)
     """(pipeline, version name) that exist on the server and in no list."""
-    _read: dict[str, tuple[str, list[Version]]] = field(default_factory=dict)
+    _read: dict[str, tuple[str, list[UploadedVersion]]] = field(default_factory=dict)
     """What ``survey`` has read, for the first look at each pipeline."""
 
-    def survey(self, candidates: Sequence[Candidate]) -> dict[str, list[Version]]:
+    def survey(self, candidates: Sequence[UploadCandidate]) -> dict[str, list[UploadedVersion]]:
         """The newest versions of each pipeline that the server has, by name. Writes nothing."""
         for candidate in candidates:
             if pipeline_id := self.server.find(candidate.name):
                 self._read[candidate.name] = pipeline_id, self.server.newest(pipeline_id)
         return {name: versions for name, (_, versions) in self._read.items()}
 
-    def upload_all(self, candidates: Sequence[Candidate]) -> list[Result]:
+    def upload_all(self, candidates: Sequence[UploadCandidate]) -> list[UploadResult]:
         """One result each, in order. A server that stops answering fails the rest."""
-        results: list[Result] = []
+        results: list[UploadResult] = []
         lost: KfpUnavailable | None = None
         for candidate in candidates:
             if lost is None:
@@ -78,12 +84,12 @@ class Uploader:
                 except KfpUnavailable as exc:
                     lost = exc
                 except (UploadFailed, VersionConflict) as exc:
-                    results.append(Result(candidate.name, State.FAILED, error=exc))
+                    results.append(UploadResult(candidate.name, UploadState.FAILED, error=exc))
                     continue
-            results.append(Result(candidate.name, State.FAILED, error=lost))
+            results.append(UploadResult(candidate.name, UploadState.FAILED, error=lost))
         return results
 
-    def _upload(self, candidate: Candidate) -> Result:
+    def _upload(self, candidate: UploadCandidate) -> UploadResult:
         notes = preflight.warnings(candidate)
         for _ in range(_ROUNDS):
             try:
@@ -94,44 +100,44 @@ class Uploader:
                 return found
         raise self._failed(candidate, "other uploads of it go on all the time")
 
-    def _one_round(self, candidate: Candidate, notes: list[str]) -> Result | None:
+    def _one_round(self, candidate: UploadCandidate, notes: list[str]) -> UploadResult | None:
         """The result, or None where somebody else wrote meanwhile and all is read anew."""
         if candidate.name in self._read:
             pipeline_id, seen = self._read.pop(candidate.name)
         elif found := self._pipeline(candidate, notes):
             pipeline_id, seen = found, self.server.newest(found)
         else:
-            return self._result(candidate, State.WOULD_UPLOAD, candidate.marks.name, notes)
+            return self._result(candidate, UploadState.WOULD_UPLOAD, candidate.marks.name, notes)
         late = plan.out_of_order(seen, self.history)
         for version in late:
             _note(notes, f"version {version.name} of an older commit came too late; it goes")
             self._delete(pipeline_id, version)
         versions = plan.free_of(seen, late)
         decision = plan.decide(candidate.marks, versions, self.history)
-        if decision.action in (Action.UNCHANGED, Action.SUPERSEDED):
+        if decision.action in (UploadAction.UNCHANGED, UploadAction.SUPERSEDED):
             return self._settled(candidate, pipeline_id, decision, notes)
-        if decision.action is Action.REPLACE and decision.version:
+        if decision.action is UploadAction.REPLACE and decision.version:
             self._delete(pipeline_id, decision.version)
             versions = plan.free_of(versions, [decision.version])
         name = self._name(candidate, pipeline_id, decision, seen, notes)
         if not name:
             return None
         if self.dry_run:
-            return self._result(candidate, State.WOULD_UPLOAD, name, notes, pipeline_id)
+            return self._result(candidate, UploadState.WOULD_UPLOAD, name, notes, pipeline_id)
         self._wait_for_own_second(versions)
         made = self._write(candidate, pipeline_id, name, notes)
         if made is None:
             return None
         return self._settle(candidate, pipeline_id, made, versions, notes)
 
-    def _pipeline(self, candidate: Candidate, notes: list[str]) -> str | None:
+    def _pipeline(self, candidate: UploadCandidate, notes: list[str]) -> str | None:
         """Its id; made where it is new. None only in a dry run."""
         found = self.server.find(candidate.name)
         if found or self.dry_run:
             return found
         try:
             made = self.server.create(candidate.name, candidate.pipeline.pipeline_info.description)
-        except (NameTaken, Unclear) as exc:
+        except (NameTaken, OutcomeUnknown) as exc:
             for seconds in _LOOKS_S:
                 if found := self.server.find(candidate.name):
                     return found
@@ -145,14 +151,18 @@ class Uploader:
         return made
 
     def _settled(
-        self, candidate: Candidate, pipeline_id: str, decision: Decision, notes: list[str]
-    ) -> Result:
+        self,
+        candidate: UploadCandidate,
+        pipeline_id: str,
+        decision: UploadDecision,
+        notes: list[str],
+    ) -> UploadResult:
         version = decision.version
         assert version is not None and version.marks is not None
-        if decision.action is Action.SUPERSEDED:
+        if decision.action is UploadAction.SUPERSEDED:
             notes.append(f"commit {version.marks.commit[:7]} is newer")
             return self._result(
-                candidate, State.SUPERSEDED, version.name, notes, pipeline_id, version.id
+                candidate, UploadState.SUPERSEDED, version.name, notes, pipeline_id, version.id
             )
         if version.marks.sdk != candidate.marks.sdk:
             notes.append("only sdkVersion and comments differ")
@@ -161,15 +171,15 @@ class Uploader:
             self.server.tag(pipeline_id, version.id, tags)
             notes.append("its tags were missing")
         return self._result(
-            candidate, State.UNCHANGED, version.name, notes, pipeline_id, version.id
+            candidate, UploadState.UNCHANGED, version.name, notes, pipeline_id, version.id
         )
 
     def _name(
         self,
-        candidate: Candidate,
+        candidate: UploadCandidate,
         pipeline_id: str,
-        decision: Decision,
-        seen: Sequence[Version],
+        decision: UploadDecision,
+        seen: Sequence[UploadedVersion],
         notes: list[str],
     ) -> str:
         """A free name; "" where another upload of this commit has just been quicker.
@@ -196,8 +206,8 @@ class Uploader:
         raise self._failed(candidate, f"the names {' and '.join(names)} are both taken")
 
     def _write(
-        self, candidate: Candidate, pipeline_id: str, name: str, notes: list[str]
-    ) -> Version | None:
+        self, candidate: UploadCandidate, pipeline_id: str, name: str, notes: list[str]
+    ) -> UploadedVersion | None:
         """The version made; None where another upload was quicker, or the name is held."""
         try:
             return self.server.upload(pipeline_id, name, candidate.content, candidate.marks)
@@ -209,7 +219,7 @@ class Uploader:
             self._held.add((candidate.name, name))
             _note(notes, f"the name {name} is held by a version that was never finished")
             return None
-        except Unclear as exc:
+        except OutcomeUnknown as exc:
             listed = self.server.named(pipeline_id, [name])
             if listed and listed[0].marks == candidate.marks:
                 return listed[0]
@@ -217,46 +227,46 @@ class Uploader:
 
     def _settle(
         self,
-        candidate: Candidate,
+        candidate: UploadCandidate,
         pipeline_id: str,
-        made: Version,
-        before: Sequence[Version],
+        made: UploadedVersion,
+        before: Sequence[UploadedVersion],
         notes: list[str],
-    ) -> Result | None:
+    ) -> UploadResult | None:
         """Looks again after the write: whoever came too late takes its version back."""
         now = self.server.newest(pipeline_id)
         action = plan.after_upload(made, now, before, self.history)
-        if action is Action.REPLACE:
+        if action is UploadAction.REPLACE:
             self._delete(pipeline_id, made)
             return None
-        if action is Action.SUPERSEDED:
+        if action is UploadAction.SUPERSEDED:
             self._delete(pipeline_id, made)
             notes.append("a newer commit was uploaded at the same time")
-            return self._result(candidate, State.SUPERSEDED, "", notes, pipeline_id)
-        return self._result(candidate, State.UPLOADED, made.name, notes, pipeline_id, made.id)
+            return self._result(candidate, UploadState.SUPERSEDED, "", notes, pipeline_id)
+        return self._result(candidate, UploadState.UPLOADED, made.name, notes, pipeline_id, made.id)
 
-    def _wait_for_own_second(self, versions: Sequence[Version]) -> None:
+    def _wait_for_own_second(self, versions: Sequence[UploadedVersion]) -> None:
         newest = max(versions, key=lambda v: v.created_at_s, default=None)
         seconds = plan.wait_s(newest, self.server.clock_s())
         if seconds:
             self.pause(seconds)
 
-    def _delete(self, pipeline_id: str, version: Version) -> None:
+    def _delete(self, pipeline_id: str, version: UploadedVersion) -> None:
         if not self.dry_run:
             self.server.delete(pipeline_id, version.id)
 
     def _result(
         self,
-        candidate: Candidate,
-        state: State,
+        candidate: UploadCandidate,
+        state: UploadState,
         version: str,
         notes: Sequence[str],
         pipeline_id: str = "",
         version_id: str = "",
-    ) -> Result:
-        return Result(candidate.name, state, version, pipeline_id, version_id, tuple(notes))
+    ) -> UploadResult:
+        return UploadResult(candidate.name, state, version, pipeline_id, version_id, tuple(notes))
 
-    def _failed(self, candidate: Candidate, why: str) -> UploadFailed:
+    def _failed(self, candidate: UploadCandidate, why: str) -> UploadFailed:
         return UploadFailed(
             f"{candidate.name} was not uploaded: {why}",
             where=self.server.address,
@@ -264,7 +274,7 @@ class Uploader:
         )
 
 
-def failure(results: Sequence[Result]) -> PlatformError | None:
+def failure(results: Sequence[UploadResult]) -> PlatformError | None:
     """The error to leave with: a server that is gone, then pipelines that failed; or None."""
     errors = [r.error for r in results if r.error]
     for error in errors:
@@ -291,7 +301,7 @@ def _rejection(exc: Rejected) -> str:
     return f"HTTP {exc.status} {exc.message}"
 
 
-def _conflict(candidate: Candidate, holder: Version) -> VersionConflict:
+def _conflict(candidate: UploadCandidate, holder: UploadedVersion) -> VersionConflict:
     theirs, mine = holder.marks, candidate.marks
     return VersionConflict(
         f"{candidate.name} {holder.name} is of this commit and has other content: "

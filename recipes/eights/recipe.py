@@ -3,7 +3,7 @@
 A classifier with class imbalance, by LightGBM. What the model must reach, and for which images.
 """
 
-from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Loss, Recipe, Source
+from platform_ctl.recipe.recipe import Budget, CanaryPlan, DataSource, GateThresholds, Loss, Recipe
 
 FEATURES = (
     "pixel_0_0", "pixel_0_1", "pixel_0_2", "pixel_0_3", "pixel_0_4", "pixel_0_5",
@@ -41,8 +41,8 @@ RECIPE = Recipe(
     gate=GATE,
     canary=CanaryPlan(min_requests=50),
     sources={
-        "csv": Source("Read CSV or Parquet files at PATH….", takes_paths=True),
-        "sample": Source("Take the digits that scikit-learn ships."),
+        "csv": DataSource("Read CSV or Parquet files at PATH….", takes_paths=True),
+        "sample": DataSource("Take the digits that scikit-learn ships."),
     },
     records_title="images",
     pipeline="eights",

@@ -22,7 +22,7 @@ from recipes.train_deploy import golden, names, selection, tables
 from recipes.train_deploy.ingest import ingest_git
 from recipes.train_deploy.names import RECIPE
 from recipes.train_deploy.sample import ingest_sample
-from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.tables import RepoObservation
 from recipes.train_deploy.weeks import DORMANT_WEEKS, WEEK, WEEK_S, from_epoch
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
                 fix=f"platform-ctl data show --recipe {RECIPE}",
             )
         count = next((c for r, c, _, _ in _ranges(commits) if r == repo), 0)
-        gone = Observation(
+        gone = RepoObservation(
             head="", at=int((now or datetime.now(UTC)).timestamp()), until=0, last=0, removed=True
         )
         with iceberg.disk_errors():
@@ -180,7 +180,7 @@ def _require_repositories(commits: tables.CommitsSnapshot) -> None:
         )
 
 
-def _state(observation: Observation, newest: datetime) -> str:
+def _state(observation: RepoObservation, newest: datetime) -> str:
     if from_epoch(observation.until) < newest - _STALE_AFTER:
         return "stale"
     dormant = observation.until - observation.last >= DORMANT_WEEKS * WEEK_S

@@ -20,7 +20,7 @@ from recipes.common import iceberg
 from recipes.train_deploy import git_history, names, tables
 from recipes.train_deploy.git_history import Clone, RawCommit
 from recipes.train_deploy.names import RECIPE
-from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.tables import RepoObservation
 from recipes.train_deploy.weeks import from_epoch
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _Batch:
 
     rows: pa.Table
     report: Ingested
-    observation: Observation
+    observation: RepoObservation
 
 
 def ingest_git(
@@ -97,7 +97,7 @@ def _one_spelling(by_repo: dict[str, list[Clone]], known: Iterable[str]) -> dict
     return found
 
 
-def _write(table: Table, batches: list[_Batch], known: dict[str, Observation]) -> str | None:
+def _write(table: Table, batches: list[_Batch], known: dict[str, RepoObservation]) -> str | None:
     import pyarrow as pa
 
     observed = {
@@ -114,7 +114,7 @@ def _write(table: Table, batches: list[_Batch], known: dict[str, Observation]) -
 def _read_repo(
     table: Table,
     clones: list[Clone],
-    before: Observation | None,
+    before: RepoObservation | None,
     now_s: int,
     pseudonym: Callable[[bytes], str],
 ) -> _Batch:
@@ -147,14 +147,16 @@ def _read_repo(
     return _Batch(rows, report, observation)
 
 
-def _read_since(clone: Clone, before: Observation | None) -> str | None:
+def _read_since(clone: Clone, before: RepoObservation | None) -> str | None:
     """The commit behind which a clone has something to give; None: read it in full."""
     if before and not before.skipped_future and git_history.has_commit(clone, before.head):
         return before.head
     return None
 
 
-def _notes(clones: list[Clone], reads: list[_Read], before: Observation | None) -> Iterator[str]:
+def _notes(
+    clones: list[Clone], reads: list[_Read], before: RepoObservation | None
+) -> Iterator[str]:
     """What somebody who reads the report should know about one repository."""
     for clone, read in zip(clones, reads, strict=True):
         yield from clone.notes
@@ -178,14 +180,14 @@ def _notes(clones: list[Clone], reads: list[_Read], before: Observation | None) 
         yield f"{future} commits dated in the future left out for now"
 
 
-def _goes_on(clone: Clone, before: Observation) -> bool:
+def _goes_on(clone: Clone, before: RepoObservation) -> bool:
     """Whether what the last ingest read is still part of the clone's history."""
     return git_history.has_commit(clone, before.head) and git_history.is_ancestor(
         clone, before.head
     )
 
 
-def _is_older(clone: Clone, before: Observation) -> bool:
+def _is_older(clone: Clone, before: RepoObservation) -> bool:
     """Whether HEAD is part of the history that the last ingest read."""
     return (
         git_history.has_commit(clone, before.head)
@@ -195,8 +197,8 @@ def _is_older(clone: Clone, before: Observation) -> bool:
 
 
 def _observation(
-    clones: list[Clone], rows: pa.Table, before: Observation | None, future: int, now_s: int
-) -> Observation:
+    clones: list[Clone], rows: pa.Table, before: RepoObservation | None, future: int, now_s: int
+) -> RepoObservation:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -208,7 +210,7 @@ def _observation(
     until = max(newest.observed_until, before.until if before else 0)
     older = before is not None and newest.head and _is_older(newest, before)
     head = before.head if before and (older or not newest.head) else newest.head or ""
-    return Observation(head=head, at=now_s, until=until, last=last, skipped_future=future)
+    return RepoObservation(head=head, at=now_s, until=until, last=last, skipped_future=future)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from platform_ctl.ir.parameters import Allowed
 from platform_ctl.recipe.recipe import (
     Budget,
     CanaryPlan,
+    DataSource,
     GateThresholds,
     Loss,
     Option,
     Recipe,
-    Source,
 )
 from recipes.train_deploy import names
 from recipes.train_deploy.features import FEATURE_NAMES
@@ -70,8 +70,8 @@ RECIPE = Recipe(
     gate=GATE,
     canary=CANARY,
     sources={
-        "git": Source("Read the histories of the git clones at PATH….", takes_paths=True),
-        "sample": Source(
+        "git": DataSource("Read the histories of the git clones at PATH….", takes_paths=True),
+        "sample": DataSource(
             "Write the deterministic sample.",
             options={"seed": Option("Another sample than the usual one.", int)},
         ),

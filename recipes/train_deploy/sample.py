@@ -35,7 +35,7 @@ from platform_ctl.recipe.recipe import DataAccess
 from recipes.common import iceberg
 from recipes.train_deploy import names, tables
 from recipes.train_deploy.ingest import pseudonymiser
-from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.tables import RepoObservation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,7 +196,7 @@ def ingest_sample(
         commits = generate(seed)
         rows = _rows(commits, missing, now_s, pseudonymiser(data.pseudonym_key_file))
         observed = {
-            repo: Observation(head=f"seed {seed}", at=now_s, until=ends_s, last=last)
+            repo: RepoObservation(head=f"seed {seed}", at=now_s, until=ends_s, last=last)
             for repo, last in _last_commits(rows).items()
         }
         snapshot_id = tables.append(table, rows, observed) if observed else None

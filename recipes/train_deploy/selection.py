@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from platform_ctl.errors import TooLittleHistory
 from recipes.train_deploy.names import COMMITS, RECIPE
-from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.tables import RepoObservation
 from recipes.train_deploy.weeks import DORMANT_WEEKS, WEEK, WEEK_S, from_epoch, monday_s
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ ORDER BY week_start, repo
 """
 
 
-def as_of(observed: dict[str, Observation]) -> datetime:
+def as_of(observed: dict[str, RepoObservation]) -> datetime:
     """The newest Monday that more than half of the live repositories have reached.
 
     One clone that nobody fetched for months must not hold back the others, and

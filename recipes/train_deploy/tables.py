@@ -2,7 +2,7 @@
 
 The commits table holds one row a commit, key (repo, hash). Each ingest is one
 snapshot, and its summary carries for every repository it looked at an
-``Observation``: the head that was read and how far the clone can vouch for.
+``RepoObservation``: the head that was read and how far the clone can vouch for.
 So a snapshot id pins both the commits and what is known not to exist.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OBSERVED = "observed."
 
 
-class Observation(msgspec.Struct, frozen=True):
+class RepoObservation(msgspec.Struct, frozen=True):
     """What one ingest learned of one repository; times in seconds since 1970."""
 
     head: str
@@ -42,7 +42,7 @@ class Observation(msgspec.Struct, frozen=True):
     """Commits left out because they were dated in the future: read in full next time."""
     removed: bool = False
 
-    def same_as(self, other: Observation | None) -> bool:
+    def same_as(self, other: RepoObservation | None) -> bool:
         """Whether it says nothing that ``other`` did not say; when it was made does not count."""
         return other is not None and msgspec.structs.replace(other, at=self.at) == self
 
@@ -53,11 +53,11 @@ class CommitsSnapshot:
 
     table: Table
     snapshot_id: int
-    timelines: dict[str, list[Observation]]
+    timelines: dict[str, list[RepoObservation]]
     """Observations of each repository, oldest first; the first one is its backfill."""
 
     @property
-    def observed(self) -> dict[str, Observation]:
+    def observed(self) -> dict[str, RepoObservation]:
         """The newest observation of each repository."""
         return {repo: line[-1] for repo, line in self.timelines.items()}
 
@@ -104,22 +104,22 @@ def commits_schema() -> Schema:
     )
 
 
-def append(table: Table, rows: pa.Table, observed: dict[str, Observation]) -> str:
+def append(table: Table, rows: pa.Table, observed: dict[str, RepoObservation]) -> str:
     """Write rows and observations as one snapshot; its id. Raises DiskFull."""
     with iceberg.disk_errors():
         table.append(rows, snapshot_properties=summary(observed))
     return str(table.current_snapshot().snapshot_id)
 
 
-def summary(observed: dict[str, Observation]) -> dict[str, str]:
+def summary(observed: dict[str, RepoObservation]) -> dict[str, str]:
     """Observations as snapshot properties."""
     return {_OBSERVED + repo: msgspec.json.encode(o).decode() for repo, o in observed.items()}
 
 
-def observations(properties: Mapping[str, str]) -> dict[str, Observation]:
+def observations(properties: Mapping[str, str]) -> dict[str, RepoObservation]:
     """Observation of each repository that a snapshot's properties speak of."""
     return {
-        key.removeprefix(_OBSERVED): msgspec.json.decode(value, type=Observation)
+        key.removeprefix(_OBSERVED): msgspec.json.decode(value, type=RepoObservation)
         for key, value in properties.items()
         if key.startswith(_OBSERVED)
     }
@@ -139,9 +139,9 @@ def commits_at(data: DataAccess, snapshot_id: str | int | None = None) -> Commit
     return CommitsSnapshot(table, current.snapshot_id, timelines(table, current.snapshot_id))
 
 
-def timelines(table: Table, snapshot_id: int | None) -> dict[str, list[Observation]]:
+def timelines(table: Table, snapshot_id: int | None) -> dict[str, list[RepoObservation]]:
     """Observations of each repository up to a snapshot, oldest first; removed ones are absent."""
-    found: dict[str, list[Observation]] = {}
+    found: dict[str, list[RepoObservation]] = {}
     ended: set[str] = set()
     by_id = {s.snapshot_id: s for s in table.snapshots()}
     snapshot = by_id.get(snapshot_id) if snapshot_id else None

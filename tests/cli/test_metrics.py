@@ -53,14 +53,16 @@ def test_prometheus_own_linter_has_nothing_to_say(home: Path) -> None:
 @needs("promtool")
 def test_names_that_this_home_has_nothing_for_are_good_too() -> None:
     """Every metric of the catalogue, whether a home tells it or not."""
-    from platform_ctl.metrics.catalogue import Histogram, Kind
+    from platform_ctl.metrics.catalogue import Histogram, MetricType
     from platform_ctl.metrics.collect_metrics import Scrape
     from platform_ctl.metrics.exposition import text
 
     samples = tuple(
         metric.of(
             *("x" for _ in metric.labels),
-            value=Histogram(((float("inf"), 1),), 1.0) if metric.kind is Kind.HISTOGRAM else 1.0,
+            value=Histogram(((float("inf"), 1),), 1.0)
+            if metric.kind is MetricType.HISTOGRAM
+            else 1.0,
         )
         for metric in CATALOGUE
     )

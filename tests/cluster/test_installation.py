@@ -13,18 +13,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from platform_ctl.cluster.api import DEPLOYMENT, SECRET, Cluster, Kind, Object, connect
+from platform_ctl.cluster.api import DEPLOYMENT, SECRET, Cluster, Object, ResourceKind, connect
 from platform_ctl.doctor.doctor import Health
 from platform_ctl.installation.check import DEFINITION, check_component
-from platform_ctl.installation.components import Component, chosen, read_components
-from platform_ctl.installation.install import Installer, Outcome
+from platform_ctl.installation.components import InstallComponent, chosen, read_components
+from platform_ctl.installation.install import Installer, InstallOutcome
 from platform_ctl.installation.remove import plan_removal, remove
 from platform_ctl.installation.rendering import render, with_settings
 from tests.support.cluster import KUBECONFIG, NAMESPACE, image, needs_image
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE = Kind("v1", "Node", "nodes", False)
+NODE = ResourceKind("v1", "Node", "nodes", False)
 SPACES = ("kubeflow", "storage", "mlflow")
 OWN = ("storage", "mlflow", "platform")
 LEFT_OUT = (
@@ -58,9 +58,9 @@ class Elsewhere:
             value = re.sub(rf"^{name}/", f"{self.mark}-{name}/", value)
         return value
 
-    def component(self, component: Component) -> Component:
+    def component(self, component: InstallComponent) -> InstallComponent:
         """Deployments are found by name in any namespace, so they get names of their own."""
-        found = msgspec.convert(self.moved(msgspec.to_builtins(component)), Component)
+        found = msgspec.convert(self.moved(msgspec.to_builtins(component)), InstallComponent)
         workloads = [
             f"{self.mark}-{w}" for w in component.workloads if component.name != "platform"
         ]
@@ -68,7 +68,7 @@ class Elsewhere:
             found, name=component.name, workloads=workloads, definitions=[]
         )
 
-    def documents(self, component: Component) -> list[Object]:
+    def documents(self, component: InstallComponent) -> list[Object]:
         documents = with_settings(
             render(ROOT, component), image=image(), gateway_class="none", gateway="none"
         )
@@ -88,7 +88,7 @@ def _runs_platform(document: Object) -> bool:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[tuple[Cluster, Elsewhere, list[Component]]]:
+def place() -> Iterator[tuple[Cluster, Elsewhere, list[InstallComponent]]]:
     place = Elsewhere(f"t{uuid.uuid4().hex[:6]}")
     components = [place.component(c) for c in chosen(read_components(ROOT), OWN)]
     cluster = connect(kubeconfig=os.environ[KUBECONFIG], namespace=f"{place.mark}-kubeflow")
@@ -110,13 +110,15 @@ def namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def installer(place: tuple[Cluster, Elsewhere, list[Component]], lines: list[str]) -> Installer:
+def installer(
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]], lines: list[str]
+) -> Installer:
     cluster, elsewhere, _ = place
     return Installer(cluster, elsewhere.documents, lines.append, ready_timeout_s=240)
 
 
 def test_an_installation_that_is_cut_off_continues_and_then_changes_nothing(
-    place: tuple[Cluster, Elsewhere, list[Component]],
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]],
 ) -> None:
     cluster, _, components = place
 
@@ -131,17 +133,17 @@ def test_an_installation_that_is_cut_off_continues_and_then_changes_nothing(
         Installer(cluster, place[1].documents, cut_off).install(components)
     lines: list[str] = []
     first = installer(place, lines).install(components)
-    assert {c.outcome for c in first} <= {Outcome.INSTALLED, Outcome.UNCHANGED}, lines
+    assert {c.outcome for c in first} <= {InstallOutcome.INSTALLED, InstallOutcome.UNCHANGED}, lines
     again = installer(place, lines).install(components)
     assert [(c.component, c.outcome, c.changed) for c in again] == [
-        (name, Outcome.UNCHANGED, []) for name in OWN
+        (name, InstallOutcome.UNCHANGED, []) for name in OWN
     ]
     for component in components:
         assert {c.health for c in check_component(cluster, component)} <= {Health.OK}
 
 
 def test_secrets_are_made_once_and_copied(
-    place: tuple[Cluster, Elsewhere, list[Component]],
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]],
 ) -> None:
     cluster, elsewhere, _ = place
     stores = cluster.get(SECRET, "postgres", f"{elsewhere.mark}-storage")
@@ -152,7 +154,7 @@ def test_secrets_are_made_once_and_copied(
 
 
 def test_a_dry_run_says_what_would_be_mended_and_changes_nothing(
-    place: tuple[Cluster, Elsewhere, list[Component]],
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]],
 ) -> None:
     cluster, elsewhere, components = place
     name, spot = f"{elsewhere.mark}-redis", f"{elsewhere.mark}-storage"
@@ -167,23 +169,23 @@ def test_a_dry_run_says_what_would_be_mended_and_changes_nothing(
 
 
 def test_what_somebody_else_installed_is_adopted(
-    place: tuple[Cluster, Elsewhere, list[Component]],
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]],
 ) -> None:
     cluster, _, components = place
     foreign = msgspec.structs.replace(
         components[0], definitions=[], workloads=[_foreign_deployment(cluster)]
     )
     [change] = installer(place, []).install([foreign])
-    assert change.outcome == Outcome.ADOPTED
+    assert change.outcome == InstallOutcome.ADOPTED
 
 
 def test_a_gateway_is_made_beside_definitions_of_somebody_else(
-    place: tuple[Cluster, Elsewhere, list[Component]],
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]],
 ) -> None:
     cluster, elsewhere, _ = place
     [component] = chosen(read_components(ROOT), ["gateway-api"])
 
-    def documents(component: Component) -> list[Object]:
+    def documents(component: InstallComponent) -> list[Object]:
         rendered = render(ROOT, component)
         return with_settings(rendered, image="", gateway_class="none", gateway=elsewhere.mark)
 
@@ -205,7 +207,7 @@ def _foreign_deployment(cluster: Cluster) -> str:
 
 
 def test_removal_names_the_volumes_and_takes_only_what_is_ours(
-    place: tuple[Cluster, Elsewhere, list[Component]],
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]],
 ) -> None:
     cluster, elsewhere, components = place
     planned = plan_removal(cluster, components[0], elsewhere.documents(components[0]))

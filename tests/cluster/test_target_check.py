@@ -11,7 +11,7 @@ from platform_ctl.cluster.api import CONFIG_MAP, Cluster
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.installation import preflight
 from platform_ctl.installation.check import check_component
-from platform_ctl.installation.components import Component, VersionSource
+from platform_ctl.installation.components import InstallComponent, VersionSource
 from platform_ctl.installation.probe import probe_cluster
 from platform_ctl.settings import KubernetesSettings
 from tests.support.cluster import image, needs_cluster, needs_image, own_namespace
@@ -86,13 +86,15 @@ class TestFaults:
     def test_a_definition_and_a_controller_that_are_missing(
         self, cluster: Cluster, mark: str
     ) -> None:
-        absent = Component("x", "", "1", "", "kubeflow", definitions=["nothings.example.org"])
+        absent = InstallComponent(
+            "x", "", "1", "", "kubeflow", definitions=["nothings.example.org"]
+        )
         assert check_component(cluster, absent)[0].health == Health.FAIL
-        headless = Component("x", "", "1", "", "kubeflow", workloads=["nothing"])
+        headless = InstallComponent("x", "", "1", "", "kubeflow", workloads=["nothing"])
         assert check_component(cluster, headless)[0].fix == "platform-ctl target install x"
 
     def test_another_version(self, cluster: Cluster, mark: str) -> None:
-        other = Component(
+        other = InstallComponent(
             "katib",
             "",
             "v0.1.0",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from platform_ctl.cluster.api import POD, Cluster, Kind, Object
+from platform_ctl.cluster.api import POD, Cluster, Object, ResourceKind
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import ClusterUnavailable
 from platform_ctl.installation.webhooks import KINDS, check_webhooks
@@ -21,7 +21,7 @@ from tests.support.cluster import KUBECONFIG, needs_cluster, own_namespace
 from tests.support.waiting import eventually
 
 KATIB = Path(__file__).resolve().parents[2] / "infra" / "tier6" / "katib" / "pod-webhook.yaml"
-MUTATING: Kind = KINDS[1]
+MUTATING: ResourceKind = KINDS[1]
 LABELS = {"katib.kubeflow.org/component": "controller"}
 IMAGE = "registry.invalid/nothing:1"
 """Whether a pod is made is asked, not whether it runs."""
@@ -93,7 +93,7 @@ def pods(cluster: Cluster) -> list[Object]:
 
 
 def refused(cluster: Cluster) -> bool:
-    events = cluster.list(Kind("v1", "Event", "events"), fields="reason=FailedCreate")
+    events = cluster.list(ResourceKind("v1", "Event", "events"), fields="reason=FailedCreate")
     return any("pods.example.org" in e["message"] for e in events)
 
 
@@ -115,7 +115,7 @@ def test_a_webhook_that_stops_its_own_server_is_named_and_its_mend_works(cluster
 
 def test_a_webhook_that_was_left_behind_is_taken_away(cluster: Cluster) -> None:
     with webhook(cluster):
-        cluster.delete(Kind("v1", "Service", "services"), "hooks")
+        cluster.delete(ResourceKind("v1", "Service", "services"), "hooks")
         found = own_check(cluster)
         assert found and found.health == Health.FAIL
         run(found.fix)

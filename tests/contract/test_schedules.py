@@ -23,21 +23,21 @@ from platform_ctl.runs.kubernetes.api import RunsApi
 from platform_ctl.schedules.apply import (
     Applied,
     Apply,
+    ApplyOptions,
+    ApplyOutcome,
     Clock,
-    Options,
-    Outcome,
-    Source,
+    ScheduleSource,
     make_plan,
     read_state,
 )
 from platform_ctl.schedules.apply import pause as pause_schedule
 from platform_ctl.schedules.apply import resume as resume_schedule
-from platform_ctl.schedules.document import Documents, Experiment, Spec, Version
+from platform_ctl.schedules.document import Documents, KfpExperiment, Spec, VersionPolicy
 from platform_ctl.schedules.due import CatchUp, Timing
 from platform_ctl.schedules.kubernetes.notes import LOCK
 from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
 from platform_ctl.schedules.local.store import LocalSchedules
-from platform_ctl.schedules.plan import Action, Plan
+from platform_ctl.schedules.plan import ScheduleAction, SchedulePlan
 from platform_ctl.schedules.port import (
     DESCRIPTION_CHARS,
     NewRecurringRun,
@@ -66,7 +66,7 @@ class Target:
 
     name: str
     port: Schedules
-    source: Source
+    source: ScheduleSource
     pipeline: str
     upload: Callable[[bytes, str], None]
     """Makes a version of the pipeline whose IR has that digest."""
@@ -121,7 +121,7 @@ def _clean(target: Target, pipeline: str) -> None:
     kfp.call(kfp.pipelines.pipeline_service_delete_pipeline, found.pipeline_id, cascade=True)
 
 
-def _real(pipeline: str, source: Source) -> Target:
+def _real(pipeline: str, source: ScheduleSource) -> Target:
     kfp = Kfp(os.environ[cluster.KFP_URL])
     config = os.environ.get(cluster.KUBECONFIG)
     connected = cluster_api.connect(kubeconfig=config, namespace="kubeflow") if config else None
@@ -133,7 +133,10 @@ def _real(pipeline: str, source: Source) -> Target:
 @pytest.fixture(params=["fake", "local", "kfp", pytest.param("real", marks=cluster.needs_kfp)])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
     unique = uuid.uuid4().hex[:8]
-    source, pipeline = Source(f"https://git.example.org/{unique}", "c0ffee"), f"hello-{unique}"
+    source, pipeline = (
+        ScheduleSource(f"https://git.example.org/{unique}", "c0ffee"),
+        f"hello-{unique}",
+    )
     if request.param == "fake":
         port: Schedules = FakeSchedules(Time(int(time.time())))
         yield Target("fake", port, source, pipeline, lambda data, digest: None)
@@ -161,7 +164,7 @@ def new(target: Target, **changes: Any) -> NewRecurringRun:
         team="blue",
         name="nightly",
         pipeline=target.pipeline,
-        version=Version.PINNED,
+        version=VersionPolicy.PINNED,
         ir="a" * 64,
         parameters={"trials": 5, "rate": 0.5, "text": "grüße; a: b", "names": ["a", {"b": 1}]},
         timing=Timing("0 0 6 * * MON", start_at=1_900_000_000, end_at=1_950_000_000),
@@ -187,7 +190,7 @@ SHAPES = {
     "cron": {},
     "interval": {"timing": Timing(interval_s=3600, catch_up=CatchUp.ALL)},
     "all": {"timing": Timing("30 15 */6 1,15 JAN-JUN ?", catch_up=CatchUp.ALL)},
-    "latest": {"version": Version.LATEST, "ir": ""},
+    "latest": {"version": VersionPolicy.LATEST, "ir": ""},
     "account": {"service_account": "somebody-else"},
     "no parameters": {"parameters": {}},
 }
@@ -208,11 +211,15 @@ def test_what_is_created_is_disabled_and_comes_back_as_it_was_sent(target, shape
 
 
 def test_the_longest_names_fit(target):
-    long = replace(target, source=Source(source_id("https://git.example.org/" + "x" * 300), ""))
+    long = replace(
+        target, source=ScheduleSource(source_id("https://git.example.org/" + "x" * 300), "")
+    )
     target.upload(_ir(target), "a" * 64)
     sent = new(long, team="t" * 50, name="n" * 50)
     assert len(sent.description) <= DESCRIPTION_CHARS
-    other = replace(long, source=Source(source_id("https://git.example.org/" + "x" * 48), ""))
+    other = replace(
+        long, source=ScheduleSource(source_id("https://git.example.org/" + "x" * 48), "")
+    )
     assert len(new(other).description) <= DESCRIPTION_CHARS
     made = target.port.create(sent)
     try:
@@ -237,7 +244,7 @@ def test_enable_disable_delete(target):
 def test_experiments_are_as_declared(target):
     name = f"weekly-{uuid.uuid4().hex[:6]}"
     for archived in (False, False, True, True, False):
-        target.port.put_experiment(Experiment("blue", name, "Each week", archived))
+        target.port.put_experiment(KfpExperiment("blue", name, "Each week", archived))
         assert target.port.experiments()[name] is archived
     if target.kfp is not None:
         found = target.port._find_experiment(name)
@@ -295,14 +302,14 @@ class Project:
     def entry(self, **changes: str) -> str:
         return files.entry(pipeline=self.target.pipeline, **changes)
 
-    def plan(self) -> Plan:
+    def plan(self) -> SchedulePlan:
         state = read_state(self.target.port, self.documents, self.target.source)
         return make_plan(self.target.port, state, int(time.time()))
 
     def apply(self, **options: Any) -> list[Applied]:
         clock = Clock(lambda: int(time.time()), time.sleep)
         target = self.target
-        done = Apply(target.port, self.documents, target.source, clock, Options(**options))
+        done = Apply(target.port, self.documents, target.source, clock, ApplyOptions(**options))
         return done.run("test")
 
 
@@ -314,13 +321,13 @@ def project(target: Target, tmp_path: Path) -> Project:
 def test_create_change_pause_delete(project):
     target = project.target
     project.write(project.entry(parameters="{trials: 4, rate: 1}"))
-    assert [a.outcome for a in project.apply()] == [Outcome.DONE]
+    assert [a.outcome for a in project.apply()] == [ApplyOutcome.DONE]
     assert project.plan().in_sync and project.apply() == []
     project.write(project.entry(parameters="{trials: 5}", keep_history="1"))
     (change,) = project.plan().changes
-    assert change.action is Action.REPLACE and "parameters.trials: 4 -> 5" in change.why
+    assert change.action is ScheduleAction.REPLACE and "parameters.trials: 4 -> 5" in change.why
     (applied,) = project.apply()
-    assert (applied.outcome, applied.error) == (Outcome.DONE, None)
+    assert (applied.outcome, applied.error) == (ApplyOutcome.DONE, None)
     assert sorted(r.enabled for r in target.mine()) == [False, True] and project.plan().in_sync
     pause = Pause("ann", "holiday", int(time.time()))
     pause_schedule(target.port, target.source.repository, KEY, pause, "test")
@@ -335,7 +342,7 @@ def test_create_change_pause_delete(project):
 def test_somebody_elses_schedule_is_untouched(project):
     target = project.target
     target.upload(_ir(target), "a" * 64)
-    theirs = replace(target, source=Source("https://git.example.org/somebody-else", ""))
+    theirs = replace(target, source=ScheduleSource("https://git.example.org/somebody-else", ""))
     made = target.port.create(new(theirs))
     try:
         project.write(project.entry())
@@ -362,7 +369,7 @@ def kfp_target(tmp_path: Path) -> Iterator[Callable[..., Target]]:
         fake = context.__enter__()
         stack.append(context)
         kfp = Kfp(fake.url, timeout_s=2)
-        source = Source("https://git.example.org/x", "c0ffee")
+        source = ScheduleSource("https://git.example.org/x", "c0ffee")
         upload = _upload(kfp, "hello-x")
         return Target("kfp", KfpSchedules(kfp), source, "hello-x", upload, kfp, fake, found)
 
@@ -443,7 +450,7 @@ def test_old_servers_end_runs_with_their_record_so_it_waits(kfp_target, tmp_path
     target.records.fire(run.id)
     project.write(files.entry(state="absent"))
     (applied,) = project.apply()
-    assert applied.outcome is Outcome.WAITING and len(target.mine()) == 1
+    assert applied.outcome is ApplyOutcome.WAITING and len(target.mine()) == 1
     for one in target.records.runs.values():
         assert one["state"] == "RUNNING"
         one["state"] = "SUCCEEDED"
@@ -511,9 +518,9 @@ def test_a_run_in_flight_survives_change_and_deletion(project):
     assert runs.with_spec(runs.get(flying[0]) or {})["pipeline_spec"]
     project.write(project.entry(trigger=trigger, parameters="{trials: 5}", keep_history="0"))
     (waiting,) = project.apply()
-    assert waiting.outcome is Outcome.WAITING
+    assert waiting.outcome is ApplyOutcome.WAITING
     (done,) = project.apply(now=True)
-    assert (done.outcome, done.error) == (Outcome.DONE, None)
+    assert (done.outcome, done.error) == (ApplyOutcome.DONE, None)
     assert run.id not in {r.id for r in target.mine()}
     project.write(files.entry(state="absent"))
     project.apply()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 import pytest
 
-from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.cluster.store import RemoteStore
 from platform_ctl.errors import BadExperiment
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.settings import HomeLayout, KubernetesSettings
@@ -88,7 +88,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     elif request.param == "fake":
         objects = FakeObjects()
         FakeKatib(objects)
-        store = ObjectStore(f"file://{root}")
+        store = RemoteStore(f"file://{root}")
         settings = KubernetesSettings(namespace="test", image="none")
         made = KubernetesTuner(objects, lambda: store, settings, sleep=lambda seconds: None)
         yield here(made)

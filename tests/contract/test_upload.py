@@ -14,11 +14,11 @@ import pytest
 from platform_ctl.cluster.kfp import Kfp
 from platform_ctl.errors import KfpUnavailable, UploadFailed, VersionConflict
 from platform_ctl.upload import preflight
-from platform_ctl.upload.candidate import Candidate, Source
+from platform_ctl.upload.candidate import SourceCommit, UploadCandidate
 from platform_ctl.upload.kfp import KfpPipelines
 from platform_ctl.upload.marks import read
 from platform_ctl.upload.port import NameTaken, Rejected
-from platform_ctl.upload.upload import Result, State, Uploader
+from platform_ctl.upload.upload import Uploader, UploadResult, UploadState
 from tests.fakes.kfp_pipelines import Pipelines, Store
 from tests.fakes.kfp_server import INTERNAL, UNAVAILABLE, FakeKfp, Fault, serve
 from tests.support import cluster
@@ -43,10 +43,10 @@ class Server:
         port.health()
         return port
 
-    def made(self, source: Source, **words) -> Candidate:
+    def made(self, source: SourceCommit, **words) -> UploadCandidate:
         return made(source, name=self.name, **words)
 
-    def upload(self, source: Source, *history: Source, **words) -> Result:
+    def upload(self, source: SourceCommit, *history: SourceCommit, **words) -> UploadResult:
         """One upload; ``history`` is what the clone holds, oldest first."""
         line = Line(*(history or (source,)))
         return Uploader(self.port, line).upload_all([self.made(source, **words)])[0]
@@ -87,7 +87,7 @@ def _remove(server: Server) -> None:
 
 def test_first_version_of_a_new_pipeline_has_a_versions_name(server):
     done = server.upload(A)
-    assert (done.state, done.version) == (State.UPLOADED, server.made(A).marks.name)
+    assert (done.state, done.version) == (UploadState.UPLOADED, server.made(A).marks.name)
     (version,) = server.port.newest(server.port.find(server.name))
     assert version.name == done.version
     assert version.tags == server.made(A).marks.tags()
@@ -99,8 +99,8 @@ def test_the_same_again_sends_nothing(server):
     before = len(server.writes()) if server.fake else 0
     again = server.upload(A)
     later = server.upload(B, A, B)
-    assert (again.state, again.version_id) == (State.UNCHANGED, first.version_id)
-    assert (later.state, later.version_id) == (State.UNCHANGED, first.version_id)
+    assert (again.state, again.version_id) == (UploadState.UNCHANGED, first.version_id)
+    assert (later.state, later.version_id) == (UploadState.UNCHANGED, first.version_id)
     if server.fake:
         assert len(server.writes()) == before
 
@@ -108,7 +108,7 @@ def test_the_same_again_sends_nothing(server):
 def test_an_update_of_the_sdk_alone_uploads_nothing(server):
     server.upload(A)
     done = server.upload(B, A, B, sdk="kfp-2.17.9")
-    assert done.state is State.UNCHANGED
+    assert done.state is UploadState.UNCHANGED
     assert done.notes == ("only sdkVersion and comments differ",)
 
 
@@ -116,7 +116,7 @@ def test_a_change_and_its_revert_are_versions(server):
     server.upload(A)
     changed = server.upload(B, A, B, text="two")
     reverted = server.upload(C, A, B, C)
-    assert [changed.state, reverted.state] == [State.UPLOADED, State.UPLOADED]
+    assert [changed.state, reverted.state] == [UploadState.UPLOADED, UploadState.UPLOADED]
     port = server.port
     newest = [v.name for v in port.newest(port.find(server.name))]
     assert newest[0] == reverted.version
@@ -125,13 +125,13 @@ def test_a_change_and_its_revert_are_versions(server):
 def test_another_image_is_a_version(server):
     server.upload(A, committed_image="python-recipe:1")
     done = server.upload(B, A, B, committed_image="python-recipe:1", image=OTHER_IMAGE)
-    assert done.state is State.UPLOADED
+    assert done.state is UploadState.UPLOADED
 
 
 def test_an_older_commit_does_not_become_the_latest(server):
     server.upload(B, A, B)
     done = server.upload(A, A, B, text="two")
-    assert (done.state, done.notes) == (State.SUPERSEDED, ("commit bbbbbbb is newer",))
+    assert (done.state, done.notes) == (UploadState.SUPERSEDED, ("commit bbbbbbb is newer",))
 
 
 def test_two_commits_of_one_second_have_names_of_their_own(server):
@@ -153,14 +153,14 @@ def test_missing_tags_are_written_by_the_next_upload(server):
     port = server.port
     pipeline_id = port.find(server.name)
     port.tag(pipeline_id, port.newest(pipeline_id)[0].id, {"team": "shop"})
-    assert server.upload(A).state is State.UNCHANGED
+    assert server.upload(A).state is UploadState.UNCHANGED
     tags = port.newest(pipeline_id)[0].tags
     assert tags == {"team": "shop", **server.made(A).marks.tags()}
 
 
 def test_a_pipeline_without_versions_gets_its_first(server):
     server.port.create(server.name, "interrupted")
-    assert server.upload(A).state is State.UPLOADED
+    assert server.upload(A).state is UploadState.UPLOADED
 
 
 def test_a_taken_name_is_a_refusal_of_its_own(server):
@@ -197,7 +197,7 @@ def test_deleting_what_is_gone_is_no_error(server):
     done = server.upload(A)
     for _ in range(2):
         server.port.delete(done.pipeline_id, done.version_id)
-    assert server.upload(A).state is State.UPLOADED
+    assert server.upload(A).state is UploadState.UPLOADED
 
 
 def test_a_version_has_a_second_of_its_own(server):
@@ -240,7 +240,7 @@ def test_an_uploaded_version_runs():
 
 def test_a_failure_after_the_work_was_done_is_no_failure(fake):
     fake.fake.faults.append(Fault("POST", "upload_version", INTERNAL, after_commit=True, times=1))
-    assert fake.upload(A).state is State.UPLOADED
+    assert fake.upload(A).state is UploadState.UPLOADED
 
 
 def test_a_failure_before_the_work_is_named_and_the_next_upload_does_it(fake):
@@ -248,14 +248,14 @@ def test_a_failure_before_the_work_is_named_and_the_next_upload_does_it(fake):
     done = fake.upload(A)
     assert isinstance(done.error, UploadFailed)
     assert done.error.exit_code == 5
-    assert fake.upload(A).state is State.UPLOADED
+    assert fake.upload(A).state is UploadState.UPLOADED
 
 
 def test_a_version_left_in_creating_costs_its_name(fake):
     fake.store.leave_creating = 1
     assert isinstance(fake.upload(A).error, UploadFailed)
     done = fake.upload(A)
-    assert (done.state, done.version) == (State.UPLOADED, made(A).marks.suffixed_name)
+    assert (done.state, done.version) == (UploadState.UPLOADED, made(A).marks.suffixed_name)
     assert "was never finished" in done.notes[0]
 
 
@@ -266,7 +266,7 @@ def test_a_pipeline_left_in_creating_is_named(fake):
 
 def test_a_pipeline_made_by_another_upload_meanwhile_is_used(fake):
     fake.fake.faults.append(Fault("POST", "/pipelines$", INTERNAL, after_commit=True, times=1))
-    assert fake.upload(A).state is State.UPLOADED
+    assert fake.upload(A).state is UploadState.UPLOADED
 
 
 def test_without_permission_the_message_names_permission_beside_content(fake):
@@ -280,7 +280,7 @@ def test_one_that_fails_stops_no_other(fake):
     fake.fake.faults.append(Fault("POST", "upload_version", INTERNAL, times=1))
     both = [made(A, name="one"), made(A, name="two")]
     results = Uploader(fake.port, Line(A)).upload_all(both)
-    assert [r.state for r in results] == [State.FAILED, State.UPLOADED]
+    assert [r.state for r in results] == [UploadState.FAILED, UploadState.UPLOADED]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from urllib.parse import urlparse
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.explain.impact import Fate
+from platform_ctl.explain.impact import StepForecast
 from platform_ctl.releases.release import ReleaseState
 from platform_ctl.settings import load
 from tests.support.predictions import assert_came_true
@@ -29,7 +29,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
-RUN, HIT, DEPENDS = Fate.RUN, Fate.HIT, Fate.DEPENDS
+RUN, HIT, DEPENDS = StepForecast.RUN, StepForecast.HIT, StepForecast.DEPENDS
 STEPS = ("resolve", "extract", "tune", "train", "evaluate", "gate")
 INSIDE = ("condition-1.register", "condition-1.request-approval")
 MODEL = "weekly-commits"
@@ -90,7 +90,7 @@ def new_commits(checkout: Checkout) -> None:
     checkout.json("data", "ingest", "--git", str(clone))
 
 
-def assert_predicted(checkout: Checkout, told: dict[str, Fate]) -> None:
+def assert_predicted(checkout: Checkout, told: dict[str, StepForecast]) -> None:
     before = checkout.newest()
     expected, document = checkout.impact()
     assert expected.against == before.id

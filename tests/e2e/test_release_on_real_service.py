@@ -22,7 +22,7 @@ from platform_ctl.releases.analyse import run_analysis, standing
 from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import Evidence, ReleaseState, Target
 from platform_ctl.releases.steps import (
-    Releasing,
+    ReleasePorts,
     promote_release,
     revision_of,
     rollback_release,
@@ -108,7 +108,7 @@ def ports(home, models):
     database = home / "platform.db"
     data = DataAccess({}, home / "feast", home / "golden", home / "key", home / "locks")
     approvals = SqliteApprovals(database)
-    yield Releasing(SqliteReleases(connect(database)), local, registry, approvals, data)
+    yield ReleasePorts(SqliteReleases(connect(database)), local, registry, approvals, data)
     for service in local.list():
         local.stop(service.name)
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import yaml
 
-from platform_ctl.cluster.kfp import Health
+from platform_ctl.cluster.kfp import KfpHealth
 from platform_ctl.upload.marks import Marks
-from platform_ctl.upload.port import NameTaken, Rejected, Unclear, Version
+from platform_ctl.upload.port import NameTaken, OutcomeUnknown, Rejected, UploadedVersion
 from tests.fakes.kfp_server import (
     EXISTS,
     INTERNAL,
@@ -171,8 +171,8 @@ class StoreServer:
         self.store, self._before, self._after, self._version = store, before, after, version
         self.calls: list[str] = []
 
-    def health(self) -> Health:
-        return Health(self._version, False)
+    def health(self) -> KfpHealth:
+        return KfpHealth(self._version, False)
 
     def clock_s(self) -> int:
         return int(self.store.clock())
@@ -188,14 +188,14 @@ class StoreServer:
     def create(self, name: str, description: str) -> str:
         return self._call("create", self.store.create, name, description).id
 
-    def newest(self, pipeline_id: str) -> list[Version]:
+    def newest(self, pipeline_id: str) -> list[UploadedVersion]:
         return [_version(v) for v in self._call("newest", self.store.listed, pipeline_id)[:20]]
 
-    def named(self, pipeline_id: str, names: list[str]) -> list[Version]:
+    def named(self, pipeline_id: str, names: list[str]) -> list[UploadedVersion]:
         found = self._call("named", self.store.listed, pipeline_id)
         return [_version(v) for v in found if v.name in names]
 
-    def upload(self, pipeline_id: str, name: str, content: bytes, marks: Marks) -> Version:
+    def upload(self, pipeline_id: str, name: str, content: bytes, marks: Marks) -> UploadedVersion:
         words = pipeline_id, name, content, marks.description(), marks.tags()
         return _version(self._call("upload", self.store.upload, *words))
 
@@ -218,7 +218,7 @@ class StoreServer:
             if exc.code == EXISTS:
                 raise NameTaken from exc
             if exc.code == INTERNAL:
-                raise Unclear(exc.message) from exc
+                raise OutcomeUnknown(exc.message) from exc
             raise Rejected({NOT_FOUND: 404}.get(exc.code, 400), exc.message) from exc
         self._after(name)
         return found
@@ -304,8 +304,8 @@ def _uploaded_file(request: Request) -> bytes:
     raise Refused(INVALID, "Failed to create a pipeline version")
 
 
-def _version(stored: StoredVersion) -> Version:
-    return Version(
+def _version(stored: StoredVersion) -> UploadedVersion:
+    return UploadedVersion(
         stored.id, stored.name, stored.created_at_s, stored.description, dict(stored.tags)
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from platform_ctl.cluster.api import Kind, Object
+from platform_ctl.cluster.api import Object, ResourceKind
 from platform_ctl.errors import ClusterForbidden, ClusterRefused, ClusterUnavailable
 
 KINDS = {
@@ -50,13 +50,13 @@ class FakeObjects:
         self._missing, self._forbidden, self._down = missing, forbidden, down
         self._uid, self._calls, self._outages = itertools.count(1), itertools.count(1), outages
 
-    def kind(self, group_version: str, kind: str) -> Kind | None:
+    def kind(self, group_version: str, kind: str) -> ResourceKind | None:
         self._answer()
         if kind in self._missing or (group_version, kind) not in KINDS:
             return None
-        return Kind(group_version, kind, KINDS[group_version, kind])
+        return ResourceKind(group_version, kind, KINDS[group_version, kind])
 
-    def kind_of(self, manifest: Mapping[str, Any]) -> Kind:
+    def kind_of(self, manifest: Mapping[str, Any]) -> ResourceKind:
         found = self.kind(manifest["apiVersion"], manifest["kind"])
         if found is None:
             raise ClusterRefused(
@@ -64,12 +64,17 @@ class FakeObjects:
             )
         return found
 
-    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+    def get(self, kind: ResourceKind, name: str, namespace: str | None = None) -> Object | None:
         self._read()
         return copy.deepcopy(self.objects.get((kind.kind, name)))
 
     def list(
-        self, kind: Kind, *, labels: str = "", fields: str = "", namespace: str | None = None
+        self,
+        kind: ResourceKind,
+        *,
+        labels: str = "",
+        fields: str = "",
+        namespace: str | None = None,
     ) -> list[Object]:
         """The items of a list carry no kind and no apiVersion, as the API server's do not."""
         self._read()
@@ -101,7 +106,7 @@ class FakeObjects:
 
     def patch(
         self,
-        kind: Kind,
+        kind: ResourceKind,
         name: str,
         change: Mapping[str, Any],
         *,
@@ -114,7 +119,7 @@ class FakeObjects:
 
     def delete(
         self,
-        kind: Kind,
+        kind: ResourceKind,
         name: str,
         *,
         propagation: str = "Background",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from platform_ctl.errors import ClusterUnavailable, HomeBusy, PreconditionMissing
 from platform_ctl.schedules import due
-from platform_ctl.schedules.document import Experiment
+from platform_ctl.schedules.document import KfpExperiment
 from platform_ctl.schedules.port import (
     Activity,
     Lock,
@@ -145,7 +145,7 @@ class FakeSchedules:
     def experiments(self) -> Mapping[str, bool]:
         return dict(self._experiments)
 
-    def put_experiment(self, experiment: Experiment) -> None:
+    def put_experiment(self, experiment: KfpExperiment) -> None:
         with self._call(f"experiment {experiment.name}"):
             self._experiments[experiment.name] = experiment.archived
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from platform_ctl.errors import EvidenceMismatch, NothingYet, ServiceUnavailable, UnknownName
 from platform_ctl.serving.service import (
     InferenceService,
-    Observation,
+    RequestObservation,
     RevisionStatus,
     ServiceSpec,
     ServiceState,
@@ -27,7 +27,7 @@ class FakeServing:
         *,
         never_ready: Sequence[str] = (),
         altered: Sequence[str] = (),
-        seen: Mapping[str, Sequence[Observation]] | None = None,
+        seen: Mapping[str, Sequence[RequestObservation]] | None = None,
     ) -> None:
         self._never_ready = set(never_ready)
         self._altered = set(altered)
@@ -67,7 +67,7 @@ class FakeServing:
         self._stopped.add(name)
         return self.get(name)
 
-    def observations(self, name: str, *, since: float) -> Sequence[Observation]:
+    def observations(self, name: str, *, since: float) -> Sequence[RequestObservation]:
         self._spec(name)
         return [o for o in self._seen.get(name, ()) if o.at >= since]
 

@@ -20,14 +20,14 @@ import msgspec
 from platform_ctl import targets
 from platform_ctl.approvals.ask import request
 from platform_ctl.explain.diagnosis import Diagnosis
-from platform_ctl.explain.why_facts import Looking
+from platform_ctl.explain.why_facts import DiagnosisPorts
 from platform_ctl.models.model import PRODUCTION, ModelVersion, find_version
 from platform_ctl.models.register import register_model
 from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.releases.steps import revision_of
 from platform_ctl.releases.target import target_of
-from platform_ctl.runs.local.records import Records, RunEnd
+from platform_ctl.runs.local.records import RunEnd, RunRecords
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, SkippedBy, Task, TaskState
 from platform_ctl.settings import Settings
 from recipes.train_deploy.recipe import RECIPE
@@ -95,7 +95,7 @@ class Chain:
         )
 
     @property
-    def looking(self) -> Looking:
+    def looking(self) -> DiagnosisPorts:
         """As the composition root builds it, with version 1 served by a fake."""
         looking = targets.looking(self.settings)
         serving = FakeServing(Fuse())
@@ -117,7 +117,7 @@ class Chain:
 
     def record(self, run: Run, tasks: list[Task], error: str = "") -> None:
         """Write, or write again, the records of a run."""
-        records = Records(targets.state(self.settings))
+        records = RunRecords(targets.state(self.settings))
         records.delete(run.id)
         directory = Path(run.directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ class Chain:
         made = releases.create(made, "started")
         return releases.update(dataclasses.replace(made, state=state, **fields), state.value)
 
-    def _release(self, looking: Looking, version: ModelVersion) -> Release:
+    def _release(self, looking: DiagnosisPorts, version: ModelVersion) -> Release:
         production = looking.registry.aliases(NAME).get(PRODUCTION, "")
         before = None
         if production and production != version.version:

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from platform_ctl.cluster.api import Cluster, Kind, connect
+from platform_ctl.cluster.api import Cluster, ResourceKind, connect
 
 KUBECONFIG = "PLATFORM_TEST_KUBECONFIG"
 IMAGE = "PLATFORM_TEST_IMAGE"
 KFP_URL = "PLATFORM_TEST_KFP_URL"
-NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
+NAMESPACE = ResourceKind("v1", "Namespace", "namespaces", namespaced=False)
 
 needs_cluster = [
     pytest.mark.cluster,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from platform_ctl.cluster.api import Cluster
-from platform_ctl.serving.kubernetes.manifests import Deployed
+from platform_ctl.serving.kubernetes.manifests import PredictorSettings
 from platform_ctl.serving.kubernetes.service import INFERENCE_SERVICE, KubernetesServing
 from platform_ctl.serving.service import InferenceService
 from platform_ctl.settings import KubernetesSettings
@@ -41,7 +41,7 @@ def on_cluster(
     if kserve is None:
         found = connection.kind(INFERENCE_SERVICE.group_version, INFERENCE_SERVICE.kind)
         kserve = found is not None
-    how = Deployed(
+    how = PredictorSettings(
         connection.namespace, cluster.image(), settings, kserve, "", cpu="50m", memory_mib=512
     )
     url = os.environ.get(GATEWAY_URL)

@@ -214,12 +214,12 @@ def _tune(request: dict[str, Any], folder: Path) -> Any:
 
 def _target() -> Any:
     from platform_ctl.cluster.api import connect
-    from platform_ctl.cluster.store import ObjectStore
+    from platform_ctl.cluster.store import RemoteStore
     from platform_ctl.settings import KubernetesSettings
 
     namespace = os.environ["TEST_NAMESPACE"]
     kubernetes = KubernetesSettings(namespace=namespace, image=os.environ["TEST_IMAGE"])
-    return connect(namespace=namespace), ObjectStore("s3://platform/artifacts"), kubernetes
+    return connect(namespace=namespace), RemoteStore("s3://platform/artifacts"), kubernetes
 
 
 def _wait_for_store() -> None:

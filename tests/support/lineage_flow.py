@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from platform_ctl.lineage import events as lineage
-from platform_ctl.lineage.facets import Event, Naming, Producer, Source
+from platform_ctl.lineage.facets import CodeSource, Event, Naming, Producer
 from platform_ctl.lineage.trials import trial_events
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import Snapshot, TableColumn, TableState
@@ -19,7 +19,7 @@ from tests.support.experiments import double, experiment
 
 TRAIN_ID = "a1111111-0000-4000-8000-000000000000"
 PROMOTE_ID = "b2222222-0000-4000-8000-000000000000"
-SOURCE = Source("https://git.lan/a/b.git", "c0ffee", "pipelines/train_deploy_pipeline.py")
+SOURCE = CodeSource("https://git.lan/a/b.git", "c0ffee", "pipelines/train_deploy_pipeline.py")
 AS_OF = "2026-03-02T00:00:00+00:00"
 _AT = datetime(2026, 3, 3, tzinfo=UTC)
 _TABLE = TableState(

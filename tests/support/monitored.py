@@ -27,7 +27,7 @@ from platform_ctl.lineage.outbox import Outbox
 from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import Release, ReleaseState, Target
-from platform_ctl.runs.local.records import Records
+from platform_ctl.runs.local.records import RunRecords
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.serving.local import records as service_records
 from platform_ctl.serving.service import Revision, ServiceSpec
@@ -177,7 +177,7 @@ def stuck_search(settings: Settings) -> str:
         made = Run(
             run_id, "stuck", "train-deploy", RunState.RUNNING, moment(-1), str(directory), pid=pid
         )
-        records = Records(targets.state(settings))
+        records = RunRecords(targets.state(settings))
         records.create(made)
         assert records.own(made, pid, RunState.RUNNING)
     return run_id

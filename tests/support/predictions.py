@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from platform_ctl.explain.impact import Expected, Fate, Impact
+from platform_ctl.explain.impact import Expected, Impact, StepForecast
 from platform_ctl.runs.record import Run, Task, TaskState
 
 HAPPENS = {
-    Fate.RUN: TaskState.SUCCEEDED,
-    Fate.HIT: TaskState.CACHED,
-    Fate.SKIP: TaskState.SKIPPED,
+    StepForecast.RUN: TaskState.SUCCEEDED,
+    StepForecast.HIT: TaskState.CACHED,
+    StepForecast.SKIP: TaskState.SKIPPED,
 }
 
 
@@ -24,7 +24,7 @@ def assert_came_true(expected: Impact, before: Run | None, after: Run) -> None:
         inside = any(p.startswith(f"{path}.") for p in told)
         assert path in told or (task.state is TaskState.SKIPPED and inside), path
     for step in expected.steps:
-        if step.fate is Fate.DEPENDS:
+        if step.fate is StepForecast.DEPENDS:
             _assert_depended(step, told, before, after)
         else:
             assert step.task in happened, step
@@ -38,7 +38,9 @@ def _assert_depended(
     assert step.depends_on, step
     for output in step.depends_on:
         assert output in step.why, step
-        assert told[output.rpartition(".")[0]].fate in (Fate.RUN, Fate.DEPENDS), step
+        assert told[output.rpartition(".")[0]].fate in (StepForecast.RUN, StepForecast.DEPENDS), (
+            step
+        )
     then = [_output(before, o) for o in step.depends_on] if before else [_NONE]
     now = [_output(after, o) for o in step.depends_on]
     if before is None or _NONE in (*then, *now):

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from platform_ctl.errors import UnknownName
-from platform_ctl.models.model import AliasMove, Candidate, ModelVersion, RegisteredModel
+from platform_ctl.models.model import AliasMove, ModelCandidate, ModelVersion, RegisteredModel
 from platform_ctl.serving.service import (
     InferenceService,
-    Observation,
+    RequestObservation,
     ServiceSpec,
     ServiceState,
 )
@@ -58,7 +58,7 @@ class FakeRegistry:
     def aliases(self, name: str) -> dict[str, str]:
         return dict(self.alias)
 
-    def register(self, candidate: Candidate) -> ModelVersion:
+    def register(self, candidate: ModelCandidate) -> ModelVersion:
         raise NotImplementedError
 
     def move_aliases(
@@ -82,7 +82,7 @@ class FakeServing:
     def __init__(self, fuse: Fuse) -> None:
         self.specs: dict[str, ServiceSpec] = {}
         self.stopped: set[str] = set()
-        self.seen: list[Observation] = []
+        self.seen: list[RequestObservation] = []
         self.fuse = fuse
 
     def list(self) -> Sequence[InferenceService]:
@@ -111,5 +111,5 @@ class FakeServing:
         self.stopped.add(name)
         return self.get(name)
 
-    def observations(self, name: str, *, since: float) -> Sequence[Observation]:
+    def observations(self, name: str, *, since: float) -> Sequence[RequestObservation]:
         return [o for o in self.seen if o.at >= since]

@@ -16,7 +16,7 @@ from typing import Any
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.recipe.truth import Truth
 from platform_ctl.serving.local.service import LocalServing
-from platform_ctl.serving.service import Limits, Revision
+from platform_ctl.serving.service import Revision, ServiceLimits
 
 FEATURES = ("a", "b")
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +78,7 @@ def local_serving(home: Path, **limits: Any) -> LocalServing:
         port=0,
         project_root=str(ROOT),
         data=data,
-        limits=Limits(**limits),
+        limits=ServiceLimits(**limits),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from platform_ctl.upload.candidate import Candidate, Source, candidate
+from platform_ctl.upload.candidate import SourceCommit, UploadCandidate, candidate
 
 IMAGE = f"registry.example/platform@sha256:{'a' * 64}"
 OTHER_IMAGE = f"registry.example/platform@sha256:{'b' * 64}"
@@ -40,14 +40,14 @@ def ir(
     ).encode()
 
 
-def commit(letter: str, at_s: int = EPOCH) -> Source:
+def commit(letter: str, at_s: int = EPOCH) -> SourceCommit:
     """A commit whose hash is one letter, forty times."""
-    return Source(letter * 40, datetime.fromtimestamp(at_s, UTC))
+    return SourceCommit(letter * 40, datetime.fromtimestamp(at_s, UTC))
 
 
 def made(
-    source: Source, *, image: str = IMAGE, committed_image: str = IMAGE, **words: Any
-) -> Candidate:
+    source: SourceCommit, *, image: str = IMAGE, committed_image: str = IMAGE, **words: Any
+) -> UploadCandidate:
     """What ``source`` would upload: its IR names ``committed_image``, the settings ``image``."""
     return candidate(ir(image=committed_image, **words), Path("demo.yaml"), source, image=image)
 
@@ -56,7 +56,7 @@ class Line:
     """A history without branches: each commit on top of the one before. ``unknown`` to a clone
     are those that were pushed after it was made."""
 
-    def __init__(self, *commits: Source, unknown: tuple[Source, ...] = ()) -> None:
+    def __init__(self, *commits: SourceCommit, unknown: tuple[SourceCommit, ...] = ()) -> None:
         self._order = [c.commit for c in commits]
         self._unknown = {c.commit for c in unknown}
 

@@ -20,10 +20,10 @@ from platform_ctl.approvals.request import (
     Subject,
     Vote,
 )
-from platform_ctl.cluster.api import Kind, Object
+from platform_ctl.cluster.api import Object, ResourceKind
 
 GROUP_VERSION = "platform.abukix.dev/v1alpha1"
-APPROVAL = Kind(GROUP_VERSION, "Approval", "approvals")
+APPROVAL = ResourceKind(GROUP_VERSION, "Approval", "approvals")
 MODEL_LABEL = "platform.abukix.dev/model"
 VERSION_LABEL = "platform.abukix.dev/version"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.cluster.api import Kind, Object
+from platform_ctl.cluster.api import Object, ResourceKind
 from platform_ctl.releases.release import Release, ReleaseEvent
 
 GROUP_VERSION = "platform.abukix.dev/v1alpha1"
-RELEASE = Kind(GROUP_VERSION, "Release", "releases")
+RELEASE = ResourceKind(GROUP_VERSION, "Release", "releases")
 SERVICE_LABEL = "platform.abukix.dev/service"
 ID_LABEL = "platform.abukix.dev/release"
 _CHANGING = ("state", "intent", "step", "looks", "reason", "changes")

@@ -33,7 +33,7 @@ from platform_ctl.runs.cache.fingerprint import (
 from platform_ctl.runs.cache.key import ABSENT, CacheKey
 from platform_ctl.runs.cache.object_store import ObjectStore, link_tree
 from platform_ctl.runs.cache.values import (
-    Decision,
+    CacheDecision,
     Hit,
     Miss,
     Nearest,
@@ -78,7 +78,7 @@ class StepCache:
         """See ``ports.cache.Cache.bypass``."""
         rows.put_decision(
             self._db,
-            Decision(
+            CacheDecision(
                 run_id=run_id,
                 task=task,
                 decision="BYPASS",
@@ -136,7 +136,7 @@ class StepCache:
 
     # ---- explaining and keeping house ------------------------------------
 
-    def decisions(self, run_id: str) -> list[Decision]:
+    def decisions(self, run_id: str) -> list[CacheDecision]:
         """See ``ports.cache.Cache.decisions``."""
         return rows.decisions(self._db, run_id)
 
@@ -307,10 +307,10 @@ class StepCache:
             rows.put_entry(self._db, entry, held)
 
 
-def _decision(key: CacheKey, found: Hit | Miss, run_id: str, task: str) -> Decision:
+def _decision(key: CacheKey, found: Hit | Miss, run_id: str, task: str) -> CacheDecision:
     source = found if isinstance(found, Hit) else found.nearest
     is_hit = isinstance(found, Hit)
-    return Decision(
+    return CacheDecision(
         run_id=run_id,
         task=task,
         decision="HIT" if is_hit else "MISS",

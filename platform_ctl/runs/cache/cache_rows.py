@@ -13,7 +13,7 @@ import msgspec
 from platform_ctl.runs.cache.diff import FieldChange
 from platform_ctl.runs.cache.fingerprint import Measured, Stamp
 from platform_ctl.runs.cache.key import CacheKey, CacheKeyInputs
-from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.cache.values import CacheDecision
 from platform_ctl.runs.record import Artifact, Outputs
 
 
@@ -184,7 +184,7 @@ def drop_records_before(db: sqlite3.Connection, instant: datetime) -> None:
     db.execute("DELETE FROM code_memo WHERE remembered_at < ?", (int(instant.timestamp()),))
 
 
-def put_decision(db: sqlite3.Connection, decision: Decision) -> None:
+def put_decision(db: sqlite3.Connection, decision: CacheDecision) -> None:
     db.execute(
         "INSERT OR REPLACE INTO cache_decisions (run_id, task, decision, reason, decided_at, key,"
         " source_run_id, source_task, changes, quarantined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -203,13 +203,13 @@ def put_decision(db: sqlite3.Connection, decision: Decision) -> None:
     )
 
 
-def decisions(db: sqlite3.Connection, run_id: str) -> list[Decision]:
+def decisions(db: sqlite3.Connection, run_id: str) -> list[CacheDecision]:
     query = (
         "SELECT d.*, coalesce(k.fingerprint, '') AS fingerprint FROM cache_decisions d"
         " LEFT JOIN cache_keys k ON k.digest = d.key WHERE d.run_id = ? ORDER BY d.decided_at"
     )
     return [
-        Decision(
+        CacheDecision(
             run_id=row["run_id"],
             task=row["task"],
             decision=row["decision"],

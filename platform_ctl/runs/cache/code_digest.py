@@ -32,10 +32,10 @@ import msgspec
 
 from platform_ctl.home.state import transaction
 from platform_ctl.runs.cache import distributions
-from platform_ctl.runs.cache.code_walk import Signature, Walk, signature
+from platform_ctl.runs.cache.code_walk import CodeReach, Signature, signature
 from platform_ctl.runs.cache.fingerprint import CLOCK_TICK_NS
 from platform_ctl.runs.cache.key import CodeDigest
-from platform_ctl.runs.cache.module_facts import Facts, parse
+from platform_ctl.runs.cache.module_facts import ModuleFacts, parse
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -53,7 +53,7 @@ class _DigestMemo(msgspec.Struct, frozen=True):
 class _FileMemo(msgspec.Struct, frozen=True):
     at_ns: int
     signature: Signature
-    facts: Facts
+    facts: ModuleFacts
 
 
 class _UnitsMemo(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ class CodeDigester:
         if memo and all(_is_same(p, then, memo.at_ns) for p, then in memo.seen.items()):
             return CodeDigest(modules=memo.modules, data=memo.data, packages=memo.packages)
         begun = time.time_ns()
-        walk = Walk(self._root, self._facts)
+        walk = CodeReach(self._root, self._facts)
         found = walk.run(parse(code, "", is_package=True))
         seen = walk.seen | {p: signature(p) for p in distributions.folders()}
         memo = _DigestMemo(begun, seen, dict(found.modules), dict(found.data), dict(found.packages))
@@ -101,7 +101,7 @@ class CodeDigester:
         self._new.clear()
         return found
 
-    def _facts(self, path: str, module: str, found: Signature) -> Facts:
+    def _facts(self, path: str, module: str, found: Signature) -> ModuleFacts:
         memo = _recall(self._db, path, _FileMemo)
         if memo and memo.signature == found and _is_old(found, memo.at_ns):
             return memo.facts

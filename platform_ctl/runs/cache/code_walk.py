@@ -14,8 +14,8 @@ from platform_ctl.runs.cache.key import CodeDigest
 from platform_ctl.runs.cache.module_facts import (
     DATA_REFERENCE,
     MODULE_REFERENCE,
-    Facts,
     Import,
+    ModuleFacts,
     Unit,
 )
 
@@ -36,14 +36,14 @@ def signature(path: str) -> Signature:
     return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-class Walk:
+class CodeReach:
     """One component's reach. ``seen`` holds every path that was looked at."""
 
-    def __init__(self, root: Path, facts: Callable[[str, str, Signature], Facts]) -> None:
+    def __init__(self, root: Path, facts: Callable[[str, str, Signature], ModuleFacts]) -> None:
         self._root = str(root)
         self._read = facts
         self.seen: dict[str, Signature] = {}
-        self._modules: dict[str, Facts] = {}
+        self._modules: dict[str, ModuleFacts] = {}
         self._paths: dict[str, str | None] = {}
         self._reached: dict[str, set[str]] = defaultdict(set)
         self._uses: dict[str, set[str]] = defaultdict(set)
@@ -55,7 +55,7 @@ class Walk:
         self._data: dict[str, str] = {}
         self._listings: dict[str, list[str]] = {}
 
-    def run(self, component: Facts) -> CodeDigest:
+    def run(self, component: ModuleFacts) -> CodeDigest:
         """Everything that ``component`` reaches."""
         self._modules[COMPONENT] = component
         self._reach_whole(COMPONENT)
@@ -194,7 +194,7 @@ class Walk:
             self._paths[module] = next((c for c in candidates if self._look(c) != (0,) * 4), None)
         return self._paths[module]
 
-    def _load(self, module: str) -> Facts | None:
+    def _load(self, module: str) -> ModuleFacts | None:
         path = self._find(module)
         if path and module not in self._modules:
             self._modules[module] = self._read(path, module, self._look(path))

@@ -6,10 +6,10 @@ import difflib
 
 from platform_ctl.errors import UnknownName
 from platform_ctl.runs.cache.port import Cache
-from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.cache.values import CacheDecision
 
 
-def explain_cache(cache: Cache, run_id: str, task: str = "") -> list[Decision]:
+def explain_cache(cache: Cache, run_id: str, task: str = "") -> list[CacheDecision]:
     """Decisions of a run in the order they were made; of one task, if named.
 
     A task is named by its path (``for-loop-1.0.train``) or by the end of it

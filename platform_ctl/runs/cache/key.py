@@ -41,7 +41,7 @@ class CodeDigest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputArtifact:
+class KeyedArtifact:
     """One input artifact, by what it is and not by where it lies."""
 
     digest: str
@@ -72,7 +72,7 @@ class CacheKeyInputs:
     """The container's own variables; not those the orchestrator adds."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Resolved and typed, defaults filled in."""
-    artifacts: Mapping[str, tuple[InputArtifact, ...]] = field(default_factory=dict)
+    artifacts: Mapping[str, tuple[KeyedArtifact, ...]] = field(default_factory=dict)
     output_artifacts: Mapping[str, OutputArtifactSpec] = field(default_factory=dict)
     output_parameters: Mapping[str, str] = field(default_factory=dict)
     """Name -> ParameterTypeEnum (``STRING``, ``NUMBER_INTEGER``, …)."""
@@ -188,7 +188,7 @@ def _without_empty(message: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in message.items() if v}
 
 
-def _artifact(artifact: InputArtifact) -> list[Any]:
+def _artifact(artifact: KeyedArtifact) -> list[Any]:
     return [artifact.digest, artifact.type, exact_json(artifact.metadata)]
 
 

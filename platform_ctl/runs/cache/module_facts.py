@@ -44,7 +44,7 @@ class Unit(msgspec.Struct, frozen=True):
     """What executing the unit imports."""
 
 
-class Facts(msgspec.Struct, frozen=True):
+class ModuleFacts(msgspec.Struct, frozen=True):
     """One module."""
 
     body: Unit
@@ -53,12 +53,12 @@ class Facts(msgspec.Struct, frozen=True):
     """Modules of ``from m import *``."""
 
 
-def parse(source: bytes, module: str, *, is_package: bool) -> Facts:
+def parse(source: bytes, module: str, *, is_package: bool) -> ModuleFacts:
     """The facts of a module. What is not Python counts by its bytes and refers to nothing."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return Facts(Unit(hashlib.sha256(source).hexdigest()), {})
+        return ModuleFacts(Unit(hashlib.sha256(source).hexdigest()), {})
     _drop_docstrings(tree)
     package = module if is_package else module.rpartition(".")[0]
     definitions: dict[str, Unit] = {}
@@ -76,7 +76,7 @@ def parse(source: bytes, module: str, *, is_package: bool) -> Facts:
         for s in statements
         if isinstance(s, ast.ImportFrom) and s.names[0].name == "*"
     )
-    return Facts(_unit(statements, package, keywords=True), definitions, stars)
+    return ModuleFacts(_unit(statements, package, keywords=True), definitions, stars)
 
 
 def _constants(tree: ast.Module) -> dict[ast.stmt, str]:

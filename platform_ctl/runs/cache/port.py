@@ -9,7 +9,7 @@ from typing import Protocol
 
 from platform_ctl.runs.cache.key import CacheKey
 from platform_ctl.runs.cache.values import (
-    Decision,
+    CacheDecision,
     Hit,
     Miss,
     PruneReport,
@@ -55,7 +55,7 @@ class Cache(Protocol):
         """Record that a task ran without asking the cache."""
         ...
 
-    def decisions(self, run_id: str) -> list[Decision]:
+    def decisions(self, run_id: str) -> list[CacheDecision]:
         """What was decided for each task of a run, in the order it was decided."""
         ...
 

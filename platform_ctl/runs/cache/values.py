@@ -57,7 +57,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Decision:
+class CacheDecision:
     """Why a task of a run was or was not served from the cache."""
 
     run_id: str

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from platform_ctl.ir.pipeline import Component
 from platform_ctl.runs.kubernetes.api import RunsApi
 from platform_ctl.runs.kubernetes.driver import Driver, read_driver
-from platform_ctl.runs.kubernetes.nodes import Node
+from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.kubernetes.outputs import read_outputs
 from platform_ctl.runs.kubernetes.records import read
 from platform_ctl.runs.record import Outputs, TaskState
@@ -27,7 +27,7 @@ class Producer:
     """The task that had done the work of a hit."""
 
     run_id: str
-    node: Node
+    node: WorkflowNode
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ProducerOutputs:
 
     api: RunsApi
 
-    def of(self, run_id: str, node: Node, component: Component) -> Outputs:
+    def of(self, run_id: str, node: WorkflowNode, component: Component) -> Outputs:
         """Empty where the run that produced them, or its log, is gone."""
         driver = self.driver(run_id, node)
         producer = self.producer(driver, node) if driver else None
@@ -44,7 +44,7 @@ class ProducerOutputs:
             return Outputs()
         return read_outputs(self._log(producer.run_id, producer.node.task.log), component)
 
-    def producer(self, driver: Driver, node: Node) -> Producer | None:
+    def producer(self, driver: Driver, node: WorkflowNode) -> Producer | None:
         """The executed task whose execution a hit names; None where its run is gone."""
         entry = self.api.cached(driver.cached_execution_id) if driver.cached_execution_id else None
         said = self.api.get(entry["runId"]) if entry else None
@@ -57,7 +57,7 @@ class ProducerOutputs:
                 return Producer(run.id, candidate)
         return None
 
-    def driver(self, run_id: str, node: Node) -> Driver | None:
+    def driver(self, run_id: str, node: WorkflowNode) -> Driver | None:
         """What the driver decided; None where its log is gone, or it has not decided yet."""
         return read_driver(self._log(run_id, node.driver_id))
 
@@ -65,11 +65,11 @@ class ProducerOutputs:
         return (self.api.log(run_id, node_id) or b"") if node_id else b""
 
 
-def _likeliest_first(nodes: list[Node], hit: Node) -> Iterator[Node]:
+def _likeliest_first(nodes: list[WorkflowNode], hit: WorkflowNode) -> Iterator[WorkflowNode]:
     """The executed tasks: that of the same path, those of the same component, all others."""
     done = [n for n in nodes if n.executor and n.task.state is TaskState.SUCCEEDED]
 
-    def distance(node: Node) -> tuple[bool, bool]:
+    def distance(node: WorkflowNode) -> tuple[bool, bool]:
         task, of = node.task, hit.task
         return task.path != of.path, task.component != of.component
 

@@ -48,7 +48,7 @@ Detail = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Node:
+class WorkflowNode:
     """One task of the pipeline and the Argo nodes that worked for it."""
 
     task: Task
@@ -61,7 +61,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Tree:
+class WorkflowTree:
     """The nodes of one run. ``workflow`` is Argo's name of it, empty before it was made."""
 
     workflow: str
@@ -90,7 +90,7 @@ class Tree:
         return int(newest[:-1].rpartition("(")[2]) + 1 if newest else 0
 
 
-def tree(details: Sequence[Detail]) -> Tree:
+def tree(details: Sequence[Detail]) -> WorkflowTree:
     """Lays the parent links of ``task_details`` open."""
     parents: dict[str, Detail] = {}
     workflow = ""
@@ -101,10 +101,12 @@ def tree(details: Sequence[Detail]) -> Tree:
                 said = detail.get("display_name") or ""
                 if name == f"{said}-{fnv1a(f'{said}(0)')}":
                     workflow = said
-    return Tree(workflow, parents)
+    return WorkflowTree(workflow, parents)
 
 
-def read_nodes(pipeline: Pipeline, details: Sequence[Detail], state: RunState) -> list[Node]:
+def read_nodes(
+    pipeline: Pipeline, details: Sequence[Detail], state: RunState
+) -> list[WorkflowNode]:
     """Every task that the run has come to, in the order of the pipeline.
 
     ``state`` is the run's own, which is reliable: in a run that has ended no
@@ -121,11 +123,11 @@ def read_nodes(pipeline: Pipeline, details: Sequence[Detail], state: RunState) -
 @dataclass(frozen=True)
 class _Run:
     pipeline: Pipeline
-    tree: Tree
+    tree: WorkflowTree
     state: RunState
 
 
-def _of_dag(run: _Run, component: Component, base: str, prefix: str) -> Iterator[Node]:
+def _of_dag(run: _Run, component: Component, base: str, prefix: str) -> Iterator[WorkflowNode]:
     for name, task in (component.dag.tasks if component.dag else {}).items():
         inner = run.pipeline.component_of(task)
         path, node = f"{prefix}{name}", f"{base}.{name}"
@@ -141,7 +143,7 @@ def _of_dag(run: _Run, component: Component, base: str, prefix: str) -> Iterator
             yield from _of_dag(run, inner, opened, f"{path}.")
 
 
-def _loop(run: _Run, body: Component, opened: str, path: str) -> Iterator[Node]:
+def _loop(run: _Run, body: Component, opened: str, path: str) -> Iterator[WorkflowNode]:
     number = 0
     while iteration := run.tree.newest(f"{opened}.iteration-iterations({number}:{number})"):
         if item := run.tree.newest(f"{iteration}.iteration-item"):
@@ -149,22 +151,24 @@ def _loop(run: _Run, body: Component, opened: str, path: str) -> Iterator[Node]:
         number += 1
 
 
-def _closed_dag(run: _Run, task: TaskSpec, node: str, path: str) -> Iterator[Node]:
+def _closed_dag(run: _Run, task: TaskSpec, node: str, path: str) -> Iterator[WorkflowNode]:
     """A DAG that was not opened: its driver is at work, refused it, or was never started."""
     driver = run.tree.newest(node + DRIVER)
     detail = run.tree.parent(driver) if driver else None
     state = _state(detail)
     if state is TaskState.SUCCEEDED and task.trigger_policy.condition:
-        yield Node(_task(task, path, TaskState.SKIPPED, detail, SkippedBy.CONDITION), driver)
+        yield WorkflowNode(
+            _task(task, path, TaskState.SKIPPED, detail, SkippedBy.CONDITION), driver
+        )
     elif state is TaskState.FAILED:
-        yield Node(_task(task, path, TaskState.FAILED, detail), driver)
+        yield WorkflowNode(_task(task, path, TaskState.FAILED, detail), driver)
     elif run.state.final:
-        yield Node(_task(task, path, TaskState.SKIPPED, None, SkippedBy.UPSTREAM), driver)
+        yield WorkflowNode(_task(task, path, TaskState.SKIPPED, None, SkippedBy.UPSTREAM), driver)
     elif driver:
-        yield Node(_task(task, path, TaskState.PENDING, None), driver)
+        yield WorkflowNode(_task(task, path, TaskState.PENDING, None), driver)
 
 
-def _leaf(run: _Run, task: TaskSpec, node: str, path: str) -> Node:
+def _leaf(run: _Run, task: TaskSpec, node: str, path: str) -> WorkflowNode:
     driver, opened = run.tree.newest(node + DRIVER), run.tree.newest(node)
     executor = run.tree.newest(opened + EXECUTOR) if opened else ""
     refused = run.tree.parent(driver) if driver else None
@@ -174,15 +178,15 @@ def _leaf(run: _Run, task: TaskSpec, node: str, path: str) -> Node:
         if run.state.final and not state.final:
             state = _ended(run.state)
         attempts = run.tree.attempts(opened + EXECUTOR)
-        return Node(_task(task, path, state, detail, attempts=attempts), driver, executor)
+        return WorkflowNode(_task(task, path, state, detail, attempts=attempts), driver, executor)
     if opened and _state(run.tree.parent(opened)) is TaskState.SUCCEEDED:
-        return Node(_task(task, path, TaskState.CACHED, run.tree.parent(opened)), driver)
+        return WorkflowNode(_task(task, path, TaskState.CACHED, run.tree.parent(opened)), driver)
     if _state(refused) is TaskState.FAILED:
-        return Node(_task(task, path, TaskState.FAILED, refused), driver)
+        return WorkflowNode(_task(task, path, TaskState.FAILED, refused), driver)
     if run.state.final and not driver:
-        return Node(_task(task, path, TaskState.SKIPPED, None, SkippedBy.UPSTREAM))
+        return WorkflowNode(_task(task, path, TaskState.SKIPPED, None, SkippedBy.UPSTREAM))
     state = _ended(run.state) if run.state.final else TaskState.PENDING
-    return Node(_task(task, path, state, None), driver)
+    return WorkflowNode(_task(task, path, state, None), driver)
 
 
 def _ended(run: RunState) -> TaskState:

@@ -9,7 +9,7 @@ import msgspec
 from platform_ctl.errors import BadPipelineFile
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.kubernetes.api import Json
-from platform_ctl.runs.kubernetes.nodes import Node, read_nodes, time_of, tree
+from platform_ctl.runs.kubernetes.nodes import WorkflowNode, read_nodes, time_of, tree
 from platform_ctl.runs.record import Run, RunState, Task, TaskState
 
 _STATES = {
@@ -24,7 +24,7 @@ _STATES = {
 _FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
-def read(said: Json) -> tuple[Run, list[Node]]:
+def read(said: Json) -> tuple[Run, list[WorkflowNode]]:
     """A run and the nodes of its tasks. Raises BadPipelineFile."""
     run = record(said)
     details = said.get("run_details", {}).get("task_details", [])

@@ -30,11 +30,11 @@ from platform_ctl.errors import (
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import parameters
 from platform_ctl.ir.pipeline import Pipeline
-from platform_ctl.ir.support import Finding
+from platform_ctl.ir.support import UnsupportedUse
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.runs.kubernetes.api import AVAILABLE, Json, RunsApi, predicate
 from platform_ctl.runs.kubernetes.cached import ProducerOutputs
-from platform_ctl.runs.kubernetes.nodes import Node
+from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.kubernetes.outputs import last_line, read_outputs
 from platform_ctl.runs.kubernetes.records import ir_of, pipeline_of, read, record
 from platform_ctl.runs.record import (
@@ -67,14 +67,14 @@ OnEvent = Callable[[RunEvent], None]
 class Blockers(Protocol):
     """Why tasks do not proceed; None of it where nobody may look at pods."""
 
-    def blockers(self, run_id: str, nodes: Sequence[Node]) -> Mapping[str, Blocker]: ...
+    def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]: ...
 
 
 @dataclass(frozen=True)
 class NoPods:
     """A caller without a connection to the cluster itself."""
 
-    def blockers(self, run_id: str, nodes: Sequence[Node]) -> Mapping[str, Blocker]:
+    def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]:
         return {}
 
 
@@ -187,7 +187,7 @@ class KfpRuns:
     def delete(self, run: Run) -> None:
         self.api.delete(run.id)
 
-    def explain(self, pipeline: Pipeline) -> list[Finding]:
+    def explain(self, pipeline: Pipeline) -> list[UnsupportedUse]:
         """Nothing is ignored: KFP runs all of the IR."""
         return []
 
@@ -281,7 +281,7 @@ class KfpRuns:
         what = f"more than one run starts with {run_id!r}" if found else f"no run {run_id!r}"
         raise UnknownName(what, where=run_id, fix="platform-ctl --target kubernetes run list")
 
-    def _blockers(self, run: Run, nodes: Sequence[Node]) -> Mapping[str, Blocker]:
+    def _blockers(self, run: Run, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]:
         """Who may read runs need not be let near pods: KFP's own record is shown without them."""
         try:
             return self.pods.blockers(run.id, nodes)
@@ -289,18 +289,20 @@ class KfpRuns:
             _log.warning("the pods of the run cannot be read: %s", exc.what)
             return {}
 
-    def _with_outputs(self, run_id: str, pipeline: Pipeline, nodes: Sequence[Node]) -> list[Task]:
+    def _with_outputs(
+        self, run_id: str, pipeline: Pipeline, nodes: Sequence[WorkflowNode]
+    ) -> list[Task]:
         """The tasks with what they put out; of several logs at a time."""
         wanted = [n for n in nodes if n.task.state.good and _declares(pipeline, n)]
         judging = _judging(pipeline)
 
-        def order(node: Node) -> tuple[bool, bool]:
+        def order(node: WorkflowNode) -> tuple[bool, bool]:
             return node.task.component not in judging, _in_loop(node.task.path)
 
         wanted = sorted(wanted, key=order)[:OUTPUT_LOGS]
         producers = ProducerOutputs(self.api)
 
-        def outputs(node: Node) -> Outputs:
+        def outputs(node: WorkflowNode) -> Outputs:
             key = (run_id, node.task.path, node.task.attempts)
             if key not in self._outputs:
                 component = pipeline.components[node.task.component]
@@ -362,7 +364,7 @@ def _in_loop(path: str) -> bool:
     return any(part.isdigit() for part in path.split("."))
 
 
-def _declares(pipeline: Pipeline, node: Node) -> bool:
+def _declares(pipeline: Pipeline, node: WorkflowNode) -> bool:
     declared = pipeline.components[node.task.component].output_definitions
     return bool(declared.parameters or declared.artifacts)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from platform_ctl.cluster.api import POD, Cluster
-from platform_ctl.cluster.pods import Blocked, Finding, blocked
-from platform_ctl.runs.kubernetes.nodes import Node
+from platform_ctl.cluster.pods import Blocked, PodFinding, blocked
+from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.record import Blocker
 
 RUN_LABEL = "pipeline/runid"
@@ -31,7 +31,7 @@ class PodReader:
 
     cluster: Cluster
 
-    def blockers(self, run_id: str, nodes: Iterable[Node]) -> dict[str, Blocker]:
+    def blockers(self, run_id: str, nodes: Iterable[WorkflowNode]) -> dict[str, Blocker]:
         """Task path -> why it does not proceed, or why it ended; pods that are gone say nothing."""
         by_node = {
             pod["metadata"].get("annotations", {}).get(NODE_NAME, ""): pod
@@ -47,7 +47,7 @@ class PodReader:
         return found
 
 
-def _blocker(finding: Finding, pod: Mapping[str, Any]) -> Blocker:
+def _blocker(finding: PodFinding, pod: Mapping[str, Any]) -> Blocker:
     fix = _FIXES.get(finding.reason, "")
     metadata = pod["metadata"]
     return Blocker(

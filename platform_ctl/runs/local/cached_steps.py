@@ -13,7 +13,7 @@ from platform_ctl.runs.cache.code_digest import CodeDigester
 from platform_ctl.runs.cache.key import (
     CacheKey,
     CacheKeyInputs,
-    InputArtifact,
+    KeyedArtifact,
     OutputArtifactSpec,
     component_source,
 )
@@ -128,9 +128,9 @@ class CachedSteps:
         return ""
 
 
-def _input(artifact: Artifact) -> InputArtifact:
+def _input(artifact: Artifact) -> KeyedArtifact:
     known = artifact if artifact.digest else fingerprint.digest_artifact(artifact)
-    return InputArtifact(
+    return KeyedArtifact(
         digest=known.digest,
         type=f"{artifact.schema_title}@{artifact.schema_version}",
         metadata=artifact.metadata,

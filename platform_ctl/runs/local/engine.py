@@ -13,8 +13,8 @@ from dataclasses import replace
 from platform_ctl.errors import StepFailed
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.local import graph
-from platform_ctl.runs.local.execution import Execution, Outcome
-from platform_ctl.runs.local.graph import DagInstance, RunFacts, TaskInstance
+from platform_ctl.runs.local.execution import Execution, TaskOutcome
+from platform_ctl.runs.local.graph import DagInstance, RunContext, TaskInstance
 from platform_ctl.runs.record import Outputs, RunState, SkippedBy, Task, TaskState, TaskVerdict
 
 _CANCELED = "the run was cancelled"
@@ -27,7 +27,7 @@ class Engine:
     def __init__(
         self,
         pipeline: Pipeline,
-        facts: RunFacts,
+        facts: RunContext,
         execution: Execution,
         record: Callable[[Task], None],
     ) -> None:
@@ -128,7 +128,7 @@ class Engine:
 
     # ---- tasks end --------------------------------------------------------
 
-    def _ended(self, task: TaskInstance, outcome: Outcome) -> None:
+    def _ended(self, task: TaskInstance, outcome: TaskOutcome) -> None:
         self._record_leaf(task, outcome)
         if outcome.state is TaskState.FAILED:
             self.failures.append((task.path, outcome.error))
@@ -139,7 +139,7 @@ class Engine:
             self.verdicts.append(TaskVerdict(task.path, verdict, tuple(map(str, listed))))
         self._finish(task, outcome.state, outcome.outputs, outcome.error)
 
-    def _record_leaf(self, task: TaskInstance, outcome: Outcome) -> None:
+    def _record_leaf(self, task: TaskInstance, outcome: TaskOutcome) -> None:
         if outcome.task is not None:
             self._record(outcome.task)
 

@@ -23,7 +23,7 @@ from platform_ctl.errors import StepFailed
 from platform_ctl.ir.pipeline import Container, Pipeline
 from platform_ctl.ir.support import thin_component
 from platform_ctl.runs.local import importer
-from platform_ctl.runs.local.graph import RunFacts, TaskInstance
+from platform_ctl.runs.local.graph import RunContext, TaskInstance
 from platform_ctl.runs.local.records import now
 from platform_ctl.runs.local.reuse import Reuse
 from platform_ctl.runs.local.steps import Exited, StepCommand, Steps
@@ -36,7 +36,7 @@ GRACE_S = 1.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskOutcome:
     """How a leaf ended; ``task`` is its record."""
 
     state: TaskState
@@ -67,7 +67,7 @@ class Execution:
     def __init__(
         self,
         pipeline: Pipeline,
-        facts: RunFacts,
+        facts: RunContext,
         steps: Steps,
         env: Mapping[str, str],
         on_change: Callable[[Task], None],
@@ -99,7 +99,7 @@ class Execution:
 
     # ---- start ------------------------------------------------------------
 
-    def start(self, task: TaskInstance, inputs: Outputs) -> Outcome | None:
+    def start(self, task: TaskInstance, inputs: Outputs) -> TaskOutcome | None:
         """The outcome when nothing must be executed; else None, and ``wait`` brings it."""
         files = TaskFiles(self._root / "tasks" / task.path)
         digest = _digest(task.component.executor_label, inputs)
@@ -114,7 +114,7 @@ class Execution:
         )
         earlier = self._finished.get(task.path)
         if earlier and earlier.inputs_digest == digest:
-            return Outcome(earlier.state, None, earlier.outputs)
+            return TaskOutcome(earlier.state, None, earlier.outputs)
         if self._pipeline.executor_of(task.component).importer:
             return self._import(task, record, files)
         shutil.rmtree(files.folder, ignore_errors=True)
@@ -130,12 +130,12 @@ class Execution:
                 cache_use=cached.use,
                 log="",
             )
-            return Outcome(TaskState.CACHED, done, cached.outputs)
+            return TaskOutcome(TaskState.CACHED, done, cached.outputs)
         record = replace(record, cache=cached.reason, cache_use=cached.use)
         self._queue.append(Attempt(task, inputs, record, files))
         return None
 
-    def _import(self, task: TaskInstance, record: Task, files: TaskFiles) -> Outcome:
+    def _import(self, task: TaskInstance, record: Task, files: TaskFiles) -> TaskOutcome:
         """Importers run here: a path is looked up, a remote address is downloaded."""
         record = replace(record, state=TaskState.RUNNING, started_at=now(), log="")
         begun = time.monotonic()
@@ -143,7 +143,7 @@ class Execution:
             outputs = importer.run(self._pipeline, task, record.inputs, files, self._facts)
         except StepFailed as exc:
             done = replace(record, state=TaskState.FAILED, ended_at=now(), error=exc.what)
-            return Outcome(TaskState.FAILED, done, error=exc.what)
+            return TaskOutcome(TaskState.FAILED, done, error=exc.what)
         done = replace(
             record,
             state=TaskState.SUCCEEDED,
@@ -152,7 +152,7 @@ class Execution:
             outputs=outputs,
             usage=Usage(wall_s=time.monotonic() - begun),
         )
-        return Outcome(TaskState.SUCCEEDED, done, outputs)
+        return TaskOutcome(TaskState.SUCCEEDED, done, outputs)
 
     def _launch(self, attempt: Attempt) -> None:
         task = attempt.task
@@ -209,9 +209,9 @@ class Execution:
 
     # ---- wait -------------------------------------------------------------
 
-    def wait(self) -> list[tuple[TaskInstance, Outcome]]:
+    def wait(self) -> list[tuple[TaskInstance, TaskOutcome]]:
         """Start what there is room for, then wait until something ended or a signal came."""
-        ended: list[tuple[TaskInstance, Outcome]] = []
+        ended: list[tuple[TaskInstance, TaskOutcome]] = []
         while self._queue and len(self._running) < self._max_parallel:
             attempt = self._queue.popleft()
             try:
@@ -269,7 +269,7 @@ class Execution:
 
     # ---- end --------------------------------------------------------------
 
-    def _exited(self, exited: Exited) -> tuple[TaskInstance, Outcome] | None:
+    def _exited(self, exited: Exited) -> tuple[TaskInstance, TaskOutcome] | None:
         attempt = self._running.pop(exited.id, None)
         if attempt is None:
             return None
@@ -295,7 +295,7 @@ class Execution:
             return None
         return self._end(attempt, error)
 
-    def _succeed(self, attempt: Attempt) -> tuple[TaskInstance, Outcome]:
+    def _succeed(self, attempt: Attempt) -> tuple[TaskInstance, TaskOutcome]:
         outputs = attempt.files.outputs(attempt.task.component)
         outputs = self._reuse.store(attempt.task, attempt.inputs, outputs, attempt.usage)
         record = replace(
@@ -305,17 +305,17 @@ class Execution:
             outputs=outputs,
             usage=attempt.usage,
         )
-        return attempt.task, Outcome(TaskState.SUCCEEDED, record, outputs)
+        return attempt.task, TaskOutcome(TaskState.SUCCEEDED, record, outputs)
 
     def _end(
         self, attempt: Attempt, error: str, state: TaskState = TaskState.FAILED
-    ) -> tuple[TaskInstance, Outcome]:
+    ) -> tuple[TaskInstance, TaskOutcome]:
         record = replace(
             attempt.record, state=state, ended_at=now(), error=error, usage=attempt.usage
         )
-        return attempt.task, Outcome(state, record, error=error)
+        return attempt.task, TaskOutcome(state, record, error=error)
 
-    def cancel(self, reason: str) -> list[tuple[TaskInstance, Outcome]]:
+    def cancel(self, reason: str) -> list[tuple[TaskInstance, TaskOutcome]]:
         """End every step: politely, then for certain after the grace period."""
         waiting = [*self._queue, *(attempt for _, _, attempt in self._retries)]
         self._queue.clear()

@@ -81,7 +81,7 @@ class DagInstance:
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunContext:
     """What placeholders and final statuses say about the run."""
 
     run_id: str
@@ -98,7 +98,7 @@ class RunFacts:
         return f"{self.pipeline}-{self.run_id}"
 
 
-def bind(task: TaskInstance, facts: RunFacts) -> Outputs:
+def bind(task: TaskInstance, facts: RunContext) -> Outputs:
     """The task's inputs from its bindings. Raises StepFailed when a required one has no value."""
     definitions = task.component.input_definitions
     values: dict[str, Any] = {}
@@ -120,7 +120,7 @@ def bind(task: TaskInstance, facts: RunFacts) -> Outputs:
     return Outputs(values, _bound_artifacts(task))
 
 
-def placeholder_words(task: TaskInstance, facts: RunFacts) -> dict[str, str]:
+def placeholder_words(task: TaskInstance, facts: RunContext) -> dict[str, str]:
     """What ``{{$.word}}`` stands for in this task."""
     return {
         "pipeline_job_name": facts.name,
@@ -135,7 +135,7 @@ def placeholder_words(task: TaskInstance, facts: RunFacts) -> dict[str, str]:
     }
 
 
-def _bound_value(task: TaskInstance, binding: ParameterBinding, facts: RunFacts) -> Any:
+def _bound_value(task: TaskInstance, binding: ParameterBinding, facts: RunContext) -> Any:
     if binding.task_output_parameter:
         producer = task.dag.tasks[binding.task_output_parameter.producer_task]
         value = producer.outputs.parameters.get(binding.task_output_parameter.output_parameter_key)
@@ -148,7 +148,7 @@ def _bound_value(task: TaskInstance, binding: ParameterBinding, facts: RunFacts)
     return value
 
 
-def final_status(producer: TaskInstance, facts: RunFacts) -> dict[str, Any]:
+def final_status(producer: TaskInstance, facts: RunContext) -> dict[str, Any]:
     """``PipelineTaskFinalStatus`` as JSON."""
     good = producer.state.good or producer.state is TaskState.SKIPPED
     error = {} if good else {"code": 9, "message": producer.error}

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from platform_ctl.errors import StepFailed
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.local.graph import (
-    RunFacts,
+    RunContext,
     TaskInstance,
     placeholder_words,
 )
@@ -19,7 +19,7 @@ from platform_ctl.runs.record import Artifact, Outputs
 
 
 def run(
-    pipeline: Pipeline, task: TaskInstance, inputs: Outputs, files: TaskFiles, facts: RunFacts
+    pipeline: Pipeline, task: TaskInstance, inputs: Outputs, files: TaskFiles, facts: RunContext
 ) -> Outputs:
     """The imported artifact. Its uri is a local path: a remote one is downloaded to the task.
 

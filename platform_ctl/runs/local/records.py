@@ -46,7 +46,7 @@ class RunEnd:
     outputs: Outputs = field(default_factory=Outputs)
 
 
-class Records:
+class RunRecords:
     """Each method is one transaction; readers never wait for a run."""
 
     def __init__(

@@ -42,8 +42,8 @@ from platform_ctl.runs.local.cached_steps import CachedSteps
 from platform_ctl.runs.local.cost import RunCost
 from platform_ctl.runs.local.engine import Engine
 from platform_ctl.runs.local.execution import Execution
-from platform_ctl.runs.local.graph import RunFacts
-from platform_ctl.runs.local.records import Records, RunEnd, now
+from platform_ctl.runs.local.graph import RunContext
+from platform_ctl.runs.local.records import RunEnd, RunRecords, now
 from platform_ctl.runs.local.steps import Steps
 from platform_ctl.runs.record import (
     EventKind,
@@ -91,7 +91,7 @@ class LocalOrchestrator:
 
     def __init__(self, settings: Settings, db: sqlite3.Connection, hooks: Hooks) -> None:
         self._settings = settings
-        self._records = Records(db, hooks.on_death)
+        self._records = RunRecords(db, hooks.on_death)
         self._db = db
         self._hooks = hooks
 
@@ -179,7 +179,7 @@ class LocalOrchestrator:
         pipeline = ir_file.read(Path(run.directory) / PIPELINE_FILE)
         return self._execute(pipeline, run, lambda event: None)
 
-    def explain(self, pipeline: Pipeline) -> list[support.Finding]:
+    def explain(self, pipeline: Pipeline) -> list[support.UnsupportedUse]:
         """What of the pipeline is ignored or refused here."""
         return support.findings(
             pipeline, support.Environment(requirements.satisfied, importer.unreadable)
@@ -307,7 +307,7 @@ class LocalOrchestrator:
         signals: _Signals,
         on_event: OnEvent,
     ) -> RunEnd:
-        facts = RunFacts(
+        facts = RunContext(
             run_id=run.id,
             name=run.name,
             pipeline=run.pipeline,

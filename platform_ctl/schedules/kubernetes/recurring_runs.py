@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from platform_ctl.cluster.api import CONFIG_MAP, Cluster, Kind
+from platform_ctl.cluster.api import CONFIG_MAP, Cluster, ResourceKind
 from platform_ctl.cluster.kfp import Kfp, Refusal
 from platform_ctl.errors import (
     BadSchedule,
@@ -27,7 +27,7 @@ from platform_ctl.errors import (
     OrphanedRecord,
 )
 from platform_ctl.schedules import cron
-from platform_ctl.schedules.document import DEFAULT_EXPERIMENT, Experiment, Spec, Version
+from platform_ctl.schedules.document import DEFAULT_EXPERIMENT, KfpExperiment, Spec, VersionPolicy
 from platform_ctl.schedules.due import CatchUp, Timing
 from platform_ctl.schedules.kubernetes.notes import LOCK, PAUSE, KfpLock, Notes
 from platform_ctl.schedules.port import (
@@ -39,7 +39,7 @@ from platform_ctl.schedules.port import (
     Server,
 )
 
-SCHEDULED_WORKFLOW = Kind("kubeflow.org/v1beta1", "ScheduledWorkflow", "scheduledworkflows")
+SCHEDULED_WORKFLOW = ResourceKind("kubeflow.org/v1beta1", "ScheduledWorkflow", "scheduledworkflows")
 CONTROLLER_SETTINGS = "pipeline-install-config"
 """ConfigMap of KFP's installation; ``cronScheduleTimezone`` is the controller's zone."""
 _PAGE = 100
@@ -187,7 +187,7 @@ class KfpSchedules:
             if exc.status != 404:
                 raise self._unavailable(exc) from exc
 
-    def put_experiment(self, experiment: Experiment) -> None:
+    def put_experiment(self, experiment: KfpExperiment) -> None:
         """An archived experiment stops its recurring runs: files may not name it."""
         import kfp_server_api as api
 
@@ -284,7 +284,7 @@ class KfpSchedules:
             team=team,
             name=name,
             pipeline=self._pipeline_name(reference.pipeline_id),
-            version=Version.PINNED if pinned else Version.LATEST,
+            version=VersionPolicy.PINNED if pinned else VersionPolicy.LATEST,
             ir=self._digest(reference.pipeline_id, pinned) if pinned else "",
             parameters=parameters or {},
             experiment=experiments.get(one.experiment_id, one.experiment_id),
@@ -325,7 +325,7 @@ class KfpSchedules:
         pipeline = next((p for p in listed if spec.pipeline in (p.name, p.display_name)), None)
         if pipeline is None:
             raise _not_uploaded(spec, "is not there")
-        if spec.version is Version.LATEST:
+        if spec.version is VersionPolicy.LATEST:
             return api.V2beta1PipelineVersionReference(pipeline_id=pipeline.pipeline_id)
         versions = self._pages(
             service.pipeline_service_list_pipeline_versions,

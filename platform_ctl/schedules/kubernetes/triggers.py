@@ -13,18 +13,18 @@ from platform_ctl.cluster.api import CONFIG_MAP, Cluster
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import RunRequest
 from platform_ctl.schedules import conditions, cron
-from platform_ctl.schedules.document import Documents, Kind, Schedule
+from platform_ctl.schedules.document import ConditionKind, Documents, Schedule
 from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
 from platform_ctl.schedules.port import Pause
-from platform_ctl.schedules.trigger import Doors, Observation, Trigger
+from platform_ctl.schedules.trigger import ConditionReading, Trigger, TriggerPorts
 
 MEMORIES = "platform-schedule-triggers"
 """ConfigMap of what conditions remember: ``KIND.team.name``."""
 
 
 @dataclass
-class ClusterMemories:
-    """Implements ``schedules.trigger.Memories`` in one ConfigMap."""
+class ConfigMapTriggerStates:
+    """Implements ``schedules.trigger.TriggerStates`` in one ConfigMap."""
 
     cluster: Cluster
 
@@ -74,7 +74,7 @@ class ClusterMemories:
 
 
 @dataclass(frozen=True)
-class KfpDoors:
+class KfpTriggerPorts:
     """Looks at KFP's records, and starts runs through the room of runs."""
 
     port: KfpSchedules
@@ -83,20 +83,20 @@ class KfpDoors:
     now: Callable[[], int]
     documents: Documents = field(default_factory=Documents)
 
-    def doors(self, notify: Callable[[str, str], None]) -> Doors:
-        return Doors(self.observe, self.submit, self.active, notify)
+    def doors(self, notify: Callable[[str, str], None]) -> TriggerPorts:
+        return TriggerPorts(self.observe, self.submit, self.active, notify)
 
-    def observe(self, trigger: Trigger, seen: Sequence[str]) -> Observation:
+    def observe(self, trigger: Trigger, seen: Sequence[str]) -> ConditionReading:
         spec = trigger.spec
         condition = spec.condition
         assert condition is not None
-        if condition.kind is Kind.FRESHNESS:
+        if condition.kind is ConditionKind.FRESHNESS:
             newest = self.readings.newest_record(condition.recipe)
             return conditions.freshness(condition, newest, self.now())
-        if condition.kind is Kind.DRIFT:
+        if condition.kind is ConditionKind.DRIFT:
             value = self.readings.true_error(condition.service, condition.metric)
             return conditions.drift(condition, value)
-        if condition.kind is Kind.PIPELINE_CHANGED:
+        if condition.kind is ConditionKind.PIPELINE_CHANGED:
             digest = self._schedule(spec.key).ir
             before = seen[-1] if seen else spec.ir or digest
             return conditions.pipeline_changed(spec.pipeline, digest, before, seen)

@@ -9,36 +9,38 @@ from pathlib import Path
 
 from platform_ctl.runs.record import RunState
 from platform_ctl.schedules import conditions
-from platform_ctl.schedules.document import Kind
-from platform_ctl.schedules.local.engine import Engine
+from platform_ctl.schedules.document import ConditionKind
+from platform_ctl.schedules.local.engine import ScheduleEngine
 from platform_ctl.schedules.local.store import LocalSchedules, Start
-from platform_ctl.schedules.trigger import Doors, Observation, Trigger
+from platform_ctl.schedules.trigger import ConditionReading, Trigger, TriggerPorts
 
 
 @dataclass(frozen=True)
-class LocalDoors:
+class LocalTriggerPorts:
     """Looks at records of this home, and starts runs through its engine."""
 
     store: LocalSchedules
-    engine: Engine
+    engine: ScheduleEngine
     newest: Callable[[str], Path]
     readings: conditions.Readings
     now: Callable[[], int]
 
-    def doors(self, notify: Callable[[str, str], None]) -> Doors:
-        return Doors(self.observe, self.submit, lambda t: self.engine.active(t.spec.key), notify)
+    def doors(self, notify: Callable[[str, str], None]) -> TriggerPorts:
+        return TriggerPorts(
+            self.observe, self.submit, lambda t: self.engine.active(t.spec.key), notify
+        )
 
-    def observe(self, trigger: Trigger, seen: Sequence[str]) -> Observation:
+    def observe(self, trigger: Trigger, seen: Sequence[str]) -> ConditionReading:
         spec = trigger.spec
         condition = spec.condition
         assert condition is not None
-        if condition.kind is Kind.FRESHNESS:
+        if condition.kind is ConditionKind.FRESHNESS:
             newest = self.readings.newest_record(condition.recipe)
             return conditions.freshness(condition, newest, self.now())
-        if condition.kind is Kind.DRIFT:
+        if condition.kind is ConditionKind.DRIFT:
             value = self.readings.true_error(condition.service, condition.metric)
             return conditions.drift(condition, value)
-        if condition.kind is Kind.PIPELINE_CHANGED:
+        if condition.kind is ConditionKind.PIPELINE_CHANGED:
             digest = hashlib.sha256(self.newest(spec.pipeline).read_bytes()).hexdigest()
             applied = hashlib.sha256(self.store.compiled(trigger.record)).hexdigest()
             return conditions.pipeline_changed(spec.pipeline, digest, applied, seen)

@@ -16,7 +16,7 @@ from platform_ctl.errors import PlatformError
 from platform_ctl.home.files import replace as write_file
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.schedules import cron, due
-from platform_ctl.schedules.document import Spec, Version
+from platform_ctl.schedules.document import Spec, VersionPolicy
 from platform_ctl.schedules.local.store import LocalSchedules, Start
 from platform_ctl.schedules.port import RecurringRun
 
@@ -31,7 +31,7 @@ SLOT = "slot"
 
 
 @dataclass(frozen=True)
-class Fired:
+class StartedSlot:
     """A run that was started, or was not."""
 
     key: str
@@ -42,7 +42,7 @@ class Fired:
 
 
 @dataclass(frozen=True)
-class RunDoor:
+class RunPorts:
     """What the engine asks of the room of runs."""
 
     submit: Callable[[RunRequest], Run]
@@ -52,15 +52,15 @@ class RunDoor:
     """The compiled file of a pipeline as it is now."""
 
 
-class Engine:
+class ScheduleEngine:
     """One look at a time; ``clock`` gives whole seconds since the epoch."""
 
     def __init__(
-        self, store: LocalSchedules, runs: RunDoor, folder: Path, clock: Callable[[], int]
+        self, store: LocalSchedules, runs: RunPorts, folder: Path, clock: Callable[[], int]
     ) -> None:
         self._store, self._runs, self._folder, self._clock = store, runs, folder, clock
 
-    def look(self) -> list[Fired]:
+    def look(self) -> list[StartedSlot]:
         """Start what is due now; what was started."""
         self._store.beat()
         fired = self.settle()
@@ -84,7 +84,7 @@ class Engine:
                     nearest = min(nearest, slot - now)
         return max(MIN_POLL_S, nearest)
 
-    def start(self, start: Start) -> Fired:
+    def start(self, start: Start) -> StartedSlot:
         """Claim and submit one start; again after a kill. Raises what submitting raises."""
         self._store.claim(start)
         return self._submit(start)
@@ -93,7 +93,7 @@ class Engine:
         """Runs of a schedule that have not ended, over its versions and however started."""
         return sum(1 for start in self._store.open_starts() if start.key == key)
 
-    def settle(self) -> list[Fired]:
+    def settle(self) -> list[StartedSlot]:
         """Submit what a kill has left claimed, and note which runs have ended."""
         fired = []
         for start in self._store.open_starts():
@@ -107,7 +107,7 @@ class Engine:
 
     # ---- inside -----------------------------------------------------------
 
-    def _fire(self, run: RecurringRun, spec: Spec) -> Iterator[Fired]:
+    def _fire(self, run: RecurringRun, spec: Spec) -> Iterator[StartedSlot]:
         assert spec.timing is not None
         last = self._store.last_slot(run.id)
         for _ in range(_MAX_STARTS):
@@ -140,16 +140,16 @@ class Engine:
         if passed and spec.timing.catch_up is due.CatchUp.LATEST:
             self._store.count(spec.key, "missed", "late", slot, len(passed))
 
-    def _submitted(self, start: Start) -> Fired:
+    def _submitted(self, start: Start) -> StartedSlot:
         """Submit; what cannot be started is noted as ended, so that it holds nothing back."""
         try:
             return self._submit(start)
         except PlatformError as exc:
             if not exc.retryable:
                 self._store.ended(start.submission, RunState.FAILED.value)
-            return Fired(start.key, start.slot, start.reason, error=f"{exc.what} ({exc.id})")
+            return StartedSlot(start.key, start.slot, start.reason, error=f"{exc.what} ({exc.id})")
 
-    def _submit(self, start: Start) -> Fired:
+    def _submit(self, start: Start) -> StartedSlot:
         spec = self._store.get_spec(start.recurring_run_id)
         at = start.slot if start.slot is not None else start.claimed_at
         run = self._runs.submit(
@@ -162,11 +162,11 @@ class Engine:
             )
         )
         self._store.submitted(start.submission, run.id)
-        return Fired(start.key, start.slot, start.reason, run.id)
+        return StartedSlot(start.key, start.slot, start.reason, run.id)
 
     def _compiled(self, start: Start, spec: Spec) -> Path:
         """The pinned IR as a file, or the newest one."""
-        if spec.version is Version.LATEST:
+        if spec.version is VersionPolicy.LATEST:
             return self._runs.newest(spec.pipeline)
         data = self._store.compiled(start.recurring_run_id)
         file = self._folder / f"{hashlib.sha256(data).hexdigest()}.yaml"

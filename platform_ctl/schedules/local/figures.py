@@ -7,21 +7,23 @@ from collections import Counter
 from collections.abc import Iterator
 
 from platform_ctl.schedules import due, plan
-from platform_ctl.schedules.apply import Source
+from platform_ctl.schedules.apply import ScheduleSource
 from platform_ctl.schedules.document import Documents
 from platform_ctl.schedules.local.store import SERVER, read_pauses, read_runs
-from platform_ctl.schedules.plan import Action, State
+from platform_ctl.schedules.plan import PlanState, ScheduleAction
 from platform_ctl.schedules.port import RecurringRun, ours
 
 Figure = tuple[str, tuple[str, ...], float]
 """Name, label values, value; the names are those of ``metrics/schedules.py``."""
 
 
-def figures(db: sqlite3.Connection, documents: Documents, source: Source, now: int) -> list[Figure]:
+def figures(
+    db: sqlite3.Connection, documents: Documents, source: ScheduleSource, now: int
+) -> list[Figure]:
     """Drift by team; next and last slot, slots by outcome, suppressed triggers; the heartbeat."""
     runs = read_runs(db)
     experiments = db.execute("SELECT name, archived FROM schedule_experiments").fetchall()
-    state = State(
+    state = PlanState(
         documents,
         source.repository,
         source.commit,
@@ -45,9 +47,11 @@ def figures(db: sqlite3.Connection, documents: Documents, source: Source, now: i
     return found
 
 
-def _drift(state: State, now: int) -> Iterator[Figure]:
+def _drift(state: PlanState, now: int) -> Iterator[Figure]:
     changes = plan.make(state, {}, now=now).changes
-    teams = Counter(c.key.partition("/")[0] for c in changes if c.action is not Action.EXPERIMENT)
+    teams = Counter(
+        c.key.partition("/")[0] for c in changes if c.action is not ScheduleAction.EXPERIMENT
+    )
     applied = {key.partition("/")[0] for key in ours(state.runs, state.source)}
     for team in sorted(state.documents.teams | applied):
         yield "drift", (team,), teams[team]

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from platform_ctl.errors import HomeBusy, UnknownName
 from platform_ctl.home import sqlite_file
 from platform_ctl.home.state import connect, connect_reading, transaction
-from platform_ctl.schedules.document import Experiment, Spec
+from platform_ctl.schedules.document import KfpExperiment, Spec
 from platform_ctl.schedules.port import (
     Activity,
     Lock,
@@ -125,7 +125,7 @@ class LocalSchedules:
         rows = self._db.execute("SELECT name, archived FROM schedule_experiments")
         return {row["name"]: bool(row["archived"]) for row in rows}
 
-    def put_experiment(self, experiment: Experiment) -> None:
+    def put_experiment(self, experiment: KfpExperiment) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO schedule_experiments VALUES (?,?,?)",
             (experiment.name, experiment.description, experiment.archived),

@@ -41,7 +41,7 @@ _NAME_LIMIT = 50
 
 
 @dataclass(frozen=True)
-class Deployed:
+class PredictorSettings:
     """How predictors are run on this cluster."""
 
     namespace: str
@@ -77,7 +77,9 @@ def labels(service: str, revision: Revision | None = None) -> dict[str, str]:
     return found
 
 
-def workload(service: str, revision: Revision, spec: ServiceSpec, how: Deployed) -> list[Object]:
+def workload(
+    service: str, revision: Revision, spec: ServiceSpec, how: PredictorSettings
+) -> list[Object]:
     """What runs one revision: an InferenceService, or a Deployment and a Service."""
     name, marks = workload_name(service, revision), labels(service, revision)
     meta = {"name": name, "namespace": how.namespace, "labels": marks}
@@ -120,7 +122,7 @@ def workload(service: str, revision: Revision, spec: ServiceSpec, how: Deployed)
     return [deployment, in_front]
 
 
-def _pod(service: str, revision: Revision, spec: ServiceSpec, how: Deployed) -> Object:
+def _pod(service: str, revision: Revision, spec: ServiceSpec, how: PredictorSettings) -> Object:
     command = [
         *("python", "-m", "platform_ctl.serving.server"),
         *("--name", service, "--revision", revision.name, "--port", str(PORT)),
@@ -157,7 +159,9 @@ def _pod(service: str, revision: Revision, spec: ServiceSpec, how: Deployed) -> 
     }
 
 
-def route(service: str, spec: ServiceSpec, how: Deployed, *, stopped: bool = False) -> Object:
+def route(
+    service: str, spec: ServiceSpec, how: PredictorSettings, *, stopped: bool = False
+) -> Object:
     """The one HTTPRoute: the split by weight, and each revision for who asks it by header.
 
     A rule without a backend is answered with 500 by the Gateway: a service that is
@@ -188,7 +192,7 @@ def route(service: str, spec: ServiceSpec, how: Deployed, *, stopped: bool = Fal
 _ANY: Object = {"path": {"type": "PathPrefix", "value": "/"}}
 
 
-def _rules(service: str, spec: ServiceSpec, how: Deployed) -> list[Object]:
+def _rules(service: str, spec: ServiceSpec, how: PredictorSettings) -> list[Object]:
     def backend(revision: Revision, weight: int) -> Object:
         name = backend_name(service, revision, kserve=how.kserve)
         return {"name": name, "port": 80, "weight": weight}

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from platform_ctl import errors
-from platform_ctl.cluster.api import DEPLOYMENT, POD, SERVICE, Cluster, Kind, Object
+from platform_ctl.cluster.api import DEPLOYMENT, POD, SERVICE, Cluster, Object, ResourceKind
 from platform_ctl.cluster.pods import blocked
 from platform_ctl.serving.kubernetes import manifests
-from platform_ctl.serving.kubernetes.manifests import Deployed
+from platform_ctl.serving.kubernetes.manifests import PredictorSettings
 from platform_ctl.serving.reported import as_raised
 from platform_ctl.serving.service import (
     InferenceService,
-    Observation,
+    RequestObservation,
     Revision,
     RevisionStatus,
     ServiceSpec,
@@ -24,9 +24,11 @@ from platform_ctl.serving.service import (
     check_spec,
 )
 
-ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
-INFERENCE_SERVICE = Kind("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices")
-ENDPOINT_SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+ROUTE = ResourceKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+INFERENCE_SERVICE = ResourceKind(
+    "serving.kserve.io/v1beta1", "InferenceService", "inferenceservices"
+)
+ENDPOINT_SLICE = ResourceKind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 _POLL_S = 0.5
 _ROUTE_S = 30.0
 """How long a Gateway may take to accept a route."""
@@ -38,7 +40,7 @@ class KubernetesServing:
     """Implements serving.port.Serving. The HTTPRoute is the record of what is served."""
 
     def __init__(
-        self, cluster: Cluster, how: Deployed, *, url: str, ready_timeout_s: float = 180.0
+        self, cluster: Cluster, how: PredictorSettings, *, url: str, ready_timeout_s: float = 180.0
     ) -> None:
         self._cluster = cluster
         self._how = how
@@ -93,10 +95,10 @@ class KubernetesServing:
         self._delete_workloads(name, {_name(w) for w in self._workloads(name)})
         return self.get(name)
 
-    def observations(self, name: str, *, since: float) -> Sequence[Observation]:
+    def observations(self, name: str, *, since: float) -> Sequence[RequestObservation]:
         self._route(name)
-        found: list[Observation] = []
-        decoder = msgspec.json.Decoder(Observation)
+        found: list[RequestObservation] = []
+        decoder = msgspec.json.Decoder(RequestObservation)
         for pod in self._pods(name):
             if is_ready(pod) or pod["metadata"].get("deletionTimestamp"):
                 found += map(decoder.decode, self._observed(_name(pod), since))
@@ -121,7 +123,7 @@ class KubernetesServing:
     # ---- workloads --------------------------------------------------------
 
     @property
-    def _kind(self) -> Kind:
+    def _kind(self) -> ResourceKind:
         return INFERENCE_SERVICE if self._how.kserve else DEPLOYMENT
 
     def _workloads(self, name: str) -> Sequence[Object]:

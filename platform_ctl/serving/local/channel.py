@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from platform_ctl.recipe.recipe import DataAccess
-from platform_ctl.serving.service import Canary, Limits, Revision
+from platform_ctl.serving.service import Canary, Revision, ServiceLimits
 
 
 class Launch(msgspec.Struct, frozen=True, tag="launch"):
@@ -20,7 +20,7 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     revision: Revision
     socket: str
     request_log: str
-    limits: Limits
+    limits: ServiceLimits
     data: DataAccess
     entity: str = ""
     online_features: str = ""

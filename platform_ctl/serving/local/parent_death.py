@@ -30,7 +30,7 @@ _DEATH_S = 2.0
 log = logging.getLogger("platform_ctl.revision")
 
 
-class Outliving(Protocol):
+class WatchedProcess(Protocol):
     """What a lifeline has to know of its process."""
 
     launch: Launch
@@ -42,16 +42,16 @@ class Outliving(Protocol):
     def is_ending(self) -> bool: ...
 
 
-class Lifeline:
+class ParentDeathPipe:
     """Watched from a thread, so that a stuck event loop is no way to stay alive."""
 
     def __init__(self, lifeline_fd: int, listen_fd: int) -> None:
         self._fd = lifeline_fd
         self._listen_fd = listen_fd
-        self._process: Outliving | None = None
+        self._process: WatchedProcess | None = None
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
-    def protects(self, process: Outliving) -> None:
+    def protects(self, process: WatchedProcess) -> None:
         """From now on there is something that is worth outliving the supervisor for."""
         self._process = process
 
@@ -68,7 +68,7 @@ class Lifeline:
         time.sleep(grace_s)
         os._exit(1)
 
-    def _outlive(self, process: Outliving) -> None:
+    def _outlive(self, process: WatchedProcess) -> None:
         files = ServiceFiles(Path(process.launch.service_dir))
         if not files.root.is_dir():  # the home was removed, and the supervisor with it
             return
@@ -77,7 +77,7 @@ class Lifeline:
             return
         time.sleep(_ADOPTION_S)
 
-    def _find_successor(self, process: Outliving, files: ServiceFiles) -> bool:
+    def _find_successor(self, process: WatchedProcess, files: ServiceFiles) -> bool:
         log.warning("the supervisor is gone; starting its successor")
         for _ in range(_ATTEMPTS):
             try:

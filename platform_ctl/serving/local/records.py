@@ -20,7 +20,7 @@ import psutil
 
 from platform_ctl.errors import HomeDamaged, ServiceUnavailable
 from platform_ctl.recipe.recipe import DataAccess
-from platform_ctl.serving.service import Limits, ServiceSpec
+from platform_ctl.serving.service import ServiceLimits, ServiceSpec
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ _SOCKET_PATH_LIMIT = 100
 _SOCKET_NAME_LIMIT = len("/4194304-control.sock")
 
 
-class Options(msgspec.Struct, frozen=True):
+class SupervisorOptions(msgspec.Struct, frozen=True):
     """How the supervisor was told to run."""
 
     host: str
@@ -37,7 +37,7 @@ class Options(msgspec.Struct, frozen=True):
     """0: any free one."""
     project_root: str
     data: DataAccess
-    limits: Limits = Limits()
+    limits: ServiceLimits = ServiceLimits()
 
 
 class SavedSpec(msgspec.Struct, frozen=True):

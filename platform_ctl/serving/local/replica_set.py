@@ -17,10 +17,10 @@ from platform_ctl.errors import EvidenceMismatch, ServiceUnavailable
 from platform_ctl.serving.local import channel, records
 from platform_ctl.serving.local.process import RevisionProcess
 from platform_ctl.serving.local.records import (
-    Options,
     ProcessId,
     SavedSpec,
     ServiceFiles,
+    SupervisorOptions,
 )
 from platform_ctl.serving.service import Revision, RevisionStatus, ServiceSpec, ServiceState
 
@@ -32,7 +32,7 @@ log = logging.getLogger("platform_ctl.supervisor")
 
 
 @dataclass(eq=False)
-class Member:
+class Replica:
     """A revision that should run, and the process that runs it at the moment."""
 
     revision: Revision
@@ -62,13 +62,13 @@ class RevisionDown(Exception):
     """A revision's process ended although the spec wants it."""
 
 
-class Fleet:
+class ReplicaSet:
     """Applies specs one at a time (the caller sees to that) and keeps processes alive."""
 
     def __init__(
         self,
         name: str,
-        options: Options,
+        options: SupervisorOptions,
         listener: socket.socket,
         sockets: Path,
         files: ServiceFiles,
@@ -81,8 +81,8 @@ class Fleet:
         self._files = files
         self._on_change = on_change
         self._spec: ServiceSpec | None = None
-        self._members: dict[str, Member] = {}
-        self._retiring: set[Member] = set()
+        self._members: dict[str, Replica] = {}
+        self._retiring: set[Replica] = set()
         self._retirements: set[asyncio.Task] = set()
         self._routing = asyncio.Lock()
         self._watcher: asyncio.Task | None = None
@@ -133,7 +133,7 @@ class Fleet:
             await asyncio.gather(*(p.end() for p in processes))
             raise failures[0]
         for revision, process in zip(missing, processes, strict=True):
-            member = Member(revision, "canary", process)
+            member = Replica(revision, "canary", process)
             member.keeper = asyncio.create_task(self._keep_running(member))
             self._members[revision.name] = member
 
@@ -187,7 +187,7 @@ class Fleet:
         return channel.Canary(spec.canary.name, socket_path, spec.weight_percent)
 
     async def _take_door(
-        self, member: Member, *, production: bool, canary: channel.Canary | None
+        self, member: Replica, *, production: bool, canary: channel.Canary | None
     ) -> None:
         try:
             await member.process.route(front=True, production=production, canary=canary)
@@ -195,14 +195,14 @@ class Fleet:
         except ServiceUnavailable as exc:  # its keeper starts it again, and routes then
             await self._put_down(member, exc.what)
 
-    async def _leave_door(self, member: Member) -> None:
+    async def _leave_door(self, member: Replica) -> None:
         member.at_the_door = False
         try:
             await member.process.route(front=False, production=True)
         except ServiceUnavailable as exc:  # it hangs or is gone: ending it frees the door
             log.warning("%s", exc.what)
 
-    async def _retire(self, member: Member) -> None:
+    async def _retire(self, member: Replica) -> None:
         """Stop accepting now; drain and end in the background."""
         member.keeper.cancel()
         self._retiring.add(member)
@@ -213,7 +213,7 @@ class Fleet:
         self._retirements.add(task)
         task.add_done_callback(self._retirements.discard)
 
-    async def _end(self, member: Member, *, drain: bool) -> None:
+    async def _end(self, member: Replica, *, drain: bool) -> None:
         if drain:
             await member.process.wait_drained()
         await member.process.end()
@@ -223,7 +223,7 @@ class Fleet:
 
     # ---- keeping processes alive ------------------------------------------
 
-    async def _keep_running(self, member: Member) -> None:
+    async def _keep_running(self, member: Replica) -> None:
         """Restart a revision whose process ends; a canary only a few times."""
 
         def enough(state: tenacity.RetryCallState) -> bool:
@@ -245,7 +245,7 @@ class Fleet:
         except tenacity.RetryError:
             log.error("revision %s is left down: it ended too often", member.revision.name)
 
-    async def _until_down(self, member: Member) -> None:
+    async def _until_down(self, member: Replica) -> None:
         code = await asyncio.shield(member.process.ended)
         if member.process.ready:  # it was not put down
             member.last_failure = f"process ended with code {code}"
@@ -254,7 +254,7 @@ class Fleet:
         log.error("revision %s: %s", member.revision.name, member.last_failure)
         raise RevisionDown
 
-    async def _restart(self, member: Member) -> None:
+    async def _restart(self, member: Replica) -> None:
         await member.process.kill()
         member.restarts += 1
         try:
@@ -280,7 +280,7 @@ class Fleet:
                 elif rounds % _PING_EVERY == 0 and (not member.pinged or member.pinged.done()):
                     member.pinged = asyncio.create_task(self._ping(member))
 
-    async def _ping(self, member: Member) -> None:
+    async def _ping(self, member: Replica) -> None:
         process = member.process
         try:
             await process.ping()
@@ -288,7 +288,7 @@ class Fleet:
             if member.process is process and process.ready:
                 await self._put_down(member, exc.what)
 
-    async def _put_down(self, member: Member, why: str) -> None:
+    async def _put_down(self, member: Replica, why: str) -> None:
         member.last_failure = why
         member.process.ready = False
         await member.process.kill()
@@ -302,7 +302,7 @@ class Fleet:
     def other_ids(self) -> list[ProcessId]:
         return self._ids(lambda m: not m.at_the_door and m.role != "production")
 
-    def _ids(self, wanted: Callable[[Member], bool]) -> list[ProcessId]:
+    def _ids(self, wanted: Callable[[Replica], bool]) -> list[ProcessId]:
         members = [*self._members.values(), *self._retiring]
         return [m.process.id for m in members if m.process.returncode is None and wanted(m)]
 

@@ -30,10 +30,10 @@ from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.home.environment import remember
 from platform_ctl.models.stored import check_stored
 from platform_ctl.serving.local import channel
-from platform_ctl.serving.local.parent_death import Lifeline
+from platform_ctl.serving.local.parent_death import ParentDeathPipe
 from platform_ctl.serving.server.front import App, Front
 from platform_ctl.serving.server.request_log import RequestLog
-from platform_ctl.serving.server.request_timeout import PatientProtocol
+from platform_ctl.serving.server.request_timeout import RequestTimeoutProtocol
 
 _KEEP_ALIVE_S = 65
 log = logging.getLogger("platform_ctl.revision")
@@ -56,7 +56,7 @@ class Listener(uvicorn.Server):
         self.should_exit = True
 
 
-class RevisionProcess:
+class RevisionServer:
     """Wires the front door, the two sockets and the supervisor's channel."""
 
     def __init__(self, launch: channel.Launch, front: Front, listen_fd: int) -> None:
@@ -126,7 +126,7 @@ class RevisionProcess:
         limit = self.launch.limits.request_timeout_s
         config = uvicorn.Config(
             app,
-            http=functools.partial(PatientProtocol, request_timeout_s=limit),
+            http=functools.partial(RequestTimeoutProtocol, request_timeout_s=limit),
             interface="asgi3",  # uvicorn takes a bound method for ASGI 2
             ws="none",
             log_config=None,
@@ -197,7 +197,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("httpx", "uvicorn", "feast"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    lifeline = Lifeline(lifeline_fd, listen_fd)
+    lifeline = ParentDeathPipe(lifeline_fd, listen_fd)
     control = socket.socket(fileno=control_fd)
     launch = _read_launch(control)
     try:
@@ -206,7 +206,7 @@ def main() -> None:
         log.error("%s", exc)
         control.sendall(channel.encode(channel.Event("refused", error=exc.as_dict())))
         sys.exit(exc.exit_code)
-    process = RevisionProcess(launch, front, listen_fd)
+    process = RevisionServer(launch, front, listen_fd)
     lifeline.protects(process)
     control.setblocking(False)
     with asyncio.Runner(

@@ -23,17 +23,17 @@ from platform_ctl.serving.local.handover import (
     start_supervisor,
 )
 from platform_ctl.serving.local.records import (
-    Limits,
-    Options,
     Running,
     SavedSpec,
     ServiceFiles,
+    ServiceLimits,
+    SupervisorOptions,
 )
 from platform_ctl.serving.reported import as_raised
 from platform_ctl.serving.server import request_log as requestlog
 from platform_ctl.serving.service import (
     InferenceService,
-    Observation,
+    RequestObservation,
     RevisionStatus,
     ServiceSpec,
     ServiceState,
@@ -67,10 +67,10 @@ class LocalServing:
         port: int,
         project_root: str,
         data: DataAccess,
-        limits: Limits | None = None,
+        limits: ServiceLimits | None = None,
     ) -> None:
         self._dir = services_dir
-        self._options = Options(host, port, project_root, data, limits or Limits())
+        self._options = SupervisorOptions(host, port, project_root, data, limits or ServiceLimits())
 
     # ---- the port ---------------------------------------------------------
 
@@ -131,7 +131,7 @@ class LocalServing:
                 )
         return self._stopped(files)
 
-    def observations(self, name: str, *, since: float) -> Sequence[Observation]:
+    def observations(self, name: str, *, since: float) -> Sequence[RequestObservation]:
         return requestlog.read(self._known(name).requests, since=since)
 
     def log(self, name: str, *, lines: int, revision: str | None = None) -> Sequence[str]:

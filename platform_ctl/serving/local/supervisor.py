@@ -38,13 +38,13 @@ from platform_ctl.home.environment import remember
 from platform_ctl.serving.local import records
 from platform_ctl.serving.local.handover import end_all, start_supervisor
 from platform_ctl.serving.local.records import (
-    Options,
     ProcessId,
     Running,
     SavedSpec,
     ServiceFiles,
+    SupervisorOptions,
 )
-from platform_ctl.serving.local.replica_set import Fleet
+from platform_ctl.serving.local.replica_set import ReplicaSet
 from platform_ctl.serving.service import ServiceSpec, check_spec
 
 _BACKLOG = 512
@@ -60,7 +60,7 @@ class Supervisor:
     def __init__(
         self,
         files: ServiceFiles,
-        options: Options,
+        options: SupervisorOptions,
         listener: socket.socket,
         lock: filelock.BaseFileLock,
         left: Running | None,
@@ -78,7 +78,7 @@ class Supervisor:
         self._succeeded = False
         self._serves = False
         """What it should serve is known to the fleet."""
-        self._fleet = Fleet(files.name, options, listener, self._sockets, files, self._record)
+        self._fleet = ReplicaSet(files.name, options, listener, self._sockets, files, self._record)
 
     async def run(self, spec: ServiceSpec | None, announce: Any) -> None:
         """Serve until told to stop. ``announce(error or None)`` is called once, when serving."""
@@ -223,7 +223,7 @@ class Supervisor:
         return {"status": self._fleet.status()}
 
 
-def _bind(options: Options, port: int, name: str) -> socket.socket:
+def _bind(options: SupervisorOptions, port: int, name: str) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -246,7 +246,7 @@ def _bind(options: Options, port: int, name: str) -> socket.socket:
     stop=tenacity.stop_after_delay(4.0),
     reraise=True,
 )
-def _bind_again(options: Options, port: int, name: str) -> socket.socket:
+def _bind_again(options: SupervisorOptions, port: int, name: str) -> socket.socket:
     """After a kill: a process that was just starting then holds the socket until it notices."""
     return _bind(options, port, name)
 
@@ -271,7 +271,7 @@ def _serve(files: ServiceFiles, announce: Any, listen_fd: int | None) -> None:
             where=str(files.lock),
             fix="platform-ctl service list",
         ) from exc
-    options = records.read_json(files.options, Options)
+    options = records.read_json(files.options, SupervisorOptions)
     saved = records.read_json(files.spec, SavedSpec)
     left = records.read_json(files.running, Running)
     if left is not None and left.supervisor.process() is not None:
@@ -295,7 +295,9 @@ def _adopt(listen_fd: int) -> socket.socket:
     return listener
 
 
-def _bind_after(left: Running | None, options: Options, port: int, name: str) -> socket.socket:
+def _bind_after(
+    left: Running | None, options: SupervisorOptions, port: int, name: str
+) -> socket.socket:
     """Bind anew; what a killed supervisor has left would hold the port."""
     if left is None:
         return _bind(options, port, name)

@@ -42,8 +42,8 @@ from platform_ctl.serving.server.model import (
     load_predictor,
     read_example,
 )
-from platform_ctl.serving.server.request_timeout import PatientProtocol
-from platform_ctl.serving.service import Limits
+from platform_ctl.serving.server.request_timeout import RequestTimeoutProtocol
+from platform_ctl.serving.service import ServiceLimits
 
 _KEEP_ALIVE_S = 65
 _TERMINATION_LOG = Path("/dev/termination-log")
@@ -77,7 +77,7 @@ def fetch(uri: str, into: Path) -> Path:
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
 
 
-def build_front(told: argparse.Namespace, limits: Limits, workdir: Path) -> Front:
+def build_front(told: argparse.Namespace, limits: ServiceLimits, workdir: Path) -> Front:
     """Load the model and wrap it. Raises EvidenceMismatch before any code of an altered model."""
     model_dir = fetch(told.model_uri, workdir)
     if told.model_digest:
@@ -117,11 +117,13 @@ def observations(folder: Path) -> Starlette:
     return Starlette(routes=[Route("/observations", tell)])
 
 
-async def serve(told: argparse.Namespace, front: Front, folder: Path, limits: Limits) -> None:
+async def serve(
+    told: argparse.Namespace, front: Front, folder: Path, limits: ServiceLimits
+) -> None:
     """Answer until SIGTERM, then answer what was accepted."""
     await front.check_example()
     await front.route(production=True, canary=None)
-    protocol = functools.partial(PatientProtocol, request_timeout_s=limits.request_timeout_s)
+    protocol = functools.partial(RequestTimeoutProtocol, request_timeout_s=limits.request_timeout_s)
     predictor = _server(front, told.port, limits, http=protocol)
     records = _server(observations(folder), told.observations_port, limits)
     loop = asyncio.get_running_loop()
@@ -137,7 +139,7 @@ def _end(servers: tuple[uvicorn.Server, ...], front: Front) -> None:
         server.should_exit = True
 
 
-def _server(app: object, port: int, limits: Limits, **options: object) -> uvicorn.Server:
+def _server(app: object, port: int, limits: ServiceLimits, **options: object) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -161,7 +163,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("httpx", "uvicorn", "feast"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    limits = Limits()
+    limits = ServiceLimits()
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(told.request_log or Path(workdir) / "requests")
         told.request_log = str(folder)

@@ -25,7 +25,7 @@ from platform_ctl.serving.service import (
     REVISION_HEADER,
     SERVED_BY_HEADER,
     Canary,
-    Limits,
+    ServiceLimits,
     takes_canary,
 )
 
@@ -73,7 +73,7 @@ _OPEN_FOR_S = 1.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class FrontResponse:
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
@@ -89,7 +89,7 @@ class Front:
         service: str,
         revision: str,
         log: RequestLog,
-        limits: Limits,
+        limits: ServiceLimits,
         example: bytes = b"",
     ) -> None:
         self._app = app
@@ -218,7 +218,7 @@ class Front:
         key = headers.get(KEY_HEADER.encode()) or _content_key(body)
         return canary if takes_canary(key, canary.weight_percent) else None
 
-    async def _here(self, scope: Scope, body: bytes) -> Answer:
+    async def _here(self, scope: Scope, body: bytes) -> FrontResponse:
         """Let this process's own model answer."""
         sent = False
         status, headers, chunks = 500, [], []
@@ -238,7 +238,7 @@ class Front:
                 chunks.append(message.get("body", b""))
 
         await self._app(scope, receive, send)
-        return Answer(status, headers, b"".join(chunks))
+        return FrontResponse(status, headers, b"".join(chunks))
 
     async def _answer_hop(self, scope: Scope, body: bytes, send: Send) -> int:
         """A request that production passed on: answer, and say how long it took here."""
@@ -279,13 +279,13 @@ class Front:
         SECONDS.labels(self._service, canary.revision).observe(elapsed_ms / 1e3)
         kept = [h for h in answer.headers if h[0] not in _DROPPED]
         kept.append((b"content-length", str(len(answer.body)).encode()))
-        await self._reply(send, Answer(answer.status, kept, answer.body), canary.revision)
+        await self._reply(send, FrontResponse(answer.status, kept, answer.body), canary.revision)
         self._log.write(canary.revision, answer.status, elapsed_ms, headers, body, answer.body)
         return True
 
     async def _hop(
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes
-    ) -> tuple[Answer | None, str]:
+    ) -> tuple[FrontResponse | None, str]:
         kept = {
             k.decode("latin-1"): v.decode("latin-1")
             for k, v in headers.items()
@@ -298,7 +298,7 @@ class Front:
                 client.post(f"http://canary{scope['path']}", data=body, headers=kept) as response,
             ):
                 raw = [(k.lower(), v) for k, v in response.raw_headers]
-                return Answer(response.status, raw, await response.read()), ""
+                return FrontResponse(response.status, raw, await response.read()), ""
         except TimeoutError:
             return None, f"timeout: no answer in {self._limits.canary_timeout_s:g} s"
         except aiohttp.ClientError as exc:
@@ -336,7 +336,7 @@ class Front:
 
         return limited
 
-    async def _reply(self, send: Send, answer: Answer, served_by: str) -> None:
+    async def _reply(self, send: Send, answer: FrontResponse, served_by: str) -> None:
         headers = [*answer.headers, (SERVED_BY_HEADER.encode(), served_by.encode())]
         if self.draining or answer.status == 413:
             headers.append((b"connection", b"close"))
@@ -393,7 +393,7 @@ _DROPPED = {
 }
 
 
-def _client(canary: Canary, limits: Limits) -> aiohttp.ClientSession:
+def _client(canary: Canary, limits: ServiceLimits) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.UnixConnector(canary.socket, limit=0),
         timeout=aiohttp.ClientTimeout(total=limits.canary_timeout_s),
@@ -412,20 +412,20 @@ def _content_key(body: bytes) -> bytes:
         return body
 
 
-def _json(status: int, error: str) -> Answer:
+def _json(status: int, error: str) -> FrontResponse:
     body = orjson.dumps({"error": error})
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
     ]
-    return Answer(status, headers, body)
+    return FrontResponse(status, headers, body)
 
 
-def _too_large(limit: int) -> Answer:
+def _too_large(limit: int) -> FrontResponse:
     return _json(413, f"the body is larger than {limit} bytes")
 
 
-def _no_production(service: str) -> Answer:
+def _no_production(service: str) -> FrontResponse:
     return _json(
         503, f"{service} has no production revision yet: platform-ctl release show {service}"
     )

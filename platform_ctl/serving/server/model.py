@@ -53,7 +53,7 @@ _DATATYPES = {
 
 
 @dataclass(frozen=True)
-class Predictor:
+class LoadedModel:
     """A loaded model and the columns of its signature, in order."""
 
     columns: tuple[str, ...]
@@ -87,7 +87,7 @@ class Predictor:
         return answer
 
 
-def load_predictor(model_dir: Path) -> Predictor:
+def load_predictor(model_dir: Path) -> LoadedModel:
     """Load an MLflow model directory. Raises OSError, ValueError or what the model raises."""
     described = yaml.safe_load((model_dir / "MLmodel").read_text(encoding="utf-8"))
     flavor = described.get("flavors", {}).get("python_function")
@@ -95,7 +95,7 @@ def load_predictor(model_dir: Path) -> Predictor:
     if not flavor or not inputs:
         raise ValueError(f"{model_dir} has no python_function flavor with an input signature")
     columns, dtypes, tensor = _signature(json.loads(inputs))
-    return Predictor(columns, dtypes, _load(model_dir, flavor).predict, tensor)
+    return LoadedModel(columns, dtypes, _load(model_dir, flavor).predict, tensor)
 
 
 def read_example(model_dir: Path) -> bytes:
@@ -144,7 +144,13 @@ class RevisionModel(Model):
     """Answers V1 and V2; whatever is wrong with a request is an InvalidInput with a reason."""
 
     def __init__(
-        self, name: str, predictor: Predictor, *, entity: str, lookup: Lookup | None, max_rows: int
+        self,
+        name: str,
+        predictor: LoadedModel,
+        *,
+        entity: str,
+        lookup: Lookup | None,
+        max_rows: int,
     ) -> None:
         super().__init__(name)
         self._predictor = predictor

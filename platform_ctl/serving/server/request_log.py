@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from platform_ctl.serving.service import KEY_HEADER, REPLAY_HEADER, Observation
+from platform_ctl.serving.service import KEY_HEADER, REPLAY_HEADER, RequestObservation
 
 FLUSH_S = 0.2
 _FILES = 4
@@ -80,7 +80,7 @@ def _line(
     failure: str,
 ) -> str:
     asked = _decoded(request)
-    observation = Observation(
+    observation = RequestObservation(
         at=at,
         id=str(asked.get("id", "") if asked else "") or uuid.uuid4().hex,
         revision=revision,
@@ -115,14 +115,14 @@ def _predictions(body: bytes) -> list[float]:
     return outputs[0].get("data", [])
 
 
-def read(folder: Path, *, since: float) -> list[Observation]:
+def read(folder: Path, *, since: float) -> list[RequestObservation]:
     """Every kept observation from ``since`` on, oldest first."""
     found = [o for path in folder.glob("*.jsonl*") for o in _read_file(path, since)]
     return sorted(found, key=lambda o: o.at)
 
 
-def _read_file(path: Path, since: float) -> Iterator[Observation]:
-    decoder = msgspec.json.Decoder(Observation)
+def _read_file(path: Path, since: float) -> Iterator[RequestObservation]:
+    decoder = msgspec.json.Decoder(RequestObservation)
     try:
         if path.stat().st_mtime < since:
             return

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES = 64 * 1024
 
 
-class PatientProtocol(HttpToolsProtocol):
+class RequestTimeoutProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with an end to its patience: 408 for a request that is not all
     there after ``request_timeout_s``, 431 for a head of more than ``MAX_HEAD_BYTES``."""
 

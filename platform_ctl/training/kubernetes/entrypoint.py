@@ -17,10 +17,10 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.cluster.store import RemoteStore
 from platform_ctl.errors import PlatformError, TrainingFailed
 from platform_ctl.training import call
-from platform_ctl.training.kubernetes.job_files import INPUTS, JobFiles, Result, StoreReport
+from platform_ctl.training.kubernetes.job_files import INPUTS, JobFiles, JobResult, StoreReport
 from platform_ctl.training.port import TrainingJob
 
 
@@ -43,10 +43,10 @@ def main(argv: list[str] | None = None) -> int:
 def fetch(job: TrainingJob, inputs: Path) -> None:
     """Put the inputs into the folder ``inputs``, under their arguments' names."""
     for name, uri in job.inputs.items():
-        ObjectStore(uri).download(uri, inputs / name)
+        RemoteStore(uri).download(uri, inputs / name)
 
 
-def fit(files: JobFiles, job: TrainingJob, inputs: Path = Path(INPUTS)) -> Result:
+def fit(files: JobFiles, job: TrainingJob, inputs: Path = Path(INPUTS)) -> JobResult:
     """Call the function; what it leaves goes to the store before its metrics do."""
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         out_dir = Path(folder) / "out"
@@ -64,15 +64,15 @@ def fit(files: JobFiles, job: TrainingJob, inputs: Path = Path(INPUTS)) -> Resul
             )
         except PlatformError as exc:
             traceback.print_exc()
-            return Result(error=exc.as_dict())
+            return JobResult(error=exc.as_dict())
         except Exception as exc:  # noqa: BLE001 - whatever a function raises is its result
             traceback.print_exc()
             raised = f"{job.function} raised {type(exc).__name__}: {exc}"
             failed = TrainingFailed(raised, where=job.name, fix="platform-ctl run logs latest")
-            return Result(error=failed.as_dict())
+            return JobResult(error=failed.as_dict())
         if int(os.environ.get("RANK", "0")) == 0:
-            ObjectStore(files.uri).upload(out_dir, files.out)
-    return Result(metrics=metrics)
+            RemoteStore(files.uri).upload(out_dir, files.out)
+    return JobResult(metrics=metrics)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.cluster.store import RemoteStore
 from platform_ctl.progress import Progress
 from platform_ctl.training.call import epoch
 from platform_ctl.training.port import TrainingJob
@@ -23,7 +23,7 @@ INPUTS = "/tmp/platform-inputs"
 """Folder of every pod of a fit in which its inputs lie, under their argument's names."""
 
 
-class Result(msgspec.Struct, frozen=True):
+class JobResult(msgspec.Struct, frozen=True):
     """How the function ended: ``error`` is an error of ours as ``as_dict`` writes it."""
 
     metrics: dict[str, Any] | None = None
@@ -37,8 +37,8 @@ class JobFiles:
     uri: str
 
     @property
-    def _store(self) -> ObjectStore:
-        return ObjectStore(self.uri)
+    def _store(self) -> RemoteStore:
+        return RemoteStore(self.uri)
 
     @property
     def out(self) -> str:
@@ -60,11 +60,11 @@ class JobFiles:
         found = self._store.read(f"{self.uri}/progress.json")
         return msgspec.json.decode(found, type=Progress) if found else None
 
-    def result(self) -> Result | None:
+    def result(self) -> JobResult | None:
         found = self._store.read(f"{self.uri}/result.json")
-        return msgspec.json.decode(found, type=Result) if found else None
+        return msgspec.json.decode(found, type=JobResult) if found else None
 
-    def write_result(self, result: Result) -> None:
+    def write_result(self, result: JobResult) -> None:
         self._store.write(f"{self.uri}/result.json", msgspec.json.encode(result))
 
     def forget_result(self) -> None:
@@ -85,4 +85,4 @@ class StoreReport:
 
     def __call__(self, figures: Mapping[str, float]) -> None:
         newest = msgspec.json.encode(epoch(self.job, figures, self.started_at))
-        ObjectStore(self.uri).write(f"{self.uri}/progress.json", newest)
+        RemoteStore(self.uri).write(f"{self.uri}/progress.json", newest)

@@ -35,7 +35,7 @@ RAY_ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class JobPlan:
     """What a manifest is made of, beside the job."""
 
     name: str
@@ -50,13 +50,13 @@ class Plan:
     owners: list[dict[str, Any]]
 
 
-def render(job: TrainingJob, plan: Plan) -> dict[str, Any]:
+def render(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
     """The object of ``training.kind``."""
     kinds = {"RayJob": ray_job, "TrainJob": train_job, "PyTorchJob": pytorch_job}
     return kinds[plan.training.kind](job, plan)
 
 
-def ray_job(job: TrainingJob, plan: Plan) -> dict[str, Any]:
+def ray_job(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
     """A head that calls the function and holds no worker, and ``job.workers`` workers.
 
     The operator submits the job itself (HTTPMode): no third pod.
@@ -97,7 +97,7 @@ def ray_job(job: TrainingJob, plan: Plan) -> dict[str, Any]:
     }
 
 
-def pytorch_job(job: TrainingJob, plan: Plan) -> dict[str, Any]:
+def pytorch_job(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
     """Preview: the function in each of N processes, with torch.distributed's environment."""
     worker = job.resources
     pod = _pod(job, plan, cpus=worker.cpus, memory_mib=worker.memory_mib, gpus=worker.gpus)
@@ -122,7 +122,7 @@ def pytorch_job(job: TrainingJob, plan: Plan) -> dict[str, Any]:
     }
 
 
-def train_job(job: TrainingJob, plan: Plan) -> dict[str, Any]:
+def train_job(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
     """Preview: a TrainJob of the runtime ``training.runtime``; its pods fetch by themselves."""
     command = f"python -m {MODULE} --job={plan.files_uri}"
     env = [{"name": name, "value": value} for name, value in RAY_ENVIRONMENT.items()]
@@ -163,7 +163,7 @@ def tolerations(given: list[str]) -> list[dict[str, str]]:
     return found
 
 
-def _metadata(job: TrainingJob, plan: Plan) -> dict[str, Any]:
+def _metadata(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
     labels = {
         JOB_LABEL: plan.digest,
         ATTEMPT_LABEL: str(plan.attempt),
@@ -180,7 +180,7 @@ def _metadata(job: TrainingJob, plan: Plan) -> dict[str, Any]:
 
 
 def _pod(
-    job: TrainingJob, plan: Plan, *, cpus: float, memory_mib: int, gpus: int
+    job: TrainingJob, plan: JobPlan, *, cpus: float, memory_mib: int, gpus: int
 ) -> dict[str, Any]:
     """A pod whose inputs lie under INPUTS before its container starts."""
     container = {

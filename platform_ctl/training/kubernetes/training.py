@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from platform_ctl.cluster.api import Cluster, Kind
+from platform_ctl.cluster.api import Cluster, ResourceKind
 from platform_ctl.cluster.outage import through_outage
 from platform_ctl.cluster.owner import OwnPod
-from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.cluster.store import RemoteStore
 from platform_ctl.errors import (
     BadParameter,
     ClusterForbidden,
@@ -33,7 +33,7 @@ from platform_ctl.training.kubernetes.manifests import (
     ATTEMPT_LABEL,
     JOB_LABEL,
     RUN_LABEL,
-    Plan,
+    JobPlan,
     render,
 )
 from platform_ctl.training.port import Metrics, OnProgress, TrainingJob
@@ -53,7 +53,7 @@ class KubernetesTraining:
     """Implements training.port.Training."""
 
     cluster: Cluster
-    store: ObjectStore
+    store: RemoteStore
     settings: TrainingSettings
     kubernetes: KubernetesSettings
     own_pod: OwnPod = field(default_factory=OwnPod)
@@ -76,7 +76,7 @@ class KubernetesTraining:
             if known and known.error:
                 raise from_dict(known.error)
             raise TrainingFailed("the fit left no result", where=files.uri, fix=_RESUME)
-        ObjectStore(files.uri).download(files.out, Path(job.out))
+        RemoteStore(files.uri).download(files.out, Path(job.out))
         return known.metrics
 
     def end_run(self, run_id: str) -> None:
@@ -101,7 +101,9 @@ class KubernetesTraining:
     def _gpus(self) -> int | None:
         """GPUs of all nodes; None where the account may not read them: the scheduler says it."""
         try:
-            nodes = self.cluster.list(Kind("v1", "Node", "nodes", namespaced=False), namespace="")
+            nodes = self.cluster.list(
+                ResourceKind("v1", "Node", "nodes", namespaced=False), namespace=""
+            )
         except ClusterForbidden:
             return None
         found = (n.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", 0) for n in nodes)
@@ -183,14 +185,14 @@ class KubernetesTraining:
         newest = max(live, key=_attempt)
         return {**newest, "apiVersion": kind.group_version, "kind": kind.kind}
 
-    def _kind(self) -> Kind:
+    def _kind(self) -> ResourceKind:
         wanted = {"apiVersion": API_VERSIONS[self.settings.kind], "kind": self.settings.kind}
         return self.cluster.kind_of(wanted)
 
     def _create(
         self, job: TrainingJob, digest: str, files: JobFiles, attempt: int
     ) -> dict[str, Any]:
-        plan = Plan(
+        plan = JobPlan(
             name=f"fit-{digest[:16]}-{attempt}",
             attempt=attempt,
             digest=digest,

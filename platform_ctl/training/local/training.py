@@ -55,7 +55,7 @@ HOLDER_FILE = "holder.json"
 
 
 @dataclass(frozen=True)
-class Holder:
+class RayHeadRecord:
     """What ``holder.json`` says: the process that owns this run's Ray, and where it works."""
 
     pid: int
@@ -186,7 +186,7 @@ class LocalTraining:
                 start_new_session=True,  # it outlives the step that started it
             )
         process = psutil.Process(started.pid)
-        record = Holder(started.pid, process.create_time(), temp_dir)
+        record = RayHeadRecord(started.pid, process.create_time(), temp_dir)
         write_secret(folder / HOLDER_FILE, json.dumps(asdict(record)))
         import ray  # noqa: F401  # 0.4 s, while the holder does the same
 
@@ -220,7 +220,7 @@ def _end(process: psutil.Process) -> None:
         pass  # it ended by itself in between
 
 
-def _end_orphans(holder: Holder) -> None:
+def _end_orphans(holder: RayHeadRecord) -> None:
     """What a killed holder leaves: Ray's agents wait for a raylet that is gone, and files.
 
     They are of the holder's session, and named after Ray: a session id alone
@@ -257,10 +257,10 @@ def _wait_for_address(folder: Path, process: psutil.Process) -> str:
         raise _unavailable(what, folder) from exc
 
 
-def read_holder(folder: Path) -> Holder | None:
+def read_holder(folder: Path) -> RayHeadRecord | None:
     """The record of a Ray that was started in ``folder``; None when there is none."""
     try:
-        return Holder(**json.loads((folder / HOLDER_FILE).read_text(encoding="ascii")))
+        return RayHeadRecord(**json.loads((folder / HOLDER_FILE).read_text(encoding="ascii")))
     except FileNotFoundError:
         return None
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from platform_ctl.cluster.api import EVENT, POD, Cluster
-from platform_ctl.cluster.pods import Finding, blocked
+from platform_ctl.cluster.pods import PodFinding, blocked
 from platform_ctl.tuning.kubernetes.manifest import RUN_LABEL
 
 VERSION = "kubeflow.org/v1beta1"
@@ -160,6 +160,6 @@ def _holds(condition: Mapping[str, Any]) -> bool:
     return condition["status"] == "True"
 
 
-def _words(found: Finding) -> str:
+def _words(found: PodFinding) -> str:
     code = "" if found.exit_code is None else f" (exit code {found.exit_code})"
     return f"{found.reason}{code}" + (f", {found.message}" if found.message else "")

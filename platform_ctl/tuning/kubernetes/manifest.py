@@ -42,7 +42,7 @@ SEEDED = frozenset({"random", "tpe", "multivariate-tpe", "grid", "cmaes", "bayes
 
 
 @dataclass(frozen=True)
-class Place:
+class SearchPlace:
     """Where a search runs."""
 
     kubernetes: KubernetesSettings
@@ -59,7 +59,7 @@ def resource_name(experiment: Experiment, search: str) -> str:
 def render(
     experiment: Experiment,
     search: str,
-    place: Place,
+    place: SearchPlace,
     *,
     trial: str,
     inputs: Mapping[str, str],
@@ -153,7 +153,7 @@ def _seed(algorithm: dict[str, Any], seed: int) -> None:
     algorithm["algorithmSettings"] = [*others, {"name": "random_state", "value": str(seed)}]
 
 
-def _fit_into_cluster(experiment: Experiment, job: dict[str, Any], place: Place) -> None:
+def _fit_into_cluster(experiment: Experiment, job: dict[str, Any], place: SearchPlace) -> None:
     """Image, settings and account of the trial's pods. Raises UnsupportedTrial, BadExperiment."""
     if (job.get("apiVersion"), job.get("kind")) != ("batch/v1", "Job"):
         raise UnsupportedTrial(

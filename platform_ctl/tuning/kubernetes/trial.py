@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.cluster.store import RemoteStore
 from platform_ctl.training.call import resolve
 
 COLLECTOR = b"metricscollector"
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         inputs = {}
         for name, uri in (pair.split("=", 1) for pair in given.input):
             inputs[name] = str(Path(folder) / name)
-            ObjectStore(uri).download(uri, Path(inputs[name]))
+            RemoteStore(uri).download(uri, Path(inputs[name]))
         result = resolve(given.function)(parameters, report=write, **inputs)
     write(result)
     wait_for_collector(Path("/proc"))

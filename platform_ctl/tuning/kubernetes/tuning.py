@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.cluster.api import Cluster, Kind
+from platform_ctl.cluster.api import Cluster, ResourceKind
 from platform_ctl.cluster.outage import through_outage
 from platform_ctl.cluster.owner import OwnPod
-from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.cluster.store import RemoteStore
 from platform_ctl.errors import (
     BadExperiment,
     NothingYet,
@@ -44,7 +44,7 @@ from platform_ctl.tuning.kubernetes.manifest import (
     SEARCH,
     SEED,
     SPEC,
-    Place,
+    SearchPlace,
     render,
     spec_digest,
 )
@@ -64,7 +64,7 @@ class KubernetesTuner:
     """Implements tuning.port.Tuner."""
 
     cluster: Cluster
-    store: Callable[[], ObjectStore]
+    store: Callable[[], RemoteStore]
     kubernetes: KubernetesSettings
     money_per_cpu_hour: float = 0.0
     own_pod: OwnPod = field(default_factory=OwnPod)
@@ -153,7 +153,7 @@ class KubernetesTuner:
     ) -> None:
         """Make the Experiment, or adopt the one that is there and bring its counts up to date."""
         image = self.kubernetes.image or self.own_pod.image
-        place = Place(self.kubernetes, image, self.own_pod.owners)
+        place = SearchPlace(self.kubernetes, image, self.own_pod.owners)
         manifest = render(experiment, search, place, trial=trial, inputs=inputs, seed=seed)
         if through_outage(partial(self.cluster.create, manifest), self.sleep) is not None:
             return
@@ -307,7 +307,7 @@ class KubernetesTuner:
             and not e["metadata"].get("deletionTimestamp")
         ]
 
-    def _kind(self, kind: str) -> Kind:
+    def _kind(self, kind: str) -> ResourceKind:
         return self.cluster.kind_of({"apiVersion": findings.VERSION, "kind": kind})
 
 

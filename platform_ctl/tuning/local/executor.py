@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from platform_ctl.tuning.experiment import Trial
-from platform_ctl.tuning.metrics import Reading, read_json, read_text
+from platform_ctl.tuning.metrics import MetricReport, read_json, read_text
 
 METRICS = "metrics.jsonl"
 """Reports of a trial function, one JSON object a line, values as text (Katib's JSON format)."""
@@ -17,7 +17,7 @@ LOG = "trial.log"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """A trial is over: it ended by itself, or by its deadline, or it broke."""
 
     name: str
@@ -26,19 +26,19 @@ class Outcome:
     message: str = ""
 
 
-class Executor(Protocol):
+class TrialExecutor(Protocol):
     """Runs trials. Every method returns quickly but for ``wait``."""
 
     def start(self, trial: Trial, folder: Path, on_report: Callable[[], None]) -> None:
         """Begin. ``on_report`` is for executors that run the trial inside this call."""
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
+    def wait(self, timeout_s: float) -> list[TrialOutcome]:
         """Trials that ended since the last call; returns early as soon as there is one."""
 
     def stop(self, name: str) -> None:
         """End a trial and all it started; no outcome follows."""
 
-    def readings(self, name: str) -> Sequence[Reading]:
+    def readings(self, name: str) -> Sequence[MetricReport]:
         """Metrics so far. Raises UnreadableMetrics."""
 
     def mentions(self, name: str, metric: str) -> bool:
@@ -62,7 +62,7 @@ class Follower:
         self._json = json_lines
         self._filters = filters
         self._offset = 0
-        self._readings: list[Reading] = []
+        self._readings: list[MetricReport] = []
 
     def mentioned(self, metric: str) -> bool:
         """Whether any line holds the name, read as a metric or not."""
@@ -71,7 +71,7 @@ class Follower:
         except FileNotFoundError:
             return False
 
-    def read(self, *, to_end: bool = False) -> list[Reading]:
+    def read(self, *, to_end: bool = False) -> list[MetricReport]:
         """All readings so far; ``to_end`` takes a last line without newline as well."""
         try:
             with self._path.open("rb") as file:

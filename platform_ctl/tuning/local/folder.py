@@ -17,9 +17,9 @@ from platform_ctl.recipe.recipe import Budget
 from platform_ctl.tuning.check import check
 from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial
 from platform_ctl.tuning.local import journal
-from platform_ctl.tuning.local.executor import Executor
+from platform_ctl.tuning.local.executor import TrialExecutor
 from platform_ctl.tuning.local.function import TrialFunction
-from platform_ctl.tuning.local.journal import Header, Journal, StatusLine, Story
+from platform_ctl.tuning.local.journal import Header, Journal, SearchHistory, StatusLine
 from platform_ctl.tuning.metrics import objective_value
 from platform_ctl.tuning.port import SearchRecord
 from platform_ctl.tuning.progress import (
@@ -79,7 +79,7 @@ class FolderTuner:
         on_trial: Callable[[Trial], None],
         warm_start: Sequence[Trial],
     ) -> ExperimentStatus:
-        from platform_ctl.tuning.local.search import Limits, Search
+        from platform_ctl.tuning.local.search import Search, SearchLimits
         from platform_ctl.tuning.local.suggest import Suggestions
 
         journal.repair(workdir)
@@ -100,7 +100,7 @@ class FolderTuner:
                 suggestions=suggestions,
                 executor=self._executor(story.experiment, trial),
                 journal=record,
-                limits=Limits(budget, self.money_per_cpu_hour),
+                limits=SearchLimits(budget, self.money_per_cpu_hour),
                 workdir=workdir,
                 on_trial=on_trial,
             )
@@ -120,7 +120,7 @@ class FolderTuner:
         location = str(workdir.resolve())
         return SearchRecord(story.experiment, status, story.in_order, story.seed, location)
 
-    def _executor(self, experiment: Experiment, trial: TrialFunction | None) -> Executor:
+    def _executor(self, experiment: Experiment, trial: TrialFunction | None) -> TrialExecutor:
         if trial is None:
             from platform_ctl.tuning.local.job_process import JobExecutor
 
@@ -165,18 +165,18 @@ def _score(experiment: Experiment, trial: Trial) -> float | None:
     return objective_value(experiment.spec.objective, trial.observation) if usable else None
 
 
-def _begin(experiment: Experiment, seed: int | None, record: Journal, task: str) -> Story:
+def _begin(experiment: Experiment, seed: int | None, record: Journal, task: str) -> SearchHistory:
     if seed is None:
         seed = int(experiment.spec.algorithm.settings.get("random_state", 0))
-    story = Story(experiment, seed, task, status=begun(datetime.now(UTC)))
+    story = SearchHistory(experiment, seed, task, status=begun(datetime.now(UTC)))
     record.write(Header(msgspec.to_builtins(experiment), seed, task))
     record.write(StatusLine(story.status))
     return story
 
 
 def _continue(
-    story: Story, experiment: Experiment, seed: int | None, record: Journal, workdir: Path
-) -> Story:
+    story: SearchHistory, experiment: Experiment, seed: int | None, record: Journal, workdir: Path
+) -> SearchHistory:
     """Resume, restart with more trials, or return what has ended. Raises BadExperiment."""
     same = story.experiment.spec.frozen_part() == experiment.spec.frozen_part()
     if not same or (seed is not None and seed != story.seed):
@@ -203,7 +203,7 @@ def _continue(
     return story
 
 
-def _require_restart(story: Story, experiment: Experiment, workdir: Path) -> None:
+def _require_restart(story: SearchHistory, experiment: Experiment, workdir: Path) -> None:
     limit = experiment.spec.max_trial_count
     more = limit is None or limit > len(story.trials)
     if not is_restartable(story.experiment, story.status) or not more:

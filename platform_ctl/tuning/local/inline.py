@@ -12,9 +12,9 @@ from pathlib import Path
 
 from platform_ctl.tuning.experiment import Trial
 from platform_ctl.tuning.local import function
-from platform_ctl.tuning.local.executor import METRICS, Follower, Outcome
+from platform_ctl.tuning.local.executor import METRICS, Follower, TrialOutcome
 from platform_ctl.tuning.local.function import TrialFunction
-from platform_ctl.tuning.metrics import Reading
+from platform_ctl.tuning.metrics import MetricReport
 
 
 class StopTrial(BaseException):
@@ -28,7 +28,7 @@ class InlineExecutor:
         self._followers: dict[str, Follower] = {}
         self._cpu: dict[str, float] = {}
         self._base: dict[str, float] = {}
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[TrialOutcome] = []
         self._stopped: set[str] = set()
 
     def start(self, trial: Trial, folder: Path, on_report: Callable[[], None]) -> None:
@@ -44,24 +44,24 @@ class InlineExecutor:
         self._base[name] = function.cpu_now()
         try:
             function.call(self._function, trial.parameters, folder, check)
-            outcome = Outcome(name, ok=True)
+            outcome = TrialOutcome(name, ok=True)
         except StopTrial:
             outcome = None
         except Exception as exc:  # noqa: BLE001 - a trial may raise anything; that is its result
             (folder / "error.txt").write_text(traceback.format_exc())
-            outcome = Outcome(name, False, "TrialFailed", f"{type(exc).__name__}: {exc}")
+            outcome = TrialOutcome(name, False, "TrialFailed", f"{type(exc).__name__}: {exc}")
         self._cpu[name] = function.cpu_now() - self._base[name]
         if outcome is not None and name not in self._stopped:
             self._outcomes.append(outcome)
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
+    def wait(self, timeout_s: float) -> list[TrialOutcome]:
         done, self._outcomes = self._outcomes, []
         return done
 
     def stop(self, name: str) -> None:
         self._stopped.add(name)
 
-    def readings(self, name: str) -> Sequence[Reading]:
+    def readings(self, name: str) -> Sequence[MetricReport]:
         return self._followers[name].read()
 
     def mentions(self, name: str, metric: str) -> bool:

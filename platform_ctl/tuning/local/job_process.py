@@ -20,9 +20,9 @@ from pathlib import Path
 import psutil
 
 from platform_ctl.tuning.experiment import Experiment, Trial
-from platform_ctl.tuning.local.executor import LOG, Follower, Outcome, last_line
+from platform_ctl.tuning.local.executor import LOG, Follower, TrialOutcome, last_line
 from platform_ctl.tuning.local.guard import Guard
-from platform_ctl.tuning.metrics import Reading
+from platform_ctl.tuning.metrics import MetricReport
 from platform_ctl.tuning.template import JobCommand, job_command
 
 TERM_GRACE_S = 2.0
@@ -49,7 +49,7 @@ class JobExecutor:
         self._cwd = cwd
         self._environment = environment
         self._running: dict[str, _Running] = {}
-        self._failed_to_start: list[Outcome] = []
+        self._failed_to_start: list[TrialOutcome] = []
         self._followers: dict[str, Follower] = {}
         self._logs: dict[str, Path] = {}
         self._cpu: dict[str, float] = {}
@@ -77,7 +77,7 @@ class JobExecutor:
             os.close(lifeline)
             self._cpu[trial.name] = 0.0
             self._failed_to_start.append(
-                Outcome(trial.name, False, "CannotStart", f"{command.argv[0]}: {exc.strerror}")
+                TrialOutcome(trial.name, False, "CannotStart", f"{command.argv[0]}: {exc.strerror}")
             )
             return
         finally:
@@ -85,7 +85,7 @@ class JobExecutor:
         self._guard.add(process.pid)
         self._running[trial.name] = _Running(process, lifeline, metrics)
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
+    def wait(self, timeout_s: float) -> list[TrialOutcome]:
         outcomes, self._failed_to_start = self._failed_to_start, []
         if outcomes or not self._running:
             return outcomes
@@ -105,7 +105,7 @@ class JobExecutor:
         select.select([running.lifeline], [], [], TERM_GRACE_S)
         self._reap(name, grace_s=0.0)
 
-    def readings(self, name: str) -> Sequence[Reading]:
+    def readings(self, name: str) -> Sequence[MetricReport]:
         return self._followers[name].read(to_end=name not in self._running)
 
     def mentions(self, name: str, metric: str) -> bool:
@@ -130,15 +130,15 @@ class JobExecutor:
             self.stop(name)
         self._guard.close()
 
-    def _outcome(self, name: str) -> Outcome:
+    def _outcome(self, name: str) -> TrialOutcome:
         code = self._reap(name)
         if code == 0:
-            return Outcome(name, ok=True)
+            return TrialOutcome(name, ok=True)
         what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         ended = f"the command ended with {what}"
         said = last_line(self._logs[name])
         message = f"{ended}: {said}" if said else ended
-        return Outcome(name, False, "BackoffLimitExceeded", message)
+        return TrialOutcome(name, False, "BackoffLimitExceeded", message)
 
     def _reap(self, name: str, grace_s: float = TERM_GRACE_S) -> int:
         """Take the exit code and the kernel's CPU figure, and end what is left of the group."""

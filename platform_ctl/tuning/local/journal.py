@@ -46,7 +46,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass
-class Story:
+class SearchHistory:
     """What a journal tells."""
 
     experiment: Experiment
@@ -91,7 +91,7 @@ class Journal:
         os.replace(temporary, path)
 
 
-def read(workdir: Path) -> Story | None:
+def read(workdir: Path) -> SearchHistory | None:
     """The story so far, None when no search was begun here."""
     path = workdir / FILE
     if not path.is_file():
@@ -103,7 +103,7 @@ def read(workdir: Path) -> Story | None:
     header = _decode(whole[0])
     if not isinstance(header, Header):
         raise UnknownName("this is not the journal of a search", where=str(path), fix=f"rm {path}")
-    story = Story(parse(header.experiment, where=str(path)), header.seed, header.task)
+    story = SearchHistory(parse(header.experiment, where=str(path)), header.seed, header.task)
     _replay(story, whole[1:])
     return story
 
@@ -119,7 +119,7 @@ def repair(workdir: Path) -> None:
         os.truncate(path, keep)
 
 
-def _replay(story: Story, lines: Sequence[bytes]) -> None:
+def _replay(story: SearchHistory, lines: Sequence[bytes]) -> None:
     for raw in lines:
         line = _decode(raw)
         if isinstance(line, TrialLine):

@@ -17,9 +17,9 @@ from ray.exceptions import RayError, RayTaskError
 
 from platform_ctl.tuning.experiment import Trial
 from platform_ctl.tuning.local import function
-from platform_ctl.tuning.local.executor import METRICS, Follower, Outcome
+from platform_ctl.tuning.local.executor import METRICS, Follower, TrialOutcome
 from platform_ctl.tuning.local.function import TrialFunction
-from platform_ctl.tuning.metrics import Reading
+from platform_ctl.tuning.metrics import MetricReport
 
 STOP_GRACE_S = 1.0
 """From the interrupt to the kill of a worker that does not react."""
@@ -43,28 +43,28 @@ class RayExecutor:
         self._followers[name] = Follower(folder / METRICS, metrics=self._metrics, json_lines=True)
         self._tasks[self._remote.remote(self._function, trial.parameters, folder)] = name
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
+    def wait(self, timeout_s: float) -> list[TrialOutcome]:
         if not self._tasks:
             return []
         done, _ = ray.wait(list(self._tasks), num_returns=1, timeout=timeout_s)
         return [self._outcome(ref) for ref in done]
 
-    def _outcome(self, ref: ray.ObjectRef) -> Outcome:
+    def _outcome(self, ref: ray.ObjectRef) -> TrialOutcome:
         name = self._tasks[ref]
         live = self.cpu_s(name)
         del self._tasks[ref]
         try:
             self._cpu[name] = ray.get(ref)
-            return Outcome(name, ok=True)
+            return TrialOutcome(name, ok=True)
         except RayTaskError as exc:
             cause = exc.cause
             self._cpu[name] = live
             (self._folders[name] / "error.txt").write_text(str(exc))
-            return Outcome(name, False, "TrialFailed", f"{type(cause).__name__}: {cause}")
+            return TrialOutcome(name, False, "TrialFailed", f"{type(cause).__name__}: {cause}")
         except RayError as exc:
             self._cpu[name] = live
             message = str(exc).partition("\n")[0]
-            return Outcome(name, False, "WorkerDied", f"{type(exc).__name__}: {message}")
+            return TrialOutcome(name, False, "WorkerDied", f"{type(exc).__name__}: {message}")
 
     def stop(self, name: str) -> None:
         ref = next((r for r, n in self._tasks.items() if n == name), None)
@@ -79,7 +79,7 @@ class RayExecutor:
             ray.wait([ref], timeout=STOP_GRACE_S)
         del self._tasks[ref]
 
-    def readings(self, name: str) -> Sequence[Reading]:
+    def readings(self, name: str) -> Sequence[MetricReport]:
         return self._followers[name].read()
 
     def mentions(self, name: str, metric: str) -> bool:

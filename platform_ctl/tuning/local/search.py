@@ -15,11 +15,11 @@ import msgspec
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.runs.budget import Spend, exhausted, trials_left
 from platform_ctl.tuning.experiment import Assignment, ExperimentStatus, Trial, TrialState
-from platform_ctl.tuning.local.executor import Executor, Outcome
-from platform_ctl.tuning.local.journal import Journal, StatusLine, Story, TrialLine
+from platform_ctl.tuning.local.executor import TrialExecutor, TrialOutcome
+from platform_ctl.tuning.local.journal import Journal, SearchHistory, StatusLine, TrialLine
 from platform_ctl.tuning.local.suggest import Suggestions
 from platform_ctl.tuning.metrics import (
-    Reading,
+    MetricReport,
     UnreadableMetrics,
     medianstop_rule,
     objective_reports,
@@ -45,7 +45,7 @@ TICK_S = 0.05
 
 
 @dataclass(frozen=True)
-class Limits:
+class SearchLimits:
     """What may end the search or a trial beside the Experiment itself."""
 
     budget: Budget
@@ -57,12 +57,12 @@ class Search:
 
     def __init__(
         self,
-        story: Story,
+        story: SearchHistory,
         *,
         suggestions: Suggestions,
-        executor: Executor,
+        executor: TrialExecutor,
         journal: Journal,
-        limits: Limits,
+        limits: SearchLimits,
         workdir: Path,
         on_trial: Callable[[Trial], None],
     ) -> None:
@@ -167,13 +167,13 @@ class Search:
             self._executor.stop(name)
             self._close(trial, TrialState.KILLED, "BudgetReached", reason)
 
-    def _readings(self, name: str) -> Sequence[Reading]:
+    def _readings(self, name: str) -> Sequence[MetricReport]:
         try:
             return self._executor.readings(name)
         except UnreadableMetrics:
             return ()
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, outcome: TrialOutcome) -> None:
         trial = self._story.trials[outcome.name]
         if trial.state is not TrialState.RUNNING:
             return

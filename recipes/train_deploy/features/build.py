@@ -20,7 +20,7 @@ from recipes.train_deploy import names, tables
 from recipes.train_deploy.features import weekly
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, definitions_digest
 from recipes.train_deploy.names import NAMESPACE
-from recipes.train_deploy.tables import CommitsSnapshot, Observation
+from recipes.train_deploy.tables import CommitsSnapshot, RepoObservation
 from recipes.train_deploy.weeks import WEEK_S, monday_s
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _grid(con: duckdb.DuckDBPyConnection, commits: CommitsSnapshot) -> pa.Table:
     )
 
 
-def event_times(line: list[Observation], first_week: int) -> list[tuple[int, int]]:
+def event_times(line: list[RepoObservation], first_week: int) -> list[tuple[int, int]]:
     """(week, event time in epoch s) of a repository's rows, oldest first.
 
     Weeks of the backfill at their Monday; of each later ingest the newest week

@@ -13,7 +13,7 @@ import pyarrow as pa
 from platform_ctl.recipe.recipe import DataAccess
 from recipes.common import iceberg
 from recipes.train_deploy import names, tables
-from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.tables import RepoObservation
 
 MONDAY_S = 1_704_067_200
 """2024-01-01, a Monday."""
@@ -155,7 +155,7 @@ def write_commits(
     )
     table = iceberg.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
     observed = {
-        repo: Observation(head="x", at=until, until=until, last=max(c[2] for c in commits))
+        repo: RepoObservation(head="x", at=until, until=until, last=max(c[2] for c in commits))
         for repo in {c[0] for c in commits}
     }
     return tables.append(table, rows.cast(tables.commits_schema().as_arrow()), observed)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recipes.train_deploy import audit
 from recipes.train_deploy.features import FEATURE_NAMES, LOG_FEATURES, build, weekly
-from recipes.train_deploy.tables import Observation
+from recipes.train_deploy.tables import RepoObservation
 from recipes.train_deploy.weeks import from_epoch, monday_s
 from tests.recipes.train_deploy.histories import DAY_S, MONDAY_S, WEEK_S
 
@@ -102,9 +102,9 @@ def test_a_row_is_as_late_as_the_ingest_that_completed_its_week():
     week = weekly.week_number(MONDAY_S)
     at = MONDAY_S + 10 * WEEK_S + 5 * 3600
     line = [
-        Observation(head="", at=0, until=MONDAY_S + 3 * DAY_S, last=0),
-        Observation(head="", at=at, until=at - 60, last=0),
-        Observation(head="", at=at + WEEK_S, until=at + WEEK_S - 60, last=0),
+        RepoObservation(head="", at=0, until=MONDAY_S + 3 * DAY_S, last=0),
+        RepoObservation(head="", at=at, until=at - 60, last=0),
+        RepoObservation(head="", at=at + WEEK_S, until=at + WEEK_S - 60, last=0),
     ]
     assert build.event_times(line, week - 1) == [
         (week - 1, MONDAY_S - WEEK_S),

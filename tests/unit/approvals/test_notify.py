@@ -14,12 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from platform_ctl.approvals import notify
-from platform_ctl.approvals.notifier import Message
+from platform_ctl.approvals.notifier import Notification
 from platform_ctl.approvals.notify import OutboxNotifier
 from platform_ctl.errors import ConfigError
 from platform_ctl.home.secrets import read_secret
 
-MESSAGE = Message("approval-1-pending", "model/4 waits", "MASE 0.9 against 1.0")
+MESSAGE = Notification("approval-1-pending", "model/4 waits", "MASE 0.9 against 1.0")
 
 
 class Endpoint:
@@ -84,7 +84,9 @@ def test_ntfy_gets_a_title_a_body_and_a_token(outbox, endpoint):
 
 
 def test_ntfy_gets_utf_8_priority_tags_and_a_page(outbox, endpoint):
-    message = Message("k", "Größe: Übung", "naïve – 3 €", 5, ("rotating_light", "x"), "https://a/b")
+    message = Notification(
+        "k", "Größe: Übung", "naïve – 3 €", 5, ("rotating_light", "x"), "https://a/b"
+    )
     outbox(ntfy=notify.ntfy(endpoint.url)).send(message)
     ((_, body),) = endpoint.received
     said = json.loads(body.decode("utf-8"))
@@ -148,7 +150,7 @@ def test_a_slow_endpoint_does_not_hold_anybody_up(outbox, endpoint):
     notifier = outbox(ntfy=notify.ntfy(endpoint.url))
     started = time.monotonic()
     for i in range(3):
-        notifier.send(Message(f"k{i}", "t", "b"))
+        notifier.send(Notification(f"k{i}", "t", "b"))
     assert time.monotonic() - started < 3 * notify.TIMEOUT_S + 1.5
 
 
@@ -257,7 +259,7 @@ def test_what_waited_arrives_in_the_order_in_which_it_was_said(outbox, endpoint)
     endpoint.status = 503
     notifier = outbox(ntfy=notify.ntfy(endpoint.url))
     for i in range(5):
-        notifier.send(Message(f"k{i}", f"title {i}", "b"))
+        notifier.send(Notification(f"k{i}", f"title {i}", "b"))
     endpoint.status = 200
     assert notifier.deliver() == 0
     titles = [json.loads(body)["title"] for _, body in endpoint.received]
@@ -266,7 +268,7 @@ def test_what_waited_arrives_in_the_order_in_which_it_was_said(outbox, endpoint)
 
 def test_a_reason_cannot_call_a_channel_or_forge_a_header(outbox, endpoint):
     notifier = outbox(ntfy=notify.ntfy(endpoint.url), webhook=notify.webhook(endpoint.url))
-    notifier.send(Message("k", "title\r\nX-Evil: 1", "<!channel> & <https://evil|here>"))
+    notifier.send(Notification("k", "title\r\nX-Evil: 1", "<!channel> & <https://evil|here>"))
     (headers, published), (_, body) = endpoint.received
     assert json.loads(published)["title"] == "title X-Evil: 1" and "X-Evil" not in headers
     assert "&lt;!channel&gt; &amp; &lt;https://evil|here&gt;" in json.loads(body)["text"]

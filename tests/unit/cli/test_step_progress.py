@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from platform_ctl.cli.step_progress import Sparing, StepProgress
+from platform_ctl.cli.step_progress import StepProgress, ThrottledProgress
 from platform_ctl.errors import KfpUnavailable
 from platform_ctl.progress import Progress, line
 from platform_ctl.runs.record import EventKind, Run, RunEvent, RunState, Task, TaskState
@@ -65,7 +65,7 @@ def test_a_new_attempt_is_read_from_its_beginning() -> None:
 
 def test_a_pipe_is_spared() -> None:
     said = []
-    spare = Sparing(lambda *words: said.append(words), every_s=3600)
+    spare = ThrottledProgress(lambda *words: said.append(words), every_s=3600)
     spare("tune", "1 of 20")
     spare("tune", "2 of 20")
     spare("train", "1 of 5")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from platform_ctl.cli import render
-from platform_ctl.cli.table import Column, print_rows
+from platform_ctl.cli.table import PrintedColumn, print_rows
 
 COLUMNS = ("task", "state", "wall #", "memory # ?", "tries # ?", "note …")
 ROWS = [
@@ -25,7 +25,7 @@ def printed(
 ) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=10_000 if pipe else width, force_terminal=False)
-    print_rows([Column.of(c) for c in columns], rows, console, narrow=not pipe)
+    print_rows([PrintedColumn.of(c) for c in columns], rows, console, narrow=not pipe)
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -62,7 +62,7 @@ def test_at_60_prose_moves_below_its_row() -> None:
 def test_a_pipe_gets_whole_lines_without_padding() -> None:
     out = io.StringIO()
     console = Console(file=out, width=10_000)
-    print_rows([Column.of(c) for c in COLUMNS], ROWS, console, narrow=False)
+    print_rows([PrintedColumn.of(c) for c in COLUMNS], ROWS, console, narrow=False)
     lines = out.getvalue().splitlines()
     assert len(lines) == 3
     assert all(line == line.rstrip() for line in lines)
@@ -87,16 +87,16 @@ def test_no_line_is_longer_than_the_terminal(width: int, rows: list[tuple]) -> N
 @pytest.mark.parametrize(
     ("heading", "column"),
     [
-        ("wall #", Column("wall", right=True)),
-        ("weight %", Column("weight %", right=True)),
-        ("note …", Column("note", prose=True)),
-        ("memory # ?", Column("memory", right=True, optional=True)),
-        ("quarantined: it …", Column("quarantined: it", prose=True)),
-        ("", Column("")),
+        ("wall #", PrintedColumn("wall", right=True)),
+        ("weight %", PrintedColumn("weight %", right=True)),
+        ("note …", PrintedColumn("note", prose=True)),
+        ("memory # ?", PrintedColumn("memory", right=True, optional=True)),
+        ("quarantined: it …", PrintedColumn("quarantined: it", prose=True)),
+        ("", PrintedColumn("")),
     ],
 )
-def test_marks_of_a_heading(heading: str, column: Column) -> None:
-    assert Column.of(heading) == column
+def test_marks_of_a_heading(heading: str, column: PrintedColumn) -> None:
+    assert PrintedColumn.of(heading) == column
 
 
 def test_records_of_any_recipe(capsys: pytest.CaptureFixture[str]) -> None:

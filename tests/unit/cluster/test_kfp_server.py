@@ -46,7 +46,7 @@ class Experiments:
 
 def test_health_says_the_version() -> None:
     with serve(version="2.17.0") as fake:
-        assert kfp.Kfp(fake.url).health() == kfp.Health("2.17.0", multi_user=False)
+        assert kfp.Kfp(fake.url).health() == kfp.KfpHealth("2.17.0", multi_user=False)
 
 
 def test_a_wrong_token_is_not_let_in() -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform_ctl.errors import UnknownName
-from platform_ctl.explain.diff_facts import Sources, side
+from platform_ctl.explain.diff_facts import DiffPorts, side
 from platform_ctl.explain.score_change import COLUMNS
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 
@@ -19,7 +19,7 @@ def gone(path: Path) -> object:
     raise UnknownName("gone", where=str(path), fix="platform-ctl run list")
 
 
-SOURCES = Sources(
+SOURCES = DiffPorts(
     cache=SimpleNamespace(decisions=lambda run_id: ()),  # type: ignore[arg-type]
     key_inputs=lambda digest: None,
     units=lambda digest: {},

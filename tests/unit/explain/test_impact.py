@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.explain.impact import Fate, Impact
+from platform_ctl.explain.impact import Impact, StepForecast
 from platform_ctl.runs.record import Run, RunRequest
 from platform_ctl.settings import Settings
 from tests.support import looping, small_train
@@ -44,13 +44,18 @@ from tests.support.small_project import (
     unrelated_function,
 )
 
-HIT, RUN, DEPENDS = Fate.HIT, Fate.RUN, Fate.DEPENDS
+HIT, RUN, DEPENDS = StepForecast.HIT, StepForecast.RUN, StepForecast.DEPENDS
 STEPS = ("look", "extract", "search", "fit", "judge", "condition-1.publish", "condition-1.announce")
 ALWAYS = {"look": RUN, "condition-1.publish": RUN, "condition-1.announce": DEPENDS}
 
 
-ALL_OF_IT: dict[str, Fate] = {"extract": RUN, "search": DEPENDS, "fit": DEPENDS, "judge": DEPENDS}
-CORPUS: list[tuple[Callable[[Project], None], dict[str, object], dict[str, Fate]]] = [
+ALL_OF_IT: dict[str, StepForecast] = {
+    "extract": RUN,
+    "search": DEPENDS,
+    "fit": DEPENDS,
+    "judge": DEPENDS,
+}
+CORPUS: list[tuple[Callable[[Project], None], dict[str, object], dict[str, StepForecast]]] = [
     (nothing, {}, {}),
     (comment, {}, {}),
     (docstring, {}, {}),
@@ -88,7 +93,7 @@ def test_predicted_is_what_happens(
     project: Project,
     edit: Callable[[Project], None],
     parameters: dict[str, object],
-    told: dict[str, Fate],
+    told: dict[str, StepForecast],
 ) -> None:
     edit(project)
     before = newest(project)
@@ -149,7 +154,7 @@ def test_figures_add_up_and_are_of_the_most_similar_execution(project: Project) 
     took = next(t for t in few.tasks if t.path == "search").usage
     found = next(s for s in expected.steps if s.task == "search")
     assert (found.wall_s, found.cpu_s) == (took.wall_s, took.cpu_s)
-    by_fate = {f: [s for s in expected.steps if s.fate is f] for f in Fate}
+    by_fate = {f: [s for s in expected.steps if s.fate is f] for f in StepForecast}
     assert expected.at_least.cpu_s == pytest.approx(sum(s.cpu_s for s in by_fate[RUN]))
     assert expected.at_most.cpu_s > expected.at_least.cpu_s > 0
     assert expected.saved.wall_s == pytest.approx(sum(s.wall_s for s in by_fate[HIT]))
@@ -193,7 +198,7 @@ def test_loops_and_branches(tmp_path: Path) -> None:
 
     before = run(3)
     again = impact(3)
-    assert {s.fate for s in again.steps} == {HIT, Fate.SKIP}
+    assert {s.fate for s in again.steps} == {HIT, StepForecast.SKIP}
     assert_came_true(again, before, run(3))
 
     more = impact(4)

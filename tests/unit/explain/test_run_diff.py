@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_ctl.explain.compared import Kind, Side
+from platform_ctl.explain.compared import ComparedRun, DifferenceKind
 from platform_ctl.explain.run_diff import compare
 from platform_ctl.recipe.tables import Snapshot, TableState
 from platform_ctl.runs.budget import Cost
-from platform_ctl.runs.cache.key import CacheKeyInputs, CodeDigest, InputArtifact
+from platform_ctl.runs.cache.key import CacheKeyInputs, CodeDigest, KeyedArtifact
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState, Usage
 from tests.support.scores import errors
 
@@ -47,7 +47,7 @@ class World:
     chance: dict[str, int] = dataclasses.field(default_factory=dict)
     source: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def side(self, noise: Noise) -> Side:
+    def side(self, noise: Noise) -> ComparedRun:
         made: dict[str, str] = {"resolve": ""}
         keys, tasks = {}, [self._resolve(noise)]
         for step, upstream in (*STEPS.items(), *((s, ("gate",)) for s in self.added)):
@@ -64,7 +64,7 @@ class World:
         run = Run("r" + noise.salt, "r", "p", RunState.SUCCEEDED, "2026-01-01T00:00:00Z", "/r",
                   self.parameters, tasks=tuple(tasks))  # fmt: skip
         plain = {n: k.inputs for n, k in keys.items()}
-        return Side(run, plain, bound, frozenset({"resolve"}), cost=Cost(cpu_s=noise.cpu_s))
+        return ComparedRun(run, plain, bound, frozenset({"resolve"}), cost=Cost(cpu_s=noise.cpu_s))
 
     def _key(self, step: str, inputs: dict[str, str]) -> Key:
         parameters = {n: self.parameters[n] for s, n in READS.items() if s == step}
@@ -80,7 +80,7 @@ class World:
                 args=("--function_to_execute", step),
                 env=self.env,
                 parameters=parameters,
-                artifacts={u: (InputArtifact(digest=d),) for u, d in inputs.items()},
+                artifacts={u: (KeyedArtifact(digest=d),) for u, d in inputs.items()},
                 code=CodeDigest(
                     modules=self.code.get(step, {}),
                     data=self.data if step == "tune" else {},
@@ -145,29 +145,29 @@ def _edit(step: str, module: str) -> Callable[[World], None]:
     return lambda world: world.code[step].__setitem__(module, "1" * 32)
 
 
-SEEDED: list[tuple[Callable[[World], None], Kind, str]] = [
-    (_set("parameters", "max_trials", 5), Kind.PARAMETER, "max_trials"),
-    (_set("parameters", "epochs", 11), Kind.PARAMETER, "epochs"),
-    (lambda w: setattr(w, "snapshot", "2"), Kind.DATA, "resolve.snapshot_id"),
-    (lambda w: setattr(w, "champion", "7"), Kind.DATA, "resolve.champion"),
-    (_edit("extract", "recipes.r.extract"), Kind.CODE, "code.modules.recipes.r.extract"),
-    (_edit("gate", "recipes.r.gate"), Kind.CODE, "code.modules.recipes.r.gate"),
-    (_edit("train", "recipes.r.new"), Kind.CODE, "code.modules.recipes.r.new"),
-    (_set("data", "experiment.yaml", "1" * 32), Kind.CODE, "code.data.experiment.yaml"),
-    (_set("packages", "torch", "2.2"), Kind.PACKAGE, "code.packages.torch"),
-    (lambda w: setattr(w, "image", "python:2"), Kind.ENVIRONMENT, "image"),
-    (_set("env", "OMP_NUM_THREADS", "8"), Kind.ENVIRONMENT, "env.OMP_NUM_THREADS"),
-    (_set("constants", "seed", 1), Kind.PIPELINE, "parameters.seed"),
-    (lambda w: setattr(w, "added", ("explain",)), Kind.PIPELINE, "step explain"),
-    (_set("chance", "tune", 1), Kind.CHANCE, "tune.out"),
-    (_set("source", "evaluate", "import y\ny.run()"), Kind.CODE, "component source"),
+SEEDED: list[tuple[Callable[[World], None], DifferenceKind, str]] = [
+    (_set("parameters", "max_trials", 5), DifferenceKind.PARAMETER, "max_trials"),
+    (_set("parameters", "epochs", 11), DifferenceKind.PARAMETER, "epochs"),
+    (lambda w: setattr(w, "snapshot", "2"), DifferenceKind.DATA, "resolve.snapshot_id"),
+    (lambda w: setattr(w, "champion", "7"), DifferenceKind.DATA, "resolve.champion"),
+    (_edit("extract", "recipes.r.extract"), DifferenceKind.CODE, "code.modules.recipes.r.extract"),
+    (_edit("gate", "recipes.r.gate"), DifferenceKind.CODE, "code.modules.recipes.r.gate"),
+    (_edit("train", "recipes.r.new"), DifferenceKind.CODE, "code.modules.recipes.r.new"),
+    (_set("data", "experiment.yaml", "1" * 32), DifferenceKind.CODE, "code.data.experiment.yaml"),
+    (_set("packages", "torch", "2.2"), DifferenceKind.PACKAGE, "code.packages.torch"),
+    (lambda w: setattr(w, "image", "python:2"), DifferenceKind.ENVIRONMENT, "image"),
+    (_set("env", "OMP_NUM_THREADS", "8"), DifferenceKind.ENVIRONMENT, "env.OMP_NUM_THREADS"),
+    (_set("constants", "seed", 1), DifferenceKind.PIPELINE, "parameters.seed"),
+    (lambda w: setattr(w, "added", ("explain",)), DifferenceKind.PIPELINE, "step explain"),
+    (_set("chance", "tune", 1), DifferenceKind.CHANCE, "tune.out"),
+    (_set("source", "evaluate", "import y\ny.run()"), DifferenceKind.CODE, "component source"),
 ]
 
 
 @pytest.mark.parametrize(("change", "kind", "what"), SEEDED, ids=[w for _, _, w in SEEDED])
 @given(before=noises, after=noises)
 def test_the_seeded_change_is_the_only_cause(
-    change: Callable[[World], None], kind: Kind, what: str, before: Noise, after: Noise
+    change: Callable[[World], None], kind: DifferenceKind, what: str, before: Noise, after: Noise
 ) -> None:
     then, now = World(), World()
     change(now)
@@ -179,7 +179,7 @@ def test_the_seeded_change_is_the_only_cause(
 @given(noises, noises)
 def test_noise_alone_is_no_cause(before: Noise, after: Noise) -> None:
     found = compare(World().side(before), World().side(after))
-    assert {d.kind for d in found} <= {Kind.COST, Kind.DURATION}
+    assert {d.kind for d in found} <= {DifferenceKind.COST, DifferenceKind.DURATION}
 
 
 @given(st.sets(st.integers(0, len(SEEDED) - 1), min_size=2, max_size=4), noises, noises)
@@ -192,9 +192,9 @@ def test_of_several_changes_every_one_is_told_and_none_else(
     found = compare(then.side(before), now.side(after))
     told = {(d.kind, d.what) for d in found if d.kind.is_cause}
     wanted = {SEEDED[i][1:] for i in chosen}
-    upstream = any(SEEDED[i][1] is not Kind.CHANCE for i in chosen)
+    upstream = any(SEEDED[i][1] is not DifferenceKind.CHANCE for i in chosen)
     if upstream:  # chance in a step whose inputs changed as well cannot be told from them
-        wanted = {w for w in wanted if w[0] is not Kind.CHANCE} | (told & wanted)
+        wanted = {w for w in wanted if w[0] is not DifferenceKind.CHANCE} | (told & wanted)
     assert told == wanted
     ranks = [d.kind.is_cause for d in found]
     assert ranks == sorted(ranks, reverse=True)
@@ -210,25 +210,27 @@ def run_with(**metrics: float) -> Run:
     return Run("r", "r", "p", RunState.SUCCEEDED, "2026-01-01T00:00:00Z", "/r", tasks=(task,))
 
 
-def detail(old: Side, new: Side, kind: Kind) -> list[str]:
+def detail(old: ComparedRun, new: ComparedRun, kind: DifferenceKind) -> list[str]:
     return [d.detail for d in compare(old, new) if d.kind is kind]
 
 
 def test_a_metric_says_how_sure_its_change_is() -> None:
-    then = Side(run_with(mase=1.0), loss="mase", errors=errors())
-    worse = Side(run_with(mase=2.5), loss="mase", errors=errors(shift=12))
-    (found,) = (d for d in compare(then, worse) if d.kind is Kind.METRIC)
+    then = ComparedRun(run_with(mase=1.0), loss="mase", errors=errors())
+    worse = ComparedRun(run_with(mase=2.5), loss="mase", errors=errors(shift=12))
+    (found,) = (d for d in compare(then, worse) if d.kind is DifferenceKind.METRIC)
     assert found.new == "2.5 (+150.0 %)"
     assert found.detail.startswith("95 % interval +") and "noise" not in found.detail
-    again = Side(run_with(mase=1.01), loss="mase", errors=errors(noise=0.5, seed=3))
-    same = Side(run_with(mase=1.0), loss="mase", errors=errors(noise=0.5, seed=4))
-    assert detail(same, again, Kind.METRIC)[0].endswith("; within noise")
+    again = ComparedRun(run_with(mase=1.01), loss="mase", errors=errors(noise=0.5, seed=3))
+    same = ComparedRun(run_with(mase=1.0), loss="mase", errors=errors(noise=0.5, seed=4))
+    assert detail(same, again, DifferenceKind.METRIC)[0].endswith("; within noise")
     others = errors()
     others["label"] = others["label"] + 1
-    assert detail(then, Side(run_with(mase=1.2), loss="mase", errors=others), Kind.METRIC) == [
-        "not comparable: other golden rows"
-    ]
-    assert detail(Side(run_with(mase=1.0)), Side(run_with(mase=1.2)), Kind.METRIC) == [""]
+    assert detail(
+        then, ComparedRun(run_with(mase=1.2), loss="mase", errors=others), DifferenceKind.METRIC
+    ) == ["not comparable: other golden rows"]
+    assert detail(
+        ComparedRun(run_with(mase=1.0)), ComparedRun(run_with(mase=1.2)), DifferenceKind.METRIC
+    ) == [""]
 
 
 def test_a_snapshot_says_how_many_rows_came() -> None:
@@ -250,8 +252,8 @@ def test_drifted_features_are_told_and_the_rest_counted() -> None:
     rng = np.random.default_rng(0)
     then = {f"f{i}": rng.normal(0, 1, 500) for i in range(9)}
     now = {name: column + (3 if name > "f1" else 0) for name, column in then.items()}
-    found = [d for d in compare(Side(run_with(), features=then), Side(run_with(), features=now))
-             if d.kind is Kind.DRIFT]  # fmt: skip
+    before, after = ComparedRun(run_with(), features=then), ComparedRun(run_with(), features=now)
+    found = [d for d in compare(before, after) if d.kind is DifferenceKind.DRIFT]
     assert [d.what for d in found][-1] == "2 more features" and len(found) == 6
     assert "PSI" in found[0].detail and found[0].old.startswith("median")
 
@@ -259,15 +261,15 @@ def test_drifted_features_are_told_and_the_rest_counted() -> None:
 def test_cost_and_a_search_are_told_by_their_parts() -> None:
     search = Artifact("search", "/s", digest="1")
 
-    def side(rate: str, cpu_s: float, trials: int) -> Side:
+    def side(rate: str, cpu_s: float, trials: int) -> ComparedRun:
         task = Task("tune", "tune", "c", TaskState.SUCCEEDED, inputs=Outputs({"x": rate}),
                     outputs=Outputs({"parameters": {"rate": rate, "size": "1"}},
                                     {"search": (search,)}))  # fmt: skip
         run = dataclasses.replace(run_with(), tasks=(task,))
-        return Side(run, cost=Cost(cpu_s=cpu_s, money=cpu_s / 1e4, trials=trials))
+        return ComparedRun(run, cost=Cost(cpu_s=cpu_s, money=cpu_s / 1e4, trials=trials))
 
     found = compare(side("0.1", 10, 2), side("0.2", 40, 20))
     assert [(d.kind, d.what, d.new) for d in found] == [
-        (Kind.SEARCH, "tune.parameters.rate", "0.2"),
-        (Kind.COST, "cost", "40.0 cpu-s, 0.0040 money, 20 trials"),
+        (DifferenceKind.SEARCH, "tune.parameters.rate", "0.2"),
+        (DifferenceKind.COST, "cost", "40.0 cpu-s, 0.0040 money, 20 trials"),
     ]

@@ -9,7 +9,7 @@ import pytest
 from platform_ctl.doctor.doctor import Health
 from platform_ctl.errors import ClusterUnavailable
 from platform_ctl.installation.check import check_cluster, check_component, check_server
-from platform_ctl.installation.components import Component, VersionSource
+from platform_ctl.installation.components import InstallComponent, VersionSource
 from platform_ctl.settings import KubernetesSettings
 from tests.support.served_objects import ServedObjects
 
@@ -17,7 +17,7 @@ DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 DEPLOYMENTS = "/apis/apps/v1/deployments"
 HEALTHZ = "/api/v1/namespaces/kubeflow/services/http:ml-pipeline:8888/proxy/apis/v2beta1/healthz"
 
-KATIB = Component(
+KATIB = InstallComponent(
     name="katib",
     does="Searches hyperparameters",
     version="v0.19.0",
@@ -107,7 +107,7 @@ def test_another_version_warns(image: str, found: str) -> None:
 
 
 def test_kfp_says_its_version_itself_and_may_be_down() -> None:
-    kfp = Component(
+    kfp = InstallComponent(
         name="kfp",
         does="Runs pipelines",
         version="2.17.0",

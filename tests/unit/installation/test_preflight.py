@@ -10,20 +10,20 @@ import pytest
 
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.installation.check import check_cluster
-from platform_ctl.installation.components import Component, VersionSource
+from platform_ctl.installation.components import InstallComponent, VersionSource
 from platform_ctl.installation.preflight import (
     CONFIG_KEYS,
     DEFAULT_CLASS,
     INJECTION,
     SECRET_KEYS,
 )
-from platform_ctl.installation.probe import Report, checks_of
+from platform_ctl.installation.probe import ProbeReport, checks_of
 from platform_ctl.settings import KubernetesSettings
 from tests.support.served_objects import ServedObjects
 from tests.unit.installation.test_check import DEFINITIONS, DEPLOYMENTS, HEALTHZ, KATIB, served
 
 SETTINGS = KubernetesSettings(image="example.org/platform@sha256:00")
-KFP = Component(
+KFP = InstallComponent(
     name="kfp",
     does="Runs pipelines",
     version="2.17.0",
@@ -183,16 +183,16 @@ def test_settings_without_an_image_are_named() -> None:
 @pytest.mark.parametrize(
     ("report", "name", "words"),
     [
-        (Report(["ray.dashboard.optional_deps"], [], []), "image in a pod", "ray[default]"),
-        (Report([], ["wget"], []), "image in a pod", "wget"),
+        (ProbeReport(["ray.dashboard.optional_deps"], [], []), "image in a pod", "ray[default]"),
+        (ProbeReport([], ["wget"], []), "image in a pod", "wget"),
         (
-            Report([], [], ["s3.storage:9000 (object store)"]),
+            ProbeReport([], [], ["s3.storage:9000 (object store)"]),
             "stores from a pod",
             "s3.storage:9000",
         ),
     ],
 )
-def test_what_a_pod_misses_is_named(report: Report, name: str, words: str) -> None:
+def test_what_a_pod_misses_is_named(report: ProbeReport, name: str, words: str) -> None:
     [found] = [c for c in checks_of(report, SETTINGS) if c.health == Health.FAIL]
     assert found.name == name
     assert words in found.detail
@@ -200,4 +200,4 @@ def test_what_a_pod_misses_is_named(report: Report, name: str, words: str) -> No
 
 
 def test_a_pod_that_misses_nothing_is_fine() -> None:
-    assert {c.health for c in checks_of(Report([], [], []), SETTINGS)} == {Health.OK}
+    assert {c.health for c in checks_of(ProbeReport([], [], []), SETTINGS)} == {Health.OK}

@@ -8,15 +8,15 @@ import pytest
 
 from learning.exit_test_rules import (
     BuildRun,
-    RunFacts,
+    TextFacts,
     check_features,
     check_first_run,
     check_rerun,
     read,
 )
-from platform_ctl.runs.cache.values import Decision
+from platform_ctl.runs.cache.values import CacheDecision
 
-RUN = RunFacts(
+RUN = TextFacts(
     id="1a2b3c4d-0000-4000-8000-000000000000",
     state="SUCCEEDED",
     tasks={"resolve": "SUCCEEDED", "tune": "CACHED", "gate": "CACHED", "register": "SUCCEEDED"},
@@ -73,7 +73,7 @@ def run(run_id: str, **decisions: str) -> BuildRun:
     return BuildRun(
         run_id,
         [
-            Decision(
+            CacheDecision(
                 run_id=run_id, task=t, decision=d, reason="", decided_at=now, key="", fingerprint=""
             )
             for t, d in decisions.items()

@@ -8,22 +8,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from learning import lab
-from learning.lab import MAX_WRONG_CAUSES, Session, State
+from learning.lab import MAX_WRONG_CAUSES, RepairState, Session
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NOW = START + timedelta(minutes=7)
 SESSION = Session("s1", lab.seal("failed-step", "s1"), START.isoformat(), cause="alias-moved")
-GOOD = State(True, "fine")
+GOOD = RepairState(True, "fine")
 
 
-def solved(session: Session = SESSION, home: str = "s1", state: State = GOOD) -> bool:
+def solved(session: Session = SESSION, home: str = "s1", state: RepairState = GOOD) -> bool:
     return lab.judge(session, home_session=home, state=state, now=NOW).solved
 
 
 def test_both_are_needed():
     assert solved()
     assert not solved(replace(SESSION, cause=""))
-    assert not solved(state=State(False, "broken"))
+    assert not solved(state=RepairState(False, "broken"))
 
 
 def test_another_home_is_not_repaired():

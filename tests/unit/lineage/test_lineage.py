@@ -22,7 +22,7 @@ from platform_ctl.lineage.events import task_run_id
 from platform_ctl.lineage.graph import Graph
 from platform_ctl.lineage.outbox import Outbox
 from platform_ctl.recipe.recipe import Budget
-from platform_ctl.runs.local.records import Records
+from platform_ctl.runs.local.records import RunRecords
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.settings import Settings
 from platform_ctl.tuning.experiment import Trial, TrialState
@@ -133,7 +133,7 @@ def test_who_notices_a_dead_run_and_dies_too_loses_nothing(tmp_path: Path) -> No
     """The record says FAILED, the events were not written: the next look writes them."""
     settings, run_id = _killed_run(tmp_path)
     outbox = targets.lineage_outbox(settings)
-    noticed = Records(targets.state(settings), targets.lineage_observer(settings).owe)
+    noticed = RunRecords(targets.state(settings), targets.lineage_observer(settings).owe)
     assert noticed.get(run_id).died
     assert ("", "FAIL") not in kinds(outbox.of_run(run_id))
     targets.orchestrator(settings).list(1)

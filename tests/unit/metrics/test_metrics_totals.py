@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from platform_ctl.home import state
 from platform_ctl.home.state import connect
-from platform_ctl.metrics.catalogue import Histogram, Kind
+from platform_ctl.metrics.catalogue import Histogram, MetricType
 from platform_ctl.metrics.records import RecordMetrics
 from platform_ctl.runs.ledger import Ledger
-from platform_ctl.runs.local.records import Records, RunEnd
+from platform_ctl.runs.local.records import RunEnd, RunRecords
 from platform_ctl.runs.record import Outputs, Run, RunState, Task, TaskState, Usage
 
 AT = "2026-01-05T00:00:00.000Z"
@@ -32,7 +32,7 @@ def totals(database: Path) -> dict[tuple[str, ...], float]:
         if isinstance(sample.value, Histogram):
             for bound, count in sample.value.counts:
                 found[(sample.metric.name, *sample.labels, str(bound))] = count
-        elif sample.metric.kind is Kind.COUNTER:
+        elif sample.metric.kind is MetricType.COUNTER:
             found[(sample.metric.name, *sample.labels)] = sample.value
     return found
 
@@ -52,7 +52,7 @@ class Homes(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.database = Path(self.folder.name) / "platform.db"
         db = connect(self.database)
-        self.records, self.ledger = Records(db), Ledger(db, 0.05)
+        self.records, self.ledger = RunRecords(db), Ledger(db, 0.05)
         self.runs: list[str] = []
         self.seen: dict[tuple[str, ...], float] = {}
         self.started = self.ends = 0
@@ -151,7 +151,7 @@ def test_what_an_older_home_holds_is_counted_when_it_is_migrated(tmp_path: Path)
     """The same totals as if the home had been new all the time."""
     database = tmp_path / "new.db"
     db = connect(database)
-    records, ledger = Records(db), Ledger(db, 0.05)
+    records, ledger = RunRecords(db), Ledger(db, 0.05)
     for number, ended in enumerate((RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED)):
         run = Run(f"run-{number}", "n", "p", RunState.PENDING, AT, "/x")
         records.create(run)

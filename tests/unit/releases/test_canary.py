@@ -12,8 +12,8 @@ from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.judge import (
     Arm,
+    ErrorSample,
     Pairs,
-    Sample,
     _binomial_tail,
     _fisher_tail,
     _quantile_bounds,
@@ -57,7 +57,7 @@ def release(rng, **worse):
         production = more(production, arm(rng, 300))
         canary = more(canary, arm(rng, 300, **worse))
         seen = joined(seen, pairs(rng, 60, noise=noise))
-        analysis = judge(Sample(canary, production, seen, held), PLAN, look)
+        analysis = judge(ErrorSample(canary, production, seen, held), PLAN, look)
         if analysis.verdict is Verdict.FAILED:
             return Verdict.FAILED
         verdict = analysis.verdict
@@ -113,32 +113,32 @@ def test_the_same_predictions_never_fail():
     rng = np.random.default_rng(1)
     both = pairs(rng, 100)
     same = Pairs(both.production, both.production, *[both.production_loss] * 2)
-    analysis = judge(Sample(arm(rng, 500), arm(rng, 500), same), PLAN, 1)
+    analysis = judge(ErrorSample(arm(rng, 500), arm(rng, 500), same), PLAN, 1)
     assert analysis.verdict is Verdict.SUCCESSFUL
     assert analysis.figures["error_increase"] == 0
 
 
 def test_too_few_requests_are_inconclusive():
     rng = np.random.default_rng(1)
-    analysis = judge(Sample(arm(rng, 20), arm(rng, 500)), PLAN, 1)
+    analysis = judge(ErrorSample(arm(rng, 20), arm(rng, 500)), PLAN, 1)
     assert analysis.verdict is Verdict.INCONCLUSIVE
     assert "20 of the 200" in analysis.reasons[0]
 
 
 def test_a_dead_canary_fails_before_the_minimum_is_reached():
-    analysis = judge(Sample(Arm(15, 15), Arm(200, 0, np.ones(200))), PLAN, 1)
+    analysis = judge(ErrorSample(Arm(15, 15), Arm(200, 0, np.ones(200))), PLAN, 1)
     assert analysis.verdict is Verdict.FAILED
     assert "15 of 15 canary requests failed" in analysis.reasons[0]
 
 
 def test_an_outage_of_both_is_not_the_canarys_fault():
-    analysis = judge(Sample(Arm(300, 60, np.ones(240)), Arm(300, 55, np.ones(245))), PLAN, 1)
+    analysis = judge(ErrorSample(Arm(300, 60, np.ones(240)), Arm(300, 55, np.ones(245))), PLAN, 1)
     assert analysis.verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_first_release_is_held_to_the_plan():
-    assert judge(Sample(Arm(300, 0), None), PLAN, 1).verdict is Verdict.SUCCESSFUL
-    assert judge(Sample(Arm(300, 30), None), PLAN, 1).verdict is Verdict.FAILED
+    assert judge(ErrorSample(Arm(300, 0), None), PLAN, 1).verdict is Verdict.SUCCESSFUL
+    assert judge(ErrorSample(Arm(300, 30), None), PLAN, 1).verdict is Verdict.FAILED
 
 
 def test_without_labels_disagreement_beyond_the_approved_one_fails():
@@ -147,10 +147,10 @@ def test_without_labels_disagreement_beyond_the_approved_one_fails():
     unknown = np.full(200, math.nan)
     approved = disagreement(production, production * 1.1)
     wrong = Pairs(production * 3, production, unknown, unknown)
-    sample = Sample(arm(rng, 400), arm(rng, 400), wrong, approved)
+    sample = ErrorSample(arm(rng, 400), arm(rng, 400), wrong, approved)
     assert judge(sample, PLAN, 1).verdict is Verdict.FAILED
     close = Pairs(production * 1.1, production, unknown, unknown)
-    sample = Sample(arm(rng, 400), arm(rng, 400), close, approved)
+    sample = ErrorSample(arm(rng, 400), arm(rng, 400), close, approved)
     assert judge(sample, PLAN, 1).verdict is Verdict.SUCCESSFUL
 
 
@@ -158,10 +158,10 @@ def test_a_process_that_ends_again_fails_and_once_is_told():
     rng = np.random.default_rng(11)
     ended = {"end_reason": "used 700 of 600 MiB", "ends": 2}
     healthy, eating = arm(rng, 300), dataclasses.replace(arm(rng, 300), **ended)
-    found = judge(Sample(eating, healthy), PLAN, 1)
+    found = judge(ErrorSample(eating, healthy), PLAN, 1)
     assert found.verdict is Verdict.FAILED
     assert found.reasons[0] == "the canary's process ended 2 times: used 700 of 600 MiB"
-    once = judge(Sample(dataclasses.replace(eating, ends=1), healthy), PLAN, 1)
+    once = judge(ErrorSample(dataclasses.replace(eating, ends=1), healthy), PLAN, 1)
     assert once.verdict is Verdict.SUCCESSFUL
     assert "ended once" in once.reasons[0]
 
@@ -169,7 +169,7 @@ def test_a_process_that_ends_again_fails_and_once_is_told():
 def test_errors_say_what_the_canary_did_most_often():
     rng = np.random.default_rng(12)
     silent = Arm(300, 40, failure="timeout: no answer in 2 s")
-    found = judge(Sample(silent, arm(rng, 300)), PLAN, 1)
+    found = judge(ErrorSample(silent, arm(rng, 300)), PLAN, 1)
     assert found.verdict is Verdict.FAILED
     assert found.reasons[0].endswith(", most often: timeout: no answer in 2 s")
 

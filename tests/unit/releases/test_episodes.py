@@ -10,26 +10,28 @@ import numpy as np
 from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.episodes import Episode, episodes, is_shared
-from platform_ctl.releases.judge import Arm, Sample, judge
-from platform_ctl.serving.service import Observation
+from platform_ctl.releases.judge import Arm, ErrorSample, judge
+from platform_ctl.serving.service import RequestObservation
 
 PLAN = CanaryPlan(min_requests=100, false_rollback_rate=0.05)
 LIMIT_S = 2.0
 
 
-def unanswered(start: float, seconds: float = LIMIT_S) -> Observation:
-    return Observation(start + seconds, str(start), "new", 0, seconds * 1e3, failure="timeout")
+def unanswered(start: float, seconds: float = LIMIT_S) -> RequestObservation:
+    return RequestObservation(
+        start + seconds, str(start), "new", 0, seconds * 1e3, failure="timeout"
+    )
 
 
-def answered(start: float, seconds: float) -> Observation:
-    return Observation(start + seconds, str(start), "old", 200, seconds * 1e3)
+def answered(start: float, seconds: float) -> RequestObservation:
+    return RequestObservation(start + seconds, str(start), "old", 200, seconds * 1e3)
 
 
 def judged(stalls: Sequence[Episode], shared: int = 0, requests: int = 215) -> Verdict:
     lost = sum(s.requests for s in stalls)
     canary = Arm(requests, lost, np.ones(requests - lost), unanswered=lost, episodes=len(stalls))
     production = Arm(requests, 0, np.ones(requests), episodes=shared)
-    return judge(Sample(canary, production), PLAN, 1).verdict
+    return judge(ErrorSample(canary, production), PLAN, 1).verdict
 
 
 def test_requests_of_one_stall_are_one_episode() -> None:
@@ -47,9 +49,9 @@ def test_a_pause_that_hit_four_requests_rolls_no_good_canary_back() -> None:
     stalls = episodes([unanswered(10.0 + i / 40) for i in range(4)])
     as_four = Arm(215, 4, np.ones(211))
     production = Arm(615, 0, np.ones(615))
-    assert judge(Sample(as_four, production), PLAN, 1).verdict is Verdict.FAILED
+    assert judge(ErrorSample(as_four, production), PLAN, 1).verdict is Verdict.FAILED
     as_one = dataclasses.replace(as_four, unanswered=4, episodes=len(stalls))
-    assert judge(Sample(as_one, production), PLAN, 1).verdict is Verdict.SUCCESSFUL
+    assert judge(ErrorSample(as_one, production), PLAN, 1).verdict is Verdict.SUCCESSFUL
 
 
 def test_a_canary_that_hangs_for_good_fails() -> None:
@@ -58,7 +60,7 @@ def test_a_canary_that_hangs_for_good_fails() -> None:
 
 def test_answers_of_500_count_one_by_one() -> None:
     canary, production = Arm(215, 20, np.ones(195)), Arm(215, 0, np.ones(215))
-    assert judge(Sample(canary, production), PLAN, 1).verdict is Verdict.FAILED
+    assert judge(ErrorSample(canary, production), PLAN, 1).verdict is Verdict.FAILED
 
 
 def test_a_stall_is_shared_when_production_answered_as_late() -> None:
@@ -78,5 +80,5 @@ def test_false_rollbacks_of_a_machine_that_stalls() -> None:
             Arm(215, 4 * n, np.ones(215 - 4 * n), unanswered=4 * n, episodes=n)
             for n in (mine, 6 - mine)
         )
-        verdicts.append(judge(Sample(*arms), PLAN, 1).verdict)
+        verdicts.append(judge(ErrorSample(*arms), PLAN, 1).verdict)
     assert verdicts.count(Verdict.FAILED) == 0

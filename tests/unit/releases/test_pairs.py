@@ -14,7 +14,7 @@ from platform_ctl.releases import replay
 from platform_ctl.releases.analyse import _pairs
 from platform_ctl.releases.release import Evidence, Release
 from platform_ctl.releases.steps import start_release
-from platform_ctl.serving.service import Observation
+from platform_ctl.serving.service import RequestObservation
 from tests.unit.releases.test_release import PLAN, World
 
 ROWS = ("x@2024-01-01", "y@2024-01-01", "z@2024-01-01")
@@ -36,11 +36,13 @@ def release(world: World, tmp_path: Path) -> Release:
     return start_release(world.ports, target, PLAN, approval_id="a", actor="me")
 
 
-def answered(release: Release, role: str, row: str, value: float, **fields: object) -> Observation:
+def answered(
+    release: Release, role: str, row: str, value: float, **fields: object
+) -> RequestObservation:
     revision = release.production if role == "production" else release.target.candidate
     given = {"status": 200, "latency_ms": 1.0, "source": "replay", "request": {"instances": [[0]]}}
     given |= {"at": time.time(), "id": row, "key": f"replay:{row}", "predictions": [value]}
-    return Observation(revision=revision.name, **{**given, **fields})
+    return RequestObservation(revision=revision.name, **{**given, **fields})
 
 
 def test_a_row_that_both_answered_is_one_pair(world: World, release: Release) -> None:

@@ -24,7 +24,7 @@ from platform_ctl.releases.analyse import run_analysis, standing
 from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import ReleaseState, Target
 from platform_ctl.releases.steps import (
-    Releasing,
+    ReleasePorts,
     promote_release,
     revision_of,
     rollback_release,
@@ -32,7 +32,7 @@ from platform_ctl.releases.steps import (
     start_release,
     undo_release,
 )
-from platform_ctl.serving.service import Observation, ServiceState
+from platform_ctl.serving.service import RequestObservation, ServiceState
 from tests.support import live_features
 from tests.support.releases import FakeRegistry, FakeServing, Fuse, Killed
 
@@ -52,7 +52,7 @@ class World:
         self.releases = SqliteReleases(connect(folder / "platform.db"))
         self.approvals = SqliteApprovals(folder / "platform.db")
         data = DataAccess({}, folder, folder, folder / "key", folder)
-        self.ports = Releasing(self.releases, self.serving, self.registry, self.approvals, data)
+        self.ports = ReleasePorts(self.releases, self.serving, self.registry, self.approvals, data)
 
     def target(self, version: str) -> Target:
         found = self.registry.models()[0].version(version)
@@ -268,7 +268,7 @@ def traffic(world, revision, count, *, every_s=0.0, **fields):
     at = time.time() + 1
     given = {"status": 200, "latency_ms": 1.0, "predictions": [5.0], **fields}
     world.serving.seen += [
-        Observation(
+        RequestObservation(
             at=at + i * every_s, id=str(i), revision=name, request={"instances": [[i]]}, **given
         )
         for i in range(count)

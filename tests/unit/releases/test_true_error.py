@@ -19,7 +19,7 @@ from platform_ctl.releases.analyse import run_analysis
 from platform_ctl.releases.release import Evidence
 from platform_ctl.releases.steps import start_release
 from platform_ctl.releases.true_error import true_errors
-from platform_ctl.serving.service import Observation
+from platform_ctl.serving.service import RequestObservation
 from tests.unit.releases.test_release import NAME, PLAN, World
 
 ENTITIES = [f"repo-{i}" for i in range(40)]
@@ -62,7 +62,7 @@ def ask(world, revision: str, names: Sequence[str], prediction: float):
     spec = world.serving.specs[NAME]
     served_by = (spec.canary if revision == "canary" else spec.production).name
     world.serving.seen += [
-        Observation(
+        RequestObservation(
             at=time.time() + 1 + i / 1000,
             id=f"{revision}-{len(world.serving.seen)}-{i}",
             revision=served_by,

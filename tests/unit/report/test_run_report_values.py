@@ -17,7 +17,7 @@ from platform_ctl.report.dag import NOT_REACHED, duration, graph, picture
 from platform_ctl.report.headline import Failure, Tone, headline
 from platform_ctl.report.lineage_map import MOST_NODES, lineage_map
 from platform_ctl.report.timeline import critical_path, timeline
-from platform_ctl.report.value import Canary, Look, Search, SearchTrial
+from platform_ctl.report.value import CanaryAnalysis, CanaryHistory, SearchSummary, SearchTrial
 from platform_ctl.runs.record import Run, RunState, Task, TaskState, TaskVerdict
 from tests.support.chain import ROOT
 
@@ -215,12 +215,12 @@ def test_whatever_the_file_holds_it_is_read_or_refused(document):
 # ---- search and canary -----------------------------------------------------------
 
 
-def search(*scores: float | None) -> Search:
+def search(*scores: float | None) -> SearchSummary:
     trials = tuple(
         SearchTrial(f"t{i}", i, "Succeeded", s, {"rate": str(10.0**-i), "size": "64"}, 1.0, 1.0)
         for i, s in enumerate(scores)
     )
-    return Search("s", "loss", True, "tpe", ("rate",), trials, best="t2")
+    return SearchSummary("s", "loss", True, "tpe", ("rate",), trials, best="t2")
 
 
 def test_the_best_so_far_never_gets_worse_and_failed_trials_have_no_point():
@@ -245,11 +245,13 @@ def test_a_parameter_that_never_varied_has_no_picture():
 
 
 def test_a_canary_shows_each_look_at_its_weight():
-    looks = tuple(Look(at(i), w, "successful", (), {}, 0, 1) for i, w in enumerate((10, 50, 100)))
-    drawn = charts.canary_weights(Canary(None, looks))
+    looks = tuple(
+        CanaryAnalysis(at(i), w, "successful", (), {}, 0, 1) for i, w in enumerate((10, 50, 100))
+    )
+    drawn = charts.canary_weights(CanaryHistory(None, looks))
     heights = [p.y for p in drawn.points]
     assert heights == sorted(heights, reverse=True)
-    assert charts.canary_weights(Canary(None)) is None
+    assert charts.canary_weights(CanaryHistory(None)) is None
 
 
 # ---- lineage ---------------------------------------------------------------------

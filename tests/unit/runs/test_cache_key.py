@@ -10,7 +10,7 @@ from platform_ctl.runs.cache.diff import diff
 from platform_ctl.runs.cache.key import (
     CacheKeyInputs,
     CodeDigest,
-    InputArtifact,
+    KeyedArtifact,
     OutputArtifactSpec,
     cluster_document,
     cluster_fingerprint,
@@ -28,8 +28,8 @@ GOLDEN = CacheKeyInputs(
     command=("sh", "ec", "test"),
     parameters={"message": "Some string value", "num_steps": 5},
     artifacts={
-        "dataset_one": (InputArtifact(digest="1"),),
-        "dataset_two": (InputArtifact(digest="2"),),
+        "dataset_one": (KeyedArtifact(digest="1"),),
+        "dataset_two": (KeyedArtifact(digest="2"),),
     },
     output_artifacts={
         "model": OutputArtifactSpec(
@@ -45,7 +45,7 @@ OTHER_GOLDEN = CacheKeyInputs(
     component="comp-test",
     image="python:3.11",
     command=("sh", "ec", "run"),
-    artifacts={"dataset": (InputArtifact(digest="10"),)},
+    artifacts={"dataset": (KeyedArtifact(digest="10"),)},
     output_parameters={"output_parameter": "DOUBLE"},
 )
 SOURCE = (
@@ -58,7 +58,7 @@ STEP = CacheKeyInputs(
     args=("--executor_input", "{{$}}", "--function_to_execute", "train"),
     env={"SEED": "1"},
     parameters={"epochs": 30, "rate": 0.1},
-    artifacts={"rows": (InputArtifact(digest="aa", metadata={"weeks": 3}),)},
+    artifacts={"rows": (KeyedArtifact(digest="aa", metadata={"weeks": 3}),)},
     output_artifacts={"model": OutputArtifactSpec(type={"schemaTitle": "system.Model"})},
     output_parameters={"summary": "STRING"},
     code=CodeDigest(modules={"recipes.x.train": "11"}, packages={"torch": "2.13"}),
@@ -116,13 +116,13 @@ CHANGES = {
     "env.SEED": {"env": {"SEED": "2"}},
     "parameters.epochs": {"parameters": {"epochs": 31, "rate": 0.1}},
     "artifacts.rows.digest": {
-        "artifacts": {"rows": (InputArtifact(digest="bb", metadata={"weeks": 3}),)}
+        "artifacts": {"rows": (KeyedArtifact(digest="bb", metadata={"weeks": 3}),)}
     },
     "artifacts.rows.metadata.weeks": {
-        "artifacts": {"rows": (InputArtifact(digest="aa", metadata={"weeks": 4}),)}
+        "artifacts": {"rows": (KeyedArtifact(digest="aa", metadata={"weeks": 4}),)}
     },
     "artifacts.rows.type": {
-        "artifacts": {"rows": (InputArtifact(digest="aa", type="x@1", metadata={"weeks": 3}),)}
+        "artifacts": {"rows": (KeyedArtifact(digest="aa", type="x@1", metadata={"weeks": 3}),)}
     },
     "artifacts.rows": {"artifacts": {"rows": STEP.artifacts["rows"] * 2}},
     "outputs.summary": {"output_parameters": {"summary": "LIST"}},
@@ -195,7 +195,7 @@ def test_any_changed_byte_of_an_input_changes_the_key(content, data):
     changed = content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :]
 
     def key(content):
-        artifact = InputArtifact(digest=hashlib.sha256(content).hexdigest())
+        artifact = KeyedArtifact(digest=hashlib.sha256(content).hexdigest())
         return compute(replace(STEP, artifacts={"rows": (artifact,)})).digest
 
     assert key(content) != key(changed)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from platform_ctl.ir.pipeline import Pipeline
-from platform_ctl.runs.kubernetes.nodes import Node, fnv1a, read_nodes
+from platform_ctl.runs.kubernetes.nodes import WorkflowNode, fnv1a, read_nodes
 from platform_ctl.runs.record import RunState, SkippedBy, TaskState
 
 DATA = Path(__file__).parents[2] / "data" / "kfp"
@@ -21,7 +21,7 @@ def recorded(name: str) -> dict[str, Any]:
     return json.loads((DATA / f"run-{name}.json").read_text())
 
 
-def nodes(said: dict[str, Any], state: RunState | None = None) -> dict[str, Node]:
+def nodes(said: dict[str, Any], state: RunState | None = None) -> dict[str, WorkflowNode]:
     pipeline = msgspec.convert(said["pipeline_spec"], Pipeline)
     details = said["run_details"]["task_details"]
     found = read_nodes(pipeline, details, state or RunState(said["state"]))

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import yaml
 
-from platform_ctl.cluster.api import Kind
+from platform_ctl.cluster.api import ResourceKind
 from platform_ctl.cluster.kfp import Kfp
 from platform_ctl.errors import (
     BadParameter,
@@ -24,7 +24,7 @@ from platform_ctl.errors import (
 )
 from platform_ctl.ir.pipeline import Component
 from platform_ctl.runs.kubernetes.api import RunsApi
-from platform_ctl.runs.kubernetes.nodes import Node
+from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.kubernetes.outputs import read_outputs
 from platform_ctl.runs.kubernetes.runs import KfpRuns
 from platform_ctl.runs.kubernetes.stuck import NODE_NAME, PodReader
@@ -197,7 +197,7 @@ class FakePods:
 
     pods: list[dict[str, Any]] = field(default_factory=list)
 
-    def list(self, kind: Kind, *, labels: str = "") -> list[dict[str, Any]]:
+    def list(self, kind: ResourceKind, *, labels: str = "") -> list[dict[str, Any]]:
         assert (kind.kind, labels) == ("Pod", "pipeline/runid=r1")
         return self.pods
 
@@ -233,7 +233,9 @@ OOM = {"containerStatuses": [{"name": "main", "state": {"terminated": KILLED}}]}
     ],
 )
 def test_a_pod_says_why_its_task_stands(status: dict[str, Any], reason: str, lasting: bool) -> None:
-    node = Node(Task("a.b", "b", "comp-b", TaskState.RUNNING), executor="w(0).b(0).executor(0)")
+    node = WorkflowNode(
+        Task("a.b", "b", "comp-b", TaskState.RUNNING), executor="w(0).b(0).executor(0)"
+    )
     reader = PodReader(FakePods([pod(node.executor, status), pod("other", {})]))  # type: ignore[arg-type]
     (path, blocker), *_ = reader.blockers("r1", [node]).items()
     assert (path, blocker.reason, blocker.lasting) == ("a.b", reason, lasting)
@@ -246,7 +248,7 @@ class Held:
 
     lasting: bool
 
-    def blockers(self, run_id: str, nodes: Sequence[Node]) -> dict[str, Blocker]:
+    def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> dict[str, Blocker]:
         held = Blocker("ImagePullBackOff", "no such image", self.lasting)
         return {node.task.path: held for node in nodes}
 
@@ -262,7 +264,7 @@ def test_a_run_that_no_waiting_ends_is_stuck(tmp_path: Path) -> None:
 class Forbidden:
     """Pods that this account may not list."""
 
-    def blockers(self, run_id: str, nodes: Sequence[Node]) -> dict[str, Blocker]:
+    def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> dict[str, Blocker]:
         raise ClusterForbidden("pods is forbidden", where="https://cluster", fix="ask")
 
 

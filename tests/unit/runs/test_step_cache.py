@@ -270,9 +270,9 @@ def test_the_decision_is_the_same_under_another_root(tmp_path):
 
 
 def home_input(digest):
-    from platform_ctl.runs.cache.key import InputArtifact
+    from platform_ctl.runs.cache.key import KeyedArtifact
 
-    return InputArtifact(digest=digest)
+    return KeyedArtifact(digest=digest)
 
 
 # ---- keeping house ------------------------------------------------------------

@@ -9,13 +9,20 @@ import pytest
 
 from platform_ctl.errors import PlanOutdated, RecordDiffers, WrongZone
 from platform_ctl.schedules import apply as apply_module
-from platform_ctl.schedules.apply import Applied, Apply, Clock, Options, Outcome, Source
-from platform_ctl.schedules.plan import Action, Plan
+from platform_ctl.schedules.apply import (
+    Applied,
+    Apply,
+    ApplyOptions,
+    ApplyOutcome,
+    Clock,
+    ScheduleSource,
+)
+from platform_ctl.schedules.plan import ScheduleAction, SchedulePlan
 from platform_ctl.schedules.port import Pause, RecurringRun, Server
 from tests.fakes.schedules import FakeSchedules, Fault, Killed, Time, unavailable
 from tests.support import schedule_files as files
 
-SOURCE = Source("https://git.example.org/team/project", "c0ffee")
+SOURCE = ScheduleSource("https://git.example.org/team/project", "c0ffee")
 BEGIN = 1_795_000_080  # a multiple of 120
 EACH_2_MIN = '{cron: "0 */2 * * * *", catch_up: all}'
 KEY = "blue/nightly"
@@ -33,16 +40,16 @@ class Sandbox:
     def write(self, *entries: str, **more: str) -> None:
         self.documents = files.load(self.root, *entries, **more)
 
-    def plan(self, **options: bool) -> Plan:
+    def plan(self, **options: bool) -> SchedulePlan:
         state = apply_module.read_state(self.port, self.documents, SOURCE)
         return apply_module.make_plan(self.port, state, self.time.now, **options)
 
     def apply(self, **options: object) -> list[Applied]:
         clock = Clock(lambda: self.time.now, self.time.pass_)
-        done = Apply(self.port, self.documents, SOURCE, clock, Options(**options))
+        done = Apply(self.port, self.documents, SOURCE, clock, ApplyOptions(**options))
         return done.run("test")
 
-    def actions(self, **options: bool) -> dict[str, Action]:
+    def actions(self, **options: bool) -> dict[str, ScheduleAction]:
         return {c.key: c.action for c in self.plan(**options).changes}
 
 
@@ -52,8 +59,8 @@ def sandbox(tmp_path: Path) -> Sandbox:
 
 
 def test_the_second_apply_changes_nothing(sandbox):
-    assert sandbox.actions() == {KEY: Action.CREATE}
-    assert [a.outcome for a in sandbox.apply()] == [Outcome.DONE]
+    assert sandbox.actions() == {KEY: ScheduleAction.CREATE}
+    assert [a.outcome for a in sandbox.apply()] == [ApplyOutcome.DONE]
     (run,) = sandbox.port.enabled(KEY)
     assert run.display_name.startswith("git::blue::nightly::")
     assert run.mark.source == SOURCE.repository and run.mark.commit == "c0ffee"
@@ -66,7 +73,7 @@ def test_a_change_is_shown_by_field_with_fire_times(sandbox):
     sandbox.apply()
     sandbox.write(files.entry(parameters="{trials: 5}", trigger='{cron: "0 0 7 * * TUE"}'))
     (change,) = sandbox.plan().changes
-    assert change.action is Action.REPLACE
+    assert change.action is ScheduleAction.REPLACE
     assert change.why == (
         "cron: 0 0 6 * * MON -> 0 0 7 * * TUE",
         "parameters.trials: null -> 5",
@@ -82,7 +89,7 @@ def test_old_versions_beyond_keep_history_are_deleted(sandbox):
     assert len(sandbox.port.list()) == 3
     assert len(sandbox.port.enabled(KEY)) == 1
     sandbox.write(files.entry(parameters="{trials: 5}", keep_history="0"))
-    assert sandbox.actions() == {KEY: Action.CLEAN}
+    assert sandbox.actions() == {KEY: ScheduleAction.CLEAN}
     sandbox.apply()
     assert [r.enabled for r in sandbox.port.list()] == [True]
     assert sandbox.plan().in_sync
@@ -215,9 +222,9 @@ def test_a_switch_waits_for_the_runs_of_the_old_version(tmp_path):
     (change,) = sandbox.plan().changes
     assert len(change.in_flight) == 1
     (applied,) = sandbox.apply()
-    assert applied.outcome is Outcome.WAITING and len(sandbox.port.list()) == 1
+    assert applied.outcome is ApplyOutcome.WAITING and len(sandbox.port.list()) == 1
     (applied,) = sandbox.apply(now=True)
-    assert applied.outcome is Outcome.DONE
+    assert applied.outcome is ApplyOutcome.DONE
     assert len(sandbox.port.enabled(KEY)) == 1
 
 
@@ -243,7 +250,7 @@ def test_servers_that_end_runs_with_their_record_delete_when_idle(tmp_path):
     sandbox.time.pass_(3700)
     sandbox.write(files.entry(trigger=hourly, parameters="{trials: 5}", keep_history="0"))
     (applied,) = sandbox.apply(now=True)
-    assert applied.outcome is Outcome.WAITING and sandbox.port.ended_by_deletion == 0
+    assert applied.outcome is ApplyOutcome.WAITING and sandbox.port.ended_by_deletion == 0
     assert len(sandbox.port.list()) == 2
     sandbox.port.fires = False
     sandbox.time.pass_(4000)
@@ -257,11 +264,11 @@ def test_deletion_is_explicit(tmp_path):
     sandbox.write(files.entry(), files.entry("other"))
     sandbox.apply()
     sandbox.write(files.entry(), files.entry("other", state="absent"))
-    assert sandbox.actions() == {"blue/other": Action.DELETE}
+    assert sandbox.actions() == {"blue/other": ScheduleAction.DELETE}
     sandbox.apply()
     assert [r.key for r in sandbox.port.list()] == [KEY]
     sandbox.write()
-    assert sandbox.actions() == {KEY: Action.LEFT}
+    assert sandbox.actions() == {KEY: ScheduleAction.LEFT}
     sandbox.apply()
     assert len(sandbox.port.list()) == 1
     (tmp_path / "pipelines/schedules/blue/recurring_runs.yaml").unlink()
@@ -296,11 +303,11 @@ def test_a_change_by_hand_is_found_and_mended(sandbox):
     (run,) = sandbox.port.list()
     sandbox.port.by_hand(run.id, spec=replace(run.spec, max_concurrency=7))
     (change,) = sandbox.plan().changes
-    assert change.action is Action.RECREATE
+    assert change.action is ScheduleAction.RECREATE
     assert change.why == ("changed by hand: max_concurrency: 7 -> 1",)
     sandbox.apply()
     sandbox.port.by_hand(sandbox.port.enabled(KEY)[0].id, enabled=False)
-    assert sandbox.actions() == {KEY: Action.ENABLE}
+    assert sandbox.actions() == {KEY: ScheduleAction.ENABLE}
     sandbox.apply()
     assert sandbox.plan().in_sync
 
@@ -310,7 +317,7 @@ def test_a_record_that_lost_its_scheduled_workflow_is_made_anew(sandbox):
     (run,) = sandbox.port.list()
     sandbox.port.by_hand(run.id, backed=False)
     (change,) = sandbox.plan().changes
-    assert change.action is Action.RECREATE and "reinstalled" in change.why[0]
+    assert change.action is ScheduleAction.RECREATE and "reinstalled" in change.why[0]
     sandbox.apply()
     assert sandbox.plan().in_sync and run.id not in {r.id for r in sandbox.port.enabled(KEY)}
 
@@ -335,7 +342,7 @@ def test_an_apply_keeps_a_pause_until_it_ends(sandbox):
     sandbox.apply()
     assert sandbox.port.enabled(KEY) == [] and sandbox.plan().in_sync
     sandbox.time.pass_(3601)
-    assert sandbox.actions() == {KEY: Action.ENABLE}
+    assert sandbox.actions() == {KEY: ScheduleAction.ENABLE}
     sandbox.apply()
     assert len(sandbox.port.enabled(KEY)) == 1
 
@@ -369,7 +376,7 @@ def test_a_record_that_differs_from_what_was_sent_is_not_enabled(sandbox):
 
     sandbox.port = Lossy(sandbox.time)
     (applied,) = sandbox.apply()
-    assert applied.outcome is Outcome.FAILED and isinstance(applied.error, RecordDiffers)
+    assert applied.outcome is ApplyOutcome.FAILED and isinstance(applied.error, RecordDiffers)
     assert sandbox.port.enabled(KEY) == []
 
 

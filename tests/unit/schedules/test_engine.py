@@ -10,13 +10,13 @@ import pytest
 from platform_ctl.errors import ClusterUnavailable, UsageError
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.schedules import apply as apply_module
-from platform_ctl.schedules.apply import Apply, Clock, Options, Source
-from platform_ctl.schedules.local.engine import Engine, RunDoor
+from platform_ctl.schedules.apply import Apply, ApplyOptions, Clock, ScheduleSource
+from platform_ctl.schedules.local.engine import RunPorts, ScheduleEngine
 from platform_ctl.schedules.local.store import LocalSchedules, looking, read_start
 from tests.fakes.schedules import Killed, Time
 from tests.support import schedule_files as files
 
-SOURCE = Source("project", "")
+SOURCE = ScheduleSource("project", "")
 BEGIN = 1_795_003_200  # a full hour
 KEY = "blue/nightly"
 
@@ -57,12 +57,12 @@ class Sandbox:
     def apply(self, *entries: str) -> None:
         documents = files.load(self.root, *entries)
         clock = Clock(lambda: self.time.now, self.time.pass_)
-        done = Apply(self.store, documents, SOURCE, clock, Options()).run("test")
+        done = Apply(self.store, documents, SOURCE, clock, ApplyOptions()).run("test")
         assert all(one.outcome == "done" for one in done), done
 
-    def engine(self) -> Engine:
-        door = RunDoor(self.runs.submit, self.runs.state, lambda name: Path(f"/{name}.yaml"))
-        return Engine(self.store, door, self.root / "ir", lambda: self.time.now)
+    def engine(self) -> ScheduleEngine:
+        door = RunPorts(self.runs.submit, self.runs.state, lambda name: Path(f"/{name}.yaml"))
+        return ScheduleEngine(self.store, door, self.root / "ir", lambda: self.time.now)
 
     def look(self, after_s: int = 0) -> list:
         self.time.pass_(after_s)

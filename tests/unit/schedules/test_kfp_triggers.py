@@ -8,9 +8,13 @@ from typing import Any
 
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.schedules.conditions import Readings
-from platform_ctl.schedules.kubernetes.triggers import MEMORIES, ClusterMemories, KfpDoors
+from platform_ctl.schedules.kubernetes.triggers import (
+    MEMORIES,
+    ConfigMapTriggerStates,
+    KfpTriggerPorts,
+)
 from platform_ctl.schedules.port import Pause
-from platform_ctl.schedules.trigger import Arbiter, Triggered
+from platform_ctl.schedules.trigger import Triggered, TriggerEvaluator
 from tests.support import schedule_files as files
 
 BEGIN = 1_795_000_000
@@ -67,12 +71,12 @@ class World:
 
     def look(self, after_s: int = 0) -> list[Triggered]:
         self.now += after_s
-        memories = ClusterMemories(self.cluster)
+        memories = ConfigMapTriggerStates(self.cluster)
         readings = Readings(lambda recipe: self.newest, lambda service, metric: None)
-        doors = KfpDoors(self.kfp, self.runs, readings, lambda: self.now, self.documents)
+        doors = KfpTriggerPorts(self.kfp, self.runs, readings, lambda: self.now, self.documents)
         triggers = memories.triggers(self.documents, self.pauses, self.now)
         told = doors.doors(lambda key, text: None)
-        return Arbiter(memories, told, lambda: self.now).look(triggers)
+        return TriggerEvaluator(memories, told, lambda: self.now).look(triggers)
 
 
 def test_after_starts_one_run_for_each_upstream_run(tmp_path: Path) -> None:

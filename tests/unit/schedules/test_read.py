@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from platform_ctl.errors import BadSchedule
-from platform_ctl.schedules.document import Condition, Kind, QuietHours, Version
+from platform_ctl.schedules.document import ConditionKind, QuietHours, StartCondition, VersionPolicy
 from platform_ctl.schedules.due import CatchUp, Timing
 from platform_ctl.schedules.read import documents
 from tests.support import schedule_files as files
@@ -202,7 +202,7 @@ def test_a_full_entry(tmp_path):
     (schedule,) = found.schedules
     spec = schedule.spec
     assert spec.parameters == {"trials": 5, "rate": 1.0, "text": "from a file"}
-    assert spec.version is Version.LATEST and spec.ir == ""
+    assert spec.version is VersionPolicy.LATEST and spec.ir == ""
     assert spec.timing == Timing(interval_s=3600, start_at=1796101200, catch_up=CatchUp.ALL)
     assert (schedule.keep_history, schedule.enabled) == (0, True)
     assert found.teams == {"blue"}
@@ -217,7 +217,7 @@ def test_conditions(tmp_path):
         files.entry("drifted", trigger="{on: {drift: {service: s, metric: mae, above: 3}}}"),
     )
     conditions = {s.spec.name: s.spec.condition for s in found.schedules}
-    assert conditions["train"] == Condition(Kind.AFTER, after="ingest")
+    assert conditions["train"] == StartCondition(ConditionKind.AFTER, after="ingest")
     assert conditions["drifted"].above == 3.0
     train = found.find("blue/train").spec
     assert train.quiet_hours == (QuietHours(22 * 3600, 6 * 3600),)

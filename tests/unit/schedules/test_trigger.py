@@ -8,17 +8,23 @@ from dataclasses import dataclass, field
 import pytest
 
 from platform_ctl.errors import ClusterUnavailable
-from platform_ctl.schedules.document import Condition, Kind, QuietHours, Spec, Version
-from platform_ctl.schedules.trigger import Arbiter, Doors, Observation, Trigger
+from platform_ctl.schedules.document import (
+    ConditionKind,
+    QuietHours,
+    Spec,
+    StartCondition,
+    VersionPolicy,
+)
+from platform_ctl.schedules.trigger import ConditionReading, Trigger, TriggerEvaluator, TriggerPorts
 from tests.fakes.schedules import Killed
 
 BEGIN = 1_795_000_000  # 11:06:40 UTC
-STALE = Condition(Kind.FRESHNESS, recipe="train_deploy", older_than_s=60)
+STALE = StartCondition(ConditionKind.FRESHNESS, recipe="train_deploy", older_than_s=60)
 
 
-def trigger(condition: Condition = STALE, **more: object) -> Trigger:
+def trigger(condition: StartCondition = STALE, **more: object) -> Trigger:
     fields = {"cool_down_s": 86400, "stop_after": 3, **more}
-    spec = Spec("blue", "fresh", "hello", Version.LATEST, "", condition=condition, **fields)
+    spec = Spec("blue", "fresh", "hello", VersionPolicy.LATEST, "", condition=condition, **fields)
     return Trigger(spec, "r1", BEGIN)
 
 
@@ -47,11 +53,11 @@ class World:
     def suppressed(self, key: str, reason: str, now: int) -> None:
         self.counts[reason] = self.counts.get(reason, 0) + 1
 
-    def observe(self, found: Trigger, seen: Sequence[str]) -> Observation:
-        if found.spec.condition.kind is Kind.AFTER:
+    def observe(self, found: Trigger, seen: Sequence[str]) -> ConditionReading:
+        if found.spec.condition.kind is ConditionKind.AFTER:
             new = [s for s in self.subjects if s not in seen]
-            return Observation(bool(new), "after", new[0] if new else "")
-        return Observation(self.holds, "100 s old, limit 60 s")
+            return ConditionReading(bool(new), "after", new[0] if new else "")
+        return ConditionReading(self.holds, "100 s old, limit 60 s")
 
     def submit(self, found: Trigger, submission: str, evidence: str) -> str:
         if self.die == "before":
@@ -60,13 +66,13 @@ class World:
 
     def look(self, found: Trigger, after_s: int = 0) -> list:
         self.now += after_s
-        doors = Doors(
+        doors = TriggerPorts(
             self.observe,
             self.submit,
             lambda t: self.open,
             lambda k, text: self.notices.append(text),
         )
-        return Arbiter(self, doors, lambda: self.now).look([found])
+        return TriggerEvaluator(self, doors, lambda: self.now).look([found])
 
 
 def test_a_thousand_true_looks_are_one_run():
@@ -120,7 +126,7 @@ def test_quiet_hours_hold_a_run_back_and_do_not_lose_it():
 
 
 def test_after_is_once_for_each_upstream_run():
-    after = trigger(Condition(Kind.AFTER, after="ingest"), cool_down_s=0)
+    after = trigger(StartCondition(ConditionKind.AFTER, after="ingest"), cool_down_s=0)
     world = World(subjects=["a", "b"])
     for _ in range(5):
         world.look(after)
@@ -132,7 +138,8 @@ def test_after_is_once_for_each_upstream_run():
 
 @pytest.mark.parametrize("die", ["before", "after"])
 @pytest.mark.parametrize(
-    "found", [trigger(), trigger(Condition(Kind.AFTER, after="ingest"), cool_down_s=0)]
+    "found",
+    [trigger(), trigger(StartCondition(ConditionKind.AFTER, after="ingest"), cool_down_s=0)],
 )
 def test_killed_around_the_submission_it_is_one_run(die, found):
     world = World(subjects=["a"], die=die)
@@ -147,9 +154,9 @@ def test_killed_around_the_submission_it_is_one_run(die, found):
 def test_one_that_fails_keeps_no_other_back():
     world = World()
 
-    def observe(found: Trigger, seen: Sequence[str]) -> Observation:
+    def observe(found: Trigger, seen: Sequence[str]) -> ConditionReading:
         raise ClusterUnavailable("away", where="x", fix="y")
 
-    doors = Doors(observe, world.submit, lambda t: 0)
-    found = Arbiter(world, doors, lambda: BEGIN).look([trigger(), trigger()])
+    doors = TriggerPorts(observe, world.submit, lambda t: 0)
+    found = TriggerEvaluator(world, doors, lambda: BEGIN).look([trigger(), trigger()])
     assert [f.error for f in found] == ["away (err-cluster-unavailable)"] * 2

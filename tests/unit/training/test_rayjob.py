@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from platform_ctl.cluster.owner import OwnPod
-from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.cluster.store import RemoteStore
 from platform_ctl.errors import (
     BadParameter,
     ClusterRefused,
@@ -19,7 +19,7 @@ from platform_ctl.errors import (
 from platform_ctl.progress import Progress
 from platform_ctl.settings import KubernetesSettings, TrainingSettings
 from platform_ctl.training.kubernetes import findings
-from platform_ctl.training.kubernetes.manifests import Plan, render, tolerations
+from platform_ctl.training.kubernetes.manifests import JobPlan, render, tolerations
 from platform_ctl.training.kubernetes.training import KubernetesTraining
 from platform_ctl.training.port import TrainingJob, WorkerResources
 from tests.fakes.kuberay import FakeKubeRay
@@ -33,7 +33,7 @@ def training(
 ) -> KubernetesTraining:
     return KubernetesTraining(
         objects,
-        ObjectStore(f"file://{tmp_path}/store"),
+        RemoteStore(f"file://{tmp_path}/store"),
         TrainingSettings(**settings),
         SETTINGS,
         own_pod or OwnPod(),
@@ -188,8 +188,8 @@ def test_ending_a_run_removes_what_it_left(tmp_path: Path) -> None:
     assert not [kind for kind, _ in objects.objects if kind == "RayJob"]
 
 
-def plan(**training_settings: Any) -> Plan:
-    return Plan(
+def plan(**training_settings: Any) -> JobPlan:
+    return JobPlan(
         name="fit-0",
         attempt=0,
         digest="d",

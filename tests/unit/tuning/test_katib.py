@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from platform_ctl.cluster.api import POD
-from platform_ctl.cluster.store import ObjectStore
+from platform_ctl.cluster.store import RemoteStore
 from platform_ctl.errors import (
     BadExperiment,
     ClusterRefused,
@@ -22,7 +22,7 @@ from platform_ctl.recipe.recipe import Budget
 from platform_ctl.settings import KubernetesSettings
 from platform_ctl.tuning.experiment import Experiment, Trial
 from platform_ctl.tuning.kubernetes import findings
-from platform_ctl.tuning.kubernetes.manifest import Place, render
+from platform_ctl.tuning.kubernetes.manifest import SearchPlace, render
 from platform_ctl.tuning.kubernetes.trial import main as trial_main
 from platform_ctl.tuning.kubernetes.trials import reserved_cpus
 from platform_ctl.tuning.kubernetes.tuning import KubernetesTuner
@@ -36,7 +36,7 @@ NO_BUDGET = Budget()
 
 
 def tuner(objects: FakeObjects, tmp_path: Path, **fields: Any) -> KubernetesTuner:
-    store = ObjectStore(f"file://{tmp_path}/store")
+    store = RemoteStore(f"file://{tmp_path}/store")
     return KubernetesTuner(objects, lambda: store, SETTINGS, sleep=lambda s: None, **fields)
 
 
@@ -242,7 +242,7 @@ def test_the_manifest_is_katibs_with_our_image_settings_and_seed() -> None:
     manifest = render(
         bowl(algorithm="tpe"),
         "run-1",
-        Place(SETTINGS, SETTINGS.image, []),
+        SearchPlace(SETTINGS, SETTINGS.image, []),
         trial="tests.support.trials:bowl",
         inputs={"rows_path": "s3://bucket/rows"},
         seed=3,
@@ -271,7 +271,7 @@ def test_the_manifest_is_katibs_with_our_image_settings_and_seed() -> None:
     ids=["blank", "dollar", "quoting"],
 )
 def test_words_that_a_shell_would_change_are_refused(search: Experiment) -> None:
-    place = Place(SETTINGS, SETTINGS.image, [])
+    place = SearchPlace(SETTINGS, SETTINGS.image, [])
     with pytest.raises(UnsupportedTrial, match="sh -c"):
         render(search, "run-1", place, trial="", inputs={}, seed=0)
 

@@ -18,7 +18,7 @@ from platform_ctl.tuning.experiment import (
     TrialState,
 )
 from platform_ctl.tuning.metrics import (
-    Reading,
+    MetricReport,
     UnreadableMetrics,
     medianstop_rule,
     objective_value,
@@ -92,13 +92,13 @@ def test_without_timestamps_the_last_line_is_the_latest() -> None:
 def test_the_strategy_decides_the_score(strategy: str | None, expected: float) -> None:
     strategies = (MetricStrategy("loss", strategy),) if strategy else ()
     objective = Objective("minimize", "loss", metric_strategies=strategies)
-    readings = [Reading("loss", v) for v in ("3", "1", "2")]
+    readings = [MetricReport("loss", v) for v in ("3", "1", "2")]
     assert objective_value(objective, observe(readings, objective)) == expected
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "", "broken"])
 def test_a_score_that_is_no_finite_number_is_no_score(text: str) -> None:
-    assert objective_value(LOSS, observe([Reading("loss", text)], LOSS)) is None
+    assert objective_value(LOSS, observe([MetricReport("loss", text)], LOSS)) is None
 
 
 # ---- medianstop ----------------------------------------------------------

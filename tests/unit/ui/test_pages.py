@@ -28,7 +28,7 @@ from platform_ctl.serving.service import (
 )
 from platform_ctl.ui.identity import COOKIE
 from platform_ctl.ui.server import LocalPages
-from platform_ctl.ui.views import ApprovalView, Reading, RunRow, ServiceView
+from platform_ctl.ui.views import ApprovalView, ConsolePorts, RunRow, ServiceView
 
 REQUEST = ApprovalRequest(
     id="aaaa1111",
@@ -86,8 +86,8 @@ class Site:
         self.page.start()
         self.cookie = f"{COOKIE}={self.page.identity.token}"
 
-    def reading(self) -> Reading:
-        return Reading(
+    def reading(self) -> ConsolePorts:
+        return ConsolePorts(
             home="/somewhere/.platform",
             runs=lambda limit: self.rows[:limit],
             run=self._run,

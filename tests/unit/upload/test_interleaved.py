@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from platform_ctl.upload.candidate import Candidate, Source
-from platform_ctl.upload.upload import Result, State, Uploader
+from platform_ctl.upload.candidate import SourceCommit, UploadCandidate
+from platform_ctl.upload.upload import Uploader, UploadResult, UploadState
 from tests.fakes.kfp_pipelines import Store, StoreServer
 from tests.support.uploads import EPOCH, Line, commit, made
 
@@ -31,13 +31,13 @@ class Actor:
     """One upload in a thread, which goes on only when it is told to."""
 
     uploader: Uploader
-    candidate: Candidate
+    candidate: UploadCandidate
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     waits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     order: str = "go"
     ended: bool = False
     killed: bool = False
-    results: list[Result] = field(default_factory=list)
+    results: list[UploadResult] = field(default_factory=list)
 
     def wait(self, name: str) -> None:
         self.waits.release()
@@ -72,16 +72,16 @@ class World:
         self.hidden = hidden
         """Whether the clone of A was made before B was pushed."""
 
-    def uploader(self, source: Source) -> Uploader:
+    def uploader(self, source: SourceCommit) -> Uploader:
         return Uploader(StoreServer(self.store), self.history(source), pause=self.pause)
 
-    def history(self, source: Source) -> Line:
+    def history(self, source: SourceCommit) -> Line:
         return Line(OLD, A, B, unknown=(B,) if self.hidden and source is not B else ())
 
     def pause(self, seconds: float) -> None:
         self.now_s += seconds
 
-    def actor(self, source: Source) -> Actor:
+    def actor(self, source: SourceCommit) -> Actor:
         actor = Actor(self.uploader(source), made(source, text=CONTENT[source]))
         server = StoreServer(self.store, before=actor.wait, after=actor.done)
         actor.uploader.server = server
@@ -90,7 +90,7 @@ class World:
         actor.waits.acquire()
         return actor
 
-    def upload(self, source: Source) -> Result:
+    def upload(self, source: SourceCommit) -> UploadResult:
         return self.uploader(source).upload_all([made(source, text=CONTENT[source])])[0]
 
     def latest_commits(self) -> set[str]:
@@ -142,11 +142,11 @@ def play(world: World, actors: list[Actor], turns: list[tuple[int, str, float]])
 )
 def test_newest_version_is_the_newest_commit(
     turns: list[tuple[int, str, float]],
-    pair: tuple[Source, Source],
+    pair: tuple[SourceCommit, SourceCommit],
     reversed_ties: bool,
     hidden: bool,
     fresh: bool,
-    last: tuple[Source, ...],
+    last: tuple[SourceCommit, ...],
 ) -> None:
     world = World(reversed_ties=reversed_ties, hidden=hidden)
     if not fresh:
@@ -164,4 +164,4 @@ def test_newest_version_is_the_newest_commit(
         assert world.upload(source).error is None
     assert world.latest_commits() == {B.commit}
     world.check_nothing_doubled()
-    assert world.upload(B).state is State.UNCHANGED
+    assert world.upload(B).state is UploadState.UNCHANGED

@@ -7,20 +7,22 @@ from datetime import UTC, datetime
 import pytest
 
 from platform_ctl.upload import marks, plan
-from platform_ctl.upload.plan import Action, NameUse
-from platform_ctl.upload.port import Version
+from platform_ctl.upload.plan import NameUse, UploadAction
+from platform_ctl.upload.port import UploadedVersion
 from tests.support.uploads import EPOCH, IMAGE, OTHER_IMAGE, Line, commit, made
 
 A, B, C = commit("a"), commit("b", EPOCH + 30), commit("c", EPOCH + 60)
 
 
-def version(source, at_s: int, *, name: str = "", **words) -> Version:
+def version(source, at_s: int, *, name: str = "", **words) -> UploadedVersion:
     told = made(source, **words).marks
-    return Version(f"{source.commit[:1]}{at_s}", name or told.name, at_s, told.description())
+    return UploadedVersion(
+        f"{source.commit[:1]}{at_s}", name or told.name, at_s, told.description()
+    )
 
 
-def foreign(at_s: int) -> Version:
-    return Version(f"x{at_s}", "by hand", at_s, "from the page")
+def foreign(at_s: int) -> UploadedVersion:
+    return UploadedVersion(f"x{at_s}", "by hand", at_s, "from the page")
 
 
 def test_a_version_is_named_after_the_time_of_its_commit():
@@ -48,16 +50,16 @@ def test_a_description_that_is_not_ours_has_no_marks(text):
 @pytest.mark.parametrize(
     ("versions", "action"),
     [
-        ([], Action.UPLOAD),
-        ([version(B, 5)], Action.UNCHANGED),
-        ([version(A, 5)], Action.UNCHANGED),
-        ([version(A, 5, text="two")], Action.UPLOAD),
-        ([version(A, 5, image="", sdk="kfp-2.17.1")], Action.UNCHANGED),
-        ([version(C, 5)], Action.SUPERSEDED),
-        ([version(C, 5, text="two")], Action.SUPERSEDED),
-        ([foreign(6), version(B, 5)], Action.UPLOAD),
-        ([version(A, 6, text="two"), version(B, 6)], Action.REPLACE),
-        ([version(A, 6), version(B, 6)], Action.UNCHANGED),
+        ([], UploadAction.UPLOAD),
+        ([version(B, 5)], UploadAction.UNCHANGED),
+        ([version(A, 5)], UploadAction.UNCHANGED),
+        ([version(A, 5, text="two")], UploadAction.UPLOAD),
+        ([version(A, 5, image="", sdk="kfp-2.17.1")], UploadAction.UNCHANGED),
+        ([version(C, 5)], UploadAction.SUPERSEDED),
+        ([version(C, 5, text="two")], UploadAction.SUPERSEDED),
+        ([foreign(6), version(B, 5)], UploadAction.UPLOAD),
+        ([version(A, 6, text="two"), version(B, 6)], UploadAction.REPLACE),
+        ([version(A, 6), version(B, 6)], UploadAction.UNCHANGED),
     ],
 )
 def test_decision(versions, action):
@@ -66,18 +68,20 @@ def test_decision(versions, action):
 
 def test_a_revert_is_a_new_version():
     history, listed = Line(A, B, C), [version(B, 6, text="two"), version(A, 5)]
-    assert plan.decide(made(C).marks, listed, history).action is Action.UPLOAD
+    assert plan.decide(made(C).marks, listed, history).action is UploadAction.UPLOAD
 
 
 def test_another_image_is_a_new_version():
     mine = made(B, image=OTHER_IMAGE, committed_image="python-recipe:1").marks
     theirs = made(A, image=IMAGE, committed_image="python-recipe:1").marks
-    listed = [Version("1", theirs.name, 5, theirs.description())]
+    listed = [UploadedVersion("1", theirs.name, 5, theirs.description())]
     assert mine.ir == theirs.ir
-    assert plan.decide(mine, listed, Line(A, B)).action is Action.UPLOAD
+    assert plan.decide(mine, listed, Line(A, B)).action is UploadAction.UPLOAD
 
 
-@pytest.mark.parametrize(("later", "action"), [(C, Action.SUPERSEDED), (A, Action.UPLOAD)])
+@pytest.mark.parametrize(
+    ("later", "action"), [(C, UploadAction.SUPERSEDED), (A, UploadAction.UPLOAD)]
+)
 def test_a_commit_the_clone_lacks_counts_by_its_time(later, action):
     listed = [version(later, 5, text="two")]
     assert plan.decide(made(B).marks, listed, Line(A, B, C, unknown=(later,))).action is action
@@ -86,7 +90,7 @@ def test_a_commit_the_clone_lacks_counts_by_its_time(later, action):
 def test_only_the_newest_version_of_an_unknown_commit_counts():
     listed = [version(A, 6, text="two"), version(C, 5, text="three")]
     history = Line(A, B, C, unknown=(C,))
-    assert plan.decide(made(B).marks, listed, history).action is Action.UPLOAD
+    assert plan.decide(made(B).marks, listed, history).action is UploadAction.UPLOAD
 
 
 def test_versions_out_of_order_are_those_of_older_commits_after_newer_ones():
