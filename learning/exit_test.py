@@ -78,8 +78,8 @@ def check_build(records: ExitTestRecords) -> tuple[Checked, ...]:
 
 
 def _why(runs: list[Run]) -> str:
-    said = [f"{v.task}: {v.verdict}" for r in runs for v in r.verdicts]
-    return f"{len(runs)} finished runs since the start; verdicts: {', '.join(said) or 'none'}"
+    verdicts = [f"{v.task}: {v.verdict}" for r in runs for v in r.verdicts]
+    return f"{len(runs)} finished runs since the start; verdicts: {', '.join(verdicts) or 'none'}"
 
 
 def _staged(records: ExitTestRecords) -> ModelVersion | None:

@@ -177,11 +177,11 @@ def _claims(sentence: str, run: TextFacts) -> list[Claim]:
     lower = sentence.lower()
     named = [t for t in re.findall(r"`([\w-]+)`", lower) if t in run.tasks]
     if "verdict" in lower:
-        said = [v for v in _VERDICTS if re.search(rf"\b{v}\b", lower)]
+        verdicts = [v for v in _VERDICTS if re.search(rf"\b{v}\b", lower)]
         return [
             Claim(sentence, f"{task} of {run.id[:8]}: verdict {v}", run.verdicts.get(task) == v)
             for task in named
-            for v in said[:1]
+            for v in verdicts[:1]
         ]
     states = [s for s in _STATES if re.search(rf"\b{s}\b", lower)]
     allowed = {frozenset(_STATES[s]) for s in states}

@@ -38,7 +38,7 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
-    said = sandbox.call("model", "list", may_fail=True).stderr
-    if "warning:" in said:
+    stderr = sandbox.call("model", "list", may_fail=True).stderr
+    if "warning:" in stderr:
         return RepairState(False, "an alias is not where the platform put it")
     return states.staged_by_newest_run(sandbox, facts["run"])

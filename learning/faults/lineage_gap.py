@@ -42,9 +42,9 @@ def is_repaired(sandbox: Sandbox, facts: Mapping[str, Any]) -> RepairState:
     if run is None:
         return RepairState(False, "the record of the model's run is gone")
     steps = {t["name"] for t in run["tasks"] if t["state"] in ("SUCCEEDED", "CACHED")}
-    told = {s for s in steps if _completed(sandbox, facts["run"], s)}
-    if told != steps:
-        return RepairState(False, f"nothing is told of {', '.join(sorted(steps - told))}")
+    reported = {s for s in steps if _completed(sandbox, facts["run"], s)}
+    if reported != steps:
+        return RepairState(False, f"nothing is told of {', '.join(sorted(steps - reported))}")
     return RepairState(True, "every step of the model's run is in the graph")
 
 

@@ -15,8 +15,8 @@ def run(release_id: str) -> tuple[str, str]:
     service = targets.serving(settings).get(release.target.service)
     reference = f"{release.target.model}/{release.version}"
     version = find_version(ports.registry.models(), reference)
-    told = {"release.json": release, "canary.json": list(ports.releases.events(release_id))}
-    targets.write_evidence(settings, version, told)
+    documents = {"release.json": release, "canary.json": list(ports.releases.events(release_id))}
+    targets.write_evidence(settings, version, documents)
     return (
         f"{reference} is in Production at {service.url}",
         f"platform-ctl model predict {release.target.model}@production",

@@ -47,8 +47,8 @@ def request(
     asked_before = sum(r.subject == subject for r in earlier)
     made = approvals.open(replace(new, id=request_id(new, asked_before)))
     if notifier:
-        told = compare(registry, made), same_data(registry, made)
-        notifier.send(announce.waiting(made, *told))
+        comparisons = compare(registry, made), same_data(registry, made)
+        notifier.send(announce.waiting(made, *comparisons))
     return made
 
 

@@ -80,8 +80,8 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     (found,) = as_they_stand(registry, recipes, [stored])
     comparison, note = compare(registry, found), same_data(registry, found)
     if output == "json":
-        told = {"request": found, "changes": changes, "comparison": comparison, "note": note}
-        render.print_json(told)
+        document = {"request": found, "changes": changes, "comparison": comparison, "note": note}
+        render.print_json(document)
         return
     _print_request(found, changes)
     if note:
@@ -104,8 +104,8 @@ def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
     if request.approvals_needed > 1:
         click.echo(f"needs      {request.approvals_needed} different people")
     for vote in request.votes:
-        said = visible(f"{vote.answer} by {vote.approver} at {vote.at}: {vote.reason}")
-        click.echo(f"answer     {said}")
+        answer = visible(f"{vote.answer} by {vote.approver} at {vote.at}: {vote.reason}")
+        click.echo(f"answer     {answer}")
     if request.reason and (not request.votes or request.state == "void"):
         click.echo(f"reason     {visible(request.reason)}")
     subject = request.subject

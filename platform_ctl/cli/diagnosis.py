@@ -30,13 +30,13 @@ def finish(ctx: click.Context, found: Diagnosis, output: str) -> None:
 
 
 def _print_verdict(found: Diagnosis) -> None:
-    told = found.broken or found.waiting
-    if told is None:
+    link = found.broken or found.waiting
+    if link is None:
         click.echo("\nnothing is broken")
         return
     heading = "first broken link" if found.broken else "nothing is broken; it waits for"
-    click.echo(f"\n{heading}: {told.name}: {visible(told.says)}")
-    _print_details(told)
+    click.echo(f"\n{heading}: {link.name}: {visible(link.says)}")
+    _print_details(link)
 
 
 def _print_details(link: Link) -> None:

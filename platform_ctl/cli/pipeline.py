@@ -162,9 +162,11 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
         broken = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
         task = broken.path if broken else "-"
         where = f"run {run.id}, task {task}"
-        said = _said(run, broken)
-        if said:
-            raise errors.from_dict({**said, "where": f"{where}; {said['where']}".rstrip("; ")})
+        error_file = _said(run, broken)
+        if error_file:
+            raise errors.from_dict(
+                {**error_file, "where": f"{where}; {error_file['where']}".rstrip("; ")}
+            )
         raise errors.StepFailed(
             f"{task}: {broken.error if broken else run.error}",
             where=where,
@@ -180,8 +182,8 @@ def _said(run: Run, task: Task | None) -> dict[str, str] | None:
 
     if task is None or not task.log or not run.directory:
         return None
-    said = (Path(run.directory) / task.log).with_name(ERROR_FILE)
-    return json.loads(said.read_bytes()) if said.is_file() else None
+    error_file = (Path(run.directory) / task.log).with_name(ERROR_FILE)
+    return json.loads(error_file.read_bytes()) if error_file.is_file() else None
 
 
 def _submitted(run: Run, output: str) -> None:

@@ -142,20 +142,20 @@ def result_lines(run: Run) -> list[str]:
     width = max((len(t.path) for t in run.tasks), default=0)
     following = []
     for task in run.tasks:
-        said = task.outputs.parameters
-        if not task.state.good or not any(said.get(name) for name in _SHOWN_OUTPUTS):
+        outputs = task.outputs.parameters
+        if not task.state.good or not any(outputs.get(name) for name in _SHOWN_OUTPUTS):
             continue
         parts = []
-        if said.get("verdict"):
+        if outputs.get("verdict"):
             reasons = next((v.reasons for v in run.verdicts if v.task == task.path), ())
-            parts.append(": ".join([str(said["verdict"]), *reasons[:1]]))
+            parts.append(": ".join([str(outputs["verdict"]), *reasons[:1]]))
             parts += reasons[1:]
-        if said.get("summary"):
-            parts.append(str(said["summary"]))
+        if outputs.get("summary"):
+            parts.append(str(outputs["summary"]))
         if parts:
             first, *rest = visible_lines("\n".join(parts)).splitlines()
             lines.append(f"  {task.path:<{width}}  {first}")
             lines += [f"  {'':<{width}}  {line}" for line in rest]
-        if said.get("next_command"):
-            following.append(f"next: {visible(str(said['next_command']))}")
+        if outputs.get("next_command"):
+            following.append(f"next: {visible(str(outputs['next_command']))}")
     return lines + following

@@ -55,8 +55,8 @@ def check(ctx: click.Context, name: str, output: str) -> None:
         for p in problems:
             where = f"{p.file}:{p.line}" if p.line else p.file
             click.echo(f"{where}: {p.what}")
-        told = f"{len(problems)} problems" if problems else "keeps the contract"
-        click.echo(f"recipe {chosen.name}: {told}", err=bool(problems))
+        summary = f"{len(problems)} problems" if problems else "keeps the contract"
+        click.echo(f"recipe {chosen.name}: {summary}", err=bool(problems))
     if problems:
         ctx.exit(1)
 
@@ -111,8 +111,8 @@ def new(
         f"python -m pytest tests/recipes/{made.module}",
     ]
     if output == "json":
-        told = {"recipe": made.module, "created": paths, "notes": notes, "next": following}
-        render.print_json(told)
+        document = {"recipe": made.module, "created": paths, "notes": notes, "next": following}
+        render.print_json(document)
         return
     for path in paths:
         click.echo(f"created {path}")

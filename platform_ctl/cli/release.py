@@ -122,9 +122,9 @@ def print_outcome(ctx: click.Context, run: Run, service: str, output: str) -> in
     verdict = next((v for v in ended.verdicts if v.task == "analyse"), None)
     reasons = verdict.reasons if verdict else ()
     if output == "json":
-        said = verdict.verdict if verdict else ""
+        word = verdict.verdict if verdict else ""
         render.print_json(
-            {"verdict": said, "reasons": reasons, "release": release, "run": ended.id}
+            {"verdict": word, "reasons": reasons, "release": release, "run": ended.id}
         )
     else:
         print_release(release)
@@ -164,13 +164,13 @@ def print_release(release: Release) -> None:
 
 
 def _so_far(now: AnalysisProgress) -> str:
-    told = [f"step {now.step} of {now.steps}"]
-    told.append(f"the canary answered {now.canary_requests} of {now.wanted} requests")
+    parts = [f"step {now.step} of {now.steps}"]
+    parts.append(f"the canary answered {now.canary_requests} of {now.wanted} requests")
     if now.canary_failures:
-        told.append(f"{now.canary_failures} of them failed")
+        parts.append(f"{now.canary_failures} of them failed")
     if now.production_requests is not None:
-        told.append(f"production {now.production_requests}")
-    return ", ".join([*told, f"{now.replayed} replayed"])
+        parts.append(f"production {now.production_requests}")
+    return ", ".join([*parts, f"{now.replayed} replayed"])
 
 
 def _print(release: Release, output: str) -> None:

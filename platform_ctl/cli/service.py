@@ -97,17 +97,17 @@ def _print(services: Sequence[InferenceService], output: str) -> None:
     )
     for service in services:
         for revision in service.revisions:
-            if told := _condition(revision):
-                click.echo(f"{service.name}: {revision.role} {revision.name} {told}")
+            if condition := _condition(revision):
+                click.echo(f"{service.name}: {revision.role} {revision.name} {condition}")
 
 
 def _condition(revision: RevisionStatus) -> str:
     """What is worth knowing about a process that is, or was, not well; empty otherwise."""
-    told = [] if revision.ready or not revision.last_failure else ["is down"]
+    parts = [] if revision.ready or not revision.last_failure else ["is down"]
     if revision.restarts:
         times = "once" if revision.restarts == 1 else f"{revision.restarts} times"
-        told.append(f"was restarted {times}")
-    return ", ".join([*told, f"last: {revision.last_failure}"]) if told else ""
+        parts.append(f"was restarted {times}")
+    return ", ".join([*parts, f"last: {revision.last_failure}"]) if parts else ""
 
 
 def _split(service: InferenceService) -> tuple[str | None, str | None, int | None]:

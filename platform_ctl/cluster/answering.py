@@ -109,7 +109,7 @@ def _problem(url: str, question: Question, limit_s: float) -> str:
 
 def _of_body(body: bytes) -> str:
     try:
-        said: Any = json.loads(body)
+        answer: Any = json.loads(body)
     except ValueError:
         return "its answer is not JSON"
-    return "" if isinstance(said, dict) else "its answer is no JSON object"
+    return "" if isinstance(answer, dict) else "its answer is no JSON object"

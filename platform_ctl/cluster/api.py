@@ -335,10 +335,10 @@ class Cluster:
 
     def _refuse(self, status: int, raw: bytes, method: str, path: str) -> None:
         try:
-            said = json.loads(raw)
+            document = json.loads(raw)
         except ValueError:
-            said = {"message": raw[:200].decode(errors="replace")}
-        message = str(said.get("message", ""))
+            document = {"message": raw[:200].decode(errors="replace")}
+        message = str(document.get("message", ""))
         if status == 404:
             raise _NotFound(message)
         if status == 409:
@@ -351,7 +351,7 @@ class Cluster:
                 where=self.server,
                 fix="kubectl auth whoami",
             )
-        if status == 403 and said.get("reason") == "Forbidden" and "cannot" in message:
+        if status == 403 and document.get("reason") == "Forbidden" and "cannot" in message:
             raise ClusterForbidden(
                 message, where=self.server, fix="platform-ctl --target kubernetes target check"
             )

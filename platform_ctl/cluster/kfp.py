@@ -139,16 +139,16 @@ class Kfp:
         service = kfp_server_api.HealthzServiceApi(self.client)
         try:
             response = self.call(service.healthz_service_get_healthz, _preload_content=False)
-            said = json.loads(response.data)
+            answer = json.loads(response.data)
         except Refusal as exc:
             raise self._unavailable(f"its health answer is {exc}") from exc
         except ValueError as exc:
             raise self._unavailable("its health answer is not JSON: not a KFP API server") from exc
-        if not isinstance(said, dict) or "multi_user" not in said:
+        if not isinstance(answer, dict) or "multi_user" not in answer:
             raise self._unavailable("its health answer is not that of a KFP API server")
-        version = str(said.get("tag_name", ""))
+        version = str(answer.get("tag_name", ""))
         known = version not in ("", "unknown")
-        return KfpHealth(version.removeprefix("v") if known else "", bool(said["multi_user"]))
+        return KfpHealth(version.removeprefix("v") if known else "", bool(answer["multi_user"]))
 
     def clock_s(self) -> int:
         """The server's own time in whole seconds, of its latest answer; 0 where it says none."""
@@ -233,13 +233,13 @@ def _message(body: Any) -> str:
     """The server's sentence: of grpc-gateway's JSON, of the upload endpoints' JSON, or plain."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
     try:
-        said = json.loads(text)
+        answer = json.loads(text)
     except ValueError:
         return text.strip()[:500]
-    if isinstance(said, dict):
+    if isinstance(answer, dict):
         for key in ("error_details", "message", "error_message", "error"):
-            if isinstance(said.get(key), str):
-                return said[key][:500]
+            if isinstance(answer.get(key), str):
+                return answer[key][:500]
     return text[:500]
 
 

@@ -214,8 +214,8 @@ def check_home(root: Path) -> Check:
 
 
 def check_databases(damaged: Mapping[Path, tuple[str, str]]) -> Iterator[Check]:
-    for path, (said, fix) in damaged.items():
-        yield Check("databases", Health.FAIL, f"{path} is damaged: {said}", fix)
+    for path, (problem, fix) in damaged.items():
+        yield Check("databases", Health.FAIL, f"{path} is damaged: {problem}", fix)
     if not damaged:
         yield Check("databases", Health.OK, "every page and index is sound")
 

@@ -37,21 +37,21 @@ def problems(
     snapshot = tags.get("data_snapshot", "")
     found = _snapshots(graph, written)
     if snapshot and snapshot not in found:
-        told = f"to snapshot {', '.join(sorted(found))}" if found else "to no table"
-        yield f"its lineage leads {told}; it was registered as made from snapshot {snapshot}"
+        snapshots = f"to snapshot {', '.join(sorted(found))}" if found else "to no table"
+        yield f"its lineage leads {snapshots}; it was registered as made from snapshot {snapshot}"
     if isinstance(gate, Mapping):
         yield from _gate_problems(events, gate)
 
 
 def _gate_problems(events: Sequence[Event], gate: Mapping[str, Any]) -> Iterator[str]:
     """Some task gave the verdict that was registered, for the same reasons."""
-    told = [
+    verdicts = [
         (f["verdict"], list(f["reasons"]))
         for e in events
         if (f := e["run"]["facets"].get("platform_gate"))
     ]
-    if (gate.get("verdict"), list(gate.get("reasons", ()))) not in told:
-        given = ", ".join(sorted({verdict for verdict, reasons in told if reasons})) or "none"
+    if (gate.get("verdict"), list(gate.get("reasons", ()))) not in verdicts:
+        given = ", ".join(sorted({verdict for verdict, reasons in verdicts if reasons})) or "none"
         yield (
             f"the verdict in its lineage ({given}) is not the one in {GATE_FILE}"
             f" ({gate.get('verdict')}), or has other reasons"

@@ -130,10 +130,10 @@ def _listed(manifest: bytes) -> dict[str, str] | None:
         schema, files = found["schema"], dict(found["files"])
     except (ValueError, KeyError, TypeError):
         return None
-    said = found.get("digest")
-    if said is None and schema == 1:
+    digest = found.get("digest")
+    if digest is None and schema == 1:
         return files
-    return files if said == _own_digest({"schema": schema, "files": files}) else None
+    return files if digest == _own_digest({"schema": schema, "files": files}) else None
 
 
 def _own_digest(listed: Mapping[str, Any]) -> str:

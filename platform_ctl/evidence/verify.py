@@ -145,7 +145,9 @@ def _against_registry(files: Mapping[str, bytes], version: ModelVersion) -> Iter
     if (packed["name"], str(packed["version"])) != (version.name, version.version):
         yield f"the pack is of {packed['name']}/{packed['version']}"
         return
-    changed = sorted(k for k, said in packed["tags"].items() if version.tags.get(k) != said)
+    changed = sorted(
+        k for k, packed_value in packed["tags"].items() if version.tags.get(k) != packed_value
+    )
     if changed:
         yield f"tags changed in the registry since the pack was written: {', '.join(changed)}"
 

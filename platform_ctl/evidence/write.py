@@ -77,8 +77,8 @@ def write_pack(
         "created_at": version.created_at,
         "tags": dict(version.tags),
     }
-    told = {VERSION_FILE: described, APPROVAL_FILE: _approval(approvals, version)}
-    for name, value in {**told, **(records or {})}.items():
+    documents = {VERSION_FILE: described, APPROVAL_FILE: _approval(approvals, version)}
+    for name, value in {**documents, **(records or {})}.items():
         if value is not None:
             files[name] = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1)
     content = evidence.pack(files)

@@ -104,8 +104,8 @@ class _Lookup:
             return TaskOutcome(TaskState.CACHED, None, entry.outputs)
         nearest = self._nearest(key, self._unknown_fields(task))
         if hangs_on and nearest is None:
-            told = "a hit if nothing changes in" if entry and not damage else "hit or not with"
-            return self._runs(task, inputs, f"{told} {_names(hangs_on)}", whether, hangs_on)
+            words = "a hit if nothing changes in" if entry and not damage else "hit or not with"
+            return self._runs(task, inputs, f"{words} {_names(hangs_on)}", whether, hangs_on)
         why = f"quarantined: {damage}" if damage else _reason(nearest)
         return self._runs(task, inputs, why, whether)
 
@@ -174,9 +174,9 @@ class _Lookup:
     ) -> None:
         took = self._took(task.path, inputs.parameters)
         depends_on = whether | hangs_on
-        told = f"{why}; reached or not with {_names(whether)}" if whether else why
+        words = f"{why}; reached or not with {_names(whether)}" if whether else why
         fate = StepForecast.DEPENDS if depends_on else fate
-        self.steps.append(Expected(task.path, fate, told, _listed(depends_on), *took))
+        self.steps.append(Expected(task.path, fate, words, _listed(depends_on), *took))
 
     def _add_leaves(
         self, task: TaskInstance, path: str, why: str, hangs_on: frozenset[Output]
@@ -264,11 +264,11 @@ def _names(outputs: frozenset[Output]) -> str:
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What a task that looks outside finds changed since it looked last."""
-    told = []
+    changes = []
     for name in (n for n in now if then.get(n) != now[n]):
         old, new = short_values(then.get(name), now[name])
-        told.append(f"{name} {old or 'none'} -> {new or 'none'}")
-    return f"; now {', '.join(told)}" if told else ""
+        changes.append(f"{name} {old or 'none'} -> {new or 'none'}")
+    return f"; now {', '.join(changes)}" if changes else ""
 
 
 def _root_of(dag: DagInstance) -> DagInstance:

@@ -165,11 +165,13 @@ def _parameters_of(
         then = before.outputs.parameters.get(name)
         if now == then or name in _TOLD:
             continue
-        told = DifferenceKind.VERDICT if name == "verdict" and not kind.is_cause else kind
+        shown_kind = DifferenceKind.VERDICT if name == "verdict" and not kind.is_cause else kind
         users = _users(new, name, task.name) if kind is DifferenceKind.DATA else ()
         detail = _between(new.table, str(then), str(now)) if name == "snapshot_id" else ""
         for what, *ends in _leaves(f"{task.path}.{name}", then, now):
-            yield RunDifference(told, what, *short_values(*ends), users or (task.path,), detail)
+            yield RunDifference(
+                shown_kind, what, *short_values(*ends), users or (task.path,), detail
+            )
 
 
 def _leaves(what: str, then: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -189,15 +189,15 @@ def _gate(facts: DiagnosisFacts) -> Link:
     verdict = facts.output(Role.GATE, "verdict")
     task = facts.task(Role.GATE)
     reasons = task.outputs.parameters.get("reasons") if task else None
-    told = tuple(map(str, reasons)) if isinstance(reasons, list) else ()
+    texts = tuple(map(str, reasons)) if isinstance(reasons, list) else ()
     if verdict == Verdict.SUCCESSFUL:
-        return Link("gate", LinkState.OK, told[0] if told else "successful")
+        return Link("gate", LinkState.OK, texts[0] if texts else "successful")
     return _broken(
         "gate",
         f"the gate's verdict is {verdict or 'missing'}",
         f"platform-ctl run diff {facts.short}",
         REGISTRY_RUNBOOK,
-        *told,
+        *texts,
     )
 
 
@@ -370,8 +370,8 @@ def _is_condition(task: Task) -> bool:
 def _why_skipped(facts: DiagnosisFacts, task: Task) -> tuple[str, ...]:
     condition = facts.conditions.get(task.path, "")
     verdicts = ", ".join(f"{v.task}: {v.verdict}" for v in facts.run.verdicts)
-    told = (f"condition: {condition}" if condition else "", verdicts)
-    return tuple(t for t in told if t)
+    answer = (f"condition: {condition}" if condition else "", verdicts)
+    return tuple(t for t in answer if t)
 
 
 def _seconds(iso: str) -> float:

@@ -45,8 +45,8 @@ def approval(facts: DiagnosisFacts) -> Link:
         case ApprovalState.APPROVED:
             return Link("approval", LinkState.OK, f"{request.id} by {request.decided_by()}")
         case ApprovalState.REJECTED:
-            said = f"{request.decided_by()} said no: {request.reason}"
-            return _broken("approval", f"request {request.id} was rejected", ask, (who, said))
+            refusal = f"{request.decided_by()} said no: {request.reason}"
+            return _broken("approval", f"request {request.id} was rejected", ask, (who, refusal))
         case ApprovalState.EXPIRED:
             expired = (who, f"it expired at {request.expires_at[:16]}, which means no")
             return _broken("approval", f"request {request.id} has expired", ask, expired)
@@ -139,7 +139,7 @@ def _of_release(facts: DiagnosisFacts) -> Link:
     if found is None:
         raise ValueError("no release")
     name = found.target.service
-    told = tuple(
+    history = tuple(
         f"{e.at[:16]} {e.kind}: {_words(e.detail)}" for e in facts.events if e.kind in _TELLING
     )[-3:]
     go_on = f"platform-ctl release continue {name}"
@@ -151,17 +151,17 @@ def _of_release(facts: DiagnosisFacts) -> Link:
                 "release",
                 f"the canary was rolled back: {found.reason or 'no reason'}",
                 f"platform-ctl release show {name}",
-                told,
+                history,
                 RELEASE_RUNBOOK,
             )
         case ReleaseState.HELD:
             says = f"held at {found.weight_percent} %: {found.reason or 'inconclusive'}"
-            return Link("release", LinkState.WAITING, says, told, go_on, RELEASE_RUNBOOK)
+            return Link("release", LinkState.WAITING, says, history, go_on, RELEASE_RUNBOOK)
         case ReleaseState.RUNNING:
             if facts.promotion is not None and facts.promotion.state.final:
                 left = f"its run {facts.promotion.id[:8]} is {facts.promotion.state}"
                 says = f"left at {found.weight_percent} %: {left}"
-                return _broken("release", says, go_on, told, RELEASE_RUNBOOK)
+                return _broken("release", says, go_on, history, RELEASE_RUNBOOK)
             return Link("release", LinkState.WAITING, f"canary at {found.weight_percent} %")
 
 

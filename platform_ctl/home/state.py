@@ -92,12 +92,12 @@ def damage(database: Path) -> str:
         return _EMPTIED
     try:
         with sqlite_file.reading(database, BUSY_TIMEOUT_S) as db:
-            said = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
+            messages = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
     except sqlite3.OperationalError:
         return ""  # busy, or no right to read: not the file's fault
     except sqlite3.DatabaseError as exc:
-        said = [str(exc)]
-    return "" if said == ["ok"] else "; ".join(" ".join(said).split("\n"))
+        messages = [str(exc)]
+    return "" if messages == ["ok"] else "; ".join(" ".join(messages).split("\n"))
 
 
 def set_aside(database: Path) -> str:
@@ -117,9 +117,9 @@ def _emptied(database: Path) -> bool:
     )
 
 
-def _damaged(database: Path, said: object) -> HomeDamaged:
+def _damaged(database: Path, message: object) -> HomeDamaged:
     return HomeDamaged(
-        f"the home's database cannot be read: {said}",
+        f"the home's database cannot be read: {message}",
         where=str(database),
         fix=set_aside(database),
     )

@@ -185,17 +185,17 @@ class Pipelines:
         )
         again = f"{Path(sys.executable).name} -m {_COMPILER} {' '.join(modules)}"
         try:
-            said = json.loads(done.stdout)
+            answer = json.loads(done.stdout)
         except ValueError:  # the process was killed, or a module wrote past Python's stdout
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            said = {"what": last, "where": ""}
-        if isinstance(said, dict):
+            answer = {"what": last, "where": ""}
+        if isinstance(answer, dict):
             raise BadPipelineSource(
-                f"the pipelines do not compile: {said['what']}",
-                where=said["where"] or f"{self._package}/*_pipeline.py",
+                f"the pipelines do not compile: {answer['what']}",
+                where=answer["where"] or f"{self._package}/*_pipeline.py",
                 fix=again,
             )
-        return self._by_name(said)
+        return self._by_name(answer)
 
     def _by_name(self, compiled: Sequence[Mapping[str, str]]) -> dict[str, str]:
         """Name -> IR. Two sources of one name would replace each other's file."""

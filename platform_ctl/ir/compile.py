@@ -43,10 +43,10 @@ def _failure(exc: BaseException, folder: Path) -> dict[str, str]:
             path = Path(frame.filename)
             if path.is_relative_to(folder) and "site-packages" not in path.parts:
                 where = f"{frame.filename}:{frame.lineno}"
-    said = " ".join(str(exc).split())
+    message = " ".join(str(exc).split())
     if isinstance(exc, SystemExit):
-        said = "it calls sys.exit"
-    return {"what": f"{type(exc).__name__}: {said}"[:500], "where": where}
+        message = "it calls sys.exit"
+    return {"what": f"{type(exc).__name__}: {message}"[:500], "where": where}
 
 
 def main(names: list[str]) -> int:

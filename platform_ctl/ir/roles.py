@@ -36,13 +36,13 @@ def role_of(component: Component) -> Role | None:
         return Role.ANALYSIS if "release_id" in read else Role.GATE
     if {"model", "version"} <= written and "approval_id" in read:
         return Role.VERIFY
-    told = {
+    roles = {
         "approval_id": Role.REQUEST,
         "release_id": Role.DEPLOY,
         "snapshot_id": Role.RESOLVE,
         "feature_service": Role.FEATURES,
     }
-    return next((role for name, role in told.items() if name in written), None)
+    return next((role for name, role in roles.items() if name in written), None)
 
 
 def roles(pipeline: Pipeline) -> dict[Role, str]:

@@ -24,22 +24,24 @@ Known = Mapping[str, Dataset]
 """Dataset, as the recipe calls it -> as the task read it."""
 
 
-def schema(told: DatasetColumns, by: Producer) -> dict[str, Any]:
+def schema(documented: DatasetColumns, by: Producer) -> dict[str, Any]:
     """The schema facet of a dataset whose columns the recipe declares."""
     return {
-        "schema": by.facet("1-2-0/SchemaDatasetFacet", fields=[_field(c) for c in told.columns])
+        "schema": by.facet(
+            "1-2-0/SchemaDatasetFacet", fields=[_field(c) for c in documented.columns]
+        )
     }
 
 
-def lineage(told: DatasetColumns, read: Known, by: Producer) -> dict[str, Any]:
+def lineage(documented: DatasetColumns, read: Known, by: Producer) -> dict[str, Any]:
     """The columnLineage facet; {} when no column comes from what the task read."""
-    fields = {c.name: _made_from(c, read) for c in told.columns}
+    fields = {c.name: _made_from(c, read) for c in documented.columns}
     fields = {name: made for name, made in fields.items() if made["inputFields"]}
     if not fields:
         return {}
     rows = [
         _input(read[dataset], column, "INDIRECT", how)
-        for dataset, column, how in told.decided_by
+        for dataset, column, how in documented.decided_by
         if dataset in read
     ]
     return {
@@ -54,10 +56,10 @@ def quality(artifact: Artifact, by: Producer) -> dict[str, Any]:
     rows, columns = artifact.metadata.get("rows"), artifact.metadata.get("columns")
     if not _is_count(rows):
         return {}
-    told = columns if isinstance(columns, Mapping) else {}
+    figures = columns if isinstance(columns, Mapping) else {}
     size = {"bytes": artifact.size_bytes} if artifact.size_bytes else {}
     return metrics(
-        by, rowCount=rows, **size, columnMetrics={n: _counts(c) for n, c in told.items()}
+        by, rowCount=rows, **size, columnMetrics={n: _counts(c) for n, c in figures.items()}
     )
 
 
@@ -92,8 +94,8 @@ def assertions(task: Task, by: Producer) -> dict[str, dict[str, Any]]:
 
 
 def _field(column: Column) -> dict[str, str]:
-    told = {"name": column.name, "type": column.type, "description": column.doc}
-    return {k: v for k, v in told.items() if v}
+    entry = {"name": column.name, "type": column.type, "description": column.doc}
+    return {k: v for k, v in entry.items() if v}
 
 
 def _made_from(column: Column, read: Known) -> dict[str, Any]:
@@ -115,10 +117,10 @@ def _input(dataset: Dataset, column: str, kind: str, how: str) -> dict[str, Any]
     }
 
 
-def _counts(told: Any) -> dict[str, Any]:
-    if not isinstance(told, Mapping):
+def _counts(figures: Any) -> dict[str, Any]:
+    if not isinstance(figures, Mapping):
         return {}
-    return {_COUNTS[k]: v for k, v in told.items() if k in _COUNTS and _is_number(v)}
+    return {_COUNTS[k]: v for k, v in figures.items() if k in _COUNTS and _is_number(v)}
 
 
 def _is_count(value: Any) -> bool:
@@ -129,13 +131,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _asserted(told: Any) -> Sequence[Mapping[str, Any]]:
+def _asserted(figures: Any) -> Sequence[Mapping[str, Any]]:
     """Those that are whole; what a step writes as metadata is not ours to trust."""
-    if not isinstance(told, list):
+    if not isinstance(figures, list):
         return []
     return [
         one
-        for one in told
+        for one in figures
         if isinstance(one, Mapping)
         and isinstance(one.get("assertion"), str)
         and isinstance(one.get("success"), bool)

@@ -31,14 +31,14 @@ def inputs(run: Run, task: Task, by: Producer) -> list[Dataset]:
 def outputs(run: Run, task: Task, by: Producer) -> list[Dataset]:
     """What a successful task wrote: artifacts, a model version, an InferenceService."""
     recipe = recipe_of(run, task, by)
-    told = by.naming.columns(recipe) if recipe else {}
+    documented = by.naming.columns(recipe) if recipe else {}
     made = []
     for name, artifact in _all(task.outputs):
         dataset = _artifact(run, artifact, by)
-        if name in told:
+        if name in documented:
             read = _read(run, task, recipe, by)
-            dataset["facets"] |= columns.schema(told[name], by)
-            dataset["facets"] |= columns.lineage(told[name], read, by)
+            dataset["facets"] |= columns.schema(documented[name], by)
+            dataset["facets"] |= columns.lineage(documented[name], read, by)
         if statistics := _statistics(artifact, by):
             dataset["outputFacets"] = statistics
         made.append(dataset)
@@ -56,12 +56,16 @@ def materialised(run: Run, task: Task, by: Producer) -> dict[str, tuple[Dataset,
     snapshot = text(given.get("snapshot_id", ""))
     if not (recipe and recipe.table and snapshot and "feature_service" in task.outputs.parameters):
         return {}
-    told = by.naming.columns(recipe)
+    documented = by.naming.columns(recipe)
     table = _table(recipe.table, snapshot, by)
     made = {}
     for name in recipe.feature_views:
-        view = _feature(recipe, name, told, by, snapshot)
-        lineage = columns.lineage(told[name], {recipe.table: table}, by) if name in told else {}
+        view = _feature(recipe, name, documented, by, snapshot)
+        lineage = (
+            columns.lineage(documented[name], {recipe.table: table}, by)
+            if name in documented
+            else {}
+        )
         if lineage:
             view["facets"] |= lineage
             made[name] = (table, view)
@@ -105,21 +109,21 @@ def reference(dataset: Dataset) -> Dataset:
 
 def _read(run: Run, task: Task, recipe: Recipe | None, by: Producer) -> dict[str, Dataset]:
     """As the recipe calls it -> dataset; of several called alike the later ones have a number."""
-    told = by.naming.columns(recipe) if recipe else {}
+    documented = by.naming.columns(recipe) if recipe else {}
     asserted = columns.assertions(task, by)
     read: dict[str, Dataset] = {}
     for given, artifact in _all(task.inputs):
         dataset, name = _artifact(run, artifact, by), _output_name(artifact)
-        if name in told:
-            dataset["facets"] |= columns.schema(told[name], by)
+        if name in documented:
+            dataset["facets"] |= columns.schema(documented[name], by)
         facets = {**columns.quality(artifact, by), **asserted.get(given, {})}
         if facets:
             dataset["inputFacets"] = facets
         read[name if name not in read else f"{name} {len(read)}"] = dataset
-    return read | (_of_recipe(task, recipe, told, by) if recipe else {})
+    return read | (_of_recipe(task, recipe, documented, by) if recipe else {})
 
 
-def _of_recipe(task: Task, recipe: Recipe, told: Told, by: Producer) -> dict[str, Dataset]:
+def _of_recipe(task: Task, recipe: Recipe, documented: Told, by: Producer) -> dict[str, Dataset]:
     """What the task's parameters stand for."""
     given, written = task.inputs.parameters, task.outputs.parameters
     read: dict[str, Dataset] = {}
@@ -129,9 +133,9 @@ def _of_recipe(task: Task, recipe: Recipe, told: Told, by: Producer) -> dict[str
         read[recipe.table] = _table(recipe.table, snapshot, by)
     if recipe.feature_project and extracts:
         for view in recipe.feature_views:
-            read[view] = _feature(recipe, view, told, by, snapshot)
+            read[view] = _feature(recipe, view, documented, by, snapshot)
         service = text(written["feature_service"])
-        read[service] = _feature(recipe, service, told, by)
+        read[service] = _feature(recipe, service, documented, by)
     if "model" in given and "version" in given:
         name, number = text(given["model"]), text(given["version"])
         read[f"models/{name}"] = model_version(name, number, by)
@@ -220,11 +224,13 @@ def _table(name: str, snapshot: str, by: Producer) -> Dataset:
     return dataset
 
 
-def _feature(recipe: Recipe, name: str, told: Told, by: Producer, snapshot: str = "") -> Dataset:
+def _feature(
+    recipe: Recipe, name: str, documented: Told, by: Producer, snapshot: str = ""
+) -> Dataset:
     """A Feast view or service; a view is versioned by the snapshot that it was computed from."""
     facets = _version(snapshot, by) if snapshot else {}
-    if name in told:
-        facets |= columns.schema(told[name], by)
+    if name in documented:
+        facets |= columns.schema(documented[name], by)
     return {"namespace": recipe.feature_project, "name": name, "facets": facets}
 
 

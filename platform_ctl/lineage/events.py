@@ -48,8 +48,8 @@ def task_run_id(run_id: str, path: str) -> str:
 def nominal_time(tasks: Iterable[Task]) -> str:
     """What the run is about: the ``as_of`` that its first task to know one names, or ""."""
     for task in tasks:
-        for told in (task.outputs.parameters, task.inputs.parameters):
-            about = told.get("as_of")
+        for values in (task.outputs.parameters, task.inputs.parameters):
+            about = values.get("as_of")
             if isinstance(about, str) and _is_time(about):
                 return about
     return ""
@@ -160,11 +160,11 @@ def audit(
         **read,
         "inputFacets": {**read.get("inputFacets", {}), "dataQualityAssertions": facet},
     }
-    told = {"processing_engine": _engine(by), **_nominal(times[0], by)}
+    facets = {"processing_engine": _engine(by), **_nominal(times[0], by)}
     job = _job(f"{pipeline}.audit", AUDIT, pipeline, by)
     return [
-        _event("START", times[0], run_id, told, job, by, inputs=[read]),
-        _event("COMPLETE", times[1], run_id, told, job, by, inputs=[checked]),
+        _event("START", times[0], run_id, facets, job, by, inputs=[read]),
+        _event("COMPLETE", times[1], run_id, facets, job, by, inputs=[checked]),
     ]  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def child(
     job, job_type, key = what
     parent = task_run_id(run.id, task.path)
     of_task = _ref(parent, f"{run.pipeline}.{task.path}", by)
-    told = {
+    run_facets = {
         "processing_engine": _engine(by),
         **_nominal(about, by),
         "parent": by.facet("1-2-0/ParentRunFacet", **of_task, root=_ref(run.id, run.pipeline, by)),
@@ -193,12 +193,14 @@ def child(
     }
     named = _job(f"{run.pipeline}.{task.path}.{job}", job_type, run.pipeline, by)
     run_id = str(uuid.uuid5(uuid.UUID(parent), key))
-    return _event(kind, at, run_id, told, named, by, inputs=inputs, outputs=outputs)
+    return _event(kind, at, run_id, run_facets, named, by, inputs=inputs, outputs=outputs)
 
 
 def error(message: str, by: Producer) -> dict[str, Any]:
-    told = redacted(message) or "unknown"
-    return by.facet("1-0-1/ErrorMessageRunFacet", message=told, programmingLanguage="python")
+    message_text = redacted(message) or "unknown"
+    return by.facet(
+        "1-0-1/ErrorMessageRunFacet", message=message_text, programmingLanguage="python"
+    )
 
 
 # ---- parts ----------------------------------------------------------------------
@@ -325,8 +327,8 @@ def _gate(task: Task, by: Producer) -> dict[str, Any] | None:
     verdict, reasons = (task.outputs.parameters.get(n) for n in ("verdict", "reasons"))
     if not isinstance(verdict, str):
         return None
-    told = [str(r) for r in reasons] if isinstance(reasons, list) else []
-    return by.own("PlatformGateRunFacet", verdict=verdict, reasons=told)
+    texts = [str(r) for r in reasons] if isinstance(reasons, list) else []
+    return by.own("PlatformGateRunFacet", verdict=verdict, reasons=texts)
 
 
 def _approval(task: Task, by: Producer) -> dict[str, Any] | None:

@@ -225,13 +225,13 @@ def _told(task: TaskRun) -> str:
 def _searched(trials: Sequence[TrialRun]) -> str:
     """``20 trials (19 COMPLETE, 1 FAIL), best 0.98: batch_size 64, …``"""
     counted = ", ".join(f"{n} {state}" for state, n in Counter(t.state for t in trials).items())
-    told = f"{len(trials)} trials ({counted})"
+    summary = f"{len(trials)} trials ({counted})"
     scored = [(t.value if t.minimize else -t.value, t) for t in trials if t.value is not None]
     if not scored:
-        return told
+        return summary
     _, best = min(scored, key=lambda pair: pair[0])
     given = ", ".join(f"{name} {_short(value)}" for name, value in best.parameters.items())
-    return f"{told}, best {best.value:.4g}: {given}"
+    return f"{summary}, best {best.value:.4g}: {given}"
 
 
 def _short(value: str) -> str:
@@ -243,13 +243,13 @@ def _short(value: str) -> str:
 
 
 def _trial(event: Mapping[str, Any]) -> TrialRun:
-    told = event["run"]["facets"]["platform_trial"]
-    objective = told["objective"]
+    facet = event["run"]["facets"]["platform_trial"]
+    objective = facet["objective"]
     return TrialRun(
-        told["number"],
+        facet["number"],
         event["eventType"],
         objective["type"] == "minimize",
-        told["parameters"],
+        facet["parameters"],
         objective.get("value"),
     )
 

@@ -75,11 +75,11 @@ def _result(experiment: Experiment, trial: Trial) -> dict[str, Any]:
     """What its end adds; the objective has no value when no finite one was reported."""
     objective = experiment.spec.objective
     value = objective_value(objective, trial.observation)
-    told = {"metric": objective.objective_metric_name, "type": objective.type}
+    document = {"metric": objective.objective_metric_name, "type": objective.type}
     observed = trial.observation.metrics if trial.observation else ()
     return {
         "state": str(trial.state),
-        "objective": told if value is None else {**told, "value": value},
+        "objective": document if value is None else {**document, "value": value},
         "metrics": {m.name: {"min": m.min, "max": m.max, "latest": m.latest} for m in observed},
         "cpuSeconds": trial.cpu_s,
     }

@@ -126,11 +126,11 @@ def _training(db: sqlite3.Connection) -> Iterator[Sample]:
         " WHERE r.state = 'SUCCEEDED' AND instr(t.outputs, ?) ORDER BY r.ended_at DESC",
         (f'"{NEWEST_ROW}":',),
     )
-    told: set[str] = set()
+    reported: set[str] = set()
     for pipeline, outputs in rows:
-        if pipeline in told:
+        if pipeline in reported:
             continue
-        told.add(pipeline)
+        reported.add(pipeline)
         lists = json.loads(outputs).get("artifacts", {}).values()
         metadata = [artifact.get("metadata", {}) for found in lists for artifact in found]
         newest = next(m[NEWEST_ROW] for m in metadata if NEWEST_ROW in m)

@@ -146,7 +146,7 @@ def _differences(
 
 
 def _slices(document: Mapping[str, Any], metric: str) -> list[Slice]:
-    told = document.get("slices")
+    slices = document.get("slices")
     return [
         Slice(
             str(name),
@@ -154,7 +154,7 @@ def _slices(document: Mapping[str, Any], metric: str) -> list[Slice]:
             finite(figures.get(metric)),
             finite(figures.get(f"baseline_{metric}")),
         )
-        for name, figures in (told.items() if isinstance(told, Mapping) else ())
+        for name, figures in (slices.items() if isinstance(slices, Mapping) else ())
         if isinstance(figures, Mapping)
     ]
 
@@ -171,10 +171,10 @@ def _predictions(columns: Mapping[str, Sequence[Any]]) -> list[Prediction]:
         strict=True,
     )
     found = []
-    for told, actual, predicted, champion in rows:
+    for key, actual, predicted, champion in rows:
         a, p = finite(actual), finite(predicted)
         if a is not None and p is not None:
-            label = "" if told is None else str(told)
+            label = "" if key is None else str(key)
             found.append(Prediction(label, a, p, finite(champion)))
     return found
 

@@ -90,9 +90,9 @@ def gate_tags(decision: GateDecision) -> dict[str, str]:
     if decision.reasons:
         tags[f"{GATE_TAGS}reason"] = decision.reasons[0]
     for criterion, figures in decision.figures.items():
-        told = [str(figures.get("verdict", ""))]
-        told += [f"{n} {_short(v)}" for n, v in figures.items() if n != "verdict"]
-        tags[f"{GATE_TAGS}{criterion}"] = ", ".join(told)
+        parts = [str(figures.get("verdict", ""))]
+        parts += [f"{n} {_short(v)}" for n, v in figures.items() if n != "verdict"]
+        tags[f"{GATE_TAGS}{criterion}"] = ", ".join(parts)
     return {name: value.encode()[:500].decode(errors="ignore") for name, value in tags.items()}
 
 

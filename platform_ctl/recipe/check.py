@@ -101,8 +101,8 @@ def _imported(name: str, file: Path, shown: str) -> ModuleType | RecipeProblem:
     except Exception as exc:  # noqa: BLE001 - whatever somebody's code does when it is imported
         frames = traceback.extract_tb(exc.__traceback__)
         lines = [f.lineno or 0 for f in frames if Path(f.filename) == file]
-        said = f"it cannot be imported: {type(exc).__name__}: {exc}"
-        return RecipeProblem(shown, lines[-1] if lines else 0, said)
+        problem_text = f"it cannot be imported: {type(exc).__name__}: {exc}"
+        return RecipeProblem(shown, lines[-1] if lines else 0, problem_text)
 
 
 def _function(

@@ -243,13 +243,13 @@ def _too_small(errors: Mapping[str, np.ndarray], thresholds: GateThresholds) -> 
 
 def _contradiction(evaluation: Mapping[str, Any], golden: _Golden) -> _Finding | None:
     """evaluation.json and errors.parquet must describe the same model."""
-    said = {
+    reported = {
         "candidate": evaluation.get("metrics"),
         **(evaluation.get("baselines") or {}),
         "champion": evaluation.get("champion"),
     }
-    for name in sorted(set(golden.losses) | {n for n, m in said.items() if m}):
-        claimed = (said.get(name) or {}).get(golden.name)
+    for name in sorted(set(golden.losses) | {n for n, m in reported.items() if m}):
+        claimed = (reported.get(name) or {}).get(golden.name)
         found = golden.mean(name) if name in golden.losses else None
         if claimed is None or found is None or not math.isclose(claimed, found, rel_tol=AGREEMENT):
             return _failed(
@@ -370,11 +370,11 @@ _SEVERITY = (Verdict.SUCCESSFUL, Verdict.INCONCLUSIVE, Verdict.FAILED)
 def _conclude(findings: list[_Finding]) -> GateDecision:
     """The worst finding decides; good news is left out of a bad answer."""
     verdict = max((f.verdict for f in findings), key=_SEVERITY.index)
-    told = sorted(findings, key=lambda f: -_SEVERITY.index(f.verdict))
+    ordered = sorted(findings, key=lambda f: -_SEVERITY.index(f.verdict))
     if verdict is not Verdict.SUCCESSFUL:
-        told = [f for f in told if f.verdict is not Verdict.SUCCESSFUL]
+        ordered = [f for f in ordered if f.verdict is not Verdict.SUCCESSFUL]
     figures = {f.criterion: {"verdict": str(f.verdict), **f.figures} for f in findings}
-    return GateDecision(verdict, tuple(f.reason for f in told), figures)
+    return GateDecision(verdict, tuple(f.reason for f in ordered), figures)
 
 
 def _failed(criterion: str, reason: str) -> _Finding:

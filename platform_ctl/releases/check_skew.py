@@ -35,6 +35,6 @@ def check_skew(data: DataAccess, target: Target) -> Skew:
     except HomeBusy as exc:
         return Skew(Verdict.INCONCLUSIVE, exc.what)
     if again.verdict is Verdict.SUCCESSFUL:
-        told = f"{again.reason}, after a refresh ({found.reason})"
-        return dataclasses.replace(again, reason=told)
+        reason = f"{again.reason}, after a refresh ({found.reason})"
+        return dataclasses.replace(again, reason=reason)
     return again

@@ -108,13 +108,13 @@ def require_approval(
 
 
 def _not_approved(version: ModelVersion, last: ApprovalRequest | None) -> ApprovalMissing:
-    said = "nobody was asked"
+    state = "nobody was asked"
     if last is not None:
         because = f": {last.reason}" if last.reason else ""
-        said = f"request {last.id} is {last.state}{because}"
+        state = f"request {last.id} is {last.state}{because}"
     pending = last is not None and last.state is ApprovalState.PENDING
     return ApprovalMissing(
-        f"{version} may not go to production: {said}",
+        f"{version} may not go to production: {state}",
         where="approvals",
         fix=f"platform-ctl approval show {last.id}"
         if pending and last is not None

@@ -88,7 +88,7 @@ def _node(placed: PlacedNode) -> NodeView:
     note = node.note if quick else f"{shown.words} {node.note}".strip()
     if sum(node.states.values()) > 1 and not group:
         note = f"{node.note} ok"
-    told = ", ".join(f"{n} {look(s).words}" for s, n in node.states.items())
+    counts = ", ".join(f"{n} {look(s).words}" for s, n in node.states.items())
     reason = f": {node.note}" if node.note else ""
     classes = f"node {node.shape} {shown.tone}" if not group else f"group {node.shape}"
     return NodeView(
@@ -102,7 +102,7 @@ def _node(placed: PlacedNode) -> NodeView:
         label=_fit(node.label, placed.width)[0],
         note=note,
         squeeze=_fit(node.label, placed.width)[1],
-        title=f"{node.key}: {told or shown.words}{reason}",
+        title=f"{node.key}: {counts or shown.words}{reason}",
         group=group,
     )
 

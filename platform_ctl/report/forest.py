@@ -49,10 +49,10 @@ def metric_forest(evaluation: Evaluation) -> Forest:
 
 def difference_forest(evaluation: Evaluation) -> Forest | None:
     """The model's metric minus each other's, with paired intervals. None without intervals."""
-    told = evaluation.differences
-    if not told:
+    differences = evaluation.differences
+    if not differences:
         return None
-    scale = _scale([v for d in told for v in (d.low, d.high, 0.0)])
+    scale = _scale([v for d in differences for v in (d.low, d.high, 0.0)])
     rows = [
         _row(
             f"minus {d.name}",
@@ -62,20 +62,20 @@ def difference_forest(evaluation: Evaluation) -> Forest | None:
             d.point,
             (d.low, d.high),
         )
-        for d in told
+        for d in differences
     ]
     return Forest(tuple(rows), scale.ticks(4), scale.at(0.0))
 
 
 def slice_forest(evaluation: Evaluation) -> Forest | None:
     """Each slice: the model beside the best baseline. None without slices."""
-    told = evaluation.slices
-    values = [v for s in told for v in (s.model, s.baseline) if v is not None]
+    slices = evaluation.slices
+    values = [v for s in slices for v in (s.model, s.baseline) if v is not None]
     if not values:
         return None
     scale = _scale([*values, 0.0])
     rows = []
-    for one in told:
+    for one in slices:
         beside = f" against {metric(one.baseline)}" if one.baseline is not None else ""
         if one.model is not None and one.baseline:
             beside += f" ({100 * (one.model / one.baseline - 1):+.0f} %)"
@@ -87,12 +87,12 @@ def slice_forest(evaluation: Evaluation) -> Forest | None:
 
 def gate_forest(gate: Gate) -> Forest | None:
     """What the gate compared, as ratios of errors: left of the line is better."""
-    told = [c for c in gate.criteria if c.point is not None and c.against]
-    if not told:
+    criteria = [c for c in gate.criteria if c.point is not None and c.against]
+    if not criteria:
         return None
-    scale = _scale([v for c in told for v in (c.point, c.low, c.high, 1.0) if v is not None])
+    scale = _scale([v for c in criteria for v in (c.point, c.low, c.high, 1.0) if v is not None])
     rows = []
-    for one in told:
+    for one in criteria:
         ends = (one.low, one.high) if one.low is not None and one.high is not None else None
         text = metric(one.point) + (f" ({metric(ends[0])} to {metric(ends[1])})" if ends else "")
         name = f"{one.name.replace('_', ' ')} against {one.against}"

@@ -200,8 +200,8 @@ class _Gathering:
             return None
         task = facts.task(Role.GATE)
         if task is None or not task.state.good:
-            told = _not_reached(task) if task else "no gate was asked"
-            self._missing("gate", told)
+            reason = _not_reached(task) if task else "no gate was asked"
+            self._missing("gate", reason)
             return None
         verdict = str(task.outputs.parameters.get("verdict", ""))
         reasons = task.outputs.parameters.get("reasons")

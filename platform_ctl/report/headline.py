@@ -90,8 +90,8 @@ def _broken_off(run: Run, failures: Sequence[Failure]) -> Headline | None:
     if run.state is RunState.CANCELED:
         return Headline(Tone.NEUTRAL, "Cancelled", _told(run.error), (resume,))
     if not failures:
-        title, told = ("Its process died" if run.died else "Failed"), _told(run.error)
-        return Headline(Tone.BAD, title, told, (resume,))
+        title, text = ("Its process died" if run.died else "Failed"), _told(run.error)
+        return Headline(Tone.BAD, title, text, (resume,))
     first = failures[0]
     read = f"platform-ctl run logs {short} {first.task}"
     actions = [
@@ -107,27 +107,29 @@ def _verdict(
     run: Run, facts: DiagnosisFacts | None, diagnosis: Diagnosis | None, release: Release | None
 ) -> Headline | None:
     """A run whose steps went well and whose answer is no."""
-    told = next((v for v in run.verdicts if v.verdict != Verdict.SUCCESSFUL), None)
-    if told is None:
+    verdict = next((v for v in run.verdicts if v.verdict != Verdict.SUCCESSFUL), None)
+    if verdict is None:
         return None
-    undecided = told.verdict == Verdict.INCONCLUSIVE
-    title = _verdict_title(told, facts, release)
+    undecided = verdict.verdict == Verdict.INCONCLUSIVE
+    title = _verdict_title(verdict, facts, release)
     tone = Tone.WAITING if undecided else Tone.BAD
-    return Headline(tone, title, told.reasons, _release_actions(release, diagnosis))
+    return Headline(tone, title, verdict.reasons, _release_actions(release, diagnosis))
 
 
-def _verdict_title(told: TaskVerdict, facts: DiagnosisFacts | None, release: Release | None) -> str:
-    undecided = told.verdict == Verdict.INCONCLUSIVE
-    if release and facts and facts.roles.get(Role.GATE) != told.task:
+def _verdict_title(
+    verdict: TaskVerdict, facts: DiagnosisFacts | None, release: Release | None
+) -> str:
+    undecided = verdict.verdict == Verdict.INCONCLUSIVE
+    if release and facts and facts.roles.get(Role.GATE) != verdict.task:
         name = f"{release.target.model}/{release.version}"
         if release.state is ReleaseState.ROLLED_BACK:
             return f"{name} was rolled back"
         if release.state is ReleaseState.HELD:
             return f"The canary of {name} is held: a person must decide"
         return f"The canary of {name} {'could not decide' if undecided else 'failed'}"
-    if facts and facts.roles.get(Role.GATE) == told.task:
+    if facts and facts.roles.get(Role.GATE) == verdict.task:
         return "The gate could not decide" if undecided else "The gate said no"
-    return f"{told.task}: {told.verdict}"
+    return f"{verdict.task}: {verdict.verdict}"
 
 
 def _model(
@@ -145,9 +147,9 @@ def _model(
         )
         broken = diagnosis.broken if diagnosis else None
         if broken:
-            told = f"{broken.name}: {broken.says}"
+            text = f"{broken.name}: {broken.says}"
             title = f"{name} is in production, and a link is broken"
-            return Headline(Tone.WAITING, title, (told, *reasons), (*_next(diagnosis), use))
+            return Headline(Tone.WAITING, title, (text, *reasons), (*_next(diagnosis), use))
         return Headline(Tone.GOOD, f"{name} is in production", reasons, (*_next(diagnosis), use))
     if release and release.state is not ReleaseState.PROMOTED:
         return _release(name, release, diagnosis)
@@ -209,15 +211,15 @@ def _plain(run: Run) -> Headline:
     cached = sum(t.state is TaskState.CACHED for t in run.tasks)
     good = sum(t.state.good for t in run.tasks)
     of_these = f", {cached} of them from the cache" if cached else ""
-    told = tuple(r for v in run.verdicts for r in v.reasons)
-    return Headline(Tone.GOOD, "Succeeded", (f"{count(good, 'task')} done{of_these}", *told))
+    reasons = tuple(r for v in run.verdicts for r in v.reasons)
+    return Headline(Tone.GOOD, "Succeeded", (f"{count(good, 'task')} done{of_these}", *reasons))
 
 
 def _next(diagnosis: Diagnosis | None) -> Iterator[SuggestedAction]:
     """What the first broken link, or what is waited for, asks for."""
-    told: Link | None = (diagnosis.broken or diagnosis.waiting) if diagnosis else None
-    if told and told.fix:
-        yield SuggestedAction(f"{told.name}: {told.says}", told.fix, told.runbook)
+    link: Link | None = (diagnosis.broken or diagnosis.waiting) if diagnosis else None
+    if link and link.fix:
+        yield SuggestedAction(f"{link.name}: {link.says}", link.fix, link.runbook)
 
 
 def _told(text: str) -> tuple[str, ...]:

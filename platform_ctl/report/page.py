@@ -143,15 +143,15 @@ def _absent(report: RunReport) -> Iterator[tuple[str, str]]:
 
 
 def _figures(report: RunReport) -> Iterator[Figure]:
-    run, told = report.run, report.evaluation
-    if told is not None:
+    run, evaluation = report.run, report.evaluation
+    if evaluation is not None:
         beside = [
-            f"{f.name} {metric(f.metrics.get(told.metric))}"
-            for f in (told.champion, told.best_baseline)
+            f"{f.name} {metric(f.metrics.get(evaluation.metric))}"
+            for f in (evaluation.champion, evaluation.best_baseline)
             if f
         ]
-        value = metric(told.forecasts[0].metrics.get(told.metric))
-        yield Figure(parts.metric_name(told.metric), value, ", ".join(beside))
+        value = metric(evaluation.forecasts[0].metrics.get(evaluation.metric))
+        yield Figure(parts.metric_name(evaluation.metric), value, ", ".join(beside))
     running = "" if run.state.final else "so far"
     yield Figure("Duration", duration(report.timeline.wall_s), running or _critical(report))
     cost = report.cost
@@ -210,15 +210,15 @@ def _cost_lead(report: RunReport) -> str:
     if not cost.cpu_s and not cost.saved_cpu_s:
         return "No cost was recorded."
     kinds = ", ".join(f"{kind} {number(s)}" for kind, s in cost.cpu_s_by_kind.items())
-    told = f"{number(cost.cpu_s)} cpu-s, {money(cost.money)} money" + (
+    totals = f"{number(cost.cpu_s)} cpu-s, {money(cost.money)} money" + (
         f" ({kinds})" if kinds else ""
     )
     if cost.saved_cpu_s:
-        told += (
+        totals += (
             f"; the cache saved {duration(cost.saved_wall_s)} of steps, "
             f"{number(cost.saved_cpu_s)} cpu-s and {money(cost.saved_money)} money"
         )
-    return f"{told}. Every CPU second that the kernel counted is charged once."
+    return f"{totals}. Every CPU second that the kernel counted is charged once."
 
 
 def _time_ticks(wall_s: float) -> tuple[Tick, ...]:

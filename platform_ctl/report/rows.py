@@ -72,8 +72,8 @@ def failures(run: Run) -> Iterable[Failure]:
             yield Failure(task.path, task.error)
             continue
         log = Path(run.directory) / task.log
-        told = _told(log.with_name(ERROR_FILE))
-        yield Failure(task.path, task.error, told.get("fix", ""), told.get("see", ""), _tail(log))
+        error = _told(log.with_name(ERROR_FILE))
+        yield Failure(task.path, task.error, error.get("fix", ""), error.get("see", ""), _tail(log))
 
 
 def _told(path: Path) -> Mapping[str, str]:
@@ -134,7 +134,7 @@ def look(event: ReleaseEvent) -> CanaryAnalysis:
 
 def detail(event: ReleaseEvent) -> str:
     """A few words on an event; the figures of an analysis have a table of their own."""
-    told = {k: v for k, v in event.detail.items() if k not in ("figures", "level", "requests")}
-    if isinstance(told.get("reasons"), list):
-        told["reasons"] = "; ".join(map(str, told["reasons"]))
-    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in told.items())
+    shown = {k: v for k, v in event.detail.items() if k not in ("figures", "level", "requests")}
+    if isinstance(shown.get("reasons"), list):
+        shown["reasons"] = "; ".join(map(str, shown["reasons"]))
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in shown.items())

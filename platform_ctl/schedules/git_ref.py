@@ -57,6 +57,6 @@ def _git(folder: Path, *words: str) -> bytes:
     except subprocess.TimeoutExpired as exc:
         raise NotInGit(f"git {words[0]} took longer than {_TIMEOUT_S} s") from exc
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise NotInGit(f"git {words[0]}: {said[-1] if said else 'no answer'}")
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise NotInGit(f"git {words[0]}: {lines[-1] if lines else 'no answer'}")
     return done.stdout

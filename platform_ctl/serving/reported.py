@@ -5,7 +5,7 @@ from __future__ import annotations
 from platform_ctl import errors
 
 
-def as_raised(said: dict[str, str]) -> errors.PlatformError:
+def as_raised(document: dict[str, str]) -> errors.PlatformError:
     """The error that a supervisor or a predictor raised, as the same class here."""
     known = (
         errors.UsageError,
@@ -15,5 +15,5 @@ def as_raised(said: dict[str, str]) -> errors.PlatformError:
         errors.HomeDamaged,
         errors.EvidenceMismatch,
     )
-    kind = next((c for c in known if c.id == said["id"]), errors.ServiceUnavailable)
-    return kind(said["what"], where=said["where"], fix=said["fix"])
+    kind = next((c for c in known if c.id == document["id"]), errors.ServiceUnavailable)
+    return kind(document["what"], where=document["where"], fix=document["fix"])

@@ -28,5 +28,8 @@ def write_evidence(
     from platform_ctl.evidence.write import write_pack
 
     ports = registry(settings), approvals(settings)
-    told = {LINEAGE_FILE: run_lineage(settings, version.tags.get("run_id", "")), **(records or {})}
-    return write_pack(*ports, version, evidence_dir(settings), records=told)
+    documents = {
+        LINEAGE_FILE: run_lineage(settings, version.tags.get("run_id", "")),
+        **(records or {}),
+    }
+    return write_pack(*ports, version, evidence_dir(settings), records=documents)

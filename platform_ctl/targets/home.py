@@ -50,7 +50,7 @@ def damaged_databases(settings: Settings) -> dict[Path, tuple[str, str]]:
     online = sorted(layout.feast.rglob("online*.db"))  # Feast's registry is a .db and no database
     databases = (*named, *online)
     found = {path: damage(path) for path in databases}
-    return {path: (said, set_aside(path)) for path, said in found.items() if said}
+    return {path: (message, set_aside(path)) for path, message in found.items() if message}
 
 
 def local_user() -> str:

@@ -108,9 +108,9 @@ class _Recipes:
         return [recipe for recipe in found.values() if isinstance(recipe, Recipe)]
 
 
-def _or_else(default: _T, told: Callable[[], _T]) -> _T:
+def _or_else(default: _T, read: Callable[[], _T]) -> _T:
     try:
-        return told()
+        return read()
     except Exception as exc:  # noqa: BLE001 - code of a recipe may raise anything
         _log.warning("lineage does without what a recipe declares: %s", exc)
         return default

@@ -33,8 +33,8 @@ def repair(settings: Settings) -> Iterator[str]:
     for run in continued:
         again = " has died again; platform-ctl run resume" if run.died else " goes on as run"
         yield f"{run.name}{again} {run.id[:8]}"
-    told = notifier(settings)
-    waiting = told.undelivered()
+    channel = notifier(settings)
+    waiting = channel.undelivered()
     if waiting:
-        left = told.deliver()
+        left = channel.deliver()
         yield f"{waiting - left} of {waiting} notifications delivered"

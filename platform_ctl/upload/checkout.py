@@ -50,8 +50,10 @@ class Checkout:
     @cached_property
     def clean(self) -> bool:
         """Whether nothing that the pipelines compile from was changed or added since HEAD."""
-        told = self._git("status", "--porcelain", "--untracked-files=normal", "--", *COMPILED_FROM)
-        return told == ""
+        status = self._git(
+            "status", "--porcelain", "--untracked-files=normal", "--", *COMPILED_FROM
+        )
+        return status == ""
 
     def committed_bytes(self, path: Path) -> bytes | None:
         """What HEAD holds at ``path``; None when it holds no such file."""
@@ -83,8 +85,8 @@ class Checkout:
         return changed is not None
 
     def _time(self, commit: str) -> datetime | None:
-        told = self._git("show", "--no-patch", "--format=%ct", commit)
-        return datetime.fromtimestamp(int(told), UTC) if told else None
+        text = self._git("show", "--no-patch", "--format=%ct", commit)
+        return datetime.fromtimestamp(int(text), UTC) if text else None
 
     def _git(self, *words: str) -> str | None:
         found = self._bytes(*words)

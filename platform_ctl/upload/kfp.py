@@ -34,9 +34,9 @@ class KfpPipelines:
         return self._kfp.address
 
     def health(self) -> KfpHealth:
-        told = self._kfp.health()
-        self._namespace = self._wanted_namespace if told.multi_user else ""
-        return told
+        health = self._kfp.health()
+        self._namespace = self._wanted_namespace if health.multi_user else ""
+        return health
 
     def clock_s(self) -> int:
         return self._kfp.clock_s()
@@ -141,11 +141,11 @@ def _raise(exc: Refusal) -> NoReturn:
     raise Rejected(exc.status, exc.message) from exc
 
 
-def _version(told: Any) -> UploadedVersion:
+def _version(document: Any) -> UploadedVersion:
     return UploadedVersion(
-        id=str(told.pipeline_version_id),
-        name=str(told.name or told.display_name),
-        created_at_s=int(told.created_at.timestamp()),
-        description=told.description or "",
-        tags=dict(told.tags or {}),
+        id=str(document.pipeline_version_id),
+        name=str(document.name or document.display_name),
+        created_at_s=int(document.created_at.timestamp()),
+        description=document.description or "",
+        tags=dict(document.tags or {}),
     )

@@ -69,15 +69,15 @@ def read(description: str) -> Marks | None:
     """The marks of a version of ours; None for one that somebody else made."""
     if not description.startswith(MARK):
         return None
-    said = dict(_LINE.findall(description))
+    values = dict(_LINE.findall(description))
     try:
         return Marks(
-            commit=said["git"],
-            committed_at=datetime.fromisoformat(said["committed-at"]),
-            ir=said["ir"],
-            image=said["image"],
-            sdk=said.get("sdk", ""),
-            run_url=said.get("run", ""),
+            commit=values["git"],
+            committed_at=datetime.fromisoformat(values["committed-at"]),
+            ir=values["ir"],
+            image=values["image"],
+            sdk=values.get("sdk", ""),
+            run_url=values.get("run", ""),
         )
     except (KeyError, ValueError):
         return None

@@ -218,10 +218,10 @@ def read(clone: Clone, since: str | None, *, lines: bool = True) -> Iterator[lis
         if process.wait() == 0:
             return
         stderr.seek(0)
-        said = stderr.read().decode(errors="replace").strip()
-        if lines and _BLOB_TROUBLE.search(said):
-            raise MissingBlobs(said)
-        raise _unreadable(clone.path, said)
+        stderr_text = stderr.read().decode(errors="replace").strip()
+        if lines and _BLOB_TROUBLE.search(stderr_text):
+            raise MissingBlobs(stderr_text)
+        raise _unreadable(clone.path, stderr_text)
 
 
 @contextlib.contextmanager
@@ -311,8 +311,8 @@ def _not_a_repository(path: Path, stderr: bytes) -> NotARepository:
             where=str(path),
             fix=f"platform-ctl data ingest --recipe {RECIPE} --git {clones}",
         )
-    said = stderr.decode(errors="replace").strip().splitlines()
-    detail = said[-1].removeprefix("fatal: ") if said else "git does not recognise it"
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    detail = lines[-1].removeprefix("fatal: ") if lines else "git does not recognise it"
     why = "" if detail.startswith("not a git repository") else f": {detail}"
     return NotARepository(
         f"{path} is not a git repository{why}",
@@ -321,8 +321,8 @@ def _not_a_repository(path: Path, stderr: bytes) -> NotARepository:
     )
 
 
-def _unreadable(path: Path, said: str) -> NotARepository:
-    detail = said.splitlines()[-1].removeprefix("fatal: ") if said else "git log failed"
+def _unreadable(path: Path, message: str) -> NotARepository:
+    detail = message.splitlines()[-1].removeprefix("fatal: ") if message else "git log failed"
     return NotARepository(
         f"the history of {path} cannot be read to its end: {detail}",
         where=str(path),

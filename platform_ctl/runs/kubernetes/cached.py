@@ -47,10 +47,10 @@ class ProducerOutputs:
     def producer(self, driver: Driver, node: WorkflowNode) -> Producer | None:
         """The executed task whose execution a hit names; None where its run is gone."""
         entry = self.api.cached(driver.cached_execution_id) if driver.cached_execution_id else None
-        said = self.api.get(entry["runId"]) if entry else None
-        if said is None:
+        record = self.api.get(entry["runId"]) if entry else None
+        if record is None:
             return None
-        run, nodes = read(self.api.with_spec(said))
+        run, nodes = read(self.api.with_spec(record))
         for candidate in _likeliest_first(nodes, node):
             its = self.driver(run.id, candidate)
             if its and its.execution_id == driver.cached_execution_id:

@@ -59,21 +59,23 @@ def _inputs(text: str) -> Outputs:
     if not heads:
         return Outputs()
     try:
-        said: Mapping[str, Any] = _DECODER.raw_decode(text[heads[-1].end() :])[0].get("inputs", {})
+        inputs: Mapping[str, Any] = _DECODER.raw_decode(text[heads[-1].end() :])[0].get(
+            "inputs", {}
+        )
     except ValueError:
         return Outputs()
     artifacts = {
         name: tuple(_artifact(name, one) for one in listed.get("artifacts", []))
-        for name, listed in said.get("artifacts", {}).items()
+        for name, listed in inputs.get("artifacts", {}).items()
     }
-    parameters = {k: plain_numbers(v) for k, v in said.get("parameterValues", {}).items()}
+    parameters = {k: plain_numbers(v) for k, v in inputs.get("parameterValues", {}).items()}
     return Outputs(parameters, artifacts)
 
 
-def _artifact(name: str, said: Mapping[str, Any]) -> Artifact:
+def _artifact(name: str, document: Mapping[str, Any]) -> Artifact:
     return Artifact(
-        said.get("name") or name,
-        said.get("uri", ""),
-        said.get("type", {}).get("schemaTitle") or "system.Artifact",
-        metadata=plain_numbers(said.get("metadata") or {}),
+        document.get("name") or name,
+        document.get("uri", ""),
+        document.get("type", {}).get("schemaTitle") or "system.Artifact",
+        metadata=plain_numbers(document.get("metadata") or {}),
     )

@@ -98,9 +98,9 @@ def tree(details: Sequence[Detail]) -> WorkflowTree:
         for child in detail.get("child_tasks") or ():
             if name := child.get("pod_name"):
                 parents[name] = detail
-                said = detail.get("display_name") or ""
-                if name == f"{said}-{fnv1a(f'{said}(0)')}":
-                    workflow = said
+                display_name = detail.get("display_name") or ""
+                if name == f"{display_name}-{fnv1a(f'{display_name}(0)')}":
+                    workflow = display_name
     return WorkflowTree(workflow, parents)
 
 
@@ -223,8 +223,8 @@ def _task(
 
 def time_of(detail: Detail | None, key: str) -> str | None:
     """A time of the server's JSON, None for one that has not come."""
-    said = str((detail or {}).get(key) or "")
-    return None if said in NEVER else said
+    text = str((detail or {}).get(key) or "")
+    return None if text in NEVER else text
 
 
 def fnv1a(text: str) -> int:

@@ -26,19 +26,19 @@ def read_outputs(log: bytes, component: Component) -> Outputs:
     if not heads:
         return Outputs()
     try:
-        said, _ = _DECODER.raw_decode(log[heads[-1].end() :].decode("utf-8", "replace"))
+        document, _ = _DECODER.raw_decode(log[heads[-1].end() :].decode("utf-8", "replace"))
     except ValueError:
         return Outputs()
     declared = component.output_definitions
     values = {
         name: plain_numbers(value)
-        for name, value in (said.get("parameterValues") or {}).items()
+        for name, value in (document.get("parameterValues") or {}).items()
         if name in declared.parameters
     }
     artifacts = {
         name: tuple(
             _artifact(name, one, spec.artifact_type.schema_title)
-            for one in (said.get("artifacts") or {}).get(name, {}).get("artifacts", [])
+            for one in (document.get("artifacts") or {}).get(name, {}).get("artifacts", [])
         )
         for name, spec in declared.artifacts.items()
     }
@@ -55,10 +55,10 @@ def last_line(log: bytes) -> str:
     return "".join(c for c in own[-1][:500] if c.isprintable()) if own else ""
 
 
-def _artifact(name: str, said: dict[str, Any], schema_title: str) -> Artifact:
+def _artifact(name: str, document: dict[str, Any], schema_title: str) -> Artifact:
     return Artifact(
-        said.get("name") or name,
-        said.get("uri", ""),
+        document.get("name") or name,
+        document.get("uri", ""),
         schema_title or "system.Artifact",
-        metadata=plain_numbers(said.get("metadata") or {}),
+        metadata=plain_numbers(document.get("metadata") or {}),
     )

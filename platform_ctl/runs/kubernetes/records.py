@@ -24,14 +24,14 @@ _STATES = {
 _FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
-def read(said: Json) -> tuple[Run, list[WorkflowNode]]:
+def read(document: Json) -> tuple[Run, list[WorkflowNode]]:
     """A run and the nodes of its tasks. Raises BadPipelineFile."""
-    run = record(said)
-    details = said.get("run_details", {}).get("task_details", [])
+    run = record(document)
+    details = document.get("run_details", {}).get("task_details", [])
     # A run of a version that was deleted has no IR, and so no tasks that could be named.
-    nodes = read_nodes(pipeline_of(said), details, run.state) if ir_of(said) else []
+    nodes = read_nodes(pipeline_of(document), details, run.state) if ir_of(document) else []
     found = tree(details)
-    ended_by_us = _canceling_at(said) if run.state is RunState.CANCELED else ""
+    ended_by_us = _canceling_at(document) if run.state is RunState.CANCELED else ""
     named = []
     for node in nodes:
         if ended_by_us and _failed_after(node.task, ended_by_us):
@@ -43,42 +43,42 @@ def read(said: Json) -> tuple[Run, list[WorkflowNode]]:
     return run, named
 
 
-def record(said: Json) -> Run:
+def record(document: Json) -> Run:
     """The run itself; its tasks are read by ``get``."""
-    state = _state(said)
-    history = {h.get("state"): h.get("update_time") for h in said.get("state_history", [])}
-    documents = ir_of(said)
+    state = _state(document)
+    history = {h.get("state"): h.get("update_time") for h in document.get("state_history", [])}
+    documents = ir_of(document)
     info = documents[0].get("pipelineInfo", {}) if documents else {}
     return Run(
-        id=said["run_id"],
-        name=said.get("display_name", ""),
+        id=document["run_id"],
+        name=document.get("display_name", ""),
         pipeline=info.get("name", ""),
         state=state,
-        created_at=said.get("created_at", ""),
+        created_at=document.get("created_at", ""),
         directory="",
-        parameters=said.get("runtime_config", {}).get("parameters", {}),
+        parameters=document.get("runtime_config", {}).get("parameters", {}),
         started_at=history.get("RUNNING"),
-        ended_at=time_of(said, "finished_at") if state.final else None,
-        error=str((said.get("error") or {}).get("message", "")),
+        ended_at=time_of(document, "finished_at") if state.final else None,
+        error=str((document.get("error") or {}).get("message", "")),
     )
 
 
-def _state(said: Json) -> RunState:
+def _state(document: Json) -> RunState:
     """A terminated run ends as FAILED in KFP 2.17; that it was terminated is in its history."""
-    state = _STATES.get(str(said.get("state")), RunState.PENDING)
-    return RunState.CANCELED if state is RunState.FAILED and _canceling_at(said) else state
+    state = _STATES.get(str(document.get("state")), RunState.PENDING)
+    return RunState.CANCELED if state is RunState.FAILED and _canceling_at(document) else state
 
 
-def _canceling_at(said: Json) -> str:
+def _canceling_at(document: Json) -> str:
     """When somebody ended it; empty where nobody did, or where it was retried since."""
-    before = [h for h in said.get("state_history", []) if h.get("state") not in _FINAL]
+    before = [h for h in document.get("state_history", []) if h.get("state") not in _FINAL]
     last = before[-1] if before else {}
     return str(last.get("update_time", "")) if last.get("state") == "CANCELING" else ""
 
 
-def ir_of(said: Json) -> list[Json]:
+def ir_of(document: Json) -> list[Json]:
     """The documents of the run's IR; none where it only names a pipeline version."""
-    spec = said.get("pipeline_spec") or {}
+    spec = document.get("pipeline_spec") or {}
     if "pipeline_spec" in spec:
         return [
             spec["pipeline_spec"],
@@ -87,16 +87,16 @@ def ir_of(said: Json) -> list[Json]:
     return [spec] if spec else []
 
 
-def pipeline_of(said: Json) -> Pipeline:
+def pipeline_of(document: Json) -> Pipeline:
     """Raises BadPipelineFile for IR that another SDK wrote and that is not understood."""
-    documents = ir_of(said)
+    documents = ir_of(document)
     platforms = documents[1].get("platforms", {}) if len(documents) > 1 else {}
     try:
         return msgspec.convert({**(documents or [{}])[0], "platforms": platforms}, Pipeline)
     except msgspec.ValidationError as exc:
         raise BadPipelineFile(
             f"the IR of the run is not understood: {exc}",
-            where=f"run {said['run_id']}",
+            where=f"run {document['run_id']}",
             fix="platform-ctl --target kubernetes run list",
         ) from exc
 

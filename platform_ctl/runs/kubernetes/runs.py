@@ -121,15 +121,15 @@ class KfpRuns:
         return self.get(created["run_id"])
 
     def get(self, run_id: str) -> Run:
-        said = self._find(run_id)
-        run, nodes = read(said)
+        document = self._find(run_id)
+        run, nodes = read(document)
         blockers = {} if run.state is RunState.SUCCEEDED else self._blockers(run, nodes)
-        tasks = self._with_outputs(run.id, pipeline_of(said), nodes) if nodes else []
+        tasks = self._with_outputs(run.id, pipeline_of(document), nodes) if nodes else []
         tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
         tasks = [replace(t, error=t.error or self._error(run, t)) for t in tasks]
         first = next((t for t in tasks if t.state is TaskState.FAILED), None)
         error = run.error or (f"{first.path} failed: {first.error}" if first else "")
-        judging = _judging(pipeline_of(said)) if nodes else frozenset()
+        judging = _judging(pipeline_of(document)) if nodes else frozenset()
         verdicts = tuple(v for t in tasks if (v := _verdict(t, judging)))
         return replace(
             run,
@@ -323,14 +323,14 @@ class KfpRuns:
             return ""
         if task.blocker and task.blocker.reason != Blocked.FAILED:
             return str(task.blocker)
-        if said := last_line(self.log(run, task)):
-            return said
+        if line := last_line(self.log(run, task)):
+            return line
         code = task.blocker.exit_code if task.blocker else None
         return f"exit code {code}" if code else "the step ended with an error"
 
     def list(self, limit: int) -> list[Run]:
         found = self.api.newest(AVAILABLE)
-        return [record(said) for said in (found if limit < 0 else islice(found, limit))]
+        return [record(document) for document in (found if limit < 0 else islice(found, limit))]
 
 
 def _documents(path: Path) -> list[Json]:
@@ -380,11 +380,11 @@ def _verdict(task: Task, judging: frozenset[str]) -> TaskVerdict | None:
     anybody could build on: inconclusive, never absent."""
     if task.component not in judging or not task.state.good:
         return None
-    said = task.outputs.parameters
-    if not isinstance(said.get(VERDICT), str):
+    outputs = task.outputs.parameters
+    if not isinstance(outputs.get(VERDICT), str):
         cached = task.state is TaskState.CACHED
         gone = "the run whose result the cache gave it" if cached else "its log"
         why = f"what it decided cannot be read: {gone} is gone"
         return TaskVerdict(task.path, Verdict.INCONCLUSIVE, (why,))
-    reasons = said.get("reasons") or ()
-    return TaskVerdict(task.path, said[VERDICT], tuple(map(str, reasons)))
+    reasons = outputs.get("reasons") or ()
+    return TaskVerdict(task.path, outputs[VERDICT], tuple(map(str, reasons)))

@@ -308,12 +308,12 @@ class KfpSchedules:
                 found = self.kfp.call(
                     service.pipeline_service_get_pipeline_version, pipeline_id, version_id
                 )
-                said = _IR.search(found.description or "")
+                match = _IR.search(found.description or "")
             except Refusal as exc:
                 if exc.status != 404:
                     raise self._unavailable(exc) from exc
-                said = None
-            self._digests[version_id] = said[1] if said else ""
+                match = None
+            self._digests[version_id] = match[1] if match else ""
         return self._digests[version_id]
 
     def _version(self, spec: Spec) -> Any:
@@ -334,8 +334,8 @@ class KfpSchedules:
             sort_by="created_at desc",
         )
         for version in versions:
-            said = _IR.search(version.description or "")
-            if said and said[1] == spec.ir:
+            match = _IR.search(version.description or "")
+            if match and match[1] == spec.ir:
                 return api.V2beta1PipelineVersionReference(
                     pipeline_id=pipeline.pipeline_id,
                     pipeline_version_id=version.pipeline_version_id,

@@ -116,8 +116,8 @@ class KubernetesServing:
             text = self._cluster.log(
                 _name(pod), container=manifests.CONTAINER, tail_lines=max(lines, 1)
             )
-            said = (text or b"").decode(errors="replace").splitlines()
-            found += [f"[{_name(pod)}] {line}" for line in said]
+            text_lines = (text or b"").decode(errors="replace").splitlines()
+            found += [f"[{_name(pod)}] {line}" for line in text_lines]
         return found[-lines:] if lines else []
 
     # ---- workloads --------------------------------------------------------

@@ -51,8 +51,8 @@ def start_supervisor(
     finally:
         os.close(theirs)
     with os.fdopen(ready, "rb") as pipe:
-        said = _read_report(pipe, process, files)
-    report = json.loads(said) if said else {"error": None}
+        outcome = _read_report(pipe, process, files)
+    report = json.loads(outcome) if outcome else {"error": None}
     if not report.get("ready"):
         raise _reported(report.get("error"), files)
 

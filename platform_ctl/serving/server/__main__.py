@@ -77,28 +77,28 @@ def fetch(uri: str, into: Path) -> Path:
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
 
 
-def build_front(told: argparse.Namespace, limits: ServiceLimits, workdir: Path) -> Front:
+def build_front(options: argparse.Namespace, limits: ServiceLimits, workdir: Path) -> Front:
     """Load the model and wrap it. Raises EvidenceMismatch before any code of an altered model."""
-    model_dir = fetch(told.model_uri, workdir)
-    if told.model_digest:
-        check_stored(model_dir, told.model_digest)
+    model_dir = fetch(options.model_uri, workdir)
+    if options.model_digest:
+        check_stored(model_dir, options.model_digest)
     lookup = None
-    if told.online_features:
-        data_access: Callable[[], DataAccess] = resolve(told.data_access)
-        lookup = EntityLookup(told.online_features, data_access())
+    if options.online_features:
+        data_access: Callable[[], DataAccess] = resolve(options.data_access)
+        lookup = EntityLookup(options.online_features, data_access())
         lookup.warm()
     model = RevisionModel(
-        told.name,
+        options.name,
         load_predictor(model_dir),
-        entity=told.entity,
+        entity=options.entity,
         lookup=lookup,
         max_rows=limits.rows,
     )
-    revision = told.revision or told.name
-    requests = Path(told.request_log or workdir / "requests")
+    revision = options.revision or options.name
+    requests = Path(options.request_log or workdir / "requests")
     return Front(
         build_application(model, __version__),
-        service=told.name,
+        service=options.name,
         revision=revision,
         log=request_log.RequestLog(requests / f"{revision}.jsonl", max_bytes=limits.log_bytes),
         limits=limits,
@@ -118,14 +118,14 @@ def observations(folder: Path) -> Starlette:
 
 
 async def serve(
-    told: argparse.Namespace, front: Front, folder: Path, limits: ServiceLimits
+    options: argparse.Namespace, front: Front, folder: Path, limits: ServiceLimits
 ) -> None:
     """Answer until SIGTERM, then answer what was accepted."""
     await front.check_example()
     await front.route(production=True, canary=None)
     protocol = functools.partial(RequestTimeoutProtocol, request_timeout_s=limits.request_timeout_s)
-    predictor = _server(front, told.port, limits, http=protocol)
-    records = _server(observations(folder), told.observations_port, limits)
+    predictor = _server(front, options.port, limits, http=protocol)
+    records = _server(observations(folder), options.observations_port, limits)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _end, (predictor, records), front)
@@ -159,17 +159,17 @@ def _server(app: object, port: int, limits: ServiceLimits, **options: object) ->
 
 def main() -> None:
     """Exit code 5 for a model that is not the approved one, with the four lines of the error."""
-    told = arguments().parse_args()
+    options = arguments().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("httpx", "uvicorn", "feast"):
         logging.getLogger(library).setLevel(logging.WARNING)
     limits = ServiceLimits()
     with tempfile.TemporaryDirectory() as workdir:
-        folder = Path(told.request_log or Path(workdir) / "requests")
-        told.request_log = str(folder)
+        folder = Path(options.request_log or Path(workdir) / "requests")
+        options.request_log = str(folder)
         try:
-            front = build_front(told, limits, Path(workdir))
-            asyncio.run(serve(told, front, folder, limits))
+            front = build_front(options, limits, Path(workdir))
+            asyncio.run(serve(options, front, folder, limits))
         except PlatformError as exc:
             log.error("%s", exc)
             _report(exc)

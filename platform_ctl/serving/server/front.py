@@ -123,9 +123,9 @@ class Front:
         scope = {**_EXAMPLE_SCOPE, "path": path, "raw_path": path.encode()}
         answer = await self._here(scope, self._example)
         if answer.status != 200:
-            said = answer.body.decode(errors="replace")[:200]
+            text = answer.body.decode(errors="replace")[:200]
             raise ServiceUnavailable(
-                f"revision {self._revision} answers its input example with {answer.status}: {said}",
+                f"revision {self._revision} answers its input example with {answer.status}: {text}",
                 where=f"InferenceService {self._service}",
                 fix=f"platform-ctl service logs {self._service}",
             )

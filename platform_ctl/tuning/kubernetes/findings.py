@@ -136,12 +136,12 @@ def _of_trial(cluster: Cluster, experiment: str, trial: str, reason: SearchReaso
     pods = _trial_pods(cluster, trial)
     ended = next((b for b in map(blocked, pods) if b), None)
     words = last_words(cluster, trial).strip().splitlines()
-    said = words[-1] if words else (_words(ended) if ended else "its pod is gone")
+    text = words[-1] if words else (_words(ended) if ended else "its pod is gone")
     never = "ended and reported no metric of the objective; it printed last"
     what = never if reason is SearchReason.NEVER_REPORTED else "failed"
     pod = pods[0]["metadata"]["name"] if pods else ""
     fix = f"kubectl -n {cluster.namespace} logs -l job-name={trial} --all-containers"
-    return SearchFinding(experiment, reason, f"{trial} {what}: {said}", fix, trial, pod)
+    return SearchFinding(experiment, reason, f"{trial} {what}: {text}", fix, trial, pod)
 
 
 def _pods(cluster: Cluster, experiment: str) -> list[dict[str, Any]]:

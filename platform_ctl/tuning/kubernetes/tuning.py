@@ -238,8 +238,8 @@ class KubernetesTuner:
         }
         if failed is not None:
             spec["maxFailedTrialCount"] = min(failed, done)
-        said = json.dumps({"type": end.type, "reason": end.reason, "message": end.message})
-        self.cluster.patch(kind, name, {"metadata": {"annotations": {ENDED: said}}, "spec": spec})
+        note = json.dumps({"type": end.type, "reason": end.reason, "message": end.message})
+        self.cluster.patch(kind, name, {"metadata": {"annotations": {ENDED: note}}, "spec": spec})
         self._settle(search)
         return self.read(search)
 
@@ -279,8 +279,8 @@ class KubernetesTuner:
         objects = self.cluster.list(self._kind("Trial"), labels=labels)
         trials = [self._explained(t) for t in read_trials(objects, reserved_cpus(experiment))]
         status = read_status(experiment, found, trials, datetime.now(UTC))
-        if said := annotations.get(ENDED):
-            end = End(**json.loads(said))
+        if note := annotations.get(ENDED):
+            end = End(**json.loads(note))
             now = status.completion_time or datetime.now(UTC)
             status = with_condition(status, end, now=now)
         location = f"{self.cluster.server}{self._kind('Experiment').path(self.cluster.namespace)}"

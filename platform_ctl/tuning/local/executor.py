@@ -98,5 +98,5 @@ def last_line(log: Path, limit: int = 200) -> str:
             lines = file.read().decode("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return ""
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in said)[:limit]
+    text = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)[:limit]

@@ -136,8 +136,8 @@ class JobExecutor:
             return TrialOutcome(name, ok=True)
         what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         ended = f"the command ended with {what}"
-        said = last_line(self._logs[name])
-        message = f"{ended}: {said}" if said else ended
+        line = last_line(self._logs[name])
+        message = f"{ended}: {line}" if line else ended
         return TrialOutcome(name, False, "BackoffLimitExceeded", message)
 
     def _reap(self, name: str, grace_s: float = TERM_GRACE_S) -> int:
