@@ -18,6 +18,10 @@ from platform_ctl.errors import ClusterForbidden
 NAMES = ("KFP_POD_NAME", "HOSTNAME")
 RUN_LABEL = "pipeline/runid"
 """On every pod of a run (KFP 2.17). As an input of the step it would be part of the cache key."""
+NODE_NAME = "workflows.argoproj.io/node-name"
+"""Argo's annotation of a step's pod: the full name of its node, which holds the task's path."""
+STEP = "platform-ctl.io/step"
+"""Annotation of what a step makes: the ``NODE_NAME`` of its pod."""
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -30,6 +34,8 @@ class OwnPod:
     """``ownerReferences`` for what is made in the pod's own namespace."""
     run_id: str = ""
     """KFP's run of which the pod is a step."""
+    node: str = ""
+    """Argo's full name of the step."""
 
 
 def own_pod(
@@ -55,4 +61,5 @@ def own_pod(
         container["image"],
         [{**o, "blockOwnerDeletion": False} for o in owners],
         pod["metadata"].get("labels", {}).get(RUN_LABEL, ""),
+        pod["metadata"].get("annotations", {}).get(NODE_NAME, ""),
     )

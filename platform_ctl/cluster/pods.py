@@ -25,6 +25,8 @@ class Blocked(StrEnum):
     FAILED = "Error"
 
 
+LASTING = frozenset({Blocked.UNSCHEDULABLE, Blocked.IMAGE, Blocked.CONFIG, Blocked.CRASH_LOOP})
+"""What no waiting ends: somebody has to change the cluster or what asks for the pod."""
 WAITING = {
     "ImagePullBackOff": Blocked.IMAGE,
     "ErrImagePull": Blocked.IMAGE,

@@ -83,6 +83,8 @@ class Blocker:
     exit_code: int | None = None
     fix: str = ""
     """A command that looks at the cause."""
+    of_job: bool = False
+    """Whether it is about a job that the step made and waits for, not about the step's own pod."""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}" if self.message else self.reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from platform_ctl.lineage.facets import Event
     from platform_ctl.runs.cache.port import Cache
     from platform_ctl.runs.kubernetes.runs import KfpRuns
+    from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads
     from platform_ctl.runs.local.runs import LocalOrchestrator
     from platform_ctl.runs.port import Orchestrator
     from platform_ctl.runs.record import Run, RunEvent
@@ -51,9 +53,9 @@ def _kfp_runs(settings: Settings) -> KfpRuns:
     """Runs through KFP's API server; without access to the cluster no pod explains them."""
     from platform_ctl.cluster.api import CONFIG_MAP
     from platform_ctl.runs.kubernetes.api import RunsApi
-    from platform_ctl.runs.kubernetes.runs import KfpRuns, NoPods
-    from platform_ctl.runs.kubernetes.stuck import PodReader
+    from platform_ctl.runs.kubernetes.runs import KfpRuns
     from platform_ctl.runs.kubernetes.submission import prepare
+    from platform_ctl.runs.kubernetes.workloads import NoWorkloads
 
     wanted = settings.kubernetes
     found: Cluster | None = None
@@ -67,8 +69,23 @@ def _kfp_runs(settings: Settings) -> KfpRuns:
     return KfpRuns(
         RunsApi(kfp(settings)),
         prepare=to_submit,
-        pods=PodReader(found) if found else NoPods(),
+        workloads=_workloads(found) if found else NoWorkloads(),
         service_account=wanted.service_account,
+    )
+
+
+def _workloads(found: Cluster) -> ClusterWorkloads:
+    """Pods of runs, and the jobs of the rooms whose steps make some."""
+    from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads
+    from platform_ctl.training.kubernetes import findings as fits
+    from platform_ctl.training.kubernetes import training
+    from platform_ctl.tuning.kubernetes import findings as searches
+    from platform_ctl.tuning.kubernetes import tuning
+
+    return ClusterWorkloads(
+        found,
+        findings=[partial(fits.findings, found), partial(searches.findings, found)],
+        ends=[partial(training.end_run, found), partial(tuning.end_run, found)],
     )
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -37,6 +37,7 @@ from platform_ctl.runs.kubernetes.cached import ProducerOutputs
 from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.kubernetes.outputs import last_line, read_outputs
 from platform_ctl.runs.kubernetes.records import ir_of, pipeline_of, read, record
+from platform_ctl.runs.kubernetes.workloads import NoWorkloads, Workloads
 from platform_ctl.runs.record import (
     Blocker,
     EventKind,
@@ -59,23 +60,10 @@ VERDICT = "verdict"
 """The output by which a task judges."""
 LOG_READERS = 4
 """Logs of a run read at the same time."""
+_NO_WORKLOADS = NoWorkloads()
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 OnEvent = Callable[[RunEvent], None]
-
-
-class Blockers(Protocol):
-    """Why tasks do not proceed; None of it where nobody may look at pods."""
-
-    def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]: ...
-
-
-@dataclass(frozen=True)
-class NoPods:
-    """A caller without a connection to the cluster itself."""
-
-    def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]:
-        return {}
 
 
 @dataclass(frozen=True)
@@ -85,7 +73,7 @@ class KfpRuns:
     api: RunsApi
     prepare: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]] = list
     """From the committed documents to those that are submitted: images, environment."""
-    pods: Blockers = NoPods()
+    workloads: Workloads = _NO_WORKLOADS
     service_account: str = ""
     poll_s: float = POLL_S
     tries: int = 60
@@ -176,15 +164,19 @@ class KfpRuns:
         return self._follow(run.id, on_event)
 
     def cancel(self, run_id: str) -> Run:
+        """Of a run that has ended, what its steps left behind is removed."""
         run = record(self._find(run_id))
         if not run.state.final:
             try:
                 self.api.terminate(run.id)
             except Refusal:  # it ended meanwhile, or somebody else ends it
                 pass
+        self.workloads.stop(run.id)
         return self.get(run.id)
 
     def delete(self, run: Run) -> None:
+        """Its jobs first: as long as there is a record, what remains can be asked for again."""
+        self.workloads.stop(run.id)
         self.api.delete(run.id)
 
     def explain(self, pipeline: Pipeline) -> list[UnsupportedUse]:
@@ -284,7 +276,7 @@ class KfpRuns:
     def _blockers(self, run: Run, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]:
         """Who may read runs need not be let near pods: KFP's own record is shown without them."""
         try:
-            return self.pods.blockers(run.id, nodes)
+            return self.workloads.blockers(run.id, nodes)
         except (ClusterForbidden, ClusterUnavailable) as exc:
             _log.warning("the pods of the run cannot be read: %s", exc.what)
             return {}
@@ -321,7 +313,7 @@ class KfpRuns:
         """One line that says why a task failed: of its pod, else the last one that it wrote."""
         if task.state is not TaskState.FAILED:
             return ""
-        if task.blocker and task.blocker.reason != Blocked.FAILED:
+        if task.blocker and task.blocker.reason != Blocked.FAILED and not task.blocker.of_job:
             return str(task.blocker)
         if line := last_line(self.log(run, task)):
             return line

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from platform_ctl.cluster.api import POD, Cluster
-from platform_ctl.cluster.pods import blocked
+from platform_ctl.cluster.owner import STEP
+from platform_ctl.cluster.pods import LASTING, blocked
 from platform_ctl.training.kubernetes.manifests import ATTEMPT_LABEL, PREFIX, RUN_LABEL
 
 RAY_JOB = ("ray.io/v1", "RayJob")
@@ -39,6 +40,10 @@ class TrainingFinding:
     fix: str
     pod: str = ""
     task: str = ""
+    step: str = ""
+    """Argo's name of the step whose fit it is."""
+    lasting: bool = False
+    """Whether no waiting ends it."""
 
 
 def findings(cluster: Cluster, run_id: str) -> list[TrainingFinding]:
@@ -58,23 +63,27 @@ def of_job(
 ) -> list[TrainingFinding]:
     """What is known of one RayJob; nothing where it goes well."""
     name, status = job["metadata"]["name"], job.get("status", {})
-    task = job["metadata"].get("annotations", {}).get(f"{PREFIX}/task", "")
+    notes = job["metadata"].get("annotations", {})
+    task, step = notes.get(f"{PREFIX}/task", ""), notes.get(STEP, "")
     state = status.get("jobDeploymentStatus", "")
     if job["spec"].get("suspend"):
         message = "the fit is suspended and waits for its queue to admit it"
         fix = f"kubectl -n {cluster.namespace} describe workloads"
-        return [TrainingFinding(name, TrainingReason.QUEUED, message, fix, task=task)]
+        return [TrainingFinding(name, TrainingReason.QUEUED, message, fix, task=task, step=step)]
     if state == "Failed":
         late = status.get("reason") == "DeadlineExceeded"
         reason = TrainingReason.DEADLINE if late else TrainingReason.LOST
         message = str(status.get("message", "")) or "the Ray cluster was lost"
         fix = "platform-ctl run resume latest"
-        return [TrainingFinding(name, reason, message, fix, task=task)]
+        return [TrainingFinding(name, reason, message, fix, task=task, step=step)]
     found = []
     for pod in pods_of(cluster, job):
         if one := blocked(pod):
             fix = f"kubectl -n {cluster.namespace} describe pod {one.pod}"
-            found.append(TrainingFinding(name, one.reason, one.message, fix, one.pod, task))
+            lasting = one.reason in LASTING
+            found.append(
+                TrainingFinding(name, one.reason, one.message, fix, one.pod, task, step, lasting)
+            )
         elif _waits_for_its_probe(pod, now or datetime.now(UTC)):
             message = (
                 "Ray's head runs and never becomes ready; an image without ray[default] "
@@ -83,7 +92,9 @@ def of_job(
             fix = f"kubectl -n {cluster.namespace} exec {pod['metadata']['name']} -- pip show ray"
             reason = TrainingReason.HEAD_NOT_READY
             pod_name = pod["metadata"]["name"]
-            found.append(TrainingFinding(name, reason, message, fix, pod_name, task))
+            found.append(
+                TrainingFinding(name, reason, message, fix, pod_name, task, step, lasting=True)
+            )
     return found
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from platform_ctl.cluster.environment import env_from
+from platform_ctl.cluster.owner import STEP
 from platform_ctl.errors import ConfigError
 from platform_ctl.settings import KubernetesSettings, TrainingSettings
 from platform_ctl.training.kubernetes.job_files import INPUTS
@@ -48,6 +49,8 @@ class JobPlan:
     training: TrainingSettings
     kubernetes: KubernetesSettings
     owners: list[dict[str, Any]]
+    step: str = ""
+    """Argo's name of the step that asks for it; empty outside a run."""
 
 
 def render(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
@@ -170,11 +173,12 @@ def _metadata(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
         **({RUN_LABEL: job.run_id} if job.run_id else {}),
         **({QUEUE_LABEL: plan.training.queue} if plan.training.queue else {}),
     }
+    notes = {f"{PREFIX}/task": job.task, f"{PREFIX}/function": job.function}
     found: dict[str, Any] = {
         "name": plan.name,
         "namespace": plan.kubernetes.namespace,
         "labels": labels,
-        "annotations": {f"{PREFIX}/task": job.task, f"{PREFIX}/function": job.function},
+        "annotations": notes | ({STEP: plan.step} if plan.step else {}),
     }
     return found | ({"ownerReferences": plan.owners} if plan.owners else {})
 

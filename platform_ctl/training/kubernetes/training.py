@@ -80,8 +80,8 @@ class KubernetesTraining:
         return known.metrics
 
     def end_run(self, run_id: str) -> None:
-        """Remove the RayJobs of a run, in whatever state they are."""
-        self._remove(f"{RUN_LABEL}={run_id}")
+        """Remove the fits of a run, in whatever state they are."""
+        end_run(self.cluster, run_id)
 
     def _refuse(self, job: TrainingJob) -> None:
         call.resolve(job.function)
@@ -202,6 +202,7 @@ class KubernetesTraining:
             training=self.settings,
             kubernetes=self.kubernetes,
             owners=self.own_pod.owners,
+            step=self.own_pod.node,
         )
         manifest = render(job, plan)
         self._answered(partial(self.cluster.create, manifest))
@@ -241,6 +242,16 @@ class KubernetesTraining:
     def _current_findings(self, job: dict[str, Any]) -> list[Any]:
         current = self.cluster.get(self._kind(), job["metadata"]["name"])
         return of_job(self.cluster, current) if current else []
+
+
+def end_run(cluster: Cluster, run_id: str) -> None:
+    """Remove the fits of a run, of every kind that the cluster serves; with them go their pods."""
+    for kind, version in API_VERSIONS.items():
+        served = cluster.kind(version, kind)
+        if served is None:
+            continue
+        for job in cluster.list(served, labels=f"{RUN_LABEL}={run_id}"):
+            cluster.delete(served, job["metadata"]["name"])
 
 
 _RESUME = "platform-ctl run resume latest"

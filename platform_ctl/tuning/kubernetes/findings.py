@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from platform_ctl.cluster.api import EVENT, POD, Cluster
-from platform_ctl.cluster.pods import PodFinding, blocked
+from platform_ctl.cluster.owner import STEP
+from platform_ctl.cluster.pods import LASTING, Blocked, PodFinding, blocked
 from platform_ctl.tuning.kubernetes.manifest import RUN_LABEL
 
 VERSION = "kubeflow.org/v1beta1"
@@ -43,6 +44,10 @@ class SearchFinding:
     fix: str
     trial: str = ""
     pod: str = ""
+    lasting: bool = False
+    """Whether no waiting ends it."""
+    step: str = ""
+    """Argo's name of the step whose search it is."""
 
 
 def findings(cluster: Cluster, run_id: str) -> list[SearchFinding]:
@@ -51,7 +56,11 @@ def findings(cluster: Cluster, run_id: str) -> list[SearchFinding]:
     if kind is None:
         return []
     searches = cluster.list(kind, labels=f"{RUN_LABEL}={run_id}")
-    return [found for search in searches for found in of_experiment(cluster, search)]
+    return [
+        replace(found, step=search["metadata"].get("annotations", {}).get(STEP, ""))
+        for search in searches
+        for found in of_experiment(cluster, search)
+    ]
 
 
 def of_experiment(cluster: Cluster, experiment: Mapping[str, Any]) -> list[SearchFinding]:
@@ -79,6 +88,7 @@ def suggestion(cluster: Cluster, name: str) -> SearchFinding | None:
         f"the suggestion service is not ready{because}",
         f"kubectl -n {cluster.namespace} describe pods -l katib.kubeflow.org/suggestion={name}",
         pod=reasons[0].pod if reasons else "",
+        lasting=bool(reasons) and reasons[0].reason in {*LASTING, Blocked.OUT_OF_MEMORY},
     )
 
 
@@ -106,14 +116,22 @@ def _of_waiting(cluster: Cluster, experiment: str, trial: str) -> list[SearchFin
     for waiting in filter(None, map(blocked, pods)):
         fix = f"kubectl -n {cluster.namespace} describe pod {waiting.pod}"
         reason, pod = waiting.reason, waiting.pod
-        return [SearchFinding(experiment, reason, waiting.message, fix, trial, pod)]
+        lasting = reason in LASTING
+        return [SearchFinding(experiment, reason, waiting.message, fix, trial, pod, lasting)]
     if pods:
         return []
     wanted = f"involvedObject.kind=Job,involvedObject.name={trial},reason=FailedCreate"
     events = cluster.list(EVENT, fields=wanted)
     fix = f"kubectl -n {cluster.namespace} describe job {trial}"
     return [
-        SearchFinding(experiment, SearchReason.POD_REFUSED, str(e.get("message", "")), fix, trial)
+        SearchFinding(
+            experiment,
+            SearchReason.POD_REFUSED,
+            str(e.get("message", "")),
+            fix,
+            trial,
+            lasting=True,
+        )
         for e in events[-1:]
     ]
 

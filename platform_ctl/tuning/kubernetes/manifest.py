@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from platform_ctl.cluster.environment import env_from
+from platform_ctl.cluster.owner import STEP
 from platform_ctl.errors import BadExperiment, UnsupportedTrial
 from platform_ctl.settings import KubernetesSettings
 from platform_ctl.tuning.experiment import Experiment
@@ -48,6 +49,8 @@ class SearchPlace:
     kubernetes: KubernetesSettings
     image: str
     owners: list[dict[str, Any]]
+    step: str = ""
+    """Argo's name of the step that asks for it; empty outside a run."""
 
 
 def resource_name(experiment: Experiment, search: str) -> str:
@@ -91,6 +94,7 @@ def render(
             SEED: str(seed),
             SPEC: spec_digest(experiment, trial, inputs, seed),
             DOCUMENT: asked,
+            **({STEP: place.step} if place.step else {}),
         },
     }
     if place.owners:

@@ -142,9 +142,7 @@ class KubernetesTuner:
         )
 
     def end_run(self, run_id: str) -> None:
-        kind = self._kind("Experiment")
-        for found in self.cluster.list(kind, labels=f"{RUN_LABEL}={run_id}"):
-            self.cluster.delete(kind, found["metadata"]["name"])
+        end_run(self.cluster, run_id)
 
     # ---- one search ---------------------------------------------------------------
 
@@ -153,7 +151,7 @@ class KubernetesTuner:
     ) -> None:
         """Make the Experiment, or adopt the one that is there and bring its counts up to date."""
         image = self.kubernetes.image or self.own_pod.image
-        place = SearchPlace(self.kubernetes, image, self.own_pod.owners)
+        place = SearchPlace(self.kubernetes, image, self.own_pod.owners, self.own_pod.node)
         manifest = render(experiment, search, place, trial=trial, inputs=inputs, seed=seed)
         if through_outage(partial(self.cluster.create, manifest), self.sleep) is not None:
             return
@@ -309,6 +307,15 @@ class KubernetesTuner:
 
     def _kind(self, kind: str) -> ResourceKind:
         return self.cluster.kind_of({"apiVersion": findings.VERSION, "kind": kind})
+
+
+def end_run(cluster: Cluster, run_id: str) -> None:
+    """Remove the Experiments of a run; with them go their trials and the suggestion service."""
+    kind = cluster.kind(findings.VERSION, "Experiment")
+    if kind is None:
+        return
+    for found in cluster.list(kind, labels=f"{RUN_LABEL}={run_id}"):
+        cluster.delete(kind, found["metadata"]["name"])
 
 
 def _search_of(found: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import yaml
 
 from platform_ctl.cluster.api import ResourceKind
 from platform_ctl.cluster.kfp import Kfp
+from platform_ctl.cluster.owner import NODE_NAME
 from platform_ctl.errors import (
     BadParameter,
     ClusterForbidden,
@@ -27,8 +28,8 @@ from platform_ctl.runs.kubernetes.api import RunsApi
 from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.kubernetes.outputs import read_outputs
 from platform_ctl.runs.kubernetes.runs import KfpRuns
-from platform_ctl.runs.kubernetes.stuck import NODE_NAME, PodReader
 from platform_ctl.runs.kubernetes.submission import prepare
+from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads
 from platform_ctl.runs.record import Blocker, RunEvent, RunRequest, RunState, Task, TaskState
 from platform_ctl.settings import KubernetesSettings
 from tests.fakes.kfp_runs import Runs
@@ -193,7 +194,7 @@ def test_a_run_of_an_uploaded_version_is_read_by_its_reference(tmp_path: Path, k
 
 @dataclass
 class FakePods:
-    """The pods of a namespace, for ``PodReader``."""
+    """The pods of a namespace, for ``ClusterWorkloads``."""
 
     pods: list[dict[str, Any]] = field(default_factory=list)
 
@@ -236,7 +237,7 @@ def test_a_pod_says_why_its_task_stands(status: dict[str, Any], reason: str, las
     node = WorkflowNode(
         Task("a.b", "b", "comp-b", TaskState.RUNNING), executor="w(0).b(0).executor(0)"
     )
-    reader = PodReader(FakePods([pod(node.executor, status), pod("other", {})]))  # type: ignore[arg-type]
+    reader = ClusterWorkloads(FakePods([pod(node.executor, status), pod("other", {})]))  # type: ignore[arg-type]
     (path, blocker), *_ = reader.blockers("r1", [node]).items()
     assert (path, blocker.reason, blocker.lasting) == ("a.b", reason, lasting)
     assert blocker.fix == "kubectl -n team describe pod p-1"
@@ -255,10 +256,10 @@ class Held:
 
 def test_a_run_that_no_waiting_ends_is_stuck(tmp_path: Path) -> None:
     with serve(Runs(step_s=60.0)) as fake:
-        started = runs(fake, pods=Held(lasting=True)).submit(request(tmp_path))
+        started = runs(fake, workloads=Held(lasting=True)).submit(request(tmp_path))
         assert started.state is RunState.RUNNING
         assert [t.path for t in started.stuck] == ["judge"]
-        assert not runs(fake, pods=Held(lasting=False)).get(started.id).stuck
+        assert not runs(fake, workloads=Held(lasting=False)).get(started.id).stuck
 
 
 class Forbidden:
@@ -270,7 +271,7 @@ class Forbidden:
 
 def test_who_may_not_see_pods_still_sees_runs(tmp_path: Path) -> None:
     with serve(Runs(step_s=60.0)) as fake:
-        started = runs(fake, pods=Forbidden()).submit(request(tmp_path))
+        started = runs(fake, workloads=Forbidden()).submit(request(tmp_path))
         assert started.state is RunState.RUNNING and started.tasks
 
 
