@@ -40,7 +40,7 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     _release_newest(sandbox)
     for old, new in _WIDENED:
         sandbox.edit(_RECIPE, old, new)
-    sandbox.edit(_EXPERIMENT, 'min: "0.0003", max: "0.03"', 'min: "0.5", max: "1.0"')
+    sandbox.edit(_EXPERIMENT, 'min: "0.0003", max: "0.03"', 'min: "20", max: "40"')
     run = sandbox.run_pipeline(*SMALL)
     _release_newest(sandbox)
     return {"run": run, "bad": sandbox.model()["versions"][0]["version"]}

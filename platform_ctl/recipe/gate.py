@@ -287,10 +287,16 @@ def _against_baseline(golden: _Golden, thresholds: GateThresholds) -> Iterator[_
         return
     name = golden.best_baseline()
     estimate = golden.compare(name, LIKELY)
-    needed = 1 - thresholds.min_gain_over_baseline
-    verdict = _Limits(good=needed, reach=1.0).judge(estimate)
+    asked_gain = thresholds.min_gain_over_baseline
+    needed = 1 - asked_gain
+    # A recipe that allows a loss above the baseline's needs no proof of being below it.
+    verdict = _Limits(good=needed, reach=max(1.0, needed)).judge(estimate)
     gain = f"{_gain(estimate.point)} than {name} ({golden.figures(name)}; {_range(estimate)})"
-    asked = f"{100 * thresholds.min_gain_over_baseline:g} % better"
+    asked = (
+        f"{100 * asked_gain:g} % better"
+        if asked_gain >= 0
+        else f"at most {-100 * asked_gain:g} % worse"
+    )
     yield _Finding(
         "baseline",
         verdict,

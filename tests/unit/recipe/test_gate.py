@@ -52,6 +52,17 @@ def test_without_a_champion_the_baselines_decide(golden, good):
     assert judge(golden, good, good).figures["champion"]["point"] == 1.0
 
 
+def test_a_recipe_may_allow_a_loss_above_the_baseline(golden):
+    worse = golden.forecast(1.0) * 1.3
+    errors = golden.errors(worse)
+    lenient = replace(THRESHOLDS, min_gain_over_baseline=-9.0, max_loss=99.0, slice_ceiling={})
+    strict = replace(lenient, min_gain_over_baseline=-0.001)
+    assert gate.decide(evaluation(errors), errors, lenient).verdict is Verdict.SUCCESSFUL
+    refused = gate.decide(evaluation(errors), errors, strict)
+    assert refused.verdict is not Verdict.SUCCESSFUL
+    assert any("at most 0.1 % worse" in reason for reason in refused.reasons)
+
+
 def test_the_same_input_gives_the_same_decision(golden, good):
     assert judge(golden, good).as_dict() == judge(golden, good).as_dict()
 
