@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from learning import lab as rules
 from learning.lab import CAUSES, CheckResult, Session
 from learning.port import Fault, Lab
-from platform_ctl.errors import PreconditionMissing, UnknownName
+from platform_ctl.errors import PreconditionMissing, unknown
 
 RANDOM = "random"
 
@@ -80,9 +79,10 @@ def check(lab: Lab, faults: Mapping[str, Fault], cause: str = "") -> CheckResult
 def _hear(session: Session, fault: Fault, cause: str) -> Session:
     word = rules.normalised(cause)
     if word not in CAUSES:
-        near = difflib.get_close_matches(word, CAUSES, n=1)
-        raise UnknownName(
-            f"{cause!r} is none of the causes" + (f"; did you mean {near[0]}?" if near else ""),
+        raise unknown(
+            f"{cause!r} is none of the causes",
+            word,
+            CAUSES,
             where="--cause",
             fix="platform-ctl lab causes",
         )
@@ -95,9 +95,10 @@ def _find(faults: Mapping[str, Fault], name: str) -> Fault:
     if name == RANDOM:
         return faults[random.SystemRandom().choice(sorted(faults))]
     if name not in faults:
-        near = difflib.get_close_matches(name, faults, n=1)
-        raise UnknownName(
-            f"there is no fault {name!r}" + (f"; did you mean {near[0]}?" if near else ""),
+        raise unknown(
+            f"there is no fault {name!r}",
+            name,
+            faults,
             where="fault lab",
             fix="platform-ctl lab list",
         )

@@ -9,8 +9,8 @@ reused: a retired class stays, marked as retired. Exit codes (spec):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, TypeVar, overload
 
 
 class PlatformError(Exception):
@@ -458,3 +458,65 @@ class UnsupportedAlgorithm(Unsupported):
     """The Experiment asks for a search algorithm this target does not have."""
 
     id = "err-unsupported-algorithm"
+
+
+# ---- names that nobody knows ---------------------------------------------
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that a mistyped one is nearest to, "" when none is near."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest one, or the first ten there are."""
+    names = list(known)
+    if near := nearest(name, names):
+        return f"did you mean {near}?"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"there is: {', '.join(names[:10]) or 'none'}{more}"
+
+
+_E = TypeVar("_E", bound=PlatformError)
+
+
+@overload
+def unknown(
+    what: str, name: str, known: Iterable[str], *, where: str, fix: str, otherwise: str = ""
+) -> UnknownName: ...
+
+
+@overload
+def unknown(
+    what: str,
+    name: str,
+    known: Iterable[str],
+    *,
+    where: str,
+    fix: str,
+    otherwise: str = "",
+    error: type[_E],
+) -> _E: ...
+
+
+def unknown(
+    what: str,
+    name: str,
+    known: Iterable[str],
+    *,
+    where: str,
+    fix: str,
+    otherwise: str = "",
+    error: type[PlatformError] = UnknownName,
+) -> PlatformError:
+    """The error to raise for a name that is none of ``known``.
+
+    ``{}`` in ``fix`` becomes the nearest name; where none is near, the fix is ``otherwise``,
+    if that is given.
+    """
+    names = list(known)
+    near = nearest(name, names)
+    command = fix.replace("{}", near) if near else otherwise or fix
+    return error(f"{what}; {did_you_mean(name, names)}", where=where, fix=command)

@@ -8,7 +8,6 @@ Secrets are references (``env:NAME``, ``file:PATH``), never values.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from platform_ctl.errors import ConfigError, HomeNotUsable, UnknownSetting
+from platform_ctl.errors import ConfigError, HomeNotUsable, UnknownSetting, nearest
 
 TOML_NAME = "platform-ctl.toml"
 ENV_PREFIX = "PLATFORM_CTL_"
@@ -448,8 +447,8 @@ def _check_known(key: str, source: str) -> None:
     keys = known_keys()
     if key in keys:
         return
-    near = difflib.get_close_matches(key, keys, n=1)
-    hint = f"did you mean {near[0]}?" if near else "platform-ctl config show lists them"
+    near = nearest(key, keys)
+    hint = f"did you mean {near}?" if near else "platform-ctl config show lists them"
     raise UnknownSetting(
         f"unknown setting {key!r}; {hint}", where=source, fix="platform-ctl config show --origin"
     )

@@ -31,7 +31,7 @@ def show(ctx: click.Context, what: str, output: str) -> None:
     """
     from platform_ctl import targets
     from platform_ctl.errors import NothingYet, UnknownName
-    from platform_ctl.lineage.find import find_dataset, unknown
+    from platform_ctl.lineage.find import find_dataset, not_in_lineage
     from platform_ctl.lineage.graph import Graph, label, picture, run_tree
 
     settings = load_settings(ctx)
@@ -45,9 +45,9 @@ def show(ctx: click.Context, what: str, output: str) -> None:
     except NothingYet:
         if not graph.names():
             raise
-        raise unknown(what, graph) from None
+        raise not_in_lineage(what, graph) from None
     except UnknownName as exc:
-        raise unknown(what, graph) from exc
+        raise not_in_lineage(what, graph) from exc
     tasks = graph.of_run(run.id)
     if not tasks:
         raise UnknownName(

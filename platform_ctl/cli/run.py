@@ -163,18 +163,18 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool) -> None:
 
 
 def _check_task(run: Run, task: str) -> None:
-    import difflib
-
-    from platform_ctl.errors import UnknownName
+    from platform_ctl.errors import unknown
 
     paths = [t.path for t in run.tasks]
     if task in paths or not run.state.final:
         return
-    near = difflib.get_close_matches(task, paths, n=1)
-    raise UnknownName(
-        f"the run has no task {task!r}" + (f"; did you mean {near[0]}?" if near else ""),
+    raise unknown(
+        f"the run has no task {task!r}",
+        task,
+        paths,
         where=f"run {run.id}",
-        fix=f"platform-ctl run logs {run.id[:8]} {near[0] if near else ''}".rstrip(),
+        fix=f"platform-ctl run logs {run.id[:8]} {{}}",
+        otherwise=f"platform-ctl run logs {run.id[:8]}",
     )
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import click
 
-from platform_ctl.errors import UsageError
+from platform_ctl.errors import UsageError, nearest
 
 
 def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> UsageError:
@@ -70,9 +69,9 @@ def _correction(exc: click.ClickException, words: Sequence[str]) -> tuple[str, s
     if isinstance(option, click.Option) and isinstance(option.type, click.Choice):
         choices = [str(choice) for choice in option.type.choices]
         for value in _values(words, option.opts):
-            near = get_close_matches(value, choices, n=1)
+            near = nearest(value, choices)
             if value not in choices and near:
-                return value, near[0]
+                return value, near
     return "", ""
 
 

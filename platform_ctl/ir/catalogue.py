@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 import subprocess
@@ -24,6 +23,7 @@ from platform_ctl.errors import (
     PlatformError,
     StaleCompiledPipeline,
     UnknownName,
+    unknown,
 )
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import meaning, portability
@@ -91,16 +91,16 @@ class Pipelines:
         names = {listed.name: listed.compiled for listed in self.list()}
         if word in names:
             return self._root / names[word]
-        near = difflib.get_close_matches(word, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         if not names:
             raise UnknownName(
                 f"no pipeline {word!r}: this folder has none at all",
                 where=str(self._compiled),
                 fix="cd to the project's folder, and the same command again",
             )
-        raise UnknownName(
-            f"no pipeline {word!r}{hint}",
+        raise unknown(
+            f"no pipeline {word!r}",
+            word,
+            names,
             where=str(self._compiled),
             fix="platform-ctl pipeline list",
         )

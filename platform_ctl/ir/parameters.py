@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from platform_ctl.errors import BadParameter
+from platform_ctl.errors import BadParameter, nearest, unknown
 from platform_ctl.ir.pipeline import UNSET, InputParameter, ParameterType, Pipeline, plain_numbers
 
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
@@ -259,12 +259,13 @@ def _distance(value: Any) -> Callable[[Any], float]:
 
 def _unknown(pipeline: Pipeline, asked: _Request, name: str) -> BadParameter:
     declared = pipeline.root.input_definitions.parameters
-    near = difflib.get_close_matches(name, list(declared), n=1)
-    known = ", ".join(declared) or "none"
-    hint = f"did you mean {near[0]}?" if near else f"it has: {known}"
-    what = f"the pipeline {pipeline.name} has no parameter {name!r}; {hint}"
-    where = f"parameters of {asked.pipeline}"
-    if not near:
-        return BadParameter(what, where=where, fix="platform-ctl pipeline list")
-    fix = asked.with_value(near[0], asked.given[name], instead_of=name)
-    return BadParameter(what, where=where, fix=fix)
+    near = nearest(name, declared)
+    return unknown(
+        f"the pipeline {pipeline.name} has no parameter {name!r}",
+        name,
+        declared,
+        where=f"parameters of {asked.pipeline}",
+        fix=asked.with_value(near, asked.given[name], instead_of=name) if near else "",
+        otherwise="platform-ctl pipeline list",
+        error=BadParameter,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from platform_ctl.errors import UnknownName
+from platform_ctl.errors import UnknownName, unknown
 from platform_ctl.explain.diagnosis import RecordedLineage
 from platform_ctl.lineage.events import task_run_id
 from platform_ctl.lineage.graph import Graph, Key
@@ -34,15 +34,13 @@ def find_dataset(graph: Graph, reference: str) -> Key | None:
     return found[-1] if found else None
 
 
-def unknown(reference: str, graph: Graph) -> UnknownName:
+def not_in_lineage(reference: str, graph: Graph) -> UnknownName:
     """What to say of a name that is none, with the nearest one that is."""
-    import difflib
-
-    names = sorted({name.removeprefix("models/") for name in graph.names()})
-    near = difflib.get_close_matches(reference, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return UnknownName(
-        f"no run, dataset or model {reference!r} in the lineage of this home{hint}",
+    return unknown(
+        f"no run, dataset or model {reference!r} in the lineage of this home",
+        reference,
+        sorted({name.removeprefix("models/") for name in graph.names()}),
         where="lineage",
-        fix=f"platform-ctl lineage show {near[0]}" if near else "platform-ctl run list",
+        fix="platform-ctl lineage show {}",
+        otherwise="platform-ctl run list",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from platform_ctl.errors import NoSuchModel, UsageError
+from platform_ctl.errors import NoSuchModel, UsageError, unknown
 
 STAGING, PRODUCTION, PREVIOUS = "staging", "production", "previous"
 STAGES = (PRODUCTION, STAGING, PREVIOUS)
@@ -162,10 +161,13 @@ def find_model(models: Sequence[RegisteredModel], name: str) -> RegisteredModel:
             where="registry",
             fix="platform-ctl pipeline list",
         )
-    raise NoSuchModel(
-        f"no model named {name!r}; {_did_you_mean(name, [m.name for m in models])}",
+    raise unknown(
+        f"no model named {name!r}",
+        name,
+        [m.name for m in models],
         where="registry",
         fix="platform-ctl model list",
+        error=NoSuchModel,
     )
 
 
@@ -177,11 +179,13 @@ def find_version(models: Sequence[RegisteredModel], reference: str) -> ModelVers
     if alias:
         number = model.aliases.get(alias, "")
         if not number:
-            known = _did_you_mean(alias, sorted(model.aliases))
-            raise NoSuchModel(
-                f"{name} has no alias {alias!r}; {known}",
+            raise unknown(
+                f"{name} has no alias {alias!r}",
+                alias,
+                sorted(model.aliases),
                 where="registry",
                 fix=f"platform-ctl model show {name}",
+                error=NoSuchModel,
             )
     elif not number:
         preferred = (model.aliases.get(a) for a in (PRODUCTION, STAGING))
@@ -196,11 +200,6 @@ def find_version(models: Sequence[RegisteredModel], reference: str) -> ModelVers
             fix=f"platform-ctl model show {name}",
         )
     return version
-
-
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"there is: {', '.join(known) or 'none'}"
 
 
 # ---- digests -------------------------------------------------------------------

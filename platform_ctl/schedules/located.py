@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from platform_ctl.errors import BadSchedule
+from platform_ctl.errors import BadSchedule, did_you_mean, nearest
 
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 50
@@ -65,9 +64,11 @@ class Located:
         names = list(known)
         for name, item in self.value.items():
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-                item.refuse(f"unknown key {name!r}; {hint}", f"{near[0]}: …" if near else "")
+                near = nearest(name, names)
+                item.refuse(
+                    f"unknown key {name!r}; {did_you_mean(name, names)}",
+                    f"{near}: …" if near else "",
+                )
         for name in required:
             if name not in self.value:
                 self.refuse(f"the key {name!r} is missing", f"{name}: …")
@@ -132,8 +133,7 @@ class Fields:
         found = self.get(name, str, default)
         known = list(words)
         if found not in known:
-            near = difflib.get_close_matches(found, known, n=1)
-            better = f"{name}: {near[0] if near else default or known[0]}"
+            better = f"{name}: {nearest(found, known) or default or known[0]}"
             self[name].refuse(f"{name} is {found!r}, not one of {', '.join(known)}", better)
         return found
 

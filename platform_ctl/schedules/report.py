@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from platform_ctl.errors import UnknownName
+from platform_ctl.errors import UnknownName, unknown
 from platform_ctl.schedules import cron, due
 from platform_ctl.schedules.document import Spec
 from platform_ctl.schedules.port import Pause, RecurringRun, Schedules, ours
@@ -104,11 +103,11 @@ def key_of(name: str, known: Mapping[str, object]) -> str:
         return found[0]
     if found:
         what = f"more than one team has a schedule {name!r}: {', '.join(sorted(found))}"
-    else:
-        names = [*known, *(key.partition("/")[2] for key in known)]
-        near = difflib.get_close_matches(name, names, n=1)
-        what = f"no applied schedule {name!r}{f'; did you mean {near[0]}?' if near else ''}"
-    raise UnknownName(what, where=name, fix="platform-ctl schedule list")
+        raise UnknownName(what, where=name, fix="platform-ctl schedule list")
+    names = [*known, *(key.partition("/")[2] for key in known)]
+    raise unknown(
+        f"no applied schedule {name!r}", name, names, where=name, fix="platform-ctl schedule list"
+    )
 
 
 def when(spec: Spec) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import BadParameter, ConfigError, PlatformError, UnknownName
+from platform_ctl.errors import BadParameter, ConfigError, PlatformError, unknown
 from platform_ctl.home.extras import missing_extra
 from platform_ctl.recipe.recipe import DataAccess, Recipe
 from platform_ctl.settings import Settings
@@ -142,12 +141,13 @@ def recipe(settings: Settings, name: str | None, *, command: str) -> Recipe:
             fix=f"{command} {next(iter(known), 'NAME')}",
         )
     if wanted not in known:
-        near = difflib.get_close_matches(wanted, known, n=1)
-        raise UnknownName(
-            f"there is no recipe {wanted!r}"
-            + (f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"),
+        raise unknown(
+            f"there is no recipe {wanted!r}",
+            wanted,
+            known,
             where=f"package {settings.recipes_package}",
-            fix=f"{command} {near[0]}" if near else "platform-ctl recipe list",
+            fix=f"{command} {{}}",
+            otherwise="platform-ctl recipe list",
         )
     return known[wanted]
 

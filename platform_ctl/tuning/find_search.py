@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platform_ctl.errors import NothingYet, UnknownName
+from platform_ctl.errors import NothingYet, unknown
 from platform_ctl.settings import HomeLayout
 
 FOLDER = "tuning"
@@ -37,13 +37,12 @@ def find_search(layout: HomeLayout, reference: str) -> Path:
             where=str(layout.root),
             fix="platform-ctl experiment run FILE",
         )
-    import difflib
-
     known = sorted({*of_names, *of_runs})
-    near = difflib.get_close_matches(reference, known, n=3) or known[:3]
-    found = "several runs" if matching else "no search"
-    raise UnknownName(
-        f"{found} called {reference!r}" + f"; there is {', '.join(near)}",
+    raise unknown(
+        f"{'several runs' if matching else 'no search'} called {reference!r}",
+        reference,
+        known,
         where=str(layout.root),
-        fix=f"platform-ctl experiment show {near[0]}",
+        fix="platform-ctl experiment show {}",
+        otherwise=f"platform-ctl experiment show {known[0]}",
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import MissingTable, UnknownName
+from platform_ctl.errors import MissingTable, unknown
 from platform_ctl.recipe.datasets import (
     AuditReport,
     DataSummary,
@@ -152,10 +151,10 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
     with tables.exclusive(data, "data"):
         commits = tables.commits_at(data)
         if repo not in commits.observed:
-            near = difflib.get_close_matches(repo, commits.observed, n=1)
-            raise UnknownName(
-                f"there is no repository {repo!r}"
-                + (f"; did you mean {near[0]!r}?" if near else ""),
+            raise unknown(
+                f"there is no repository {repo!r}",
+                repo,
+                commits.observed,
                 where=names.COMMITS,
                 fix=f"platform-ctl data show --recipe {RECIPE}",
             )

@@ -87,9 +87,9 @@ def test_the_history_says_who_when_and_why(cli):
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("model", "show", "weekly-comits"), 3, "did you mean 'weekly-commits'"),
+        (("model", "show", "weekly-comits"), 3, "did you mean weekly-commits"),
         (("model", "show", "weekly-commits/9"), 3, "has no version 9"),
-        (("model", "show", "weekly-commits@stagin"), 3, "did you mean 'staging'"),
+        (("model", "show", "weekly-commits@stagin"), 3, "did you mean staging"),
         (("model", "show", "a/b/c"), 2, "is not NAME, NAME@alias or NAME/version"),
         (("model", "predict", "weekly-commits"), 3, "err-no-table"),
         (("approval", "show", "zzzz"), 3, "nothing has asked for an approval yet"),

@@ -327,8 +327,8 @@ def test_references_find_versions_and_near_misses_get_help(home):
     assert find_version(models, f"{NAME}/1").version == "1"
     assert find_version(models, f"{NAME}@staging").version == "2"
     for reference, help_text in {
-        "weekly-comits": "did you mean 'weekly-commits'",
-        f"{NAME}@stagin": "did you mean 'staging'",
+        "weekly-comits": "did you mean weekly-commits",
+        f"{NAME}@stagin": "did you mean staging",
         f"{NAME}/7": "there is: 2, 1",
     }.items():
         with pytest.raises(NoSuchModel, match=help_text):

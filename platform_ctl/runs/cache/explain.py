@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from platform_ctl.errors import UnknownName
+from platform_ctl.errors import UnknownName, unknown
 from platform_ctl.runs.cache.port import Cache
 from platform_ctl.runs.cache.values import CacheDecision
 
@@ -27,11 +25,10 @@ def explain_cache(cache: Cache, run_id: str, task: str = "") -> list[CacheDecisi
         return decisions
     found = [d for d in decisions if d.task == task or d.task.endswith(f".{task}")]
     if not found:
-        paths = [d.task for d in decisions]
-        near = difflib.get_close_matches(task, paths, n=1)
-        raise UnknownName(
-            f"no task {task!r} in run {run_id[:8]}"
-            + (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(paths)}"),
+        raise unknown(
+            f"no task {task!r} in run {run_id[:8]}",
+            task,
+            [d.task for d in decisions],
             where=f"run {run_id}",
             fix=f"platform-ctl cache explain {run_id[:8]}",
         )

@@ -7,7 +7,6 @@ Experiment's own start, so that a killed process changes nothing.
 
 from __future__ import annotations
 
-import difflib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +28,7 @@ from platform_ctl.errors import (
     SearchFailed,
     UnknownName,
     Unsupported,
+    unknown,
 )
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.runs.budget import Spend, exhausted
@@ -133,12 +133,13 @@ class KubernetesTuner:
         ]
         if len(matching) == 1:
             return matching[0]
-        near = difflib.get_close_matches(reference, names, n=3) or sorted(names)[:3]
-        found = "several searches" if matching else "no search"
-        raise UnknownName(
-            f"{found} called {reference!r}; there is {', '.join(near)}",
+        raise unknown(
+            f"{'several searches' if matching else 'no search'} called {reference!r}",
+            reference,
+            sorted(names),
             where=f"namespace {self.cluster.namespace}",
-            fix=f"platform-ctl experiment show {near[0]}",
+            fix="platform-ctl experiment show {}",
+            otherwise=f"platform-ctl experiment show {min(names)}",
         )
 
     def end_run(self, run_id: str) -> None:
