@@ -1,10 +1,11 @@
-"""What a log, an event or a terminal may not hold: credentials, control characters."""
+"""Text for people: times and durations in one format, no credentials, no control characters."""
 
 from __future__ import annotations
 
 import functools
 import re
 import unicodedata
+from datetime import UTC, datetime
 
 _NAMES = (
     r"password|passwd|passphrase|pwd|secret(?:[_-][\w-]+)?|token|authorization|credentials?"
@@ -16,6 +17,37 @@ _SECRET = (
     r"(?P<scheme>(?:bearer|basic|digest|token|negotiate)\s+)?"
     r"(?:(?<=\")[^\"]*|(?<=')[^']*|[^\s\"',;&]+)"
 )
+
+
+def moment(value: str | datetime | None) -> str:
+    """``2026-11-27 17:03:39Z``: a time in UTC, from ISO text or a datetime. None and "" are ``-``.
+
+    A datetime without a zone is UTC.
+    """
+    if not value:
+        return "-"
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return (at.astimezone(UTC) if at.tzinfo else at).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def minute(value: str | datetime | None) -> str:
+    """``2026-11-27 17:03``: ``moment`` to the minute, for columns whose heading says UTC."""
+    return moment(value)[:16]
+
+
+def duration(seconds: float) -> str:
+    """``0.02 s``, ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 0.095:
+        return f"{seconds:.2f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
 def redacted(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from platform_ctl.approvals.compare import ComparisonRow
 from platform_ctl.approvals.notifier import Notification
 from platform_ctl.approvals.request import ApprovalRequest
-from platform_ctl.text import visible
+from platform_ctl.text import moment, visible
 
 
 def waiting(
@@ -23,7 +23,7 @@ def waiting(
         title=f"{request.reference} waits for approval",
         body="\n".join(
             [
-                f"Asked by {asked_by}; no answer by {request.expires_at} means no.",
+                f"Asked by {asked_by}; no answer by {moment(request.expires_at)} means no.",
                 *lines,
                 f"platform-ctl approval show {request.id}",
                 f"platform-ctl approval approve {request.id} --reason '...'",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from platform_ctl.approvals.request import Answer, ApprovalRequest, Policy
 from platform_ctl.errors import AlreadyDecided
+from platform_ctl.text import moment
 
 
 def is_enough(request: ApprovalRequest, policy: Policy | None) -> bool:
@@ -24,7 +25,7 @@ def decided(request: ApprovalRequest) -> AlreadyDecided:
     """The error that says who answered, when, and what."""
     who = f" by {request.decided_by()}" if request.votes else ""
     return AlreadyDecided(
-        f"request {request.id} is {request.state}{who} since {request.decided_at}: "
+        f"request {request.id} is {request.state}{who} since {moment(request.decided_at)}: "
         f"{request.reason}",
         where=f"{request.reference}, approval {request.id}",
         fix=f"platform-ctl approval request {request.reference}",

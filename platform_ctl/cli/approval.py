@@ -99,12 +99,16 @@ def show(ctx: click.Context, request: str, output: str) -> None:
 def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
     click.echo(f"request    {request.id}  {request.state}")
     click.echo(f"model      {request.reference}")
-    click.echo(f"asked      by {visible(request.requested_by)} at {request.requested_at}")
-    click.echo(f"expires    {request.expires_at} (no answer means no)")
+    click.echo(
+        f"asked      by {visible(request.requested_by)} at {render.moment(request.requested_at)}"
+    )
+    click.echo(f"expires    {render.moment(request.expires_at)} (no answer means no)")
     if request.approvals_needed > 1:
         click.echo(f"needs      {request.approvals_needed} different people")
     for vote in request.votes:
-        answer = visible(f"{vote.answer} by {vote.approver} at {vote.at}: {vote.reason}")
+        answer = visible(
+            f"{vote.answer} by {vote.approver} at {render.moment(vote.at)}: {vote.reason}"
+        )
         click.echo(f"answer     {answer}")
     if request.reason and (not request.votes or request.state == "void"):
         click.echo(f"reason     {visible(request.reason)}")

@@ -10,6 +10,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.units import Duration, Size, text_of_bytes
+from platform_ctl.runs.task_name import shown
 
 if TYPE_CHECKING:
     from platform_ctl.runs.cache.values import CacheDecision
@@ -39,7 +40,7 @@ def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None
         for decision in decisions:
             _print_decision(decision)
     else:
-        rows = [[d.task, d.decision, d.reason] for d in decisions]
+        rows = [[shown(d.task), d.decision, d.reason] for d in decisions]
         render.print_table(["task", "cache", "why …"], rows)
 
 

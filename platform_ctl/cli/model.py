@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from platform_ctl.evidence.verify import Verification
     from platform_ctl.models.model import ModelVersion, RegisteredModel
     from platform_ctl.models.port import Registry
+    from platform_ctl.recipe.recipe import Recipe
     from platform_ctl.runs.record import Run
 
 _NO_MODELS = "no models yet: platform-ctl pipeline list"
@@ -33,12 +35,15 @@ def list_(ctx: click.Context, output: str) -> None:
     from platform_ctl import targets
     from platform_ctl.models.model import STAGES
 
-    registry = targets.registry(load_settings(ctx))
+    settings = load_settings(ctx)
+    registry, recipes = targets.registry(settings), targets.recipes(settings)
     models = registry.models()
     if output == "json":
-        render.print_json([_model_json(m) for m in models])
+        render.print_json([_model_json(m, recipes) for m in models])
         return
-    rows = [[m.name, len(m.versions), *(m.aliases.get(stage) for stage in STAGES)] for m in models]
+    rows = [
+        [m.name, len(m.versions), *(_staged(m, stage, recipes) for stage in STAGES)] for m in models
+    ]
     columns = ["model", "versions #", *(s.capitalize() for s in STAGES)]
     render.print_table(columns, rows, empty=_NO_MODELS)
     for model in models:
@@ -55,16 +60,17 @@ def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
     from platform_ctl import targets
     from platform_ctl.models.model import find_model, find_version, parse_reference
 
-    registry = targets.registry(load_settings(ctx))
+    settings = load_settings(ctx)
+    registry, recipes = targets.registry(settings), targets.recipes(settings)
     models = registry.models()
     name, alias, version = parse_reference(model)
     found = find_model(models, name)
     if history:
         _history(registry, found, output)
     elif alias or version:
-        _show_version(find_version(models, model), output)
+        _show_version(find_version(models, model), recipes, output)
     else:
-        _show_model(found, output)
+        _show_model(found, recipes, output)
     _warn_of_drift(registry.history(), found)
 
 
@@ -259,35 +265,66 @@ def _iso(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _show_model(model: RegisteredModel, output: str) -> None:
-    if output == "json":
-        render.print_json(_model_json(model))
-        return
-    from platform_ctl.models.model import SNAPSHOT_TAG
+def _staged(model: RegisteredModel, stage: str, recipes: Mapping[str, Recipe]) -> str:
+    """The version of a stage with its loss: ``2 (MASE 1.03)``."""
+    from platform_ctl.models.figures import figures
 
-    rows = [
-        [
-            v.version,
-            v.stage,
-            render.minute(v.created_at),
-            v.digest.removeprefix("sha256:")[:12],
-            v.tags.get(SNAPSHOT_TAG),
-            v.tags.get("run_id", "")[:8],
-        ]
-        for v in model.versions
-    ]
-    columns = ["version", "stage", "registered (UTC)", "digest", "data snapshot ?", "run"]
+    version = model.version(model.aliases.get(stage, ""))
+    if version is None:
+        return "-"
+    loss = figures(version, recipes).model
+    return f"{version.version} ({loss})" if loss else version.version
+
+
+def _show_model(model: RegisteredModel, recipes: Mapping[str, Recipe], output: str) -> None:
+    if output == "json":
+        render.print_json(_model_json(model, recipes))
+        return
+    from platform_ctl.models.figures import figures
+    from platform_ctl.models.model import SNAPSHOT_TAG, VERDICT_TAG
+
+    rows = []
+    for v in model.versions:
+        found = figures(v, recipes)
+        baseline = f"{found.baseline.value:.4g} {found.baseline_name}" if found.baseline else "-"
+        rows.append(
+            [
+                v.version,
+                v.stage,
+                render.minute(v.created_at),
+                str(found.model or "-"),
+                baseline,
+                f"{found.champion.value:.4g}" if found.champion else "-",
+                v.tags.get(VERDICT_TAG),
+                v.tags.get("run_id", "")[:8],
+                v.tags.get(SNAPSHOT_TAG),
+            ]
+        )
+    columns = ["version", "stage", "registered (UTC)", "loss", "best baseline ?", "champion ? #"]
+    columns += ["gate ?", "run", "data snapshot ?"]
     click.echo(model.name)
     render.print_table(columns, rows, empty="no versions left")
 
 
-def _show_version(version: ModelVersion, output: str) -> None:
+def _show_version(version: ModelVersion, recipes: Mapping[str, Recipe], output: str) -> None:
     if output == "json":
-        render.print_json(_version_json(version))
+        render.print_json(_version_json(version, recipes))
         return
+    from platform_ctl.models.figures import figures
+
+    found = figures(version, recipes)
     click.echo(f"{version}  ({version.stage})")
+    compared = [
+        (found.baseline_name, found.baseline),
+        ("the champion of that time", found.champion),
+    ]
+    beside = ", ".join(f"{name} {one.value:.4g}" for name, one in compared if one)
+    if found.model:
+        click.echo(
+            f"{found.model} on its golden set" + (f"; beside it: {beside}" if beside else "")
+        )
     facts = {
-        "registered": version.created_at,
+        "registered": render.moment(version.created_at),
         "aliases": ", ".join(version.aliases) or "-",
         "mlflow run": version.mlflow_run_id,
         "source": version.source,
@@ -307,10 +344,17 @@ def _history(registry: Registry, model: RegisteredModel, output: str) -> None:
         render.print_json(mine)
     else:
         rows = [
-            [m.at[:19], m.alias, m.from_version or "-", m.to_version or "-", m.actor, m.reason]
+            [
+                render.moment(m.at),
+                m.alias,
+                m.from_version or "-",
+                m.to_version or "-",
+                m.actor,
+                m.reason,
+            ]
             for m in mine
         ]
-        columns = ["when (UTC)", "alias", "from", "to", "who", "why …"]
+        columns = ["when", "alias", "from", "to", "who", "why …"]
         render.print_table(columns, rows, empty="no alias of this model has been moved")
     broken = broken_link(moves)
     if broken:
@@ -334,15 +378,18 @@ def _warn_of_drift(history: Any, model: RegisteredModel) -> None:
         click.echo(f"to put it back: {fix_of(model.name)}", err=True)
 
 
-def _model_json(model: RegisteredModel) -> dict[str, Any]:
+def _model_json(model: RegisteredModel, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
     return {
         "name": model.name,
         "aliases": model.aliases,
-        "versions": [_version_json(v) for v in model.versions],
+        "versions": [_version_json(v, recipes) for v in model.versions],
     }
 
 
-def _version_json(version: ModelVersion) -> dict[str, Any]:
+def _version_json(version: ModelVersion, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
+    from platform_ctl.models.figures import figures
+
+    loss = figures(version, recipes).model
     return {
         "name": version.name,
         "version": version.version,
@@ -352,5 +399,7 @@ def _version_json(version: ModelVersion) -> dict[str, Any]:
         "created_at": version.created_at,
         "mlflow_run_id": version.mlflow_run_id,
         "source": version.source,
+        "loss": loss.as_dict() if loss else None,
+        "metrics": dict(version.metrics),
         "tags": dict(version.tags),
     }

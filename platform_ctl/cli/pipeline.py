@@ -13,6 +13,8 @@ from platform_ctl import errors
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.pipeline_upload import upload
+from platform_ctl.runs.task_name import shown
+from platform_ctl.text import duration
 
 if TYPE_CHECKING:
     from platform_ctl.ir.pipeline import Pipeline
@@ -132,7 +134,8 @@ def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: s
         render.print_json({**vars(expected), **totals})
         return
     rows = [
-        [s.task, s.fate, f"{s.wall_s:.1f} s" if s.wall_s else "-", s.why] for s in expected.steps
+        [shown(s.task), s.fate, duration(s.wall_s) if s.wall_s else "-", s.why]
+        for s in expected.steps
     ]
     render.print_table(["step", "fate", "took #", "why …"], rows)
     against = f"run {expected.against[:8]}" if expected.against else "no earlier run"
@@ -143,7 +146,7 @@ def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: s
         ("saved", expected.saved),
     ):
         cost = f"{spent.cpu_s:.1f} cpu-s, {spent.money:.4f} money"
-        click.echo(f"  {words:<9}{spent.wall_s:.1f} s, {cost}")
+        click.echo(f"  {words:<9}{duration(spent.wall_s)}, {cost}")
 
 
 def finish(ctx: click.Context, run: Run, output: str) -> None:
@@ -160,7 +163,7 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
         ctx.exit(130)
     if run.state is RunState.FAILED:
         broken = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
-        task = broken.path if broken else "-"
+        task = shown(broken.path) if broken else "-"
         where = f"run {run.id}, task {task}"
         error_file = _said(run, broken)
         if error_file:

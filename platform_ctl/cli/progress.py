@@ -14,7 +14,8 @@ import click
 
 from platform_ctl.cli.step_progress import StepProgress, ThrottledProgress
 from platform_ctl.runs.record import EventKind, Run, RunEvent, Task, TaskState
-from platform_ctl.text import visible, visible_lines
+from platform_ctl.runs.task_name import shown
+from platform_ctl.text import duration, visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +35,9 @@ class ProgressDisplay:
         self._tasks: dict[str, tuple[str, float]] = {p: ("PENDING", 0.0) for p in planned}
         self._how_far: dict[str, str] = {}
         self._steps = StepProgress(runs, self._say) if runs is not None else None
-        self._spare = ThrottledProgress(lambda path, text: self._line(f"          {path}  {text}"))
+        self._spare = ThrottledProgress(
+            lambda path, text: self._line(f"          {shown(path)}  {text}")
+        )
         self._begun: dict[str, float] = {}
         self._live: Any = None
 
@@ -105,26 +108,26 @@ class ProgressDisplay:
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         hidden = max(0, len(self._tasks) - _MAX_LINES)
-        shown = list(self._tasks.items())
+        rows = list(self._tasks.items())
         if hidden:
-            over = [row for row in shown if row[1][0] not in ("RUNNING", "FAILED")]
+            over = [row for row in rows if row[1][0] not in ("RUNNING", "FAILED")]
             dropped = {path for path, _ in over[:hidden]}
-            shown = [row for row in shown if row[0] not in dropped]
+            rows = [row for row in rows if row[0] not in dropped]
             table.add_row(f"… {len(dropped)} more", "", "", "")
-        for path, (state, wall_s) in shown:
+        for path, (state, wall_s) in rows:
             seconds = wall_s
             if state == TaskState.RUNNING:
                 seconds = time.monotonic() - self._begun.get(path, time.monotonic())
-            duration = f"{seconds:.1f} s" if seconds else ""
+            took = duration(seconds) if seconds else ""
             how_far = self._how_far.get(path, "") if state == TaskState.RUNNING else ""
-            table.add_row(Text(path), Text(state, style=state_style(state)), duration, how_far)
+            table.add_row(Text(shown(path)), Text(state, style=state_style(state)), took, how_far)
         return table
 
 
 def _line(task: Task) -> str:
-    text = f"{task.state:<9} {task.path}"
+    text = f"{task.state:<9} {shown(task.path)}"
     if task.usage.wall_s and task.state.final:
-        text += f"  {task.usage.wall_s:.1f} s"
+        text += f"  {duration(task.usage.wall_s)}"
     if task.state is TaskState.RUNNING and task.attempts > 1:
         text += f"  attempt {task.attempts}"
     if task.error:
@@ -139,7 +142,7 @@ def result_lines(run: Run) -> list[str]:
     executed = sum(t.state is TaskState.SUCCEEDED for t in run.tasks)
     cached = sum(t.state is TaskState.CACHED for t in run.tasks)
     lines = [f"run {run.id[:8]} {run.state}: {executed} executed, {cached} cached"]
-    width = max((len(t.path) for t in run.tasks), default=0)
+    width = max((len(shown(t.path)) for t in run.tasks), default=0)
     following = []
     for task in run.tasks:
         outputs = task.outputs.parameters
@@ -154,7 +157,7 @@ def result_lines(run: Run) -> list[str]:
             parts.append(str(outputs["summary"]))
         if parts:
             first, *rest = visible_lines("\n".join(parts)).splitlines()
-            lines.append(f"  {task.path:<{width}}  {first}")
+            lines.append(f"  {shown(task.path):<{width}}  {first}")
             lines += [f"  {'':<{width}}  {line}" for line in rest]
         if outputs.get("next_command"):
             following.append(f"next: {visible(str(outputs['next_command']))}")

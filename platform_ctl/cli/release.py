@@ -47,8 +47,8 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     print_release(release)
     if now is not None:
         click.echo(f"{'so far':<9}{_so_far(now)}")
-    rows = [(e.at[:19], e.kind, _in_short(e)) for e in events]
-    render.print_table(["at (UTC)", "what", "detail …"], rows)
+    rows = [(render.moment(e.at), e.kind, _in_short(e)) for e in events]
+    render.print_table(["at", "what", "detail …"], rows)
     if errors:
         click.echo("\npredictions of real traffic whose label has arrived:")
         shown = [(e.revision, e.forecasts, e.last_period, e.loss) for e in errors]
@@ -153,7 +153,7 @@ def print_release(release: Release) -> None:
         ("service", release.target.service),
         ("version", f"{release.target.model}/{release.version}"),
         ("before", release.production.model_version if release.production else "nothing"),
-        ("state", release.state),
+        ("state", release.outcome),
     ]
     if release.state.is_open:
         rows.append(("weight", f"{release.split().weight_percent} %"))

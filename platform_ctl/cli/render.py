@@ -5,13 +5,26 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
 
 from platform_ctl.cli.table import PrintedColumn, print_rows, text
-from platform_ctl.text import visible
+from platform_ctl.text import minute, moment, visible
+
+__all__ = [
+    "day",
+    "minute",
+    "moment",
+    "output_option",
+    "print_entry",
+    "print_indented",
+    "print_json",
+    "print_records",
+    "print_table",
+    "shortened",
+]
 
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 """What JSON leaves as it is and a terminal obeys: written as JSON's own escapes."""
@@ -50,7 +63,9 @@ def print_table(
         return
     terminal = sys.stdout.isatty()
     console = Console(soft_wrap=not terminal, width=None if terminal else 10_000)
-    print_rows([PrintedColumn.of(c) for c in columns], rows, console, narrow=terminal)
+    left_out = print_rows([PrintedColumn.of(c) for c in columns], rows, console, narrow=terminal)
+    if left_out:
+        click.echo(f"not shown at this width: {', '.join(left_out)}", err=True)
 
 
 def print_records(records: Sequence[Mapping[str, Any]], *, empty: str = "") -> None:
@@ -80,12 +95,24 @@ def print_indented(sentence: str, columns: int) -> None:
     click.echo("\n".join(lines))
 
 
-def minute(value: Any) -> str:
-    """A time in UTC to the minute; from ISO text or a datetime. None is ``-``."""
-    if value is None:
-        return "-"
-    at = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return (at.astimezone(UTC) if at.tzinfo else at).strftime("%Y-%m-%d %H:%M")
+def print_entry(label: str, sentence: str, *, width: int = 10) -> None:
+    """A label and what it labels; on a terminal wrapped under itself, in a pipe one line."""
+    import shutil
+    import textwrap
+
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    lines = textwrap.wrap(
+        f"{label:<{width}} {visible(sentence)}",
+        wide,
+        subsequent_indent=" " * (width + 1),
+        break_on_hyphens=False,
+    )
+    click.echo("\n".join(lines))
+
+
+def shortened(words: str, longest: int) -> str:
+    """At most ``longest`` characters; what is cut off is marked with an ellipsis."""
+    return words if len(words) <= longest else f"{words[: longest - 1]}…"
 
 
 def day(value: Any) -> str:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.run_report import report
-from platform_ctl.cli.units import Duration
-from platform_ctl.text import visible
+from platform_ctl.cli.units import Count, Duration
+from platform_ctl.runs.record import elapsed_s
+from platform_ctl.runs.task_name import find_task, in_flow, shown
+from platform_ctl.text import duration, visible
 
 if TYPE_CHECKING:
     from platform_ctl.explain.compared import RunDifference
+    from platform_ctl.recipe.recipe import NamedLoss
     from platform_ctl.runs.budget import Cost
     from platform_ctl.runs.port import RunReader
-    from platform_ctl.runs.record import Run
+    from platform_ctl.runs.record import Run, Task
+    from platform_ctl.runs.select import Selection
+    from platform_ctl.settings import Settings
 
 _POLL_S = 0.2
+_LOGS = ("platform-ctl", "run", "logs")
 
 
 @click.group(help="List, show, follow, explain, report, resume, cancel and prune runs.")
@@ -30,31 +37,107 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--limit", default=20, show_default=True, help="Newest first.")
+@click.option(
+    "--limit",
+    type=Count(),
+    default=20,
+    show_default=True,
+    help="At most so many, newest first.",
+)
+@click.option("--pipeline", default="", metavar="NAME", help="Only runs of this pipeline.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["pending", "running", "succeeded", "failed", "canceled"]),
+    help="Only runs in this state. Repeatable.",
+)
+@click.option(
+    "--verdict",
+    type=click.Choice(["successful", "failed", "inconclusive"]),
+    help="Only runs with this verdict of a gate, a registration or a canary.",
+)
+@click.option(
+    "--since", type=Duration(), metavar="AGE", help="Only runs created in the last 12h, 30d …"
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only, one a line.")
 @render.output_option
 @click.pass_context
-def list_(ctx: click.Context, limit: int, output: str) -> None:
-    """The newest runs."""
+def list_(
+    ctx: click.Context,
+    limit: int,
+    pipeline: str,
+    states: tuple[str, ...],
+    verdict: str | None,
+    since: timedelta | None,
+    quiet: bool,
+    output: str,
+) -> None:
+    """The newest runs, with the loss of the model that each one made."""
     from platform_ctl import targets
+    from platform_ctl.runs.select import Selection, newest
 
-    runs = targets.orchestrator(load_settings(ctx)).list(limit)
+    settings = load_settings(ctx)
+    reader = targets.orchestrator(settings)
+    after = datetime.now(UTC) - since if since else None
+    wanted = Selection(pipeline, frozenset(s.upper() for s in states), verdict or "", after)
+    runs = newest(reader, wanted, limit)
+    if quiet:
+        for run in runs:
+            click.echo(run.id)
+        return
+    losses = _losses(settings, reader, runs)
     if output == "json":
-        render.print_json(runs)
+        render.print_json([_summary(run, losses.get(run.id)) for run in runs])
         return
     rows = [
         [
             r.id[:8],
             r.pipeline,
-            r.name,
+            "" if r.name == f"{r.pipeline}-{r.id[:8]}" else r.name,
             r.state,
             render.minute(r.created_at),
-            _duration(r),
+            _took(r),
+            str(losses.get(r.id, "-")),
             _verdicts(r),
         ]
         for r in runs
     ]
-    columns = ["run", "pipeline", "name ?", "state", "created (UTC)", "took #", "verdicts"]
-    render.print_table(columns, rows, empty="no runs yet: platform-ctl pipeline run NAME")
+    columns = ["run", "pipeline", "name ~", "state", "created (UTC)", "took #", "loss ?"]
+    render.print_table([*columns, "verdicts ?"], rows, empty=_none(settings, wanted))
+
+
+def _losses(settings: Settings, reader: RunReader, runs: Sequence[Run]) -> dict[str, NamedLoss]:
+    """Run id -> what its model's loss is on the golden set, of the runs that evaluated one."""
+    from platform_ctl import targets
+    from platform_ctl.recipe.recipe import NamedLoss
+
+    declared = {recipe.pipeline: recipe.loss for recipe in targets.recipes(settings).values()}
+    found = {}
+    for run in runs:
+        loss = declared.get(run.pipeline)
+        if loss is None or not run.state.final:
+            continue
+        metrics = dict(m for task in reader.get(run.id).tasks for m in task.metrics)
+        if loss.name in metrics:
+            found[run.id] = NamedLoss(loss, metrics[loss.name])
+    return found
+
+
+def _summary(run: Run, loss: NamedLoss | None) -> dict[str, Any]:
+    """A run as JSON, without the tasks, which a list does not read."""
+    import msgspec
+
+    document = msgspec.to_builtins(run)
+    del document["tasks"]
+    return {**document, "loss": loss.as_dict() if loss else None}
+
+
+def _none(settings: Settings, wanted: Selection) -> str:
+    if not wanted.everything:
+        return "no run is like that; platform-ctl run list shows all"
+    where = settings.home if settings.target == "local" else settings.kubernetes.namespace
+    return f"no runs yet in {where}: platform-ctl pipeline run NAME"
 
 
 @command.command()
@@ -69,7 +152,8 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl.runs.budget import cost
 
     settings = load_settings(ctx)
-    found = targets.orchestrator(settings).get(run)
+    reader = targets.orchestrator(settings)
+    found = reader.get(run)
     spent = cost(targets.ledger(settings).entries(found.id))
     scheduled = targets.schedule_of_run(settings, found.id)
     if output == "json":
@@ -77,40 +161,61 @@ def show(ctx: click.Context, run: str, output: str) -> None:
             {**msgspec.to_builtins(found), "cost": spent, "schedule": scheduled or None}
         )
         return
-    click.echo(f"run        {found.id}")
-    click.echo(f"pipeline   {found.pipeline} ({visible(found.name)})")
-    click.echo(f"state      {_state(found)}")
-    click.echo(f"created    {found.created_at}, took {_duration(found)}")
-    if scheduled:
-        click.echo(f"schedule   {scheduled}")
-    for name, value in found.parameters.items():
-        click.echo(f"parameter  {name} = {value!r:.100}")
-    for verdict in found.verdicts:
-        click.echo(f"verdict    {verdict.task}: {verdict.verdict}")
-        for reason in verdict.reasons:
-            render.print_indented(reason, 11)
-    for line in _cost(spent, _duration(found)):
+    _print_facts(found, scheduled)
+    for line in _cost(spent, _took(found)):
         click.echo(line)
     if found.directory:
         click.echo(f"files      {found.directory}")
+    _print_tasks(in_flow(found.tasks, _planned(reader, found)))
+    for held in found.stuck:
+        if held.blocker and held.blocker.fix:
+            click.echo(f"look at    {shown(held.path)}: {held.blocker.fix}")
+
+
+def _print_facts(run: Run, scheduled: str) -> None:
+    click.echo(f"run        {run.id}")
+    click.echo(f"pipeline   {run.pipeline} ({visible(run.name)})")
+    click.echo(f"state      {_state(run)}")
+    click.echo(f"created    {render.moment(run.created_at)}, took {_took(run)}")
+    if scheduled:
+        click.echo(f"schedule   {scheduled}")
+    for name, value in run.parameters.items():
+        click.echo(f"parameter  {name} = {render.shortened(repr(value), 100)}")
+    for verdict in run.verdicts:
+        click.echo(f"verdict    {shown(verdict.task)}: {verdict.verdict}")
+        for reason in verdict.reasons:
+            render.print_indented(reason, 11)
+
+
+def _planned(reader: RunReader, run: Run) -> list[str]:
+    """The steps of the run's pipeline in the order of the flow; empty where nobody needs it."""
+    if all(t.started_at for t in run.tasks):
+        return []
+    from platform_ctl.errors import PlatformError
+    from platform_ctl.ir import file
+    from platform_ctl.ir.pipeline import planned_leaves
+
+    try:
+        return planned_leaves(file.parse(reader.pipeline_file(run.id), Path(run.pipeline)))
+    except PlatformError:  # the file is gone
+        return []
+
+
+def _print_tasks(tasks: Sequence[Task]) -> None:
     rows = [
         [
-            t.path,
+            shown(t.path),
             t.state,
-            f"{t.usage.wall_s:.2f} s",
-            f"{t.usage.cpu_s:.2f} s",
-            f"{t.usage.peak_memory_bytes / 1e6:.0f} MB",
+            duration(t.usage.wall_s) if t.usage.wall_s else "-",
+            duration(t.usage.cpu_s) if t.usage.cpu_s else "-",
+            f"{t.usage.peak_memory_bytes / 1e6:.0f} MB" if t.usage.peak_memory_bytes else "-",
             t.attempts,
             t.error or str(t.blocker or t.cache),
         ]
-        for t in found.tasks
+        for t in tasks
     ]
-    render.print_table(
-        ["task", "state", "wall #", "cpu #", "memory # ?", "tries # ?", "note …"], rows
-    )
-    for held in found.stuck:
-        if held.blocker and held.blocker.fix:
-            click.echo(f"look at    {held.path}: {held.blocker.fix}")
+    columns = ["task", "state", "wall #", "cpu #", "memory # ?", "tries # ?", "note …"]
+    render.print_table(columns, rows)
 
 
 def _state(run: Run) -> str:
@@ -150,10 +255,10 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool) -> None:
     seen: dict[str, int] = {}
     while True:
         found = orchestrator.get(run)
-        if task:
-            _check_task(found, task)
-        for path, data in _new_output(orchestrator, found, task, seen):
-            prefix = b"" if task else f"[{path}] ".encode()
+        only = find_task(found, task, command=_LOGS) if task else None
+        chosen = found.tasks if not task else [only] if only else []
+        for path, data in _new_output(orchestrator, found, chosen, seen):
+            prefix = b"" if task else f"[{shown(path)}] ".encode()
             for line in data.splitlines(keepends=True):
                 click.echo(prefix + line, nl=False)
         if not follow or found.state.final:
@@ -162,29 +267,11 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool) -> None:
         time.sleep(_POLL_S)
 
 
-def _check_task(run: Run, task: str) -> None:
-    from platform_ctl.errors import unknown
-
-    paths = [t.path for t in run.tasks]
-    if task in paths or not run.state.final:
-        return
-    raise unknown(
-        f"the run has no task {task!r}",
-        task,
-        paths,
-        where=f"run {run.id}",
-        fix=f"platform-ctl run logs {run.id[:8]} {{}}",
-        otherwise=f"platform-ctl run logs {run.id[:8]}",
-    )
-
-
 def _new_output(
-    runs: RunReader, run: Run, only: str, seen: dict[str, int]
+    runs: RunReader, run: Run, tasks: Sequence[Task], seen: dict[str, int]
 ) -> Iterator[tuple[str, bytes]]:
     """Whole lines written since the last call, by task."""
-    for task in run.tasks:
-        if only and task.path != only:
-            continue
+    for task in tasks:
         data = runs.log(run, task, seen.get(task.path, 0))
         if not task.state.final:
             data = data[: data.rfind(b"\n") + 1]
@@ -271,16 +358,26 @@ def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
     if output == "json":
         render.print_json([{**vars(d), "kind": d.kind.name.lower()} for d in found])
         return
-    click.echo(f"from {older.id[:8]} ({older.created_at[:16]}) to {newer.id[:8]}")
+    ends = (f"{r.id[:8]} ({render.moment(r.created_at)})" for r in (older, newer))
+    click.echo("from {} to {}".format(*ends))
     _print_likeliest(found)
     for title, cause in (("causes", True), ("effects", False)):
-        rows = [
-            [d.kind.name.lower(), d.what, d.old or "-", d.new or "-", ", ".join(d.tasks), d.detail]
-            for d in found
-            if d.kind.is_cause is cause
-        ]
-        click.echo(f"\n{title}")
-        render.print_table(["kind", "what …", "then …", "now …", "steps …", ""], rows, empty="none")
+        shown_here = [d for d in found if d.kind.is_cause is cause]
+        click.echo(f"\n{title}" + ("" if shown_here else ": none"))
+        for difference in shown_here:
+            render.print_entry(difference.kind.name.lower(), _changed(difference))
+
+
+def _changed(difference: RunDifference) -> str:
+    """``lr: 0.1 -> 0.2, in train``: one difference as a sentence."""
+    ends = f": {difference.old or '-'} -> {difference.new or '-'}"
+    named = "" if difference.what == difference.kind.name.lower() else shown(difference.what)
+    words = named + (ends if difference.old or difference.new else "")
+    words = words.removeprefix(": ")
+    steps = [shown(path) for path in difference.tasks if path not in difference.what]
+    if difference.detail:
+        words += f" ({difference.detail})"
+    return words + (f", in {', '.join(steps)}" if steps else "")
 
 
 def _print_likeliest(found: Sequence[RunDifference]) -> None:
@@ -288,9 +385,10 @@ def _print_likeliest(found: Sequence[RunDifference]) -> None:
         click.echo("nothing changed that a result depends on; whatever differs is noise")
         return
     first = found[0]
-    bears = f", which bears on {', '.join(first.tasks)}" if first.tasks else ""
+    steps = ", ".join(map(shown, first.tasks))
     change = f"{first.old or '-'} -> {first.new or '-'}"
-    click.echo(f"likeliest cause: {first.kind.name.lower()} {first.what}: {change}{bears}")
+    words = f"{first.kind.name.lower()} {first.what}: {change}"
+    render.print_entry("likeliest cause:", words + (f", which bears on {steps}" if steps else ""))
 
 
 @command.command()
@@ -326,16 +424,15 @@ def _cost(cost: Cost, took: str) -> Iterator[str]:
     yield f"cost       {took} wall, {cost.cpu_s:.1f} cpu-s, {cost.money:.4f} money{trials}"
     yield f"cpu-s      {kinds or '-'}"
     if cost.saved_cpu_s:
-        saved = f"{cost.saved_wall_s:.1f} s wall, {cost.saved_cpu_s:.1f} cpu-s"
+        saved = f"{duration(cost.saved_wall_s)} wall, {cost.saved_cpu_s:.1f} cpu-s"
         yield f"saved      {saved}, {cost.saved_money:.4f} money by the cache"
     yield from (f"cut short  {note}" for note in cost.notes)
 
 
-def _duration(run: Run) -> str:
-    if not run.started_at:
-        return "-"
-    end = datetime.fromisoformat(run.ended_at) if run.ended_at else datetime.now(UTC)
-    return f"{(end - datetime.fromisoformat(run.started_at)).total_seconds():.1f} s"
+def _took(run: Run) -> str:
+    """How long it took, or is taking."""
+    seconds = elapsed_s(run.started_at, run.ended_at or datetime.now(UTC).isoformat())
+    return "-" if seconds is None else duration(seconds)
 
 
 def _verdicts(run: Run) -> str:

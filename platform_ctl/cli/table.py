@@ -1,19 +1,20 @@
 """Tables that read well in any terminal: what must stay whole stays whole, prose wraps.
 
 A column is a heading, or a ``PrintedColumn`` where it needs more. On a terminal that is
-too narrow prose wraps between words first, then columns marked ``optional`` go
-(from the right), and at last prose moves below its row. A pipe gets everything,
-in lines without an end.
+too narrow prose wraps between words first, then columns marked ``cut`` are
+shortened with an ellipsis, then columns marked ``optional`` go (from the right),
+and at last prose moves below its row. A pipe gets everything, in lines without
+an end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from platform_ctl.text import visible
+from platform_ctl.text import moment, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _GAP = 2
 _PROSE_WIDTH = 20
 """Narrower than this a sentence is a ladder of words."""
+_CUT_WIDTH = 12
+"""A name is not shortened to less."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,20 @@ class PrintedColumn:
     prose: bool = False
     optional: bool = False
     """Left out where the terminal is too narrow for all."""
+    cut: bool = False
+    """Shortened, with an ellipsis, where the terminal is too narrow for all."""
 
     @classmethod
     def of(cls, column: str | PrintedColumn) -> PrintedColumn:
-        """A heading with its marks: ``wall #`` is right, ``note …`` prose, ``name ?`` optional.
+        """A heading with its marks: ``wall #`` is right, ``note …`` prose, ``memory ?`` optional,
+        ``name ~`` cut.
 
         What ends in ``%`` is a number anyway.
         """
         if isinstance(column, PrintedColumn):
             return column
         name, marks = column, set()
-        while name[-2:] in (" #", " …", " ?"):
+        while name[-2:] in (" #", " …", " ?", " ~"):
             marks.add(name[-1])
             name = name[:-2]
         return cls(
@@ -51,6 +57,7 @@ class PrintedColumn:
             right="#" in marks or name.endswith("%"),
             prose="…" in marks,
             optional="?" in marks,
+            cut="~" in marks,
         )
 
 
@@ -60,14 +67,15 @@ def print_rows(
     console: Console,
     *,
     narrow: bool,
-) -> None:
-    """One table; ``narrow`` fits it to the console's width."""
+) -> list[str]:
+    """Prints one table; ``narrow`` fits it to the console's width. Returns what is left out."""
     texts = [[text(cell) for cell in row] for row in rows]
     shown = list(range(len(columns)))
     if not narrow:
         widths = _natural(columns, texts)
     else:
         shown, widths = _fitted(columns, texts, console.width)
+        texts = [_shortened(row, columns, widths) for row in texts]
     below = [i for i in shown if widths[i] == 0]
     beside = [i for i in shown if i not in below]
     table = _empty_table([columns[i] for i in beside], [widths[i] for i in beside])
@@ -75,13 +83,23 @@ def print_rows(
         for row in texts:
             table.add_row(*(_cell(row[i]) for i in beside))
         _print(console, table, strip=not narrow)
-        return
+        return [c.name for i, c in enumerate(columns) if i not in shown]
     for at, row in enumerate(texts):
         one = _empty_table([columns[i] for i in beside], [widths[i] for i in beside], head=at == 0)
         one.add_row(*(_cell(row[i]) for i in beside))
         console.print(one)
         for i in below:
             _print_below(console, row[i])
+    return [c.name for i, c in enumerate(columns) if i not in shown]
+
+
+def _shortened(
+    row: Sequence[str], columns: Sequence[PrintedColumn], widths: Sequence[int]
+) -> list[str]:
+    return [
+        f"{cell[: width - 1]}…" if column.cut and len(cell) > width > 1 else cell
+        for cell, column, width in zip(row, columns, widths, strict=True)
+    ]
 
 
 def text(value: Any) -> str:
@@ -91,7 +109,7 @@ def text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        return moment(value)
     if isinstance(value, float):
         return f"{value:.4g}"
     return visible(str(value))
@@ -111,7 +129,11 @@ def _least(columns: Sequence[PrintedColumn], texts: Sequence[Sequence[str]]) -> 
     for i, column in enumerate(columns):
         heading = max((len(word) for word in column.name.split()), default=0)
         cells = max((_longest_line(row[i]) for row in texts), default=0)
-        least.append(max(heading, min(cells, _PROSE_WIDTH) if column.prose else cells))
+        if column.prose:
+            cells = min(cells, _PROSE_WIDTH)
+        elif column.cut:
+            cells = min(cells, _CUT_WIDTH)
+        least.append(max(heading, cells))
     return least
 
 
@@ -133,9 +155,9 @@ def _fitted(
         for i in shown:
             if columns[i].prose and _total(shown, widths) > width:
                 widths[i] = 0
-    # What is left over goes to the headings and cells of whole columns first, then to prose.
+    # What is left over goes to whole columns first, then to those that may be cut, then to prose.
     beside = [i for i in shown if widths[i]]
-    for i in sorted(beside, key=lambda i: columns[i].prose):
+    for i in sorted(beside, key=lambda i: (columns[i].prose, columns[i].cut)):
         widths[i] += max(0, min(width - _total(beside, widths), natural[i] - widths[i]))
     while _total(beside, widths) > width and max(widths[i] for i in beside) > 1:
         widths[max(beside, key=lambda i: widths[i])] -= 1

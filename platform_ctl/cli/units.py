@@ -48,6 +48,15 @@ class Duration(_Quantity):
         return timedelta(seconds=seconds)
 
 
+class Count(click.IntRange):
+    """-> int, at least 1."""
+
+    name = "integer"
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+
 class Size(_Quantity):
     """-> bytes. kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024."""
 

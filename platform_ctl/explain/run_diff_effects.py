@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from platform_ctl.explain.compared import ComparedRun, DifferenceKind, RunDifference
 from platform_ctl.recipe.bootstrap import Estimate
 from platform_ctl.runs.budget import Cost
-from platform_ctl.runs.record import Run, RunState
+from platform_ctl.runs.record import Run, RunState, Task, TaskState
+from platform_ctl.text import duration
 
 SHOWN = 5
 """Features told by name; the rest are counted."""
@@ -52,14 +53,28 @@ def totals(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
     if old.run.state is new.run.state is RunState.SUCCEEDED:
         took = [s.run.duration_s or 0.0 for s in (old, new)]
         if _apart(*took):
-            yield RunDifference(
-                DifferenceKind.DURATION, "the run", f"{took[0]:.1f} s", f"{took[1]:.1f} s"
-            )
-    before = old.tasks
-    for path, task in new.tasks.items():
-        if path in before and _apart(before[path].usage.wall_s, task.usage.wall_s):
-            then, now = (f"{t.usage.wall_s:.1f} s ({t.state})" for t in (before[path], task))
-            yield RunDifference(DifferenceKind.DURATION, path, then, now, tasks=(path,))
+            then, now = map(duration, took)
+            yield RunDifference(DifferenceKind.DURATION, "the run", then, now)
+    yield from _steps(old.tasks, new.tasks)
+
+
+def _steps(before: Mapping[str, Task], now: Mapping[str, Task]) -> Iterator[RunDifference]:
+    """How long steps took that both runs executed; those from a cache are counted."""
+    there = [path for path in now if path in before]
+    cached = [
+        {path for path in there if tasks[path].state is TaskState.CACHED} for tasks in (before, now)
+    ]
+    if cached[0] != cached[1]:
+        moved = tuple(path for path in there if path in cached[0] ^ cached[1])
+        then, later = (str(len(some)) for some in cached)
+        yield RunDifference(
+            DifferenceKind.DURATION, "steps served from the cache", then, later, tasks=moved
+        )
+    for path in there:
+        took = [tasks[path].usage.wall_s for tasks in (before, now)]
+        if path not in cached[0] | cached[1] and _apart(*took):
+            then, later = map(duration, took)
+            yield RunDifference(DifferenceKind.DURATION, path, then, later, tasks=(path,))
 
 
 def _numbers(run: Run) -> dict[str, float]:

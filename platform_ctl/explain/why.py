@@ -16,6 +16,7 @@ from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import broken_link, unrecorded_moves
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.runs.record import RunState, SkippedBy, Task, TaskState
+from platform_ctl.text import moment
 
 FRESH_DAYS = 14.0
 """Two weekly runs: older data than this, and nobody is feeding the model."""
@@ -150,7 +151,7 @@ def _steps(facts: DiagnosisFacts) -> Link:
             f"the run is {run.state}: {run.error or 'no reason recorded'}",
             f"platform-ctl run resume {facts.short}",
             STEP_RUNBOOK,
-            f"run {run.id} ended at {run.ended_at}",
+            f"run {run.id} ended at {moment(run.ended_at)}",
         )
     for role in (Role.GATE, Role.REGISTRATION):
         skipped = None if _ran(facts, role) else _skipped(facts, role)

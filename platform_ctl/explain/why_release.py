@@ -8,6 +8,7 @@ from platform_ctl.models.model import PREVIOUS, PRODUCTION
 from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.runs.record import RunState, TaskState
 from platform_ctl.serving.service import ServiceState
+from platform_ctl.text import moment
 
 APPROVAL_RUNBOOK = "runbooks/procedures/approve-a-model.md"
 PROMOTION_RUNBOOK = "runbooks/alerts/mlflow-registry-promotion-blocked.md"
@@ -24,7 +25,7 @@ def approval(facts: DiagnosisFacts) -> Link:
     request, ask = facts.approval, f"platform-ctl approval request {facts.version}"
     if request is None:
         return _broken("approval", f"nobody was asked about {facts.version}", ask, ())
-    who = f"request {request.id} of {request.requested_at[:16]}"
+    who = f"request {request.id} of {moment(request.requested_at)}"
     if request.state in (ApprovalState.PENDING, ApprovalState.APPROVED) and facts.changes:
         return _broken(
             "approval",
@@ -38,7 +39,7 @@ def approval(facts: DiagnosisFacts) -> Link:
                 "approval",
                 LinkState.WAITING,
                 f"request {request.id} waits for a human",
-                (f"until {request.expires_at[:16]}",),
+                (f"until {moment(request.expires_at)}",),
                 f'platform-ctl approval approve {request.id} --reason "…"',
                 APPROVAL_RUNBOOK,
             )
@@ -48,7 +49,7 @@ def approval(facts: DiagnosisFacts) -> Link:
             refusal = f"{request.decided_by()} said no: {request.reason}"
             return _broken("approval", f"request {request.id} was rejected", ask, (who, refusal))
         case ApprovalState.EXPIRED:
-            expired = (who, f"it expired at {request.expires_at[:16]}, which means no")
+            expired = (who, f"it expired at {moment(request.expires_at)}, which means no")
             return _broken("approval", f"request {request.id} has expired", ask, expired)
         case ApprovalState.VOID if request.spent:
             used = f"{request.id} by {request.decided_by()}, used up by the release"
@@ -140,7 +141,7 @@ def _of_release(facts: DiagnosisFacts) -> Link:
         raise ValueError("no release")
     name = found.target.service
     history = tuple(
-        f"{e.at[:16]} {e.kind}: {_words(e.detail)}" for e in facts.events if e.kind in _TELLING
+        f"{moment(e.at)} {e.kind}: {_words(e.detail)}" for e in facts.events if e.kind in _TELLING
     )[-3:]
     go_on = f"platform-ctl release continue {name}"
     match found.state:

@@ -6,7 +6,7 @@ that names it: what is not understood must not be silently ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -372,8 +372,30 @@ class Pipeline(Message, frozen=True):
 
 
 def planned_leaves(pipeline: Pipeline) -> list[str]:
-    """Paths of the steps that the IR already knows: those outside loops."""
-    return [p.path for p in pipeline.walk() if not p.repeated and not p.component.dag]
+    """Paths of the steps that the IR already knows, those outside loops, in the order of the flow.
+
+    A task comes after everything that it waits for; among equals the order of the file counts.
+    """
+    return list(_leaves_in_flow(pipeline, pipeline.root, ""))
+
+
+def _leaves_in_flow(pipeline: Pipeline, parent: Component, prefix: str) -> Iterator[str]:
+    for name, task in _in_flow(parent.dag.tasks if parent.dag else {}):
+        inner = pipeline.component_of(task)
+        if task.parameter_iterator or task.artifact_iterator:
+            continue
+        if inner.dag:
+            yield from _leaves_in_flow(pipeline, inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _in_flow(tasks: Mapping[str, TaskSpec]) -> Iterator[tuple[str, TaskSpec]]:
+    waiting = dict(tasks)
+    while waiting:
+        ready = [n for n, task in waiting.items() if not task.upstream() & waiting.keys()]
+        for name in ready or list(waiting):  # a cycle, which ``check`` refuses
+            yield name, waiting.pop(name)
 
 
 def seconds(duration: str) -> float:

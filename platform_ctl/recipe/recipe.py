@@ -48,6 +48,20 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class NamedLoss:
+    """The mean loss of a model on its golden set."""
+
+    loss: Loss
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.loss.label} {self.value:.4g}{f' {self.loss.unit}' if self.loss.unit else ''}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.loss.as_dict(), "value": self.value}
+
+
+@dataclass(frozen=True)
 class GateThresholds:
     """What a candidate must reach, in the recipe's loss."""
 

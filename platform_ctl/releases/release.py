@@ -89,6 +89,13 @@ class Release:
     def weight_percent(self) -> int:
         return self.plan.weights_percent[min(self.step, len(self.plan.weights_percent) - 1)]
 
+    @property
+    def outcome(self) -> str:
+        """The state in words: a release that returned to an earlier version says so."""
+        if self.returns and self.state is ReleaseState.PROMOTED:
+            return f"rolled back to version {self.version}"
+        return str(self.state)
+
     def split(self) -> ServiceSpec:
         """The traffic of the current step; a first release gets none before it is promoted."""
         weight = self.weight_percent if self.production else 0

@@ -13,6 +13,7 @@ from typing import Literal
 from platform_ctl.ir.pipeline import Component, Pipeline, TaskSpec
 from platform_ctl.report.layout import Arrow, Drawing, Edge, draw
 from platform_ctl.runs.record import Run, Task, TaskState, elapsed_s
+from platform_ctl.text import duration
 
 NOT_REACHED = "NOT_REACHED"
 """A run that is over never came to look at the task."""
@@ -157,21 +158,6 @@ def took(task: Task) -> str:
         return duration(task.usage.wall_s)
     took_s = elapsed_s(task.started_at, task.ended_at)
     return "" if took_s is None else duration(took_s)
-
-
-def duration(seconds: float) -> str:
-    """``0.02 s``, ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 0.095:
-        return f"{seconds:.2f} s"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
 # ---- picture --------------------------------------------------------------------

@@ -222,9 +222,17 @@ class _Gathering:
         if release is None:
             self._missing("canary", "no release of what this run made")
             return None
-        events = self.reporting.looking.releases.events(release.id)
+        releases = self.reporting.looking.releases
+        events = releases.events(release.id)
         looks = tuple(rows.look(e) for e in events if e.kind == "analysed")
-        return CanaryHistory(release, looks, tuple((e.at, e.kind, rows.detail(e)) for e in events))
+        newest = releases.latest(release.target.service)
+        left = newest.production if newest and newest.returns else None
+        return CanaryHistory(
+            release,
+            looks,
+            tuple((e.at, e.kind, rows.detail(e)) for e in events),
+            newest if left and left.model_version == release.version else None,
+        )
 
     def _release(self, facts: DiagnosisFacts | None) -> Release | None:
         """The release that the run, or the promotion of its model, started."""

@@ -15,6 +15,7 @@ from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.report.plots import count
 from platform_ctl.runs.record import Run, RunState, TaskState, TaskVerdict
+from platform_ctl.text import moment
 
 
 class Tone(StrEnum):
@@ -190,7 +191,7 @@ def _approval(
     name: str, request: ApprovalRequest, reasons: tuple[str, ...], diagnosis: Diagnosis | None
 ) -> Headline:
     if request.state is ApprovalState.PENDING:
-        until = f"No answer by {request.expires_at[:16].replace('T', ' ')} UTC means no"
+        until = f"No answer by {moment(request.expires_at)} means no"
         asked = (
             SuggestedAction("look at what is asked", f"platform-ctl approval show {request.id}"),
             SuggestedAction(

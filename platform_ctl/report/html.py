@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from platform_ctl.report.plots import metric, money, number
-from platform_ctl.text import visible_lines
+from platform_ctl.text import moment, visible_lines
 
 _MOST_CHARACTERS = 400
 """Of a parameter's value; the records hold the whole."""
@@ -101,9 +101,9 @@ def policy(sheet: str, *more: str) -> str:
     return "; ".join(rules)
 
 
-def when(moment: str) -> str:
-    """``2026-11-21 13:31:16`` of an ISO time in UTC."""
-    return moment[:19].replace("T", " ")
+def when(at: str) -> str:
+    """``2026-11-21 13:31:16Z`` of an ISO time; as ``platform_ctl.text.moment``."""
+    return moment(at)
 
 
 def figure(value: float | None) -> str:

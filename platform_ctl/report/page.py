@@ -11,11 +11,12 @@ from typing import Any
 from platform_ctl.errors import UsageError
 from platform_ctl.home import files
 from platform_ctl.report import diagrams, html, parts
-from platform_ctl.report.dag import duration, key_of
+from platform_ctl.report.dag import key_of
 from platform_ctl.report.forest import gate_forest, shares
 from platform_ctl.report.plots import Scale, Tick, count, metric, money, number
 from platform_ctl.report.value import RunReport, StepRow
 from platform_ctl.runs.record import TaskState
+from platform_ctl.text import duration
 
 REPORT_FILE = "report.html"
 _TITLES = {
@@ -275,7 +276,7 @@ def _record(report: RunReport) -> Iterator[tuple[str, str]]:
         ("started", run.started_at),
         ("ended", run.ended_at),
     ):
-        yield name, f"{html.when(moment)} UTC" if moment else "–"
+        yield name, html.when(moment) if moment else "–"
     if report.of_run:
         yield "model made by run", report.of_run
     yield "cache", "in use" if run.use_cache else "switched off"

@@ -9,16 +9,16 @@ from typing import Any
 from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.models.evaluation import Evaluation
 from platform_ctl.report import charts, diagrams
-from platform_ctl.report.dag import duration
 from platform_ctl.report.forest import (
     difference_forest,
     metric_forest,
     slice_forest,
 )
-from platform_ctl.report.html import look, when
+from platform_ctl.report.html import look, sentence, when
 from platform_ctl.report.lineage_map import LineageMap
 from platform_ctl.report.plots import count, metric, number
 from platform_ctl.report.value import CanaryHistory, Gate, ReportedMetric, SearchSummary, StepRow
+from platform_ctl.text import duration
 
 _MOST_ROWS = 300
 _LONG = 36
@@ -138,6 +138,10 @@ def canary(found: CanaryHistory) -> dict[str, Any]:
         if release.production
         else "The first release: it is checked against the evaluation it was approved on."
     )
+    if release.reason:
+        lead += f" {sentence(release.reason)}"
+    if undone := found.undone_by:
+        lead += f" Afterwards, {when(undone.created_at)}: {undone.outcome}: {undone.reason}."
     looks = [
         (
             str(n),
@@ -150,8 +154,8 @@ def canary(found: CanaryHistory) -> dict[str, Any]:
     ]
     events = [(when(at), what, detail) for at, what, detail in found.events]
     return {
-        "lead": lead
-        + (f" {release.reason[:1].upper()}{release.reason[1:]}." if release.reason else ""),
+        "lead": lead,
+        "state": "rolled back" if found.undone_by else release.state,
         "chart": charts.canary_weights(found),
         "looks": table(
             "What each look found",

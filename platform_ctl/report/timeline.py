@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from platform_ctl.ir.pipeline import Pipeline
-from platform_ctl.report.dag import duration, key_of
+from platform_ctl.report.dag import key_of
 from platform_ctl.runs.record import Run, Task, TaskState
+from platform_ctl.text import duration
 
 _THINNEST_PERCENT = 0.4
 """A bar that nobody can see says nothing."""

@@ -123,6 +123,8 @@ class CanaryHistory:
     release: Release
     looks: tuple[CanaryAnalysis, ...] = ()
     events: tuple[tuple[str, str, str], ...] = ()
+    undone_by: Release | None = None
+    """The release that went back to what was before this one."""
 
 
 @dataclass(frozen=True)

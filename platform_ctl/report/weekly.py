@@ -11,6 +11,7 @@ from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.models.model import AliasMove
 from platform_ctl.runs.budget import LedgerEntry
 from platform_ctl.runs.record import Run
+from platform_ctl.text import minute
 
 WEEK = timedelta(days=7)
 
@@ -145,7 +146,7 @@ def _why(request: ApprovalRequest) -> str:
 def _moves(moves: Sequence[AliasMove]) -> str:
     rows = [
         [
-            m.at[:16].replace("T", " "),
+            minute(m.at),
             m.model,
             m.alias,
             m.from_version or "-",

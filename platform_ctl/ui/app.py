@@ -27,6 +27,7 @@ from starlette.routing import Route
 from platform_ctl.approvals.request import Answer
 from platform_ctl.errors import PlatformError
 from platform_ctl.report import html, parts
+from platform_ctl.text import duration
 from platform_ctl.ui.identity import COOKIE, Identity, LocalToken, Person
 from platform_ctl.ui.views import ConsolePorts, attention, costs
 
@@ -304,7 +305,7 @@ def _environment() -> jinja2.Environment:
     assert shared.loader is not None
     own = jinja2.PrefixLoader({"ui": jinja2.PackageLoader(__package__, ".")})
     made = shared.overlay(loader=jinja2.ChoiceLoader([own, shared.loader]))
-    made.filters["took"] = duration
+    made.filters["took"] = lambda seconds: "–" if seconds is None else duration(seconds)
     return made
 
 
@@ -312,17 +313,6 @@ def _environment() -> jinja2.Environment:
 def _sheet() -> Markup:
     own = resources.files(__package__).joinpath("ui.css").read_text(encoding="utf-8")
     return html.style("tokens.css", "style.css") + Markup("\n") + Markup(own)
-
-
-def duration(seconds: float | None) -> str:
-    """``0.8 s``, ``47 s``, ``12 min``, ``3.2 h``; a dash where it is unknown."""
-    if seconds is None:
-        return "–"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _refresh(runs: Sequence[Any]) -> int:

@@ -40,6 +40,7 @@ from platform_ctl.recipe.recipe import CanaryPlan
 from platform_ctl.releases.deploy import require_approval
 from platform_ctl.runs.record import Run, RunState
 from platform_ctl.settings import ApprovalSettings, Settings
+from platform_ctl.text import moment
 from recipes.train_deploy.recipe import RECIPE
 from tests.support.candidates import PASSED, write_candidate
 
@@ -422,7 +423,7 @@ def test_the_message_has_what_an_approver_needs(ask, world):
     assert "same data" not in message.body
     for needed in (
         "Asked by ann",
-        made.expires_at,
+        moment(made.expires_at),
         "2 different people",
         "best baseline",
         "mase, steady",

@@ -131,3 +131,20 @@ def test_times_to_the_minute() -> None:
     assert render.minute("2026-11-21T14:05:07.427+02:00") == "2026-11-21 12:05"
     assert render.minute(datetime(2026, 3, 2, tzinfo=UTC)) == "2026-03-02 00:00"
     assert (render.minute(None), render.day(None)) == ("-", "-")
+
+
+def test_what_is_left_out_is_named() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    assert print_rows([PrintedColumn.of(c) for c in COLUMNS], ROWS, console, narrow=True) == [
+        "memory",
+        "tries",
+    ]
+
+
+def test_a_long_name_is_cut_with_an_ellipsis_before_a_column_goes() -> None:
+    rows = [("1f2e", "x" * 69, "SUCCEEDED", "1.031"), ("2a2a", "short", "FAILED", "-")]
+    lines = printed(50, ("run", "name ~", "state", "loss ?"), rows)
+    assert lines[0].split() == ["run", "name", "state", "loss"]
+    assert "xx…  SUCCEEDED" in lines[1] and "short" in lines[2]
+    assert max(map(len, lines)) == 50
+    assert "x" * 69 in printed(50, ("run", "name ~", "state", "loss ?"), rows, pipe=True)[1]

@@ -149,3 +149,12 @@ def test_json_is_read_as_json(tmp_path: Path) -> None:
 
 def test_a_float_with_an_exponent_stays_a_float() -> None:
     assert repr(plain_numbers([1.0, 1e22, 3e20])) == "[1, 1e+22, 300000000000000000000]"
+
+
+def test_steps_are_planned_in_the_order_of_the_flow() -> None:
+    """The compiler writes tasks in alphabetical order."""
+    document = ir.document()
+    tasks = document["root"]["dag"]["tasks"]
+    tasks["a-last"] = {**tasks["second"], "dependentTasks": ["second"]}
+    document["root"]["dag"]["tasks"] = dict(sorted(tasks.items()))
+    assert planned_leaves(parse(document)) == ["first", "second", "a-last"]

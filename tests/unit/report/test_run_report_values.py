@@ -13,12 +13,13 @@ from platform_ctl.ir.file import read
 from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation
 from platform_ctl.report import charts, forest
-from platform_ctl.report.dag import NOT_REACHED, duration, graph, picture
+from platform_ctl.report.dag import NOT_REACHED, graph, picture
 from platform_ctl.report.headline import Failure, Tone, headline
 from platform_ctl.report.lineage_map import MOST_NODES, lineage_map
 from platform_ctl.report.timeline import critical_path, timeline
 from platform_ctl.report.value import CanaryAnalysis, CanaryHistory, SearchSummary, SearchTrial
 from platform_ctl.runs.record import Run, RunState, Task, TaskState, TaskVerdict
+from platform_ctl.text import duration
 from tests.support.chain import ROOT
 
 TRAIN = read(ROOT / "pipelines" / "compiled" / "train-deploy.yaml")
