@@ -30,6 +30,7 @@ import psutil
 
 from learning.lab import Session
 from platform_ctl.errors import ConfigError, WorkloadFailed
+from platform_ctl.home.process import ProcessId, started
 from platform_ctl.home.state import connect
 from platform_ctl.settings import TOML_NAME, Settings
 
@@ -211,7 +212,7 @@ class Sandbox:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        return {"pid": process.pid, "pid_started": psutil.Process(process.pid).create_time()}
+        return {"pid": process.pid, "pid_started": started(process.pid)}
 
     def run_pipeline(
         self, *words: str, may_fail: bool = False, env: Mapping[str, str] | None = None
@@ -297,7 +298,7 @@ class Sandbox:
     def _stop_everything(self) -> None:
         session = self.session()
         if session and "pid" in session.facts:
-            _end(int(session.facts["pid"]), float(session.facts["pid_started"]))
+            _end(ProcessId(int(session.facts["pid"]), str(session.facts["pid_started"])))
         if not self.project.is_dir() or not (self.home / "platform.db").is_file():
             return
         for run in self.read("run", "list") or []:
@@ -319,11 +320,11 @@ def _failed(
     )
 
 
-def _end(pid: int, started: float) -> None:
+def _end(spawned: ProcessId) -> None:
     """End a process and what it started; another one that got its number is left alone."""
     try:
-        process = psutil.Process(pid)
-        if abs(process.create_time() - started) > 1:
+        process = spawned.process()
+        if process is None:
             return
         family = [*process.children(recursive=True), process]
     except psutil.NoSuchProcess:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.evidence import pack as evidence
+from platform_ctl.home import files
 from platform_ctl.models.model import EVALUATION_TAG, ModelVersion
 from platform_ctl.models.port import Part, Registry
 from platform_ctl.models.register import evaluation_digest
@@ -70,7 +70,7 @@ def write_pack(
         raise EvidenceMismatch(
             "; ".join(problems), where=str(version), fix=f"platform-ctl model verify {version}"
         )
-    files = dict(_registered_files(registry, version))
+    contents = dict(_registered_files(registry, version))
     described = {
         "name": version.name,
         "version": version.version,
@@ -80,13 +80,13 @@ def write_pack(
     documents = {VERSION_FILE: described, APPROVAL_FILE: _approval(approvals, version)}
     for name, value in {**documents, **(records or {})}.items():
         if value is not None:
-            files[name] = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1)
-    content = evidence.pack(files)
+            contents[name] = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1)
+    content = evidence.pack(contents)
     target = pack_file(folder, version)
     folder.mkdir(parents=True, exist_ok=True)
     line = evidence.checksum_line(content, target.name)
-    _replace(Path(f"{target}.sha256"), line.encode())
-    _replace(target, content)
+    files.replace(Path(f"{target}.sha256"), line.encode())
+    files.replace(target, content)
     return target
 
 
@@ -123,10 +123,3 @@ def _approval(approvals: Approvals, version: ModelVersion) -> Any:
     requests: Sequence[Any] = approvals.list()
     mine = (r for r in requests if (r.model, r.version) == (version.name, version.version))
     return next((r for r in mine if r.state is ApprovalState.APPROVED), None)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """All of it, or nothing."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    scratch.write_bytes(content)
-    os.replace(scratch, path)

@@ -69,7 +69,7 @@ def foresee(
 
 def _component(pipeline: Pipeline, path: str) -> Component | None:
     """Of a task of the root DAG."""
-    tasks = pipeline.root.dag.tasks if pipeline.root.dag else {}
+    tasks = pipeline.root.tasks
     return pipeline.component_of(tasks[path]) if path in tasks else None
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,12 +27,15 @@ def append_line(path: Path, line: bytes) -> int:
         os.close(file)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all. ``durable``: after a power cut too. Raises OSError."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with open(draft, "wb", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
             file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(draft, path)
     except OSError:
         draft.unlink(missing_ok=True)

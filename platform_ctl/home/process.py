@@ -6,6 +6,46 @@ import contextlib
 import os
 import resource
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import psutil
+
+
+class ProcessId(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process that cannot be mistaken for a later one of the same number.
+
+    ``stamp`` is what ``started`` gives. ``started_at``, in seconds since 1970, stands instead of
+    it in files that earlier versions wrote.
+    """
+
+    pid: int
+    stamp: str = ""
+    started_at: float = 0.0
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """Raises psutil.NoSuchProcess for one that is not there or has ended."""
+        import psutil
+
+        if stamp := started(pid):
+            return cls(pid, stamp)
+        raise psutil.NoSuchProcess(pid)
+
+    def process(self) -> psutil.Process | None:
+        """The process while it lives; None once it has ended, reaped or not."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            if not self.stamp:
+                early = abs(process.create_time() - self.started_at) < 1.0
+                return process if early and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+        return process if alive(self.pid, self.stamp) else None
 
 
 def started(pid: int) -> str:

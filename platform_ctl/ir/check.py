@@ -105,7 +105,7 @@ def _check_nesting(pipeline: Pipeline) -> None:
 
 
 def _children(component: Component) -> set[str]:
-    return {t.component_ref.name for t in component.dag.tasks.values()} if component.dag else set()
+    return {t.component_ref.name for t in component.tasks.values()}
 
 
 def _depth(graph: Mapping[str, set[str]], order: tuple[str, ...]) -> int:

@@ -263,6 +263,11 @@ class Component(Message, frozen=True):
     single_platform_specs: list[Any] = []
     task_config_passthroughs: list[Any] = []
 
+    @property
+    def tasks(self) -> Mapping[str, TaskSpec]:
+        """By name, in the order of the file; empty for a step."""
+        return self.dag.tasks if self.dag else {}
+
 
 class EnvVar(Message, frozen=True):
     name: str
@@ -354,7 +359,7 @@ class Pipeline(Message, frozen=True):
         yield from self._walk(self.root, "", False)
 
     def _walk(self, parent: Component, prefix: str, repeated: bool) -> Iterator[PlacedTask]:
-        for name, task in (parent.dag.tasks if parent.dag else {}).items():
+        for name, task in parent.tasks.items():
             inner = self.component_of(task)
             loops = repeated or bool(task.parameter_iterator or task.artifact_iterator)
             yield PlacedTask(prefix + name, name, task, inner, parent, loops)

@@ -88,9 +88,8 @@ def _group(
 ) -> DagNode:
     own = by_key.get(key, ())
     over = above or next((str(t.state) for t in own), "")
-    tasks = component.dag.tasks if component.dag else {}
     children, edges = [], []
-    for name, spec in tasks.items():
+    for name, spec in component.tasks.items():
         path = f"{key}.{name}" if key else name
         inner = pipeline.component_of(spec)
         if inner.dag:

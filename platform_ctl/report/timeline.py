@@ -101,10 +101,10 @@ def upstream(pipeline: Pipeline, path: str, known: Mapping[str, object]) -> list
     """The known leaves that a leaf, or a group it is in, waits for."""
     component, prefix, found = pipeline.root, "", set()
     for part in path.split("."):
-        if part.isdigit() and part not in (component.dag.tasks if component.dag else {}):
+        if part.isdigit() and part not in component.tasks:
             prefix += f"{part}."
             continue
-        spec = component.dag.tasks.get(part) if component.dag else None
+        spec = component.tasks.get(part)
         if spec is None:
             break
         for name in spec.upstream():

@@ -124,8 +124,8 @@ def _check_cache_keys(candidate: UploadCandidate) -> None:
 
 
 def _cache_keys(candidate: UploadCandidate) -> Iterator[str]:
-    for component in [candidate.pipeline.root, *candidate.pipeline.components.values()]:
-        for name, task in (component.dag.tasks if component.dag else {}).items():
+    for _, _, dag in candidate.pipeline.dags():
+        for name, task in dag.tasks.items():
             if task.caching_options.cache_key:
                 yield f"task {name}"
 

@@ -128,7 +128,7 @@ class _Run:
 
 
 def _of_dag(run: _Run, component: Component, base: str, prefix: str) -> Iterator[WorkflowNode]:
-    for name, task in (component.dag.tasks if component.dag else {}).items():
+    for name, task in component.tasks.items():
         inner = run.pipeline.component_of(task)
         path, node = f"{prefix}{name}", f"{base}.{name}"
         if not inner.dag:

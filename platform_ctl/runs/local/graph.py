@@ -69,7 +69,7 @@ class DagInstance:
         owner: TaskInstance | None = None,
     ) -> DagInstance:
         dag = cls(component, path, inputs, owner)
-        for name, spec in (component.dag.tasks if component.dag else {}).items():
+        for name, spec in component.tasks.items():
             task = TaskInstance(name, spec, pipeline.component_of(spec), dag)
             task.waits_for = set(spec.upstream())
             dag.tasks[name] = task

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import psutil
 
 from platform_ctl.errors import HomeDamaged, ServiceUnavailable
+from platform_ctl.home import files
+from platform_ctl.home.process import ProcessId
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.serving.service import ServiceLimits, ServiceSpec
 
@@ -45,27 +46,6 @@ class SavedSpec(msgspec.Struct, frozen=True):
 
     spec: ServiceSpec
     port: int
-
-
-class ProcessId(msgspec.Struct, frozen=True):
-    """A process that cannot be mistaken for a later one of the same number."""
-
-    pid: int
-    started_at: float
-
-    @classmethod
-    def of(cls, pid: int) -> ProcessId:
-        """Raises psutil.NoSuchProcess."""
-        return cls(pid, psutil.Process(pid).create_time())
-
-    def process(self) -> psutil.Process | None:
-        """The process while it lives; None once it has ended, reaped or not."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) < 1.0
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -142,12 +122,7 @@ class ServiceFiles:
 def write_json(path: Path, value: Any) -> None:
     """Replace a file in one step, so that a reader or a crash never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "wb", opener=lambda p, f: os.open(p, f, 0o600)) as file:
-        file.write(msgspec.json.encode(value, enc_hook=str))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    files.replace(path, msgspec.json.encode(value, enc_hook=str))
 
 
 def read_json(path: Path, kind: type[T]) -> T | None:

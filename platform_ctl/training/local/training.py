@@ -34,7 +34,9 @@ from tenacity import (
 )
 
 from platform_ctl.errors import BadParameter, PlatformError, RayUnavailable, TrainingFailed
+from platform_ctl.home import files
 from platform_ctl.home.environment import environment
+from platform_ctl.home.process import ProcessId, started
 from platform_ctl.training import call
 from platform_ctl.training.local import ray_switches
 from platform_ctl.training.local.capacity import cpus_per_worker, refuse_what_is_not_there
@@ -56,20 +58,19 @@ HOLDER_FILE = "holder.json"
 
 @dataclass(frozen=True)
 class RayHeadRecord:
-    """What ``holder.json`` says: the process that owns this run's Ray, and where it works."""
+    """What ``holder.json`` says: the process that owns this run's Ray, and where it works.
+
+    ``create_time`` stands instead of the stamp in a file that an earlier version wrote.
+    """
 
     pid: int
-    create_time: float
     temp_dir: str
+    stamp: str = ""
+    create_time: float = 0.0
 
     def process(self) -> psutil.Process | None:
         """The live holder; None when it ended (a recycled pid is not it)."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.create_time) < 0.01
-            return process if same and alive(process) else None
-        except psutil.NoSuchProcess:
-            return None
+        return ProcessId(self.pid, self.stamp, self.create_time).process()
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class LocalTraining:
         with contextlib.ExitStack() as stack:
             if self.run_dir is None:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-")))
-                write_secret(folder / TOKEN_FILE, secrets.token_hex(32))
+                files.replace(folder / TOKEN_FILE, secrets.token_hex(32).encode())
                 ray_switches.apply(folder / TOKEN_FILE)
                 options = ray_switches.head_options(folder)
             else:
@@ -171,26 +172,25 @@ class LocalTraining:
 
     def _start(self, folder: Path) -> psutil.Process:
         (folder / ADDRESS_FILE).unlink(missing_ok=True)
-        write_secret(folder / TOKEN_FILE, secrets.token_hex(32))
+        files.replace(folder / TOKEN_FILE, secrets.token_hex(32).encode())
         # Ray's sockets live here: a path in the home may be longer than a socket's 107 bytes.
         temp_dir = tempfile.mkdtemp(prefix="ray-")
-        watched = repr(psutil.Process(self.run_pid).create_time())
+        run = ProcessId.of(self.run_pid or os.getpid())
         command = [sys.executable, "-m", "platform_ctl.training.local.ray_head"]
         with (folder / "holder.log").open("ab") as log:
-            started = subprocess.Popen(
-                [*command, str(folder), temp_dir, str(self.run_pid), watched],
+            child = subprocess.Popen(
+                [*command, str(folder), temp_dir, str(run.pid), run.stamp],
                 env=environment(of_run=True),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # it outlives the step that started it
             )
-        process = psutil.Process(started.pid)
-        record = RayHeadRecord(started.pid, process.create_time(), temp_dir)
-        write_secret(folder / HOLDER_FILE, json.dumps(asdict(record)))
+        record = RayHeadRecord(child.pid, temp_dir, started(child.pid))
+        files.replace(folder / HOLDER_FILE, json.dumps(asdict(record)).encode())
         import ray  # noqa: F401  # 0.4 s, while the holder does the same
 
-        return process
+        return psutil.Process(child.pid)
 
 
 def local_path(uri: str) -> Path:
@@ -263,15 +263,6 @@ def read_holder(folder: Path) -> RayHeadRecord | None:
         return RayHeadRecord(**json.loads((folder / HOLDER_FILE).read_text(encoding="ascii")))
     except FileNotFoundError:
         return None
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write whole or not at all, readable by this user only from the first byte on."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def _unavailable(what: str, folder: Path) -> RayUnavailable:

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from platform_ctl.errors import DiskFull, UnknownName
+from platform_ctl.home import files
 from platform_ctl.tuning.experiment import Experiment, ExperimentStatus, Trial, parse
 
 FILE = "journal.jsonl"
@@ -85,10 +86,7 @@ class Journal:
 
     def publish(self, status: ExperimentStatus) -> None:
         """Write ``status.json``, Katib's status of a search that has ended."""
-        path = self._workdir / STATUS
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.format(_encode(status), indent=2))
-        os.replace(temporary, path)
+        files.replace(self._workdir / STATUS, msgspec.json.format(_encode(status), indent=2))
 
 
 def read(workdir: Path) -> SearchHistory | None:

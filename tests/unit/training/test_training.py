@@ -12,7 +12,7 @@ import pytest
 
 from platform_ctl.errors import RayUnavailable
 from platform_ctl.training.local import ray_switches
-from platform_ctl.training.local.training import LocalTraining, read_holder, write_secret
+from platform_ctl.training.local.training import LocalTraining, read_holder
 
 
 def test_stop_of_a_run_without_ray_does_nothing(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_stop_leaves_a_stranger_with_the_same_pid_alone(tmp_path: Path) -> None:
     temp_dir.mkdir()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
         record = f'{{"pid": {stranger.pid}, "create_time": 1.0, "temp_dir": "{temp_dir}"}}'
-        write_secret(folder / "holder.json", record)
+        (folder / "holder.json").write_text(record)
         assert read_holder(folder).process() is None
         LocalTraining().stop(tmp_path)
         assert psutil.Process(stranger.pid).is_running()
@@ -34,16 +34,6 @@ def test_stop_leaves_a_stranger_with_the_same_pid_alone(tmp_path: Path) -> None:
         stranger.kill()
     assert not temp_dir.exists()
     assert read_holder(folder) is None
-
-
-def test_secrets_are_for_this_user_only(tmp_path: Path) -> None:
-    before = os.umask(0)
-    try:
-        write_secret(tmp_path / "token", "abc")
-    finally:
-        os.umask(before)
-    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
-    assert [p.name for p in tmp_path.iterdir()] == ["token"]
 
 
 def test_a_holder_that_ends_is_said_with_its_log(
