@@ -57,7 +57,7 @@ def trained_mase(seen: rows.Rows, block: rows.Rows, seed: int) -> float:
     hp = train.Hyperparameters(seed=seed)
     data = train.Split(seen, block.where(~block.dormant))
     net = model.build(train.spec_of(data, hp), hp.seed)
-    return train.optimise(net, net, data, hp)[-1]["val_mase"]
+    return train.learn(net, data, hp)[-1]["val_mase"]
 
 
 def main() -> None:

@@ -66,9 +66,9 @@ def one(way: str, rows_path: str) -> dict[str, float]:
     if way != "lean":
         import ray.train.torch
 
-        from recipes.train_deploy import ray_trainer
+        from recipes.common import ray_train
 
-        ray_trainer.LeanTorchTrainer = ray.train.torch.TorchTrainer
+        ray_train.LeanTorchTrainer = ray.train.torch.TorchTrainer
     with tempfile.TemporaryDirectory() as out:
         timed("fit", lambda: train.fit(rows_path, PARAMS, out, num_workers=2))
     timed("disconnect", lambda: connection.__exit__(None, None, None))

@@ -91,6 +91,10 @@ class TrainingSettings(Section, frozen=True):
     """Memory of one worker on a cluster, in MiB."""
     worker_gpus: int = 0
     """GPUs of one worker."""
+    ray_address: str = ""
+    """An existing Ray cluster: ray://HOST:10001 or HOST:6379; empty: one made for the run."""
+    ray_token: str = ""
+    """Reference to that cluster's token: ``env:NAME`` or ``file:PATH``; empty: it asks for none."""
     head_cpus: float = 0.5
     """CPUs of Ray's head, which runs the function and no worker."""
     head_memory_mib: int = 2048
@@ -332,7 +336,9 @@ def _refuse_unusable_home(home: str) -> None:
         )
 
 
-SECRETS = frozenset({"notify.ntfy_token", "notify.webhook_url", "kubernetes.kfp_token"})
+SECRETS = frozenset(
+    {"notify.ntfy_token", "notify.webhook_url", "kubernetes.kfp_token", "training.ray_token"}
+)
 """Settings whose value is a secret where it is no reference."""
 _SECRET_NAME = re.compile(
     r"token|credential|secret|password|passwd|(?:access|account)[-_.]?key|sas|connection-string",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
@@ -14,13 +13,14 @@ from platform_ctl.models.training_age import (
     newest_training_row,
     training_age_days,
 )
+from platform_ctl.recipe.recipe import resolve
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
 def run(
-    score: Callable[..., dict[str, Any]],
+    function: str,
     model_name: str,
     model: dsl.Model,
     rows: dsl.Dataset,
@@ -28,14 +28,17 @@ def run(
     evaluation: dsl.Artifact,
     metrics: dsl.Metrics,
 ) -> tuple[str]:
-    """-> one line with the metrics beside the baselines. ``champion``: a version, or ''."""
+    """``function``: the recipe's ``evaluate``, by reference; ``champion``: a version, or ''.
+
+    -> one line with the metrics beside the baselines.
+    """
     champion_dir = None
     if champion:
         registry = targets.registry(targets.current_settings())
         version = find_version(registry.models(), f"{model_name}/{champion}")
         check_stored(registry.local_dir(version), version.digest)
         champion_dir = str(registry.local_dir(version, "weights"))
-    figures = score(model.path, rows.path, evaluation.path, champion_dir)
+    figures = resolve(function)(model.path, rows.path, evaluation.path, champion_dir)
     for name, value in figures["metrics"].items():
         metrics.log_metric(name, value)
     if (age := training_age_days(figures)) is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from platform_ctl import targets
+from platform_ctl.recipe.recipe import resolve
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -15,7 +15,7 @@ LEARNT_FROM = ("train", "validation")
 
 
 def run(
-    extract: Callable[..., dict[str, Any]],
+    function: str,
     feature_service: str,
     snapshot_id: str,
     as_of: str,
@@ -23,13 +23,15 @@ def run(
     rows: dsl.Dataset,
     training: dsl.Dataset,
 ) -> tuple[str, str]:
-    """-> name of the feature service, one line about the rows.
+    """``function``: the recipe's ``extract``, by reference.
+
+    -> name of the feature service, one line about the rows.
 
     ``training`` holds training and validation rows and nothing about the run, so that search and
     fit come from the cache while these rows are the same, whatever the others are.
     """
     access = targets.data_access(targets.current_settings())
-    found = extract(access, snapshot_id, as_of, golden_digest, rows.path)
+    found = resolve(function)(access, snapshot_id, as_of, golden_digest, rows.path)
     # Metadata is part of the cache key of later steps: nothing here may tell the time.
     rows.metadata.update(found["metadata"])
     if counts := found.get("columns"):  # for lineage

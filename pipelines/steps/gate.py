@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.recipe import gate, scores
-from platform_ctl.recipe.recipe import GateThresholds
+from platform_ctl.recipe.recipe import resolve
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
 def run(
-    thresholds: GateThresholds,
+    thresholds: str,
     evaluation: dsl.Artifact,
     decision: dsl.Artifact,
 ) -> tuple[str, list[str]]:
-    """-> verdict, reasons. ``decision.path`` holds the figures as JSON."""
+    """``thresholds``: the recipe's GateThresholds, by reference.
+
+    -> verdict, reasons. ``decision.path`` holds the figures as JSON.
+    """
     figures, errors = scores.read(evaluation.path)
-    decided = gate.decide(figures, errors, thresholds)
+    decided = gate.decide(figures, errors, resolve(thresholds))
     text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)
     Path(decision.path).write_text(text, encoding="utf-8")
     return str(decided.verdict), list(decided.reasons)

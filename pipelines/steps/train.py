@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
-from platform_ctl.training.call import reference
+from platform_ctl.recipe.recipe import resolve
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
 def run(
-    fit: Callable[..., dict[str, Any]],
+    function: str,
     rows: dsl.Dataset,
     parameters: dict[str, Any],
     model: dsl.Model,
@@ -22,14 +21,16 @@ def run(
     epochs: int,
     **options: Any,
 ) -> tuple[str]:
-    """-> one line about the fit. ``model.path`` becomes the model's folder.
+    """``function``: the recipe's ``fit``, by reference.
+
+    -> one line about the fit. ``model.path`` becomes the model's folder.
 
     ``options``: what else the recipe's ``fit`` takes. Of what it returns, ``summary`` is the line,
     and the rest the model's metadata.
     """
     metrics = targets.train(
         targets.current_settings(),
-        reference(fit),
+        function,
         inputs={"rows_path": rows.path},
         arguments={"params": parameters, "epochs": epochs, **options},
         out=model.path,
@@ -40,14 +41,14 @@ def run(
 
 
 def run_here(
-    fit: Callable[..., dict[str, Any]],
+    function: str,
     rows: dsl.Dataset,
     parameters: dict[str, Any],
     model: dsl.Model,
     **options: Any,
 ) -> tuple[str]:
     """``run`` for a fit that needs no workers: it runs in the step's own process."""
-    return _told(fit(rows.path, parameters, model.path, **options), model)
+    return _told(resolve(function)(rows.path, parameters, model.path, **options), model)
 
 
 def _told(metrics: dict[str, Any], model: dsl.Model) -> tuple[str]:

@@ -4,45 +4,42 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from platform_ctl import targets
-from platform_ctl.recipe.recipe import Budget
-from platform_ctl.training.call import reference
+from platform_ctl.recipe.recipe import resolve
 
 if TYPE_CHECKING:
     from kfp import dsl
 
 
 def run(
-    trial: Callable[..., dict[str, float]],
-    experiment_file: str,
-    budget: Budget,
+    function: str,
+    experiment: str,
+    budget: str,
     rows: dsl.Dataset,
     max_trials: int,
     seed: int,
     search: dsl.Artifact,
 ) -> tuple[dict[str, Any], str]:
-    """-> best parameters (strings, as Katib assigns them), one line about the search.
+    """``function``: the recipe's ``trial``, ``budget``: its Budget, both by reference;
+    ``experiment``: the file of the Experiment, beside the trial's module.
 
-    ``experiment_file`` lies beside the trial's module. The search has the run's id, so
-    that a resumed run repeats no trial.
+    -> best parameters (strings, as Katib assigns them), one line about the search. The search has
+    the run's id, so that a resumed run repeats no trial.
     """
     settings = targets.current_settings()
-    described = targets.tuner(settings).load(
-        Path(inspect.getfile(trial)).with_name(experiment_file)
-    )
-    experiment = replace(described, spec=described.spec.with_max_trials(max_trials))
+    file = Path(inspect.getfile(resolve(function))).with_name(Path(experiment).name)
+    described = targets.tuner(settings).load(file)
     record = targets.tune(
         settings,
-        experiment,
-        reference(trial),
+        replace(described, spec=described.spec.with_max_trials(max_trials)),
+        function,
         inputs={"rows_path": rows.path},
-        budget=budget,
+        budget=resolve(budget),
         seed=seed,
     )
     status = record.status

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platform_ctl.errors import ConfigError
 from platform_ctl.progress import Progress
 from platform_ctl.progress import line as progress_line
-from platform_ctl.settings import Settings
+from platform_ctl.settings import Settings, is_reference
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import prepared_mlflow_uri
 
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def training(settings: Settings) -> Training:
-    """Fits of recipes: in the Ray of this run; outside a run (notebook, test), in a private one."""
+    """Fits of recipes: on the Ray cluster of the settings, else as the target does it.
+
+    On this machine that is the Ray of this run; outside a run (notebook, test), a private one.
+    """
+    if settings.training.ray_address:
+        return _ray_cluster(settings)
     if settings.target == "local":
         return local_training(settings)
     from platform_ctl.cluster.owner import own_pod
@@ -40,6 +46,22 @@ def training(settings: Settings) -> Training:
         settings.kubernetes,
         own_pod(server),
     )
+
+
+def _ray_cluster(settings: Settings) -> Training:
+    """Raises ConfigError for a token that is no reference, or one that refers to nothing."""
+    from platform_ctl.home.secrets import read_secret
+    from platform_ctl.training.ray_cluster.training import RayClusterTraining
+
+    wanted = settings.training
+    if wanted.ray_token and not is_reference(wanted.ray_token):
+        raise ConfigError(
+            "training.ray_token is not a reference (env:NAME or file:PATH)",
+            where="setting training.ray_token",
+            fix="export PLATFORM_CTL_TRAINING__RAY_TOKEN=env:RAY_TOKEN",
+        )
+    token = read_secret(wanted.ray_token, os.environ).strip() if wanted.ray_token else ""
+    return RayClusterTraining(wanted.ray_address, token)
 
 
 def local_training(settings: Settings) -> LocalTraining:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 EPSILON = 1e-6
@@ -28,11 +30,19 @@ def auroc(probability: np.ndarray, label: np.ndarray) -> float:
     return total / (positives * negatives)
 
 
-def auroc_interval(probability: np.ndarray, label: np.ndarray) -> list[float] | None:
-    """Percentile interval at CONFIDENCE of resampled rows; None with too few of a class."""
+def accuracy(probability: np.ndarray, label: np.ndarray) -> float:
+    """Share of rows whose more probable class came true."""
+    return float(((probability >= 0.5) == (label == 1)).mean())
+
+
+def interval(
+    metric: Callable[[np.ndarray, np.ndarray], float], probability: np.ndarray, label: np.ndarray
+) -> list[float] | None:
+    """Percentile interval at CONFIDENCE of ``metric`` on resampled rows; None where it is not
+    defined on most of them (too few rows of a class)."""
     rng = np.random.default_rng(0)
     draws = rng.integers(0, len(label), (RESAMPLES, len(label)))
-    values = np.array([auroc(probability[d], label[d]) for d in draws])
+    values = np.array([metric(probability[d], label[d]) for d in draws])
     values = values[np.isfinite(values)]
     if len(values) < RESAMPLES / 2:
         return None

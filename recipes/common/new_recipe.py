@@ -56,7 +56,6 @@ def render(asked: Asked) -> tuple[dict[str, str], list[str]]:
     folder, tests = f"recipes/{asked.module}", f"tests/recipes/{asked.module}"
     files = {f"{folder}/{name}": _fill(name, values) for name in RECIPE_FILES}
     files[f"{folder}/__init__.py"] = f'"""{chosen.title}."""\n'
-    files[f"pipelines/{asked.module}_components.py"] = _fill("components.py", values)
     files[f"pipelines/{asked.module}_pipeline.py"] = _fill("pipeline.py", values)
     files[f"{tests}/test_{asked.module}.py"] = _fill("test_recipe.py", values)
     return files, chosen.notes
@@ -179,7 +178,7 @@ _KIND_VALUES: Mapping[str, Mapping[str, str]] = {
         "calibration_error": metrics.calibration_error(prediction, label),
     }""",
         "evaluate_more": """
-        more=lambda p, y: {"intervals": {"auroc": metrics.auroc_interval(p, y)}},""",
+        more=lambda p, y: {"intervals": {"auroc": metrics.interval(metrics.auroc, p, y)}},""",
         "test_label": "(x[:, 0] + x[:, -1] > 0).astype(float)",
     },
     "regression": {

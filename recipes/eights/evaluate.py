@@ -46,5 +46,5 @@ def evaluate(
         baselines=baselines,
         figures=figures,
         slices=slices,
-        more=lambda p, y: {"intervals": {"auroc": metrics.auroc_interval(p, y)}},
+        more=lambda p, y: {"intervals": {"auroc": metrics.interval(metrics.auroc, p, y)}},
     )

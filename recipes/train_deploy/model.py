@@ -134,7 +134,7 @@ def save(net: CommitsNet, out_dir: str | Path) -> str:
 
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: p.detach().contiguous() for name, p in net.named_parameters()}
+    weights = {name: p.detach().cpu().contiguous() for name, p in net.named_parameters()}
     save_file(weights, folder / predict.WEIGHTS_FILE)
     text = json.dumps(net.spec, indent=1, sort_keys=False, allow_nan=False)
     (folder / predict.SPEC_FILE).write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,5 @@
-"""One suite for every training: a fake, the Ray of this machine, and RayJobs where a cluster is."""
+"""One suite for every training: a fake, the Ray of this machine, a Ray cluster that runs already,
+and RayJobs where a cluster is."""
 
 from __future__ import annotations
 
@@ -8,14 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from platform_ctl.errors import BadParameter, TrainingFailed
+from platform_ctl.errors import BadParameter, ConfigError, RayUnavailable, TrainingFailed
 from platform_ctl.progress import Progress, parse
 from platform_ctl.training.local.ray_switches import held_cpus
 from platform_ctl.training.local.training import LocalTraining
 from platform_ctl.training.port import Metrics, Training, TrainingJob, WorkerResources
+from platform_ctl.training.ray_cluster.training import RayClusterTraining
 from tests.fakes.training import FakeTraining
 from tests.support.cluster import needs_image
 from tests.support.in_cluster import Driver, in_cluster
+from tests.support.ray_heads import ray_head
+
+TOKEN = "a-token-of-this-suite-of-32-signs"
 
 
 class PodTraining:
@@ -44,12 +49,21 @@ class PodTraining:
 
 
 @pytest.fixture(
-    scope="module", params=["fake", "local", pytest.param("kubernetes", marks=needs_image)]
+    scope="module",
+    params=[
+        "fake",
+        "local",
+        pytest.param("ray_cluster", marks=pytest.mark.slow),
+        pytest.param("kubernetes", marks=needs_image),
+    ],
 )
 def training(request: pytest.FixtureRequest) -> Iterator[Training]:
     if request.param == "kubernetes":
         with in_cluster("training") as driver:
             yield PodTraining(driver)
+    elif request.param == "ray_cluster":
+        with ray_head(TOKEN) as address:
+            yield RayClusterTraining(address, TOKEN)
     else:
         yield FakeTraining() if request.param == "fake" else LocalTraining()
 
@@ -111,3 +125,18 @@ def test_a_reference_to_nothing_is_refused(training: Training, tmp_path: Path) -
 def test_ending_a_run_twice_is_fine(training: Training) -> None:
     training.end_run("nothing-of-this-name")
     training.end_run("nothing-of-this-name")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
+def test_a_cluster_that_does_not_answer_is_said_with_its_setting(
+    tmp_path: Path, address: str
+) -> None:
+    with pytest.raises(RayUnavailable, match="does not answer") as caught:
+        RayClusterTraining(address).run(job(tmp_path, "copy", arguments={"factor": 1.5}))
+    assert "training.ray_address" in caught.value.where
+
+
+@pytest.mark.parametrize("address", ["gpu-head", "http://head:8265", "head:many"])
+def test_what_is_no_address_of_a_cluster_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigError, match="is not the address of a Ray cluster"):
+        RayClusterTraining(address).run(job(tmp_path, "copy", arguments={"factor": 1.5}))

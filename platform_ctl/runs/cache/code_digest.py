@@ -6,7 +6,8 @@ whose imports run whenever it is imported) and by the functions, classes and
 constants that reached code names; what a function imports when it is called is followed
 only if the function is reached. A class counts whole.
 
-Also followed: a string ``"package.module"`` or ``"package.module:function"``
+Also followed: an input of the step that is such a reference, or the path of a data file below the
+root; a string ``"package.module"`` or ``"package.module:function"``
 that names a module of the project, and a string that names (or, with ``*``,
 matches) a data file in the folder of the module that holds it or below. In a
 module-level call such as ``Recipe(trial="recipes.x.train:run_trial")`` such a
@@ -24,7 +25,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +36,12 @@ from platform_ctl.runs.cache import distributions
 from platform_ctl.runs.cache.code_walk import CodeReach, Signature, signature
 from platform_ctl.runs.cache.fingerprint import CLOCK_TICK_NS
 from platform_ctl.runs.cache.key import CodeDigest
-from platform_ctl.runs.cache.module_facts import ModuleFacts, parse
+from platform_ctl.runs.cache.module_facts import (
+    DATA_REFERENCE,
+    MODULE_REFERENCE,
+    ModuleFacts,
+    parse,
+)
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -81,11 +87,16 @@ class CodeDigester:
         self._db = db
         self._new: dict[str, msgspec.Struct] = {}
 
-    def digest(self, source: str) -> CodeDigest:
-        """What the component with this embedded source reaches; '' reaches nothing."""
+    def digest(self, source: str, inputs: Iterable[object] = ()) -> CodeDigest:
+        """What the component with this embedded source reaches; '' reaches nothing.
+
+        ``inputs``: values of its parameters; those that are references are followed.
+        """
         if not source:
             return CodeDigest()
-        code = source.encode("utf-8", "surrogatepass")
+        named = sorted({v for v in inputs if isinstance(v, str) and _is_reference(v)})
+        text = f"{source}\n_ = {named!r}\n" if named else source
+        code = text.encode("utf-8", "surrogatepass")
         places = "\0".join([str(self._root), sys.version, *distributions.folders()])
         key = hashlib.sha256(f"{places}\0".encode() + code).hexdigest()
         memo = _recall(self._db, key, _DigestMemo)
@@ -136,3 +147,10 @@ def _is_same(path: str, then: Signature, at_ns: int) -> bool:
 def _is_old(then: Signature, at_ns: int) -> bool:
     """Whether a later write would have changed the signature: see CLOCK_TICK_NS."""
     return max(then[1], then[2]) + CLOCK_TICK_NS < at_ns
+
+
+def _is_reference(value: str) -> bool:
+    """``package.module:name``, or a path with folders of a file that ends like data."""
+    if MODULE_REFERENCE.fullmatch(value):
+        return ":" in value
+    return "/" in value and bool(DATA_REFERENCE.fullmatch(value))

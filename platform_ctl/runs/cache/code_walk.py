@@ -178,7 +178,7 @@ class CodeReach:
             target, _, attribute = text.partition(":")
             if self._is_ours(target) and self._find(target):
                 self._follow((target, attribute), ())
-        if DATA_REFERENCE.fullmatch(text) and module:
+        if DATA_REFERENCE.fullmatch(text) and (module or "/" in text):
             self._add_data(module, text)
 
     # ---- files ------------------------------------------------------------
@@ -206,11 +206,14 @@ class CodeReach:
         return self.seen[path]
 
     def _add_data(self, module: str, text: str) -> None:
-        """Files below the module's folder that ``text`` names or matches."""
-        folder = os.path.dirname(str(self._find(module)))
+        """Files below the module's folder that ``text`` names or matches; of the component
+        itself, the file below the root."""
+        folder = os.path.dirname(str(self._find(module))) if module else self._root
         direct = os.path.join(folder, text)
         if self._look(direct) != (0,) * 4 and os.path.isfile(direct):
             found = [direct]
+        elif not module:
+            return
         else:
             pattern = f"*{text}" if text.startswith(".") else f"*/{text}"
             found = [f for f in self._listing(folder) if fnmatch.fnmatchcase(f, pattern)]

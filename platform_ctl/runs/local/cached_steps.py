@@ -117,7 +117,7 @@ class CachedSteps:
             },
             cache_key=task.spec.caching_options.cache_key,
         )
-        code = self._digester.digest(component_source(without_code))
+        code = self._digester.digest(component_source(without_code), inputs.parameters.values())
         return CacheKey(dataclasses.replace(without_code, code=code))
 
     def _why_not(self, task: TaskInstance) -> str:

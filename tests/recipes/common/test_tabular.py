@@ -135,7 +135,7 @@ def test_auroc_is_that_of_scikit_learn_and_ties_count_half():
     label = (rng.random(400) < 0.2).astype(float)
     p = np.round(np.clip(0.3 * label + rng.random(400) * 0.7, 0, 1), 1)
     assert metrics.auroc(p, label) == pytest.approx(roc_auc_score(label, p))
-    low, high = metrics.auroc_interval(p, label)
+    low, high = metrics.interval(metrics.auroc, p, label)
     assert low < metrics.auroc(p, label) < high
     assert np.isnan(metrics.auroc(p, np.zeros(400)))
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from platform_ctl.errors import BadParameter, TooLittleHistory
+from recipes.common.optimise import Worker
 from recipes.train_deploy import model, predict, rows, train
 from recipes.train_deploy.features import FEATURE_NAMES
 from tests.support.rows import write_rows
@@ -189,14 +190,12 @@ def test_a_fit_that_goes_on_ends_where_it_would_have_ended(rows_path: Path, epoc
     kept: list[dict] = []
     whole = model.build(train.spec_of(data, hp), hp.seed)
 
-    def keep(state: dict) -> None:
-        weights = {name: value.clone() for name, value in whole.state_dict().items()}
-        kept.append(copy.deepcopy({**state, "net": weights}))
-
-    history = train.optimise(whole, whole, data, hp, keep=keep)
+    history = train.learn(
+        whole, data, hp, Worker(keep=lambda state: kept.append(copy.deepcopy(state)))
+    )
     again = model.build(train.spec_of(data, hp), hp.seed)
     reported: list[dict] = []
-    resumed = train.optimise(again, again, data, hp, begin=kept[epoch - 1], report=reported.append)
+    resumed = train.learn(again, data, hp, Worker(begin=kept[epoch - 1], report=reported.append))
     assert resumed == history
     assert [figures["epoch"] for figures in reported] == list(range(epoch + 1, 5))
     for name, value in whole.state_dict().items():

@@ -300,3 +300,16 @@ def test_another_environment_of_the_same_home_has_its_own_versions(
         assert digest(project, db, source).packages["shopmath"] == "1.0"
     monkeypatch.syspath_prepend(str(new))
     assert digest(project, db, source).packages["shopmath"] == "2.0"
+
+
+def test_an_input_that_names_code_or_a_file_is_followed(project, db):
+    shared = "def fit(function):\n    print(function)\n"
+    inputs = ["recipes.weekly.helpers:total", "recipes/weekly/experiment.yaml", 7, "weekly"]
+    found = CodeDigester(project, db).digest(shared, inputs)
+    assert "recipes.weekly.helpers" in found.modules and "recipes.weekly.train" not in found.modules
+    assert set(found.data) == {"recipes/weekly/experiment.yaml"}
+    edit(project, "recipes/weekly/helpers.py", "return 1", "return 2")
+    edit(project, "recipes/weekly/experiment.yaml", "20", "21")
+    again = CodeDigester(project, db).digest(shared, inputs)
+    assert again.modules == found.modules and again.data != found.data
+    assert CodeDigester(project, db).digest(shared, ["weekly", "a.yaml"]).data == {}

@@ -1,0 +1,32 @@
+"""Where the rows come from: files, or the digits that scikit-learn ships."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from platform_ctl.recipe.datasets import IngestReport, Progress, no_progress
+from platform_ctl.recipe.recipe import DataAccess
+from recipes.digits.table import TABLE
+
+ingest_csv = TABLE.ingest
+resolve = TABLE.resolve
+foresee = TABLE.foresee
+show = TABLE.show
+golden_show = TABLE.golden_show
+latest_rows = TABLE.latest_rows
+
+
+def ingest_sample(
+    access: DataAccess, *, now: datetime, progress: Progress = no_progress
+) -> IngestReport:
+    """1,797 handwritten digits, 906 of them odd (UCI, Alpaydin and Kaynak, 1998)."""
+    from sklearn.datasets import load_digits
+
+    frame = load_digits(as_frame=True).frame
+    frame[TABLE.label] = (frame.pop("target") % 2 == 1).map({True: "yes", False: "no"})
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "digits.parquet"
+        frame.to_parquet(file)
+        return TABLE.ingest(access, paths=[file], now=now, progress=progress)

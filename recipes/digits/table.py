@@ -1,0 +1,12 @@
+"""Which columns of the file mean what. Apart from recipe.py, which is read without numpy."""
+
+from recipes.common.tabular import Table
+from recipes.digits.recipe import FEATURES, RECIPE
+
+TABLE = Table(
+    recipe=RECIPE.name,
+    name=RECIPE.table,
+    label="is_odd",
+    features=FEATURES,
+    positive="yes",
+)
