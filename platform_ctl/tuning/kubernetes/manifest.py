@@ -71,6 +71,8 @@ def render(
     """The manifest. Raises BadExperiment, UnsupportedTrial."""
     spec = copy.deepcopy(msgspec.to_builtins(experiment.spec))
     _seed(spec["algorithm"], seed)
+    collector = spec.setdefault("metricsCollectorSpec", {}).setdefault("collector", {})
+    collector["kind"] = experiment.spec.metrics_collector_spec.collector.kind
     template = spec["trialTemplate"]
     template["retain"] = True
     job = template.get("trialSpec") or {}

@@ -20,6 +20,7 @@ from platform_ctl.errors import (
 )
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.settings import KubernetesSettings
+from platform_ctl.tuning.document import load
 from platform_ctl.tuning.experiment import Experiment, Trial
 from platform_ctl.tuning.kubernetes import findings
 from platform_ctl.tuning.kubernetes.manifest import SearchPlace, render
@@ -31,7 +32,9 @@ from tests.fakes.katib import FakeKatib
 from tests.fakes.objects import FakeObjects, condition
 from tests.support.experiments import choice, double, experiment
 
+ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = KubernetesSettings(namespace="test", image="registry/recipe@sha256:0")
+PLACE = Place(SETTINGS, SETTINGS.image, [])
 NO_BUDGET = Budget()
 
 
@@ -259,6 +262,13 @@ def test_the_manifest_is_katibs_with_our_image_settings_and_seed() -> None:
     assert manifest["spec"]["algorithm"]["algorithmSettings"] == [
         {"name": "random_state", "value": "3"}
     ]
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("recipes/*/experiment.yaml")))
+def test_what_a_file_says_of_the_collector_reaches_katib(file: Path) -> None:
+    """Katib fills in a collector that is not there, and refuses one without a kind."""
+    manifest = render(load(file), "run-1", PLACE, trial="a:b", inputs={}, seed=0)
+    assert manifest["spec"]["metricsCollectorSpec"]["collector"]["kind"] == "StdOut"
 
 
 @pytest.mark.parametrize(
