@@ -14,7 +14,12 @@ from typing import Any
 
 import yaml
 
-from platform_ctl.installation.rendering import PLATFORM_IMAGE, WORKLOADS, containers, pod_template
+from platform_ctl.installation.rendering import (
+    PLATFORM_IMAGE,
+    WORKLOADS,
+    all_containers,
+    pod_template,
+)
 from platform_ctl.installation.webhooks import hooks_of, stops_pods
 
 PINNED = re.compile(r"[?&]ref=v?\d|/download/v?\d")
@@ -66,7 +71,7 @@ def _workload(document: Mapping[str, Any], ours: bool) -> Iterator[tuple[str, st
         return
     pod = pod_template(document)["spec"]
     shared = pod.get("securityContext", {})
-    for container in containers(document):
+    for container in all_containers(document):
         name, context = container["name"], container.get("securityContext", {})
         yield from (("latest", d) for d in _image(container["image"]))
         resources = container.get("resources", {})

@@ -72,8 +72,8 @@ def summary(documents: Sequence[Object]) -> Rendered:
     images: set[str] = set()
     for workload in (d for d in documents if d["kind"] in WORKLOADS):
         replicas = workload["spec"].get("replicas", 1) if workload["kind"] == "Deployment" else 1
+        images |= {container["image"] for container in all_containers(workload)}
         for container in containers(workload):
-            images.add(container["image"])
             requests = container.get("resources", {}).get("requests", {})
             cpu_m += replicas * cpu_millis(requests.get("cpu", "0"))
             memory_mib += replicas * memory_mebibytes(requests.get("memory", "0"))
@@ -100,6 +100,12 @@ def pod_template(workload: Mapping[str, Any]) -> dict[str, Any]:
 def containers(workload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The containers that run side by side; those of the initialisation run before them."""
     yield from pod_template(workload)["spec"]["containers"]
+
+
+def all_containers(workload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Those of the initialisation, then those that run side by side."""
+    yield from pod_template(workload)["spec"].get("initContainers", [])
+    yield from containers(workload)
 
 
 def cpu_millis(quantity: object) -> float:
@@ -136,7 +142,7 @@ def with_settings(
             document["spec"]["gatewayClassName"] = gateway_class
         if document["kind"] not in WORKLOADS:
             continue
-        for container in containers(document):
+        for container in all_containers(document):
             if container["image"] == PLATFORM_IMAGE:
                 container["image"] = _named(image, document["metadata"]["name"])
     return changed
