@@ -19,6 +19,16 @@ PAGE = 100
 Json = dict[str, Any]
 
 
+def _is_refusal(body: bytes) -> bool:
+    """Whether a log is KFP's own error document (``run_log_server.go``) and nothing else."""
+    if not body.startswith(b'{"error_message"'):
+        return False
+    try:
+        return set(json.loads(body)) == {"error_message", "error_details"}
+    except ValueError:
+        return False
+
+
 def predicate(key: str, operation: str, value: str) -> Json:
     return {"key": key, "operation": operation, "string_value": value}
 
@@ -109,8 +119,14 @@ class RunsApi:
         return None
 
     def _live_log(self, run_id: str, node_id: str) -> bytes:
-        """v1alpha1 serves the archived log too, unless the server is told not to."""
-        return self._bytes(f"/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log")
+        """v1alpha1 serves the archived log too, unless the server is told not to.
+
+        It answers before it looks: where there is neither, the refusal has status 200.
+        """
+        found = self._bytes(f"/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log")
+        if _is_refusal(found):
+            raise Refusal(404, "there is no log")
+        return found
 
     def _archived_log(self, run_id: str, node_id: str) -> bytes:
         path = f"/apis/v2beta1/runs/{run_id}/nodes/{node_id}/artifacts/main-logs:read"

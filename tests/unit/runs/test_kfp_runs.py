@@ -298,3 +298,13 @@ def test_outputs_are_the_launchers_whatever_the_step_printed() -> None:
     assert read_outputs(log.encode(), component).parameters == {"verdict": "failed"}
     for broken in (b"", b"no message", head.encode() + b"{"):
         assert not read_outputs(broken, component).parameters
+
+
+def test_a_log_that_is_gone_is_no_log(tmp_path: Path) -> None:
+    part = Runs()
+    with serve(part) as fake:
+        run = runs(fake).submit(request(tmp_path))
+        for step in part.kept[run.id].steps.values():
+            step.log = ""
+        again = runs(fake).get(run.id)
+        assert {runs(fake).log(again, task) for task in again.tasks} == {b""}

@@ -34,7 +34,7 @@ from tests.support.experiments import choice, double, experiment
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = KubernetesSettings(namespace="test", image="registry/recipe@sha256:0")
-PLACE = Place(SETTINGS, SETTINGS.image, [])
+PLACE = SearchPlace(SETTINGS, SETTINGS.image, [])
 NO_BUDGET = Budget()
 
 
