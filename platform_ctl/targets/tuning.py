@@ -199,7 +199,12 @@ def log_search(settings: Settings, record: SearchRecord, run_id: str = "") -> st
     """Record a search in MLflow as a parent with nested runs; returns the parent's run id."""
     from platform_ctl.tuning.search_tracking import log_search
 
-    return log_search(record, tracking_uri=prepared_mlflow_uri(settings), run_id=run_id)
+    return log_search(
+        record,
+        tracking_uri=prepared_mlflow_uri(settings),
+        artifacts=None if settings.mlflow_tracking_uri else settings.layout.mlflow / "artifacts",
+        run_id=run_id,
+    )
 
 
 def draw_search(record: SearchRecord, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -26,17 +27,20 @@ STATUS = {
 RUN_TAG = "platform.run_id"
 
 
-def log_search(record: SearchRecord, *, tracking_uri: str, run_id: str = "") -> str:
+def log_search(
+    record: SearchRecord, *, tracking_uri: str, artifacts: Path | None, run_id: str = ""
+) -> str:
     """Log ``record`` once and return the parent's MLflow run id.
 
-    The MLflow experiment carries the name of the tuning Experiment. A search
+    The MLflow experiment carries the name of the tuning Experiment, which may be that of a model,
+    too: its files go below ``artifacts``, or where a server wants them (None). A search
     that was logged before, recognised by its location and ``run_id``,
     is left alone. Raises TargetUnavailable.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     require_answer(tracking_uri, MLFLOW)
     try:
-        return _log(MlflowClient(tracking_uri), record, run_id)
+        return _log(MlflowClient(tracking_uri), record, artifacts, run_id)
     except MlflowException as exc:
         raise TargetUnavailable(
             f"the search is complete, but MLflow did not take it: {exc}",
@@ -45,9 +49,9 @@ def log_search(record: SearchRecord, *, tracking_uri: str, run_id: str = "") -> 
         ) from exc
 
 
-def _log(client: MlflowClient, record: SearchRecord, run_id: str) -> str:
+def _log(client: MlflowClient, record: SearchRecord, artifacts: Path | None, run_id: str) -> str:
     name = record.experiment.name
-    experiment_id = _experiment(client, name)
+    experiment_id = _experiment(client, name, artifacts)
     key = f"{run_id}/{record.location}"
     known = client.search_runs([experiment_id], f"tags.`platform.search` = '{key}'", max_results=1)
     if known:
@@ -73,12 +77,13 @@ def _log(client: MlflowClient, record: SearchRecord, run_id: str) -> str:
     return parent
 
 
-def _experiment(client: MlflowClient, name: str) -> str:
+def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
     """The MLflow experiment of that name; made, unless somebody else makes it meanwhile."""
     if found := client.get_experiment_by_name(name):
         return found.experiment_id
+    place = (artifacts / name).as_uri() if artifacts else None
     try:
-        return client.create_experiment(name)
+        return client.create_experiment(name, artifact_location=place)
     except MlflowException:
         found = client.get_experiment_by_name(name)
         if found is None:

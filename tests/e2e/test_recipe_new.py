@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,47 +11,14 @@ import pandas as pd
 import pytest
 
 from tests.support.pages import command_lines
+from tests.support.whole_checkout import Checkout
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "your-own-recipe.md"
 MOST_LINES = 400
-MAIN = "from platform_ctl.cli.app import main; main()"
 SMALLER = {"max_trials=4": "max_trials=2"}
-
-
-class Checkout:
-    """A copy of this project, as git would have it, and a home."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root, self.home = folder / "project", folder / "home"
-        words = ["git", "ls-files", "-co", "--exclude-standard"]
-        listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for name in listed.splitlines():
-            if (ROOT / name).is_file():
-                target = self.root / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes((ROOT / name).read_bytes())
-
-    def python(self, *words: str, code: int = 0) -> str:
-        env = {**os.environ, "PLATFORM_HOME": str(self.home), "PYTHONPATH": str(self.root)}
-        done = subprocess.run(
-            [sys.executable, *words], cwd=self.root, env=env, capture_output=True, text=True
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout or done.stderr
-
-    def ctl(self, *words: str, code: int = 0) -> str:
-        return self.python("-c", MAIN, *words, code=code)
-
-    def json(self, *words: str):
-        return json.loads(self.ctl(*words, "-o", "json"))
-
-    def lines_of(self, module: str) -> int:
-        patterns = (f"recipes/{module}/*", f"pipelines/{module}_*.py", f"tests/recipes/{module}/*")
-        files = [p for pattern in patterns for p in self.root.glob(pattern) if p.is_file()]
-        return sum(len(p.read_text().splitlines()) for p in files)
 
 
 @pytest.fixture(scope="module")

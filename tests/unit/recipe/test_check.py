@@ -11,7 +11,7 @@ import pytest
 from platform_ctl.recipe.check import check
 
 RECIPE = '''"""A recipe."""
-from platform_ctl.recipe.recipe import Budget, CanaryPlan, GateThresholds, Loss, Recipe, Source
+from platform_ctl.recipe.recipe import Budget, CanaryPlan, DataSource, GateThresholds, Loss, Recipe
 
 RECIPE = Recipe(
     package=__package__,
@@ -22,7 +22,7 @@ RECIPE = Recipe(
     budget=Budget(),
     gate=GateThresholds(1.0, 0.0, 0.02),
     canary=CanaryPlan(),
-    sources={"csv": Source("CSV.", takes_paths=True)},
+    sources={"csv": DataSource("CSV.", takes_paths=True)},
     pipeline="p",
 )
 '''
