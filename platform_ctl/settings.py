@@ -130,6 +130,8 @@ class KubernetesSettings(Section, frozen=True):
     """Whether an upload takes an image without digest, which may be another one tomorrow."""
     image: str = ""
     """Image of steps, trials, Ray and predictors, with its digest; empty: the pipeline's own."""
+    images: dict[str, str] = {}
+    """Other images for those that components name, or for all that begin with ``NAME/``."""
     service_account: str = "pipeline-runner"
     """ServiceAccount of a run's pods."""
     config_map: str = "platform-settings"
@@ -427,11 +429,15 @@ def _parsed(key: str, text: str) -> Any:
     return text
 
 
+_TABLES = frozenset({"iceberg_catalog", "kubernetes.images"})
+"""Settings whose value is a table with keys of the user's own."""
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and dotted != "iceberg_catalog":
+        if isinstance(value, Mapping) and dotted not in _TABLES:
             flat.update(flatten(value, f"{dotted}."))
         else:
             flat[dotted] = value

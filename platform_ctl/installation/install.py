@@ -18,6 +18,7 @@ from typing import Any
 
 from platform_ctl.cluster import pods
 from platform_ctl.cluster.api import (
+    EVENT,
     FIELD_MANAGER,
     POD,
     SECRET,
@@ -247,18 +248,32 @@ class Installer:
     def _not_ready(self, component: InstallComponent, name: str) -> ComponentNotReady:
         deployment = deployment_of(self.cluster, name)
         namespace = deployment["metadata"]["namespace"] if deployment else component.namespace
-        labels = deployment["spec"]["selector"].get("matchLabels", {}) if deployment else {}
-        selector = ",".join(f"{k}={v}" for k, v in labels.items())
-        why = ""
-        for pod in self.cluster.list(POD, labels=selector, namespace=namespace) if selector else ():
-            if found := pods.blocked(pod):
-                why = f": {found.reason} in pod {found.pod} {found.message}".rstrip()
-                break
+        why = self._why(deployment) if deployment else ""
         return ComponentNotReady(
             f"{component.name}: {name} is not available after {self.ready_timeout_s:.0f} s{why}",
             where=f"namespace {namespace}",
             fix=f"kubectl -n {namespace} describe deployment/{name}",
         )
+
+    def _why(self, deployment: Object) -> str:
+        """Why no pod is made, why one does not run, or what was last said of one."""
+        for condition in deployment.get("status", {}).get("conditions", []):
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+                return f": {condition.get('message', '')}"
+        namespace = deployment["metadata"]["namespace"]
+        labels = deployment["spec"]["selector"].get("matchLabels", {})
+        selector = ",".join(f"{k}={v}" for k, v in labels.items())
+        found = self.cluster.list(POD, labels=selector, namespace=namespace) if selector else []
+        for pod in found:
+            if stuck := pods.blocked(pod):
+                return f": {stuck.reason} in pod {stuck.pod} {stuck.message}".rstrip()
+        for pod in found:
+            name = pod["metadata"]["name"]
+            fields = f"type=Warning,involvedObject.name={name}"
+            if events := self.cluster.list(EVENT, fields=fields, namespace=namespace):
+                newest = max(events, key=lambda e: str(e.get("lastTimestamp") or ""))
+                return f": {newest['reason']} of pod {name} {newest['message']}"
+        return ""
 
 
 def is_ours(document: Object) -> bool:

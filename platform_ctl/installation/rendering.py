@@ -10,15 +10,16 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from platform_ctl.cluster.api import Object
 from platform_ctl.errors import ConfigError, MissingProgram, StoreUnavailable
-from platform_ctl.installation.components import FOLDER, InstallComponent, Rendered
+from platform_ctl.installation.components import FOLDER, LOCK, InstallComponent, Rendered
 
 PLATFORM_IMAGE = "platform-ctl/platform:setting-kubernetes.image"
 """Stands in our manifests for the image of the settings."""
@@ -98,7 +99,7 @@ def pod_template(workload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def containers(workload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The containers that run side by side; those of the initialisation run before them."""
+    """The containers that run side by side."""
     yield from pod_template(workload)["spec"]["containers"]
 
 
@@ -129,13 +130,18 @@ def _no_quantity(quantity: object) -> ConfigError:
 
 
 def with_settings(
-    documents: Sequence[Object], *, image: str, gateway_class: str, gateway: str
+    documents: Sequence[Object],
+    *,
+    image: str,
+    gateway_class: str,
+    gateway: str,
+    images: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Object]:
-    """The documents with the image and the Gateway's class of the settings.
+    """The documents with the images and the Gateway's class of the settings.
 
-    Raises ConfigError when a workload needs the image and the setting is empty.
+    Raises ConfigError when a workload needs the platform's image and the setting is empty.
     """
-    changed = json.loads(json.dumps(list(documents)))
+    changed: list[Object] = json.loads(json.dumps(list(documents)))
     for document in changed:
         if document["kind"] == "Gateway":
             document["metadata"]["name"] = gateway
@@ -145,7 +151,35 @@ def with_settings(
         for container in all_containers(document):
             if container["image"] == PLATFORM_IMAGE:
                 container["image"] = _named(image, document["metadata"]["name"])
+            else:
+                container["image"] = replaced(container["image"], images)
     return changed
+
+
+def replaced(image: str, images: Mapping[str, str]) -> str:
+    """The image that the setting ``kubernetes.images`` gives in the place of another.
+
+    The name itself comes before the longest beginning that ends in ``/``.
+    """
+    if image in images:
+        return images[image]
+    beginnings = [n for n in images if n.endswith("/") and image.startswith(n)]
+    if not beginnings:
+        return image
+    longest = max(beginnings, key=len)
+    return images[longest] + image.removeprefix(longest)
+
+
+def check_images(images: Mapping[str, str], known: Collection[str]) -> None:
+    """Raises ConfigError for a replacement that no image of a component would use."""
+    for name in images:
+        if name in known or (name.endswith("/") and any(k.startswith(name) for k in known)):
+            continue
+        raise ConfigError(
+            f"no component names the image {name!r}, so nothing would replace it",
+            where="kubernetes.images",
+            fix=f"grep -n image -A20 {LOCK}",
+        )
 
 
 def _named(image: str, workload: str) -> str:

@@ -47,9 +47,16 @@ def cluster_checks(settings: Settings, *, probe: bool = False) -> list[Check]:
 
 
 def installer(settings: Settings, progress: Callable[[str], None]) -> Installer:
-    """What puts components into the cluster of the settings."""
-    from platform_ctl.installation.install import Installer
+    """What puts components into the cluster of the settings.
 
+    Raises ConfigError for a replacement of an image that no component has.
+    """
+    from platform_ctl.installation.components import read_lock
+    from platform_ctl.installation.install import Installer
+    from platform_ctl.installation.rendering import check_images
+
+    lock = read_lock(Path(settings.project_root))
+    check_images(settings.kubernetes.images, {i for r in lock.values() for i in r.images})
     return Installer(cluster(settings), lambda c: _rendered(settings, c), progress)
 
 
@@ -76,4 +83,5 @@ def _rendered(settings: Settings, component: InstallComponent) -> list[Object]:
         image=wanted.image,
         gateway_class=wanted.gateway_class,
         gateway=wanted.gateway,
+        images=wanted.images,
     )

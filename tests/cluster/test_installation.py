@@ -13,18 +13,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from platform_ctl.cluster.api import DEPLOYMENT, SECRET, Cluster, Object, ResourceKind, connect
+from platform_ctl.cluster.api import DEPLOYMENT, POD, SECRET, Cluster, Object, connect
 from platform_ctl.doctor.doctor import Health
 from platform_ctl.installation.check import DEFINITION, check_component
 from platform_ctl.installation.components import InstallComponent, chosen, read_components
 from platform_ctl.installation.install import Installer, InstallOutcome
+from platform_ctl.installation.probe import probe_cluster
 from platform_ctl.installation.remove import plan_removal, remove
 from platform_ctl.installation.rendering import render, with_settings
-from tests.support.cluster import KUBECONFIG, NAMESPACE, image, needs_image
+from platform_ctl.settings import KubernetesSettings
+from tests.support.cluster import KUBECONFIG, NAMESPACE, image, images, needs_components
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE = ResourceKind("v1", "Node", "nodes", False)
 SPACES = ("kubeflow", "storage", "mlflow")
 OWN = ("storage", "mlflow", "platform")
 LEFT_OUT = (
@@ -34,7 +35,7 @@ LEFT_OUT = (
     "ValidatingAdmissionPolicyBinding",
 )
 """What would act on the whole cluster, or without end."""
-pytestmark = needs_image
+pytestmark = needs_components
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,11 @@ class Elsewhere:
 
     def documents(self, component: InstallComponent) -> list[Object]:
         documents = with_settings(
-            render(ROOT, component), image=image(), gateway_class="none", gateway="none"
+            render(ROOT, component),
+            image=image(),
+            gateway_class="none",
+            gateway="none",
+            images=images(),
         )
         # Objects named like their namespace (the Deployment and the Service of MLflow) keep it.
         moved = [self.moved(d) | {"kind": d["kind"]} for d in documents]
@@ -92,12 +97,6 @@ def place() -> Iterator[tuple[Cluster, Elsewhere, list[InstallComponent]]]:
     place = Elsewhere(f"t{uuid.uuid4().hex[:6]}")
     components = [place.component(c) for c in chosen(read_components(ROOT), OWN)]
     cluster = connect(kubeconfig=os.environ[KUBECONFIG], namespace=f"{place.mark}-kubeflow")
-    wanted = {"docker.io/library/postgres:17.6-bookworm", "docker.io/library/redis:7.4.6-bookworm"}
-    names = {
-        n for node in cluster.list(NODE) for i in node["status"]["images"] for n in i["names"] or ()
-    }
-    if not wanted <= names and not os.environ.get("PLATFORM_TEST_REGISTRY"):
-        pytest.skip(f"the node has no {', '.join(sorted(wanted - names))}")
     cluster.apply(namespace(f"{place.mark}-kubeflow"))
     try:
         yield cluster, place, components
@@ -151,6 +150,28 @@ def test_secrets_are_made_once_and_copied(
     assert stores and copied
     assert copied["data"]["PGPASSWORD"] == stores["data"]["password"]
     assert len(stores["data"]["password"]) > 32
+
+
+def test_a_pod_reaches_every_store_and_says_which_is_down(
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]],
+) -> None:
+    cluster, elsewhere, components = place
+    own = KubernetesSettings(namespace=cluster.namespace, image=image())
+    assert [c.health for c in probe_cluster(cluster, own)] == [Health.OK, Health.OK]
+    name, spot = f"{elsewhere.mark}-s3", f"{elsewhere.mark}-storage"
+    cluster.patch(DEPLOYMENT, name, {"spec": {"replicas": 0}}, namespace=spot)
+    eventually(lambda: not ready_pods(cluster, spot, "s3"), seconds=60)
+    [found] = [c for c in probe_cluster(cluster, own) if c.health == Health.FAIL]
+    assert found.name == "stores from a pod"
+    assert f"s3.{spot}:9000" in found.detail
+    assert found.fix.startswith(f"kubectl -n {cluster.namespace} edit configmap")
+    [change] = installer(place, []).install(components[:1])
+    assert change.changed == [f"Deployment/{name}"]
+
+
+def ready_pods(cluster: Cluster, spot: str, app: str) -> list[Object]:
+    found = cluster.list(POD, labels=f"app={app}", namespace=spot)
+    return [p for p in found if p["status"].get("phase") == "Running"]
 
 
 def test_a_dry_run_says_what_would_be_mended_and_changes_nothing(

@@ -44,8 +44,8 @@ class ServedObjects(Cluster):
         if path not in self.answers:
             raise _NotFound(path)
         answer = self.answers[path]
-        wanted = (query or {}).get("fieldSelector", "").removeprefix("metadata.name=")
-        if wanted and "items" in answer:
+        key, _, wanted = (query or {}).get("fieldSelector", "").partition("=")
+        if key == "metadata.name" and "items" in answer:
             named = [o for o in answer["items"] if o["metadata"]["name"] == wanted]
             answer = answer | {"items": named}
         return json.dumps(answer).encode()

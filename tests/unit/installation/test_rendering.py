@@ -1,15 +1,80 @@
-"""Settings in rendered manifests: the platform's image wherever a pod runs it."""
+"""What a component renders to: images replaced by the settings, images counted."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from platform_ctl.errors import ConfigError
-from platform_ctl.installation.rendering import PLATFORM_IMAGE, all_containers, with_settings
+from platform_ctl.installation.components import read_lock
+from platform_ctl.installation.rendering import (
+    PLATFORM_IMAGE,
+    all_containers,
+    check_images,
+    replaced,
+    summary,
+    with_settings,
+)
 
-IMAGE = "registry.example.org/platform@sha256:0"
+ROOT = Path(__file__).resolve().parents[3]
+PLATFORM = "registry.example.org/platform@sha256:0"
+POSTGRES = "docker.io/library/postgres:17.6-bookworm"
+IMAGES = {
+    POSTGRES: "registry.example.org/postgres@sha256:00",
+    "docker.io/": "registry.example.org/hub/",
+    "docker.io/library/": "registry.example.org/library/",
+}
+
+
+def deployment(image: str, initial: str = "docker.io/alpine:3.23") -> dict[str, Any]:
+    spec = {
+        "containers": [{"name": "main", "image": image}],
+        "initContainers": [{"name": "first", "image": initial}],
+    }
+    return {"kind": "Deployment", "metadata": {"name": "d"}, "spec": {"template": {"spec": spec}}}
+
+
+@pytest.mark.parametrize(
+    ("image", "used"),
+    [
+        (POSTGRES, "registry.example.org/postgres@sha256:00"),
+        ("docker.io/library/redis:7", "registry.example.org/library/redis:7"),
+        ("docker.io/alpine:3.23", "registry.example.org/hub/alpine:3.23"),
+        ("ghcr.io/docker.io/x:1", "ghcr.io/docker.io/x:1"),
+    ],
+)
+def test_the_name_comes_before_the_longest_beginning(image: str, used: str) -> None:
+    assert replaced(image, IMAGES) == used
+
+
+def test_every_container_gets_the_images_of_the_settings() -> None:
+    [found] = with_settings(
+        [deployment(PLATFORM_IMAGE)],
+        image="example.org/platform:1",
+        gateway_class="",
+        gateway="",
+        images=IMAGES,
+    )
+    spec = found["spec"]["template"]["spec"]
+    assert spec["containers"][0]["image"] == "example.org/platform:1"
+    assert spec["initContainers"][0]["image"] == "registry.example.org/hub/alpine:3.23"
+
+
+def test_images_of_the_initialisation_are_listed_but_request_nothing() -> None:
+    found = summary([deployment("example.org/web:1")])
+    assert found.images == ["docker.io/alpine:3.23", "example.org/web:1"]
+    assert (found.cpu_m, found.memory_mib) == (0, 0)
+
+
+def test_a_replacement_for_an_image_that_no_component_has_is_refused() -> None:
+    known = {image for rendered in read_lock(ROOT).values() for image in rendered.images}
+    check_images({POSTGRES: "x", "docker.io/": "y/"}, known)
+    for wrong in ("docker.io/library/postgres:1", "registry.example.org/", "docker.io"):
+        with pytest.raises(ConfigError) as refused:
+            check_images({wrong: "x"}, known)
+        assert wrong in refused.value.what
 
 
 def cron_job() -> dict[str, Any]:
@@ -27,8 +92,8 @@ def cron_job() -> dict[str, Any]:
 
 
 def test_containers_of_the_initialisation_get_the_image_too() -> None:
-    (document,) = with_settings([cron_job()], image=IMAGE, gateway_class="c", gateway="g")
-    assert [c["image"] for c in all_containers(document)] == [IMAGE, IMAGE]
+    (document,) = with_settings([cron_job()], image=PLATFORM, gateway_class="c", gateway="g")
+    assert [c["image"] for c in all_containers(document)] == [PLATFORM, PLATFORM]
 
 
 def test_a_workload_without_an_image_is_refused() -> None:

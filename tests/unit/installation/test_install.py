@@ -1,0 +1,75 @@
+"""What an installation says of a workload that does not become available."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from platform_ctl.cluster.api import FIELD_MANAGER
+from platform_ctl.errors import ComponentNotReady
+from platform_ctl.installation.components import InstallComponent
+from platform_ctl.installation.install import Installer
+from tests.support.served_objects import ServedObjects
+
+COMPONENT = InstallComponent("storage", "", "1", "", "storage", workloads=["s3"])
+PODS = "/api/v1/namespaces/storage/pods"
+EVENTS = "/api/v1/namespaces/storage/events"
+CRASHES = {"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}}
+CREATING = {"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}}
+
+
+def deployment(*conditions: dict[str, str]) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": "s3",
+            "namespace": "storage",
+            "generation": 1,
+            "managedFields": [{"manager": FIELD_MANAGER}],
+        },
+        "spec": {"selector": {"matchLabels": {"app": "s3"}}},
+        "status": {"conditions": list(conditions)},
+    }
+
+
+def pod(container: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"name": "s3-1"}, "status": {"containerStatuses": [container]}}
+
+
+def event(reason: str, at: str) -> dict[str, Any]:
+    return {"reason": reason, "message": "said", "lastTimestamp": at}
+
+
+REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "no endpoints available"}
+HOOK = {"items": [event("FailedPostStartHook", "2026-01-02"), event("Unhealthy", "2026-01-01")]}
+
+
+@pytest.mark.parametrize(
+    ("found", "container", "events", "words"),
+    [
+        (deployment(REFUSED), CREATING, {"items": []}, ": no endpoints available"),
+        (deployment(), CRASHES, HOOK, ": CrashLoopBackOff in pod s3-1 back-off"),
+        (deployment(), CREATING, HOOK, ": FailedPostStartHook of pod s3-1 said"),
+        (deployment(), CREATING, {"items": []}, "not available after 0 s"),
+    ],
+)
+def test_a_workload_that_does_not_start_is_named_with_its_reason(
+    found: dict[str, Any], container: dict[str, Any], events: dict[str, Any], words: str
+) -> None:
+    answers = {
+        "/apis/apps/v1/deployments": {"items": [found]},
+        PODS: {"items": [pod(container)]},
+        EVENTS: events,
+    }
+    ticks = iter(range(100))
+    installer = Installer(
+        ServedObjects(answers),
+        lambda component: [],
+        ready_timeout_s=0,
+        sleep=lambda seconds: None,
+        clock=lambda: float(next(ticks)),
+    )
+    with pytest.raises(ComponentNotReady) as refused:
+        installer.install([COMPONENT])
+    assert refused.value.what.endswith(words)
+    assert refused.value.fix == "kubectl -n storage describe deployment/s3"
