@@ -26,6 +26,8 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     at: datetime
     figures: dict[str, float] = {}
     """Metrics of the newest unit, or the best ones so far, by name."""
+    newest: str = ""
+    """The newest unit in words, where the figures do not describe it."""
 
     @property
     def left(self) -> timedelta | None:
@@ -67,6 +69,14 @@ def describe(progress: Progress) -> str:
     if (left := progress.left) and left.total_seconds() >= 1:
         parts.append(f"about {_duration(left.total_seconds())} left")
     return ", ".join(parts)
+
+
+def summary(progress: Progress) -> str:
+    """One line of a log for people: ``12 of 20 trials: lr 0.1, val_mase 0.9; best 0.88``."""
+    count = f"{progress.done} of {progress.total}" if progress.total else str(progress.done)
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in progress.figures.items())
+    parts = "; ".join(part for part in (progress.newest, figures) if part)
+    return f"{count} {progress.unit}" + (f": {parts}" if parts else "")
 
 
 def _duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl import targets
@@ -14,9 +15,12 @@ from platform_ctl.models.training_age import (
     training_age_days,
 )
 from platform_ctl.recipe.recipe import resolve
+from platform_ctl.runs.step_log import evaluation_lines
 
 if TYPE_CHECKING:
     from kfp import dsl
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -41,6 +45,8 @@ def run(
     figures = resolve(function)(model.path, rows.path, evaluation.path, champion_dir)
     for name, value in figures["metrics"].items():
         metrics.log_metric(name, value)
+    for line in evaluation_lines(figures):
+        logger.info(line)
     if (age := training_age_days(figures)) is not None:
         metrics.log_metric(TRAINING_AGE, age)
     if newest := newest_training_row(figures):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from platform_ctl.recipe.recipe import resolve
 if TYPE_CHECKING:
     from kfp import dsl
 
+logger = logging.getLogger(__name__)
 LEARNT_FROM = ("train", "validation")
 
 
@@ -38,7 +40,9 @@ def run(
         rows.metadata["columns"] = counts
     _write_training(Path(rows.path), Path(training.path))
     splits = ", ".join(f"{name} {count}" for name, count in found["splits"].items())
-    return feature_service, f"{found['summary']}: {splits}"
+    line = f"{found['summary']}: {splits}"
+    logger.info(line)
+    return feature_service, line
 
 
 def _write_training(rows: Path, training: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from platform_ctl.recipe.recipe import resolve
 
 if TYPE_CHECKING:
     from kfp import dsl
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -26,4 +29,6 @@ def run(
     decided = gate.decide(figures, errors, resolve(thresholds))
     text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)
     Path(decision.path).write_text(text, encoding="utf-8")
+    for reason in decided.reasons:
+        logger.info("%s: %s", decided.verdict, reason)
     return str(decided.verdict), list(decided.reasons)

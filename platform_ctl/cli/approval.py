@@ -184,7 +184,8 @@ def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: s
     from platform_ctl.cli.pipeline import finish
 
     click.echo(f"approved; promotion is run {run.id[:8]}", err=True)
-    finish(ctx, promotions.follow(settings, run), output)
+    stop = _abort(settings, decided)
+    finish(ctx, promotions.follow(settings, run, stop=stop), output)
 
 
 @command.command()
@@ -238,6 +239,14 @@ def _answer(settings: Settings, request: str, answer: Answer, reason: str) -> An
     return answered
 
 
+def _abort(settings: Settings, request: ApprovalRequest) -> str:
+    """The command that takes a promotion back; "" for a recipe that the project does not have."""
+    from platform_ctl import targets
+
+    recipe = targets.recipes(settings).get(request.recipe)
+    return f"platform-ctl release abort {recipe.inference_service}" if recipe else ""
+
+
 def _print_decided(request: ApprovalRequest, run: Run | None, output: str) -> None:
     from platform_ctl.runs.record import RunState
 
@@ -248,5 +257,5 @@ def _print_decided(request: ApprovalRequest, run: Run | None, output: str) -> No
     if run:
         click.echo(f"promotion is run {run.id[:8]} ({run.state})")
         ended_badly = run.state in (RunState.FAILED, RunState.CANCELED)
-        verb = "resume" if ended_badly else "logs -f"
+        verb = "resume" if ended_badly else "watch"
         click.echo(f"next: platform-ctl run {verb} {run.id[:8]}", err=True)

@@ -70,14 +70,18 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
         warm = tuple(tuner.read(tuner.find(options["warm_start"])).trials)
     budget = Budget(wall_s=options["wall_s"], cpu_s=options["cpu_s"], money=options["money"])
     _warn_of_endless_trials(experiment, budget)
-    status = tuner.run(
-        experiment,
-        search=experiment.name,
-        budget=budget,
-        seed=options["seed"],
-        on_trial=_sayer(experiment, tuner),
-        warm_start=warm,
-    )
+    try:
+        status = tuner.run(
+            experiment,
+            search=experiment.name,
+            budget=budget,
+            seed=options["seed"],
+            on_trial=_sayer(experiment, tuner),
+            warm_start=warm,
+        )
+    except KeyboardInterrupt:
+        click.echo("\nthe trials that have ended are kept; the same command goes on", err=True)
+        raise
     record = tuner.read(experiment.name)
     if output == "json":
         print_json(status.to_json())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -51,7 +52,8 @@ def serve(ctx: click.Context, port: int, host: str, once: bool, output: str) -> 
         render.print_json({"url": server.url})
     else:
         click.echo(server.url)
-    server.wait()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.wait()
 
 
 def _print(ctx: click.Context, found: Scrape, output: str) -> None:

@@ -12,6 +12,7 @@ import click
 from platform_ctl import errors
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.interrupt import how_to_follow
 from platform_ctl.cli.pipeline_upload import upload
 from platform_ctl.runs.task_name import shown
 from platform_ctl.text import duration
@@ -193,7 +194,7 @@ def _submitted(run: Run, output: str) -> None:
     if output == "json":
         render.print_json(run)
         return
-    click.echo(f"run {run.id} started; watch it with: platform-ctl run logs {run.id[:8]} -f")
+    click.echo("\n".join([f"run {run.id} started", *how_to_follow(run.id)]))
 
 
 def _explain(findings: list[Any], output: str) -> None:

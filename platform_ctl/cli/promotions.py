@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from platform_ctl.cli.interrupt import goes_on
+
 if TYPE_CHECKING:
     from platform_ctl.runs.record import Run
     from platform_ctl.settings import Settings
@@ -14,15 +16,18 @@ if TYPE_CHECKING:
 _POLL_S = 0.2
 
 
-def follow(settings: Settings, run: Run) -> Run:
-    """Wait for a detached run, showing its tasks as they change."""
+def follow(settings: Settings, run: Run, *, stop: str = "") -> Run:
+    """Wait for a detached run, showing its tasks as they change.
+
+    Ctrl-C says that it goes on; ``stop`` is the command that ends it.
+    """
     from platform_ctl import targets
     from platform_ctl.cli.progress import ProgressDisplay
     from platform_ctl.runs.record import EventKind, RunEvent
 
     orchestrator = targets.orchestrator(settings)
     seen: dict[str, str] = {}
-    with ProgressDisplay() as progress:
+    with goes_on(run.id, stop=stop), ProgressDisplay(runs=orchestrator) as progress:
         while True:
             found = orchestrator.get(run.id)
             for task in found.tasks:

@@ -112,8 +112,9 @@ def print_outcome(ctx: click.Context, run: Run, service: str, output: str) -> in
     from platform_ctl.runs.record import RunState
 
     settings = load_settings(ctx)
-    say(f"promotion is run {run.id[:8]}; platform-ctl run logs {run.id[:8]} -f follows it too")
-    ended = promotions.follow(settings, run)
+    say(f"promotion is run {run.id[:8]}; platform-ctl run watch {run.id[:8]} follows it too")
+    stop = f"platform-ctl release abort {service}"
+    ended = promotions.follow(settings, run, stop=stop)
     if ended.state is not RunState.SUCCEEDED:
         finish(ctx, ended, output)
     ports = targets.released(settings)

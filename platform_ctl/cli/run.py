@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,11 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.interrupt import goes_on
 from platform_ctl.cli.run_report import report
 from platform_ctl.cli.units import Count, Duration
 from platform_ctl.runs.record import elapsed_s
+from platform_ctl.runs.step_log import readable
 from platform_ctl.runs.task_name import find_task, in_flow, shown
 from platform_ctl.text import duration, visible
 
@@ -236,7 +239,7 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
 
     runs = targets.orchestrator(load_settings(ctx))
     found = runs.get(run).id
-    with ProgressDisplay(runs=runs) as progress:
+    with goes_on(found), ProgressDisplay(runs=runs) as progress:
         for event in runs.watch(found):
             progress(event)
     finish(ctx, runs.get(found), output)
@@ -246,25 +249,32 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
 @click.argument("run", default="latest")
 @click.argument("task", default="")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--raw", is_flag=True, help="Lines exactly as written; progress stays JSON.")
 @click.pass_context
-def logs(ctx: click.Context, run: str, task: str, follow: bool) -> None:
-    """What the steps of RUN wrote; of one TASK, exactly as written."""
+def logs(ctx: click.Context, run: str, task: str, follow: bool, raw: bool) -> None:
+    """Print what the steps of RUN wrote, or one TASK of it: trials, epochs, figures."""
     from platform_ctl import targets
 
     orchestrator = targets.orchestrator(load_settings(ctx))
+    found = orchestrator.get(run)
+    with contextlib.nullcontext() if found.state.final else goes_on(found.id):
+        for path, line in _lines(orchestrator, found, task, follow):
+            prefix = b"" if task else f"[{shown(path)}] ".encode()
+            click.echo(prefix + (line if raw else readable(line)), nl=False)
+
+
+def _lines(runs: RunReader, run: Run, task: str, follow: bool) -> Iterator[tuple[str, bytes]]:
+    """What the tasks of a run, or one of them, have written; until its end if followed."""
     seen: dict[str, int] = {}
     while True:
-        found = orchestrator.get(run)
-        only = find_task(found, task, command=_LOGS) if task else None
-        chosen = found.tasks if not task else [only] if only else []
-        for path, data in _new_output(orchestrator, found, chosen, seen):
-            prefix = b"" if task else f"[{shown(path)}] ".encode()
-            for line in data.splitlines(keepends=True):
-                click.echo(prefix + line, nl=False)
-        if not follow or found.state.final:
+        only = find_task(run, task, command=_LOGS) if task else None
+        chosen = run.tasks if not task else [only] if only else []
+        for path, data in _new_output(runs, run, chosen, seen):
+            yield from ((path, line) for line in data.splitlines(keepends=True))
+        if not follow or run.state.final:
             return
-        run = found.id
         time.sleep(_POLL_S)
+        run = runs.get(run.id)
 
 
 def _new_output(

@@ -12,6 +12,7 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.interrupt import how_to_follow
 from platform_ctl.cli.units import Duration
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def trigger(ctx: click.Context, name: str, output: str) -> None:
     if output == "json":
         render.print_json(run)
         return
-    click.echo(f"run {run.id} started; watch it with: platform-ctl run logs {run.id[:8]} -f")
+    click.echo("\n".join([f"run {run.id} started", *how_to_follow(run.id)]))
 
 
 @command.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 
 from platform_ctl.cli.context import load_settings
@@ -24,5 +26,6 @@ def serve(ctx: click.Context, port: int, path: str) -> None:
     reading = targets.pages(settings)
     pages = LocalPages(reading, targets.actor(settings), port)
     click.echo(pages.address(path))
-    click.echo("answers on these pages are yours: do not pass the address on", err=True)
-    pages.run()
+    click.echo("whoever has this address can approve in your name: do not share it", err=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        pages.run()

@@ -79,7 +79,7 @@ def _unfinished(run: Run) -> Headline | None:
         Tone.WAITING,
         "Still running" if run.state is RunState.RUNNING else "Not started yet",
         (f"{count(ended, 'task')} ended" + (f"; now: {now}" if now else ""),),
-        (SuggestedAction("follow it", f"platform-ctl run logs {run.id[:8]} -f"),),
+        (SuggestedAction("follow it", f"platform-ctl run watch {run.id[:8]}"),),
     )
 
 

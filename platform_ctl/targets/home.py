@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 def current_settings() -> Settings:
-    """The Settings of this process, for code that runs inside a step."""
+    """The Settings of this process, for code that runs inside a step; libraries log less there."""
+    from platform_ctl.runs.step_log import quiet_libraries
     from platform_ctl.settings import load
+
+    quiet_libraries()
 
     return load(cwd=Path.cwd(), env=os.environ).settings
 

@@ -202,8 +202,22 @@ class TrialLines:
                 started_at=self.started_at,
                 at=datetime.now(UTC),
                 figures={f"best {metric}": top[1]} if top else {},
+                newest=self._in_words(trial, metric),
             )
         )
+
+    def _in_words(self, trial: Trial, metric: str) -> str:
+        value = objective_value(self.experiment.spec.objective, trial.observation)
+        reached = trial.state.value if value is None else f"{metric} {value:.4g}"
+        chosen = [f"{name} {_short(text)}" for name, text in trial.parameters.items()]
+        return ", ".join([*chosen, reached])
+
+
+def _short(value: str) -> str:
+    try:
+        return f"{float(value):.4g}"
+    except ValueError:
+        return value
 
 
 def cut_short(status: ExperimentStatus) -> str:

@@ -32,6 +32,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from platform_ctl.home.environment import remember
+from platform_ctl.runs.step_log import quiet_libraries
 
 MODULE = "platform_ctl.runs.local.step_server"
 _PR_SET_PDEATHSIG = 1
@@ -197,6 +198,7 @@ def run_step(step: dict[str, Any]) -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    quiet_libraries()
     from kfp.dsl.executor import Executor
 
     with open(step["input"], encoding="utf-8") as file:
