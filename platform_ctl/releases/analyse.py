@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from platform_ctl.releases.judge import (
 )
 from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.releases.steps import ReleasePorts
-from platform_ctl.releases.target import signature_columns
+from platform_ctl.releases.target import evidence_here, features_of
 from platform_ctl.serving.service import RequestObservation
 
 _GIVE_UP_AFTER = 10
@@ -74,10 +73,11 @@ def run_analysis(
     is over, and ServiceUnavailable when production does not answer.
     """
     release = _open(ports, release_id)
-    evidence = release.target.evidence
-    recent = replay.read_replayed(evidence.rows, _columns(release))
+    evidence, columns = evidence_here(ports.registry, release), _columns(ports, release)
+    recent = replay.read_replayed(evidence.rows, columns)
     approved = replay.read_approved(evidence.evaluation)
-    unfaithful = _unfaithful(ports, release, approved)
+    golden = replay.read_rows(evidence.rows, columns, "golden")
+    unfaithful = _unfaithful(ports, release, golden, approved)
     if unfaithful:
         return _conclude(ports, release, Verdict.FAILED, (unfaithful,))
     skew = check_skew(ports.data, release.target)
@@ -115,13 +115,10 @@ def _as_asked(release: Release) -> str:
     return f"it passed so far and stands at {share}, as was asked"
 
 
-def _columns(release: Release) -> tuple[str, ...]:
+def _columns(ports: ReleasePorts, release: Release) -> tuple[str, ...]:
     """What the candidate takes, then what only production does: a replayed row suits both."""
     candidate = release.target.features
-    folder = Path(release.production.model_dir) if release.production else None
-    if folder is None or not (folder / "MLmodel").is_file():
-        return candidate
-    before = signature_columns(folder)
+    before = features_of(ports.registry, release, release.production) if release.production else ()
     return (*candidate, *(c for c in before if c not in candidate))
 
 
@@ -173,9 +170,13 @@ def _line(release: Release, analysis: Analysis) -> str:
 # ---- is what is served what was approved? ------------------------------------------
 
 
-def _unfaithful(ports: ReleasePorts, release: Release, approved: replay.ApprovedPredictions) -> str:
+def _unfaithful(
+    ports: ReleasePorts,
+    release: Release,
+    golden: replay.HeldOut,
+    approved: replay.ApprovedPredictions,
+) -> str:
     """Why the canary's answers to the golden rows are not the approved ones; empty if they are."""
-    golden = replay.read_rows(release.target.evidence.rows, _columns(release), "golden")
     kept = [i for i, k in enumerate(golden.keys) if k in approved.predictions]
     if not kept:
         return ""

@@ -15,6 +15,7 @@ from platform_ctl.recipe.truth import Truth, entities_of
 from platform_ctl.releases import replay
 from platform_ctl.releases.release import Release, Target
 from platform_ctl.releases.steps import ReleasePorts
+from platform_ctl.releases.target import evidence_here
 from platform_ctl.serving.service import RequestObservation
 
 Losses = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -92,7 +93,8 @@ def true_errors(ports: ReleasePorts, release: Release) -> list[RevisionError]:
     found = labelled(ports.data, release.target, seen)
     if not found:
         return []
-    unit = scales(replay.read_replayed(release.target.evidence.rows, release.target.features))
+    rows = evidence_here(ports.registry, release).rows
+    unit = scales(replay.read_replayed(rows, release.target.features))
     by_revision: dict[str, dict[str, LabelledPrediction]] = defaultdict(dict)
     for one in found:
         by_revision[one.observation.revision][one.question] = one
