@@ -134,6 +134,8 @@ class KubernetesSettings(Section, frozen=True):
     """Other images for those that components name, or for all that begin with ``NAME/``."""
     service_account: str = "pipeline-runner"
     """ServiceAccount of a run's pods."""
+    deployer_account: str = "deployer"
+    """ServiceAccount of the pods of a run of promote, which alone may move traffic."""
     config_map: str = "platform-settings"
     """ConfigMap whose entries are the environment of every pod of ours: settings, addresses."""
     secret: str = "platform-secrets"

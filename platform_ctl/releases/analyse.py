@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platform_ctl.errors import PreconditionMissing, ServiceUnavailable
+from platform_ctl.errors import ConfigError, PreconditionMissing, ServiceUnavailable
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases import replay, true_error
 from platform_ctl.releases.check_skew import check_skew
@@ -292,6 +292,12 @@ def _missing(
 
 def _caller(ports: ReleasePorts, release: Release) -> replay.Caller:
     found = ports.serving.get(release.target.service)
+    if not found.url:
+        raise ConfigError(
+            f"nobody says at which address {found.name} is reached",
+            where="kubernetes.gateway_url",
+            fix="kubectl -n kubeflow edit configmap platform-settings",
+        )
     return replay.Caller(found.url, found.name, found.host)
 
 

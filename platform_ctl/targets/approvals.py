@@ -11,7 +11,7 @@ from platform_ctl.targets.home import local_user
 from platform_ctl.targets.installation import cluster
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import pipelines, recipes
-from platform_ctl.targets.runs import orchestrator
+from platform_ctl.targets.runs import PROMOTE, orchestrator
 
 if TYPE_CHECKING:
     from platform_ctl.approvals.decide import DecisionPorts
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from platform_ctl.approvals.notifier import Notifier
     from platform_ctl.approvals.port import Approvals
     from platform_ctl.approvals.request import ApprovalRequest
-
-PROMOTE = "promote"
-"""The pipeline that every way to Production submits."""
 
 
 def approvals(settings: Settings) -> Approvals:

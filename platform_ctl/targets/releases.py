@@ -32,6 +32,7 @@ def serving(settings: Settings) -> Serving:
 
 
 def _cluster_serving(settings: Settings) -> Serving:
+    from platform_ctl.cluster.owner import own_pod
     from platform_ctl.serving.kubernetes.manifests import PredictorSettings
     from platform_ctl.serving.kubernetes.service import INFERENCE_SERVICE, KubernetesServing
 
@@ -39,7 +40,7 @@ def _cluster_serving(settings: Settings) -> Serving:
     served = connection.kind(INFERENCE_SERVICE.group_version, INFERENCE_SERVICE.kind)
     how = PredictorSettings(
         wanted.namespace,
-        wanted.image,
+        wanted.image or own_pod(connection).image,
         wanted,
         kserve=served is not None,
         data_access="platform_ctl.targets.recipe:current_data_access",

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from platform_ctl.runs.port import Orchestrator
     from platform_ctl.runs.record import Run, RunEvent
 
+PROMOTE = "promote"
+"""The pipeline that every way to Production submits."""
 _EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
 """Program and words of a detached run's process (``python -c``); the run id follows."""
 
@@ -71,6 +73,7 @@ def _kfp_runs(settings: Settings) -> KfpRuns:
         prepare=to_submit,
         workloads=_workloads(found) if found else NoWorkloads(),
         service_account=wanted.service_account,
+        accounts={PROMOTE: wanted.deployer_account},
     )
 
 

@@ -75,6 +75,8 @@ class KfpRuns:
     """From the committed documents to those that are submitted: images, environment."""
     workloads: Workloads = _NO_WORKLOADS
     service_account: str = ""
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    """Pipeline -> ServiceAccount, for those whose runs need another one."""
     poll_s: float = POLL_S
     tries: int = 60
     """Readings of a watched run that may fail in a row, ``poll_s`` apart."""
@@ -224,8 +226,8 @@ class KfpRuns:
             "pipeline_spec": spec,
             "runtime_config": {"parameters": {k: v for k, v in values.items() if v is not None}},
         }
-        if self.service_account:
-            body["service_account"] = self.service_account
+        if account := self.accounts.get(pipeline.name, self.service_account):
+            body["service_account"] = account
         return body
 
     def _of_key(self, key: str) -> Json | None:

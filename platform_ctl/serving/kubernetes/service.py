@@ -25,6 +25,7 @@ from platform_ctl.serving.service import (
 )
 
 ROUTE = ResourceKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+GATEWAY = ResourceKind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
 INFERENCE_SERVICE = ResourceKind(
     "serving.kserve.io/v1beta1", "InferenceService", "inferenceservices"
 )
@@ -64,6 +65,12 @@ class KubernetesServing:
 
     def apply(self, name: str, spec: ServiceSpec) -> InferenceService:
         check_spec(name, spec)
+        if not self._how.image:
+            raise errors.ConfigError(
+                "predictors run the platform's image, and the settings name none",
+                where="kubernetes.image",
+                fix="export PLATFORM_CTL_KUBERNETES__IMAGE=REGISTRY/NAME@sha256:…",
+            )
         before = {_name(w) for w in self._workloads(name)}
         for revision in spec.revisions():
             for manifest in manifests.workload(name, revision, spec, self._how):
@@ -264,11 +271,25 @@ class KubernetesServing:
         return InferenceService(
             name,
             state,
-            self._url,
+            self._url or self._gateway_url(),
             spec,
             revisions,
             host=manifests.host(name, self._how.settings),
         )
+
+    def _gateway_url(self) -> str:
+        """From the Gateway's status; empty where it has no address, or the account may not look."""
+        wanted = self._how.settings
+        try:
+            found = self._cluster.get(GATEWAY, wanted.gateway, wanted.gateway_namespace) or {}
+        except errors.ClusterForbidden:
+            return ""
+        addresses = found.get("status", {}).get("addresses") or []
+        listeners = found.get("spec", {}).get("listeners") or []
+        plain = next((x for x in listeners if x.get("protocol") == "HTTP"), None)
+        if not addresses or plain is None:
+            return ""
+        return f"http://{addresses[0]['value']}:{plain['port']}"
 
     def _revision(self, name: str, role: str, revision: Revision) -> RevisionStatus:
         pods = self._pods(name, revision)

@@ -32,6 +32,8 @@ RAY_ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # A busy node starts a raylet slowly; Ray's own 30 s end in a pod that restarts for ever.
     "RAY_raylet_start_wait_time_s": "180",
+    # A worker asks for the head every 2 s; after Ray's own 20 times it ends, and backs off.
+    "RAY_NUM_REDIS_GET_RETRIES": "90",
 }
 
 

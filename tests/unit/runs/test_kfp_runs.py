@@ -308,3 +308,12 @@ def test_a_log_that_is_gone_is_no_log(tmp_path: Path) -> None:
             step.log = ""
         again = runs(fake).get(run.id)
         assert {runs(fake).log(again, task) for task in again.tasks} == {b""}
+
+
+def test_runs_that_move_traffic_have_an_account_of_their_own(tmp_path: Path) -> None:
+    part = Runs()
+    for accounts, expected in (({"judged": "deployer"}, "deployer"), ({}, "pipeline-runner")):
+        with serve(part) as fake:
+            made = runs(fake, service_account="pipeline-runner", accounts=accounts)
+            run = made.submit(request(tmp_path))
+            assert part.kept[run.id].said["service_account"] == expected
