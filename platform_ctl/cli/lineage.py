@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,9 @@ def show(ctx: click.Context, what: str, output: str) -> None:
         raise not_in_lineage(what, graph) from None
     except UnknownName as exc:
         raise not_in_lineage(what, graph) from exc
+    missing = targets.missing_events(settings, run)
+    if missing:
+        graph = Graph(itertools.chain(targets.lineage_outbox(settings).ends(), missing))
     tasks = graph.of_run(run.id)
     if not tasks:
         raise UnknownName(
@@ -73,8 +77,7 @@ def events(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl import targets
 
     settings = load_settings(ctx)
-    run_id = targets.orchestrator(settings).get(run).id
-    found = targets.lineage_outbox(settings).of_run(run_id)
+    found = targets.events_of(settings, targets.orchestrator(settings).get(run))
     if output == "json":
         render.print_json(found)
         return

@@ -61,10 +61,8 @@ class ImpactRecords:
     money_per_cpu_hour: float
 
 
-def forecast(
-    pipeline: Pipeline, parameters: Mapping[str, object], records: ImpactRecords
-) -> Impact:
-    """``parameters`` are resolved. Writes nothing but what is remembered of code files."""
+def forecast(pipeline: Pipeline, parameters: Mapping[str, object], records: ImpactRecords) -> Impact:
+    """``parameters`` are resolved. Writes nothing."""
     facts = RunContext("forecast", "forecast", pipeline.name, "", "/", "/")
     lookup = _Lookup(pipeline, records)
     engine = Engine(pipeline, facts, lookup, lookup.heard)  # type: ignore[arg-type]

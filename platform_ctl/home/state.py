@@ -68,6 +68,26 @@ def connect_reading(database: Path) -> sqlite3.Connection:
     return connect(database)
 
 
+class Database:
+    """The home's database for who reads it now and may write later: made by the first write."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open: sqlite3.Connection | None = None
+
+    def reading(self) -> sqlite3.Connection:
+        """What there is to read; a home without a database reads as an empty one."""
+        if self._open is None and not self._path.exists():
+            return connect_reading(self._path)
+        return self.writing()
+
+    def writing(self) -> sqlite3.Connection:
+        """``connect``, once. Raises what that does."""
+        if self._open is None:
+            self._open = connect(self._path)
+        return self._open
+
+
 def schema_versions(database: Path) -> tuple[int | None, int]:
     """Schema of the database (None: there is none yet) and the newest one known. Changes nothing.
 

@@ -1,7 +1,7 @@
 """Runs whose last events are still to be written: one empty file each, named by the run.
 
-Whoever finds a run's process dead writes the file before the record says so, and a later
-command writes the events: a kill between the two loses nothing. Looking costs one
+Whoever records that a run's process died writes the file before, and a later command that may
+write writes the events: a kill between the two loses nothing. Looking costs one
 listing of a folder that is mostly empty.
 """
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from platform_ctl.home.state import Database
 from platform_ctl.lineage import events as lineage
 from platform_ctl.lineage.backfill import Backfill
 from platform_ctl.lineage.facets import Event, Producer
@@ -35,11 +35,12 @@ class LineageObserver:
     def __init__(
         self,
         outbox: Outbox,
-        db: sqlite3.Connection,
+        database: Database,
         producer: Producer,
         trials: Trials = lambda run, task, about: (),
     ) -> None:
-        self._spool, self._db, self._producer, self._trials = outbox, db, producer, trials
+        self._spool, self._producer, self._trials = outbox, producer, trials
+        self._database = database
         self._backfill = Backfill(outbox.folder)
         self._about: dict[str, str] = {}
         self._repaired: set[str] = set()
@@ -96,7 +97,8 @@ class LineageObserver:
         return len(events)
 
     def owe(self, run_id: str) -> None:
-        """Events of the run are missing: whoever looks at runs next adds them."""
+        """Events of the run are missing: the next run that ends, or ``doctor --repair``, adds
+        them."""
         with contextlib.suppress(OSError):
             self._backfill.add(run_id)
 
@@ -127,8 +129,12 @@ class LineageObserver:
         """(run id, task path) of the work that a cached task took over."""
         if task.state is not TaskState.CACHED:
             return "", ""
-        row = self._db.execute(
-            "SELECT source_run_id, source_task FROM cache_decisions WHERE run_id=? AND task=?",
-            (run.id, task.path),
-        ).fetchone()
+        row = (
+            self._database.reading()
+            .execute(
+                "SELECT source_run_id, source_task FROM cache_decisions WHERE run_id=? AND task=?",
+                (run.id, task.path),
+            )
+            .fetchone()
+        )
         return (row[0], row[1]) if row else ("", "")

@@ -72,7 +72,7 @@ def _runs(db: sqlite3.Connection, pipelines: list[str]) -> Iterator[Sample]:
 
 
 def _open_runs(db: sqlite3.Connection, pipelines: list[str]) -> Iterator[Sample]:
-    """An orphan is open until somebody looks at it; then it has failed."""
+    """An orphan is open until ``doctor --repair`` or a command that acts on it records its end."""
     counts = dict.fromkeys(product(pipelines, _OPEN), 0)
     orphans = dict.fromkeys(pipelines, 0)
     for row in db.execute(

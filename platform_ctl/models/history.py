@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from platform_ctl.home.state import connect, transaction
+from platform_ctl.home.state import connect, connect_reading, transaction
 from platform_ctl.models.model import NO_HASH, AliasMove
 
 _COLUMNS = "seq, model, alias, from_version, to_version, at, actor, reason, previous_hash, hash"
@@ -23,7 +23,7 @@ class AliasHistory:
 
     def all(self) -> list[AliasMove]:
         """Oldest first."""
-        db = connect(self._database)
+        db = connect_reading(self._database)
         try:
             rows = db.execute(f"SELECT {_COLUMNS} FROM alias_history ORDER BY seq")
             return [AliasMove(*row) for row in rows]
@@ -32,7 +32,7 @@ class AliasHistory:
 
     def interrupted(self) -> bool:
         """Whether the last ``append`` was not followed by ``completed``."""
-        db = connect(self._database)
+        db = connect_reading(self._database)
         try:
             row = db.execute("SELECT 1 FROM home WHERE key = ?", (_IN_PROGRESS,)).fetchone()
             return row is not None

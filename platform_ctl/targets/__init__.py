@@ -19,6 +19,7 @@ from platform_ctl.targets.explain import compared_run, current_subject, impact, 
 from platform_ctl.targets.home import (
     current_settings,
     damaged_databases,
+    database,
     local_user,
     schema_versions,
     state,
@@ -34,8 +35,10 @@ from platform_ctl.targets.installation import (
 from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
+    events_of,
     lineage_observer,
     lineage_outbox,
+    missing_events,
     recorded_lineage,
 )
 from platform_ctl.targets.metrics import metrics_server, metrics_text, scrape
@@ -56,7 +59,7 @@ from platform_ctl.targets.recipe import (
 from platform_ctl.targets.releases import canary_cost, deploying, released, releasing, serving
 from platform_ctl.targets.repair import repair
 from platform_ctl.targets.report import report_page, reporting, write_report
-from platform_ctl.targets.runs import local_engine, orchestrator, step_cache
+from platform_ctl.targets.runs import local_engine, orchestrator, record_deaths, step_cache
 from platform_ctl.targets.schedule_files import schedule_documents
 from platform_ctl.targets.schedules import (
     schedule_apply,
@@ -97,10 +100,12 @@ __all__ = [
     "current_subject",
     "damaged_databases",
     "data_access",
+    "database",
     "deciding",
     "deliver_lineage",
     "deploying",
     "draw_search",
+    "events_of",
     "evidence_dir",
     "impact",
     "installed_packages",
@@ -116,6 +121,7 @@ __all__ = [
     "looking",
     "metrics_server",
     "metrics_text",
+    "missing_events",
     "mlflow_uri",
     "new_recipe",
     "notifier",
@@ -128,6 +134,7 @@ __all__ = [
     "recipe_of",
     "recipes",
     "record_audit",
+    "record_deaths",
     "recorded_lineage",
     "recorded_names",
     "registry",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals
-from platform_ctl.targets.home import state
+from platform_ctl.targets.home import state_reading
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import recorded_lineage
 from platform_ctl.targets.models import mlflow_uri, registry
@@ -47,10 +47,10 @@ def looking(settings: Settings) -> DiagnosisPorts:
     runs, local = orchestrator(settings), settings.target == "local"
     return DiagnosisPorts(
         runs=runs,
-        cache=step_cache(settings) if local else NoRecords(),
+        cache=step_cache(settings, reading=True) if local else NoRecords(),
         registry=registry(settings),
         approvals=approvals(settings),
-        releases=SqliteReleases(state(settings)),
+        releases=SqliteReleases(state_reading(settings)),
         serving=serving(settings) if local else NoRecords(),
         recipes=recipes(settings),
         registry_uri=without_user(mlflow_uri(settings)),
@@ -77,10 +77,10 @@ def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Imp
     from platform_ctl.runs.cache.code_digest import CodeDigester
     from platform_ctl.runs.local.cached_steps import CachedSteps
 
-    ir, runs, db = read_pipeline(file), orchestrator(settings), state(settings)
+    ir, runs, db = read_pipeline(file), orchestrator(settings), state_reading(settings)
     ended = (r for r in runs.list(-1) if r.pipeline == ir.name and r.state.final)
     cache = StepCache(settings.layout.cache, db)
-    digester = CodeDigester(Path(settings.project_root), db)
+    digester = CodeDigester(Path(settings.project_root), db, remember=False)
     steps = CachedSteps(cache, digester, ir, "", use_cache=True, warn=lambda text: None)
     values = resolve(ir, parameters)
     records = ImpactRecords(
@@ -109,9 +109,9 @@ def compared_run(settings: Settings, run: Run) -> ComparedRun:
     from platform_ctl.recipe import iceberg_sqlite
     from platform_ctl.runs.cache import cache_rows, code_digest
 
-    db, runs = state(settings), orchestrator(settings)
+    db, runs = state_reading(settings), orchestrator(settings)
     sources = DiffPorts(
-        cache=step_cache(settings),
+        cache=step_cache(settings, reading=True),
         key_inputs=lambda digest: cache_rows.key_inputs(db, digest),
         units=lambda digest: code_digest.units(db, digest),
         read_pipeline=lambda run: _pipeline_of(runs, run),

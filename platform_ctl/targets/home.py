@@ -12,6 +12,8 @@ from platform_ctl.settings import Settings
 if TYPE_CHECKING:
     import sqlite3
 
+    from platform_ctl.home.state import Database
+
 
 def current_settings() -> Settings:
     """The Settings of this process, for code that runs inside a step; libraries log less there."""
@@ -28,6 +30,13 @@ def state(settings: Settings) -> sqlite3.Connection:
     from platform_ctl.home.state import connect
 
     return connect(settings.layout.database)
+
+
+def database(settings: Settings) -> Database:
+    """The home's database, which a look does not make."""
+    from platform_ctl.home.state import Database
+
+    return Database(settings.layout.database)
 
 
 def state_reading(settings: Settings) -> sqlite3.Connection:

@@ -13,7 +13,7 @@ from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.home.environment import environment
 from platform_ctl.recipe.recipe import DatasetColumns, Recipe, resolve
 from platform_ctl.settings import Settings
-from platform_ctl.targets.home import state
+from platform_ctl.targets.home import database
 from platform_ctl.targets.models import mlflow_uri
 from platform_ctl.targets.recipe import data_access, recipes
 from platform_ctl.text import without_user
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from platform_ctl.lineage.facets import Event, Producer
     from platform_ctl.lineage.observer import LineageObserver
     from platform_ctl.lineage.outbox import Outbox
+    from platform_ctl.runs.port import RunReader
     from platform_ctl.runs.record import Run, Task
 
 _T = TypeVar("_T")
@@ -46,7 +47,7 @@ def lineage_observer(settings: Settings) -> LineageObserver:
     def trials(run: Run, task: Task, about: str) -> Sequence[Event]:
         return _trial_events(run, task, producer, about)
 
-    return LineageObserver(lineage_outbox(settings), state(settings), producer, trials)
+    return LineageObserver(lineage_outbox(settings), database(settings), producer, trials)
 
 
 def lineage_producer(settings: Settings) -> Producer:
@@ -130,25 +131,36 @@ def _trial_events(run: Run, task: Task, producer: Producer, about: str) -> Seque
     return trial_events(run, task, story.experiment, story.in_order, producer, about)
 
 
-def send_backfill(
-    settings: Settings, observer: LineageObserver, read: Callable[[str], Run]
-) -> None:
-    """Write the last events of runs that died, and send them on. A full disk: another time."""
+def write_backfill(observer: LineageObserver, runs: RunReader) -> bool:
+    """Write the events that a full disk or a kill left out; whether there were any.
+
+    A disk that is still full: another time.
+    """
     backfill, written = observer.backfill, False
     for run_id in backfill.run_ids():
         try:
-            run = read(run_id)
+            run = runs.get(run_id)
             if not run.state.final:
                 continue
             observer.repair(run)
         except (NothingYet, UnknownName):  # removed since
             pass
         except OSError:
-            return
+            return written
         backfill.done(run_id)
         written = True
-    if written:
-        start_delivery(settings)
+    return written
+
+
+def events_of(settings: Settings, run: Run) -> list[Event]:
+    """The events of a run that are recorded, then ``missing_events``. Only reads."""
+    return [*lineage_outbox(settings).of_run(run.id), *missing_events(settings, run)]
+
+
+def missing_events(settings: Settings, run: Run) -> list[Event]:
+    """Of a run that has ended, what its records say and no recorded event does: those of one
+    that was killed, or whose disk was full."""
+    return lineage_observer(settings).missing(run) if run.state.final else []
 
 
 def recorded_lineage(settings: Settings, run: Run) -> RecordedLineage:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from platform_ctl.errors import PreconditionMissing, TargetUnavailable
 from platform_ctl.settings import Settings
-from platform_ctl.targets.runs import orchestrator
+from platform_ctl.targets.runs import record_deaths
 
 if TYPE_CHECKING:
     from platform_ctl.lineage.delivery import Delivered
@@ -28,7 +28,7 @@ def deliver_lineage(settings: Settings, *, refused_too: bool = False) -> Deliver
             where="setting lineage.config_file",
             fix="export OPENLINEAGE_URL=http://localhost:5000",
         )
-    orchestrator(settings).list(1)  # notices runs that died, and writes their last events
+    record_deaths(settings)
     done = lineage_delivery.deliver(settings.layout.lineage, config, refused_too=refused_too)
     if done.problem:
         raise TargetUnavailable(

@@ -8,7 +8,7 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals, notifier, promote_pipeline
 from platform_ctl.targets.home import require_local
 from platform_ctl.targets.releases import releasing
-from platform_ctl.targets.runs import orchestrator
+from platform_ctl.targets.runs import orchestrator, record_deaths
 
 
 def repair(settings: Settings) -> Iterator[str]:
@@ -21,6 +21,8 @@ def repair(settings: Settings) -> Iterator[str]:
     require_local(settings, "doctor --repair")
     if not settings.layout.database.exists():
         return
+    for run_id in record_deaths(settings):
+        yield f"run {run_id[:8]} died; platform-ctl run resume {run_id[:8]}"
     ports = releasing(settings)
     for service in ports.serving.list():
         before = ports.releases.latest(service.name)

@@ -17,15 +17,16 @@ from platform_ctl.errors import (
     Unsupported,
 )
 from platform_ctl.settings import Settings
-from platform_ctl.targets.home import require_local, state
+from platform_ctl.targets.home import database, require_local, state, state_reading
 from platform_ctl.targets.installation import cluster
 from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
+    events_of,
     lineage_observer,
     lineage_outbox,
-    send_backfill,
     start_delivery,
+    write_backfill,
 )
 from platform_ctl.targets.metrics import run_log
 from platform_ctl.targets.tuning import local_training
@@ -113,6 +114,7 @@ def local_engine(settings: Settings) -> LocalOrchestrator:
         ended = made.get(run_dir.name)
         log.ended(ended)
         observer.ended(ended)
+        write_backfill(observer, made)
         start_delivery(settings)
 
     hooks = Hooks(
@@ -120,20 +122,26 @@ def local_engine(settings: Settings) -> LocalOrchestrator:
         _EXECUTE_RUN,
         observe,
         on_death=on_death,
-        on_look=lambda read: send_backfill(settings, observer, read),
     )
-    made = LocalOrchestrator(settings, state(settings), hooks)
+    made = LocalOrchestrator(settings, database(settings), hooks)
     return made
 
 
+def record_deaths(settings: Settings) -> tuple[str, ...]:
+    """Write down which runs died, with their last events of lineage; the ids of these runs."""
+    local = local_engine(settings)
+    dead = local.record_deaths()
+    if write_backfill(lineage_observer(settings), local):
+        start_delivery(settings)
+    return dead
+
+
 def run_lineage(settings: Settings, run_id: str) -> list[Event] | None:
-    """The events of a run, what is missing added from its records; None when there are none."""
+    """The events of a run, with what its records add; None when there are none. Only reads."""
     if not run_id:
         return None
-    with contextlib.suppress(NothingYet, UnknownName, Unsupported, OSError):
-        run = orchestrator(settings).get(run_id)
-        if run.state.final:
-            lineage_observer(settings).repair(run)
+    with contextlib.suppress(NothingYet, UnknownName, Unsupported):
+        return events_of(settings, orchestrator(settings).get(run_id)) or None
     return lineage_outbox(settings).of_run(run_id) or None
 
 
@@ -148,9 +156,10 @@ def _stop_ray(settings: Settings, run_dir: Path) -> None:
         ledger(settings).charge_ray(run_dir.name, "", used_cpu_s(run_dir / "ray"))
 
 
-def step_cache(settings: Settings) -> Cache:
-    """Results of earlier tasks."""
+def step_cache(settings: Settings, *, reading: bool = False) -> Cache:
+    """Results of earlier tasks; ``reading``: to be looked at only."""
     require_local(settings, "cache")
     from platform_ctl.runs.cache.cache import StepCache
 
-    return StepCache(settings.layout.cache, state(settings))
+    db = state_reading(settings) if reading else state(settings)
+    return StepCache(settings.layout.cache, db)

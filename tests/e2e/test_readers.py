@@ -23,6 +23,8 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, MODEL = chain.SECOND, chain.NAME
+KILLED = "0dead000-0000-4000-8000-000000000000"
+"""A run whose process was killed, and of which nobody has written down that it died."""
 READS = {
     "doctor": (),
     "config show": (),
@@ -79,10 +81,23 @@ ACTS = {
 """What changes something, writes a file where it is told to, or serves until it is ended."""
 
 _BUILD = """
-import sys
+import subprocess, sys, uuid
 from pathlib import Path
+from platform_ctl import targets
+from platform_ctl.runs.local.records import Records
+from platform_ctl.runs.record import Run, RunState
 from tests.support import chain
-chain.build(Path(sys.argv[1])).release("2", chain.ReleaseState.HELD)
+built = chain.build(Path(sys.argv[1]))
+built.release("2", chain.ReleaseState.HELD)
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+directory = built.settings.layout.runs / sys.argv[2]
+directory.mkdir(parents=True)
+Records(targets.database(built.settings)).create(
+    Run(sys.argv[2], "killed", "train-deploy", RunState.RUNNING, "2026-01-05T00:00:00.000Z",
+        str(directory), pid=child.pid)
+)
+child.kill()
+child.wait()
 """
 """In a process of its own, which closes its connections: SQLite then folds its log in."""
 _ALL = """
@@ -115,9 +130,9 @@ def commands(command: click.Command = cli, path: tuple[str, ...] = ()) -> set[st
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A home with runs, models, an approval that waits and a release that is held."""
+    """A home with runs, one of them killed, models, an approval that waits, a release on hold."""
     home = tmp_path_factory.mktemp("readers") / "home"
-    subprocess.run([sys.executable, "-c", _BUILD, str(home)], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", _BUILD, str(home), KILLED], cwd=ROOT, check=True)
     return home
 
 
@@ -130,9 +145,14 @@ def bytes_of(home: Path) -> dict[str, str]:
     return found
 
 
-def read_all(home: Path, *, without_root: bool = False) -> dict[str, tuple[int, str]]:
+def read_all(
+    home: Path, *, run: str = RUN, without_root: bool = False
+) -> dict[str, tuple[int, str]]:
     """Every reading command, in one process: what each left with and said."""
-    asked = [["--home", str(home), *c.split(), *words] for c, words in READS.items()]
+    asked = [
+        ["--home", str(home), *c.split(), *(run if w == RUN else w for w in words)]
+        for c, words in READS.items()
+    ]
     program = [sys.executable, "-c", _ALL]
     if without_root and os.getuid() == 0:
         rights = ",".join(_WITHOUT_ROOTS_RIGHTS)
@@ -155,12 +175,20 @@ def test_every_command_reads_or_acts():
     assert not READS.keys() & ACTS
 
 
-def test_readers_change_no_byte(home):
+@pytest.mark.parametrize("run", [RUN, KILLED], ids=["ended", "killed"])
+def test_readers_change_no_byte(home, run):
     before = bytes_of(home)
-    for command, (code, said) in read_all(home).items():
-        assert code in (0, 1, 2, 3), f"{command}: {said}"
+    for command, (code, said) in read_all(home, run=run).items():
+        assert code in (0, 1, 2, 3, 5), f"{command}: {said}"
     after = bytes_of(home)
     assert {p for p in before.keys() | after.keys() if before.get(p) != after.get(p)} == set()
+
+
+def test_readers_make_no_home(tmp_path):
+    home = tmp_path / "none"
+    for command, (code, said) in read_all(home).items():
+        assert code in (0, 1, 2, 3), f"{command}: {said}"
+    assert not home.exists()
 
 
 def test_readers_read_where_nothing_may_be_written(home, tmp_path):

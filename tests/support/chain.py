@@ -117,7 +117,7 @@ class Chain:
 
     def record(self, run: Run, tasks: list[Task], error: str = "") -> None:
         """Write, or write again, the records of a run."""
-        records = RunRecords(targets.state(self.settings))
+        records = RunRecords(targets.database(self.settings))
         records.delete(run.id)
         directory = Path(run.directory)
         directory.mkdir(parents=True, exist_ok=True)

@@ -165,7 +165,7 @@ def dead_service(settings: Settings) -> None:
 
 def stuck_search(settings: Settings) -> str:
     """An open run whose process is gone, in the middle of a search that has stood still for an
-    hour; its id. Whoever looks at runs makes it final."""
+    hour; its id. ``record_deaths`` makes it final."""
     run_id = str(uuid.uuid4())
     directory = settings.layout.runs / run_id
     folder = directory / FOLDER
@@ -177,7 +177,7 @@ def stuck_search(settings: Settings) -> str:
         made = Run(
             run_id, "stuck", "train-deploy", RunState.RUNNING, moment(-1), str(directory), pid=pid
         )
-        records = RunRecords(targets.state(settings))
+        records = RunRecords(targets.database(settings))
         records.create(made)
         assert records.own(made, pid, RunState.RUNNING)
     return run_id

@@ -76,15 +76,18 @@ def units(db: sqlite3.Connection, module_digest: str) -> Mapping[str, str]:
 
 
 class CodeDigester:
-    """Computes CodeDigests and remembers them in the home's database.
+    """Computes CodeDigests and, unless it only looks, remembers them in the home's database.
 
     A remembered digest stands while no path that went into it has changed (one
     ``stat`` each), a remembered file while it is the same file.
     """
 
-    def __init__(self, project_root: Path, db: sqlite3.Connection) -> None:
+    def __init__(
+        self, project_root: Path, db: sqlite3.Connection, *, remember: bool = True
+    ) -> None:
         self._root = project_root.resolve()
         self._db = db
+        self._is_remembering = remember
         self._new: dict[str, msgspec.Struct] = {}
 
     def digest(self, source: str, inputs: Iterable[object] = ()) -> CodeDigest:
@@ -123,6 +126,8 @@ class CodeDigester:
         return facts
 
     def _remember(self, memos: Mapping[str, msgspec.Struct]) -> None:
+        if not self._is_remembering:
+            return
         with transaction(self._db):
             self._db.executemany(
                 "INSERT OR REPLACE INTO code_memo (key, memo, remembered_at)"

@@ -12,7 +12,7 @@ import msgspec
 
 from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.home import process
-from platform_ctl.home.state import transaction
+from platform_ctl.home.state import Database, transaction
 from platform_ctl.runs.record import (
     ORPHANED,
     CacheUse,
@@ -47,18 +47,22 @@ class RunEnd:
 
 
 class RunRecords:
-    """Each method is one transaction; readers never wait for a run."""
+    """Each method is one transaction; readers never wait for a run, and change nothing.
+
+    A run whose process is gone reads as failed and orphaned from that moment on;
+    ``record_deaths`` writes it down.
+    """
 
     def __init__(
-        self, db: sqlite3.Connection, on_death: Callable[[str], None] = lambda run_id: None
+        self, database: Database, on_death: Callable[[str], None] = lambda run_id: None
     ) -> None:
         """``on_death`` hears of a run whose process is gone, before the record says so."""
-        self._db = db
+        self._database = database
         self._on_death = on_death
 
     def create(self, run: Run, idempotency_key: str = "") -> None:
         """Insert a PENDING run owned by ``run.pid``."""
-        self._db.execute(
+        self._database.writing().execute(
             "INSERT INTO runs (id, name, pipeline, state, created_at, directory, parameters,"
             " use_cache, pid, pid_started, idempotency_key, scheduled_at)"
             " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -79,14 +83,16 @@ class RunRecords:
         )
 
     def by_key(self, request: RunRequest) -> Run | None:
-        row = self._db.execute(
-            "SELECT * FROM runs WHERE idempotency_key = ?", (request.idempotency_key,)
-        ).fetchone()
+        row = (
+            self._database.reading()
+            .execute("SELECT * FROM runs WHERE idempotency_key = ?", (request.idempotency_key,))
+            .fetchone()
+        )
         return _run(row) if row else None
 
     def own(self, run: Run, pid: int, state: RunState) -> bool:
         """``pid`` is from now on the process of the run; False when another one was quicker."""
-        changed = self._db.execute(
+        changed = self._database.writing().execute(
             "UPDATE runs SET state=?, pid=?, pid_started=?, error='', orphaned=0, ended_at=NULL,"
             " started_at=COALESCE(started_at, ?) WHERE id=? AND (pid IS ? OR pid = ?)"
             " AND (? <> 'PENDING' OR state = 'PENDING')",
@@ -105,7 +111,7 @@ class RunRecords:
 
     def reopen(self, run_id: str, pid: int) -> bool:
         """``pid`` takes over a run whose process died; False when another one was quicker."""
-        changed = self._db.execute(
+        changed = self._database.writing().execute(
             "UPDATE runs SET state='PENDING', pid=?, pid_started=?, error='', orphaned=0,"
             " ended_at=NULL WHERE id=? AND pid IS NULL AND state='FAILED' AND orphaned=1",
             (pid, process.started(pid), run_id),
@@ -113,7 +119,7 @@ class RunRecords:
         return changed.rowcount == 1
 
     def end(self, run_id: str, end: RunEnd) -> None:
-        self._db.execute(
+        self._database.writing().execute(
             "UPDATE runs SET state=?, error=?, ended_at=?, verdicts=?, outputs=?, pid=NULL"
             " WHERE id=?",
             (end.state, end.error, now(), to_json(end.verdicts), to_json(end.outputs), run_id),
@@ -121,7 +127,7 @@ class RunRecords:
 
     def save_task(self, run_id: str, task: Task) -> None:
         """Insert or replace the record of one task."""
-        self._db.execute(
+        self._database.writing().execute(
             "INSERT OR REPLACE INTO tasks (run_id, path, name, component, state, started_at,"
             " ended_at, attempts, error, wall_s, cpu_s, peak_memory_bytes, inputs, outputs,"
             " inputs_digest, cache, log, cache_use, skipped_by, skip_cause)"
@@ -152,7 +158,7 @@ class RunRecords:
 
     def finished(self, run_id: str) -> dict[str, Task]:
         """Tasks whose outputs a resumed run may take over, by path."""
-        rows = self._db.execute(
+        rows = self._database.reading().execute(
             "SELECT * FROM tasks WHERE run_id=? AND state IN ('SUCCEEDED', 'CACHED')", (run_id,)
         )
         return {row["path"]: _task(row) for row in rows}
@@ -162,38 +168,42 @@ class RunRecords:
 
         Raises UnknownName, or NothingYet when there is no run at all.
         """
-        self._mark_orphans()
-        row = self._find(run_id)
-        tasks = self._db.execute(
+        db = self._database.reading()
+        row, died = _now(db, self._find(run_id))
+        tasks = db.execute(
             "SELECT * FROM tasks WHERE run_id=? ORDER BY started_at IS NULL, started_at, path",
             (row["id"],),
         )
-        return replace(_run(row), tasks=tuple(map(_task, tasks)))
+        run = replace(_run(row), tasks=tuple(map(_task, tasks)))
+        return _ended(run, _last_record(db, row)) if died else run
 
     def list(self, limit: int) -> list[Run]:
-        self._mark_orphans()
-        rows = self._db.execute("SELECT * FROM runs ORDER BY created_at DESC LIMIT ?", (limit,))
-        return [_run(row) for row in rows]
+        db = self._database.reading()
+        rows = db.execute("SELECT * FROM runs ORDER BY created_at DESC LIMIT ?", (limit,))
+        found = [_now(db, row) for row in rows.fetchall()]
+        return [_ended(_run(r), _last_record(db, r)) if died else _run(r) for r, died in found]
 
     def delete(self, run_id: str) -> None:
-        self._db.execute("DELETE FROM runs WHERE id=?", (run_id,))
+        self._database.writing().execute("DELETE FROM runs WHERE id=?", (run_id,))
 
     def owner(self, run_id: str) -> int | None:
         """The pid of the run's process if it is alive."""
-        row = self._db.execute("SELECT pid, pid_started FROM runs WHERE id=?", (run_id,)).fetchone()
+        db = self._database.reading()
+        row = db.execute("SELECT pid, pid_started FROM runs WHERE id=?", (run_id,)).fetchone()
         return row["pid"] if row and process.alive(row["pid"], row["pid_started"]) else None
 
     def _find(self, run_id: str) -> sqlite3.Row:
+        db = self._database.reading()
         if run_id == "latest":
-            found = self._db.execute("SELECT * FROM runs ORDER BY created_at DESC LIMIT 1")
+            found = db.execute("SELECT * FROM runs ORDER BY created_at DESC LIMIT 1")
         else:
-            found = self._db.execute(
+            found = db.execute(
                 "SELECT * FROM runs WHERE substr(id, 1, ?) = ? LIMIT 2", (len(run_id), run_id)
             )
         rows = found.fetchall()
         if len(rows) == 1:
             return rows[0]
-        if not self._db.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
+        if not db.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
             raise NothingYet(
                 f"there is no run yet, so there is no {run_id!r}",
                 where="runs of this home",
@@ -202,27 +212,73 @@ class RunRecords:
         what = f"more than one run starts with {run_id!r}" if rows else f"no run {run_id!r}"
         raise UnknownName(what, where=run_id, fix="platform-ctl run list")
 
-    def _mark_orphans(self) -> None:
-        """A run whose process died has failed, and so have the tasks it was executing."""
-        rows = self._db.execute(
-            "SELECT id, pid, pid_started FROM runs WHERE state IN ('PENDING', 'RUNNING')"
-        ).fetchall()
-        for row in rows:
-            if process.alive(row["pid"], row["pid_started"]):
-                continue
+    def record_deaths(self) -> tuple[str, ...]:
+        """Write down what ``get`` says of runs whose process is gone, and so of the tasks that
+        they were executing; their ids."""
+        db = self._database.reading()
+        unfinished = db.execute("SELECT * FROM runs WHERE state IN ('PENDING', 'RUNNING')")
+        found = [_now(db, row) for row in unfinished.fetchall()]
+        dead = [row for row, died in found if died]
+        for row in dead:
             self._on_death(row["id"])
-            with transaction(self._db):
-                changed = self._db.execute(
-                    "UPDATE runs SET state='FAILED', error=?, orphaned=1, ended_at=?, pid=NULL"
-                    " WHERE id=? AND pid IS ? AND state IN ('PENDING', 'RUNNING')",
-                    (ORPHANED, now(), row["id"], row["pid"]),
-                ).rowcount
-                if changed:
-                    self._db.execute(
-                        "UPDATE tasks SET state='FAILED', error=?, ended_at=?"
-                        " WHERE run_id=? AND state IN ('PENDING', 'RUNNING')",
-                        (ORPHANED, now(), row["id"]),
-                    )
+            with transaction(self._database.writing()) as writing:
+                _record_death(writing, row)
+        return tuple(row["id"] for row in dead)
+
+
+def _record_death(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+    ended_at = _last_record(db, row)
+    changed = db.execute(
+        "UPDATE runs SET state='FAILED', error=?, orphaned=1, ended_at=?, pid=NULL"
+        " WHERE id=? AND pid IS ? AND state IN ('PENDING', 'RUNNING')",
+        (ORPHANED, ended_at, row["id"], row["pid"]),
+    ).rowcount
+    if changed:
+        db.execute(
+            "UPDATE tasks SET state='FAILED', error=?, ended_at=?"
+            " WHERE run_id=? AND state IN ('PENDING', 'RUNNING')",
+            (ORPHANED, ended_at, row["id"]),
+        )
+
+
+def _now(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[sqlite3.Row, bool]:
+    """The record of a run, and whether its process is gone without having written its end.
+
+    A process writes how the run ended before it exits: the record is read again after the
+    process was found to be gone.
+    """
+    if RunState(row["state"]).final or process.alive(row["pid"], row["pid_started"]):
+        return row, False
+    again = db.execute("SELECT * FROM runs WHERE id=?", (row["id"],)).fetchone() or row
+    died = not RunState(again["state"]).final and again["pid"] == row["pid"]
+    return again, died
+
+
+def _last_record(db: sqlite3.Connection, row: sqlite3.Row) -> str:
+    """The last moment of an orphaned run that is on record: when it ended nobody knows."""
+    of_tasks = db.execute(
+        "SELECT max(started_at), max(ended_at) FROM tasks WHERE run_id=?", (row["id"],)
+    ).fetchone()
+    return max(filter(None, (row["created_at"], row["started_at"], *of_tasks)))
+
+
+def _ended(run: Run, ended_at: str) -> Run:
+    """An orphaned run as ``record_deaths`` writes it down."""
+    tasks = (
+        task
+        if task.state.final
+        else replace(task, state=TaskState.FAILED, error=ORPHANED, ended_at=ended_at)
+        for task in run.tasks
+    )
+    return replace(
+        run,
+        state=RunState.FAILED,
+        error=ORPHANED,
+        orphaned=True,
+        ended_at=ended_at,
+        pid=None,
+        tasks=tuple(tasks),
+    )
 
 
 def _run(row: sqlite3.Row) -> Run:

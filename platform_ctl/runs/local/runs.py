@@ -30,6 +30,7 @@ from platform_ctl.errors import (
     UsageError,
 )
 from platform_ctl.home.environment import environment
+from platform_ctl.home.state import Database
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import parameters, support
 from platform_ctl.ir.catalogue import require_kfp
@@ -82,17 +83,15 @@ class Hooks:
     """Hears what ``on_event`` hears, before it does. Must be quick and must not raise."""
     on_death: Callable[[str], None] = lambda run_id: None
     """Hears of a run whose process is gone, before its record says so. Must not raise."""
-    on_look: Callable[[Callable[[str], Run]], None] = lambda read: None
-    """Called whenever somebody looks at runs, with what reads one. Must be quick."""
 
 
 class LocalOrchestrator:
     """Runs compiled IR in processes of this machine. One instance serves one thread."""
 
-    def __init__(self, settings: Settings, db: sqlite3.Connection, hooks: Hooks) -> None:
+    def __init__(self, settings: Settings, database: Database, hooks: Hooks) -> None:
         self._settings = settings
-        self._records = RunRecords(db, hooks.on_death)
-        self._db = db
+        self._records = RunRecords(database, hooks.on_death)
+        self._database = database
         self._hooks = hooks
 
     # ---- port -------------------------------------------------------------
@@ -114,14 +113,10 @@ class LocalOrchestrator:
         return self._records.get(run.id)
 
     def get(self, run_id: str) -> Run:
-        run = self._records.get(run_id)
-        self._hooks.on_look(self._records.get)
-        return run
+        return self._records.get(run_id)
 
     def list(self, limit: int) -> list[Run]:
-        runs = self._records.list(limit)
-        self._hooks.on_look(self._records.get)
-        return runs
+        return self._records.list(limit)
 
     def watch(self, run_id: str) -> Iterator[RunEvent]:
         found = self._records.get(run_id).id
@@ -147,6 +142,7 @@ class LocalOrchestrator:
             ) from exc
 
     def resume(self, run_id: str, on_event: OnEvent) -> Run:
+        self.record_deaths()
         run = self._records.get(run_id)
         if run.state is RunState.SUCCEEDED:
             raise UsageError(
@@ -196,8 +192,15 @@ class LocalOrchestrator:
                 fix=f"platform-ctl pipeline run {where} --explain",
             )
 
+    def record_deaths(self) -> tuple[str, ...]:
+        """Write down that runs whose process is gone have failed, which they read as already;
+        the ids of these runs."""
+        return self._records.record_deaths()
+
     def delete(self, run: Run) -> None:
         """Forget a run that has ended, and its files."""
+        if run.died:
+            self.record_deaths()  # totals of runs count it
         self._records.delete(run.id)
         shutil.rmtree(run.directory, ignore_errors=True)
 
@@ -226,6 +229,7 @@ class LocalOrchestrator:
             pid=os.getpid(),
         )
         with _disk_errors(directory):
+            self._database.writing()  # an empty file beside runs would be a database that was lost
             directory.mkdir(parents=True)
             (directory / PIPELINE_FILE).write_bytes(data)
             try:
@@ -237,6 +241,7 @@ class LocalOrchestrator:
 
     def _revived(self, run_id: str) -> Run:
         """The run, continued when its process died; once, so that one that kills itself ends."""
+        self.record_deaths()
         run = self._records.get(run_id)
         if not run.died:
             return run
@@ -280,7 +285,7 @@ class LocalOrchestrator:
             log=directory / "steps.log",
             env=self._environment(run),
         )
-        cost = RunCost(Ledger(self._db, self._settings.money_per_cpu_hour), run.id)
+        cost = RunCost(Ledger(self._database.writing(), self._settings.money_per_cpu_hour), run.id)
         end = RunEnd(RunState.FAILED, "the run was interrupted")
         try:
             with _disk_errors(directory), _Signals() as signals:
@@ -342,8 +347,8 @@ class LocalOrchestrator:
 
     def _reuse(self, pipeline: Pipeline, run: Run, cost: RunCost, on_event: OnEvent) -> CachedSteps:
         return CachedSteps(
-            StepCache(self._settings.layout.cache, self._db),
-            CodeDigester(Path(self._settings.project_root), self._db),
+            StepCache(self._settings.layout.cache, self._database.writing()),
+            CodeDigester(Path(self._settings.project_root), self._database.writing()),
             pipeline,
             run.id,
             use_cache=run.use_cache,

@@ -112,47 +112,58 @@ def test_repair_adds_what_a_killed_run_left_out(project: tuple[Settings, list[Ru
     path.write_text(whole)
 
 
-def test_a_killed_run_gets_its_last_event_from_whoever_looks_next(tmp_path: Path) -> None:
-    """Nobody asks for a repair, and looking again adds nothing."""
+def test_a_look_at_a_killed_run_shows_its_last_events_and_writes_none(tmp_path: Path) -> None:
     settings, run_id = _killed_run(tmp_path)
     outbox = targets.lineage_outbox(settings)
     before = kinds(outbox.of_run(run_id))
     assert ("", "START") in before and ("", "FAIL") not in before
     assert targets.orchestrator(settings).list(1)[0].died
-    told = kinds(outbox.of_run(run_id))
-    assert told[-1] == ("", "FAIL") and (".fit", "FAIL") in told
-    last = outbox.of_run(run_id)[-1]["run"]["facets"]
+    shown = targets.events_of(settings, targets.orchestrator(settings).get(run_id))
+    assert kinds(shown)[-1] == ("", "FAIL") and (".fit", "FAIL") in kinds(shown)
+    last = shown[-1]["run"]["facets"]
     assert "the process of the run died" in last["errorMessage"]["message"]
-    for _ in range(2):
-        targets.orchestrator(settings).get(run_id)
-    assert kinds(outbox.of_run(run_id)) == told
+    assert kinds(outbox.of_run(run_id)) == before
+    assert not (outbox.folder / "owed").exists()
+
+
+def test_a_repair_writes_the_last_events_of_a_killed_run_once(tmp_path: Path) -> None:
+    settings, run_id = _killed_run(tmp_path)
+    outbox = targets.lineage_outbox(settings)
+    shown = targets.events_of(settings, targets.orchestrator(settings).get(run_id))
+    assert targets.record_deaths(settings) == (run_id,)
+    told = outbox.of_run(run_id)
+    assert kinds(told)[-1] == ("", "FAIL")
+    assert sorted(kinds(told)) == sorted(kinds(shown))
+    assert [e["eventTime"] for e in told] == [e["eventTime"] for e in shown]
+    assert targets.record_deaths(settings) == ()
+    assert kinds(outbox.of_run(run_id)) == kinds(told)
     assert list((outbox.folder / "owed").iterdir()) == []
 
 
-def test_who_notices_a_dead_run_and_dies_too_loses_nothing(tmp_path: Path) -> None:
-    """The record says FAILED, the events were not written: the next look writes them."""
+def test_a_repair_that_is_killed_itself_loses_nothing(tmp_path: Path) -> None:
+    """The record says FAILED, the events were not written: the next repair writes them."""
     settings, run_id = _killed_run(tmp_path)
     outbox = targets.lineage_outbox(settings)
-    noticed = RunRecords(targets.state(settings), targets.lineage_observer(settings).owe)
-    assert noticed.get(run_id).died
+    killed = RunRecords(targets.database(settings), targets.lineage_observer(settings).owe)
+    assert killed.record_deaths() == (run_id,)
     assert ("", "FAIL") not in kinds(outbox.of_run(run_id))
-    targets.orchestrator(settings).list(1)
+    assert targets.record_deaths(settings) == ()
     assert kinds(outbox.of_run(run_id))[-1] == ("", "FAIL")
 
 
-def test_two_who_look_at_once_write_once(tmp_path: Path) -> None:
+def test_two_repairs_at_once_write_once(tmp_path: Path) -> None:
     settings, run_id = _killed_run(tmp_path)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: targets.orchestrator(settings).list(1), range(4)))
+        list(pool.map(lambda _: targets.record_deaths(settings), range(4)))
     told = kinds(targets.lineage_outbox(settings).of_run(run_id))
     assert len(told) == len(set(told)) and ("", "FAIL") in told
 
 
 def test_a_killed_run_that_is_resumed_ends_again(tmp_path: Path) -> None:
-    """By whoever noticed its death: the last event is of its real end."""
+    """After its death was recorded: the last event is of its real end."""
     settings, run_id = _killed_run(tmp_path)
     orchestrator, outbox = targets.orchestrator(settings), targets.lineage_outbox(settings)
-    assert orchestrator.get(run_id).died
+    assert targets.record_deaths(settings) == (run_id,)
     assert kinds(outbox.of_run(run_id))[-1] == ("", "FAIL")
     (tmp_path / "recipes" / "shop" / "fitting.py").write_text(six_steps.MODULES["fitting.py"])
     assert orchestrator.resume(run_id, lambda event: None).state is RunState.SUCCEEDED
@@ -169,7 +180,7 @@ def test_trials_of_a_search_that_was_killed_with_its_run(tmp_path: Path) -> None
     with Journal(workdir) as journal:
         running = Trial("late", 9, (), state=TrialState.RUNNING, start_time=datetime.now(UTC))
         journal.write(TrialLine(running))
-    targets.orchestrator(settings).list(1)
+    targets.record_deaths(settings)
     events = targets.lineage_outbox(settings).of_run(run_id)
     ends = [e for e in events if e["job"]["name"] == "six-steps.fit.trial"]
     assert sorted(e["eventType"] for e in ends) == ["ABORT", *["COMPLETE"] * 3, *["START"] * 4]
@@ -184,7 +195,7 @@ def test_trials_of_a_search_that_was_killed_with_its_run(tmp_path: Path) -> None
 def test_a_search_belongs_to_the_task_that_ran_it(tmp_path: Path) -> None:
     settings, run_id = _killed_run(tmp_path)
     _search(tmp_path, Path(settings.home) / "runs" / run_id / "tuning", task="another")
-    targets.orchestrator(settings).list(1)
+    targets.record_deaths(settings)
     told = targets.lineage_outbox(settings).of_run(run_id)
     assert not [e for e in told if "trial" in e["job"]["name"]]
 

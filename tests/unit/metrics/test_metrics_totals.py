@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from platform_ctl.home import state
-from platform_ctl.home.state import connect
+from platform_ctl.home.state import Database, connect
 from platform_ctl.metrics.catalogue import Histogram, MetricType
 from platform_ctl.metrics.records import RecordMetrics
 from platform_ctl.runs.ledger import Ledger
@@ -51,8 +51,8 @@ class Homes(RuleBasedStateMachine):
     def empty(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.database = Path(self.folder.name) / "platform.db"
-        db = connect(self.database)
-        self.records, self.ledger = RunRecords(db), Ledger(db, 0.05)
+        self.db = db = connect(self.database)
+        self.records, self.ledger = RunRecords(Database(self.database)), Ledger(db, 0.05)
         self.runs: list[str] = []
         self.seen: dict[tuple[str, ...], float] = {}
         self.started = self.ends = 0
@@ -110,9 +110,14 @@ class Homes(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        """Whoever looks makes orphans final: their process is gone."""
-        before = [r for r in self.open_runs()]
+        """Nobody's look counts as an end."""
         self.records.list(-1)
+
+    @rule()
+    def repair(self) -> None:
+        """Makes orphans final: their process is gone."""
+        before = [r for r in self.open_runs()]
+        self.records.record_deaths()
         self.ends += len(before)
 
     @invariant()
@@ -130,12 +135,12 @@ class Homes(RuleBasedStateMachine):
         if not self.runs:
             return None
         wanted = data.draw(st.sampled_from(self.runs))
-        row = self.records._db.execute("SELECT * FROM runs WHERE id = ?", (wanted,)).fetchone()
+        row = self.db.execute("SELECT * FROM runs WHERE id = ?", (wanted,)).fetchone()
         state = RunState(row["state"])
         return Run(wanted, wanted, row["pipeline"], state, AT, "/x", pid=row["pid"])
 
     def open_runs(self) -> list[str]:
-        rows = self.records._db.execute(
+        rows = self.db.execute(
             "SELECT id FROM runs WHERE state IN ('PENDING', 'RUNNING')"
         ).fetchall()
         return [row["id"] for row in rows]
@@ -151,7 +156,7 @@ def test_what_an_older_home_holds_is_counted_when_it_is_migrated(tmp_path: Path)
     """The same totals as if the home had been new all the time."""
     database = tmp_path / "new.db"
     db = connect(database)
-    records, ledger = RunRecords(db), Ledger(db, 0.05)
+    records, ledger = RunRecords(Database(database)), Ledger(db, 0.05)
     for number, ended in enumerate((RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED)):
         run = Run(f"run-{number}", "n", "p", RunState.PENDING, AT, "/x")
         records.create(run)

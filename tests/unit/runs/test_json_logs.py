@@ -116,11 +116,12 @@ def test_a_resumed_run_begins_again_in_the_same_trace(settings: Settings, tmp_pa
     assert len({line["trace_id"] for line in told}) == 1
 
 
-def test_whoever_notices_that_a_run_died_writes_it_down_once(settings: Settings) -> None:
+def test_the_death_of_a_run_is_logged_once_by_who_records_it(settings: Settings) -> None:
     run_id = monitored.stuck_search(settings)
-    orchestrator = targets.orchestrator(settings)
-    orchestrator.list(5)
-    orchestrator.list(5)
+    assert targets.orchestrator(settings).list(5)[0].died
+    assert not settings.layout.logs.exists()
+    targets.record_deaths(settings)
+    targets.record_deaths(settings)
     (line,) = lines(settings)
     assert line["event"] == "run.died"
     assert line["level"] == "error"
