@@ -61,7 +61,9 @@ class ImpactRecords:
     money_per_cpu_hour: float
 
 
-def forecast(pipeline: Pipeline, parameters: Mapping[str, object], records: ImpactRecords) -> Impact:
+def forecast(
+    pipeline: Pipeline, parameters: Mapping[str, object], records: ImpactRecords
+) -> Impact:
     """``parameters`` are resolved. Writes nothing."""
     facts = RunContext("forecast", "forecast", pipeline.name, "", "/", "/")
     lookup = _Lookup(pipeline, records)

@@ -84,7 +84,7 @@ _BUILD = """
 import subprocess, sys, uuid
 from pathlib import Path
 from platform_ctl import targets
-from platform_ctl.runs.local.records import Records
+from platform_ctl.runs.local.records import RunRecords
 from platform_ctl.runs.record import Run, RunState
 from tests.support import chain
 built = chain.build(Path(sys.argv[1]))
@@ -92,7 +92,7 @@ built.release("2", chain.ReleaseState.HELD)
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 directory = built.settings.layout.runs / sys.argv[2]
 directory.mkdir(parents=True)
-Records(targets.database(built.settings)).create(
+RunRecords(targets.database(built.settings)).create(
     Run(sys.argv[2], "killed", "train-deploy", RunState.RUNNING, "2026-01-05T00:00:00.000Z",
         str(directory), pid=child.pid)
 )
