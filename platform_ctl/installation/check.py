@@ -14,7 +14,7 @@ from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import ClusterForbidden, ClusterRefused, ClusterUnavailable
 from platform_ctl.installation.components import InstallComponent, VersionSource
 from platform_ctl.installation.preflight import check_preconditions, check_skew
-from platform_ctl.settings import KubernetesSettings
+from platform_ctl.settings import KubernetesSettings, TrainingSettings
 
 DEFINITION = ResourceKind(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", False
@@ -24,7 +24,10 @@ OLDEST_SERVER = (1, 30)
 
 
 def check_cluster(
-    cluster: Cluster, components: Sequence[InstallComponent], settings: KubernetesSettings
+    cluster: Cluster,
+    components: Sequence[InstallComponent],
+    settings: KubernetesSettings,
+    training: TrainingSettings,
 ) -> list[Check]:
     """Every check, in the order a person would mend them.
 
@@ -37,7 +40,7 @@ def check_cluster(
             checks += check_component(cluster, component)
         if component.version_of.healthz and checks[-1].health == Health.OK:
             checks.append(check_skew("kfp-server-api", component.name, checks[-1].detail))
-    return [*checks, *check_preconditions(cluster, settings)]
+    return [*checks, *check_preconditions(cluster, settings, training)]
 
 
 def check_server(version: str) -> Check:

@@ -12,19 +12,14 @@ from typing import Any
 
 from platform_ctl.cluster.api import CONFIG_MAP, SECRET, Cluster, ResourceKind
 from platform_ctl.doctor.doctor import Check, Health
-from platform_ctl.installation.rendering import cpu_millis, memory_mebibytes
+from platform_ctl.installation.room import check_nodes, check_quota
 from platform_ctl.installation.webhooks import NAMESPACE, check_webhooks
-from platform_ctl.settings import KubernetesSettings
+from platform_ctl.settings import KubernetesSettings, TrainingSettings
 
 STORAGE_CLASS = ResourceKind("storage.k8s.io/v1", "StorageClass", "storageclasses", False)
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 GATEWAY = ResourceKind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
-NODE = ResourceKind("v1", "Node", "nodes", False)
-QUOTA = ResourceKind("v1", "ResourceQuota", "resourcequotas")
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"
-STEP_CPU_M = 500
-STEP_MEMORY_MIB = 1024
-"""What the largest pod of the main job asks for: a Ray worker of the final fit."""
 
 CONFIG_KEYS = (
     "PLATFORM_CTL_STORAGE__ARTIFACTS_URI",
@@ -52,7 +47,9 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
 """ServiceAccount -> (verb, API group, resource) that its runs need."""
 
 
-def check_preconditions(cluster: Cluster, settings: KubernetesSettings) -> list[Check]:
+def check_preconditions(
+    cluster: Cluster, settings: KubernetesSettings, training: TrainingSettings
+) -> list[Check]:
     """Every check of this module, in the order a person would mend them."""
     return [
         check_storage_class(cluster),
@@ -61,8 +58,8 @@ def check_preconditions(cluster: Cluster, settings: KubernetesSettings) -> list[
         check_namespace(cluster, settings.namespace),
         *check_environment(cluster, settings),
         *check_rights(cluster, settings),
-        check_quota(cluster, settings.namespace),
-        check_nodes(cluster),
+        check_quota(cluster, settings.namespace, training),
+        check_nodes(cluster, training),
         check_image(settings),
     ]
 
@@ -169,54 +166,6 @@ def check_rights(cluster: Cluster, settings: KubernetesSettings) -> Iterator[Che
             f"may not {', '.join(refused)}",
             "platform-ctl target install platform",
         )
-
-
-def check_quota(cluster: Cluster, namespace: str) -> Check:
-    """Whether the quotas of the namespace leave room for one pod of the main job."""
-    for quota in cluster.list(QUOTA, namespace=namespace):
-        status = quota.get("status", {})
-        hard, used = status.get("hard", {}), status.get("used", {})
-        free_cpu, free_memory = _free(hard, used)
-        if free_cpu < STEP_CPU_M or free_memory < STEP_MEMORY_MIB:
-            name = quota["metadata"]["name"]
-            return Check(
-                "quota",
-                Health.FAIL,
-                f"{name} leaves {free_cpu:.0f}m CPU and {free_memory:.0f} MiB; "
-                f"a pod needs {STEP_CPU_M}m and {STEP_MEMORY_MIB}",
-                f"kubectl -n {namespace} edit resourcequota {name}",
-            )
-    return Check("quota", Health.OK, "none is in the way")
-
-
-def _free(hard: Mapping[str, str], used: Mapping[str, str]) -> tuple[float, float]:
-    """CPU in thousandths and memory in MiB that a quota leaves; infinite where it has no limit."""
-    free = []
-    for resource, parse in (("cpu", cpu_millis), ("memory", memory_mebibytes)):
-        names = [n for n in (resource, f"requests.{resource}") if n in hard]
-        left = [parse(hard[n]) - parse(used.get(n, "0")) for n in names]
-        free.append(min(left, default=float("inf")))
-    return free[0], free[1]
-
-
-def check_nodes(cluster: Cluster) -> Check:
-    """Whether some node can take the largest pod of the main job at all."""
-    sizes = []
-    for node in cluster.list(NODE, namespace=""):
-        allocatable = node.get("status", {}).get("allocatable", {})
-        if not node.get("spec", {}).get("unschedulable"):
-            cpu = cpu_millis(allocatable.get("cpu", "0"))
-            sizes.append((cpu, memory_mebibytes(allocatable.get("memory", "0"))))
-    if any(cpu >= STEP_CPU_M and memory >= STEP_MEMORY_MIB for cpu, memory in sizes):
-        largest = max(sizes)
-        what = f"the largest has {largest[0] / 1000:g} CPUs and {largest[1] / 1024:.1f} GiB"
-        return Check("nodes", Health.OK, what)
-    return Check(
-        "nodes",
-        Health.FAIL,
-        f"none of {len(sizes)} can take a pod of {STEP_CPU_M}m CPU and {STEP_MEMORY_MIB} MiB",
-        "kubectl describe nodes",
-    )
 
 
 def check_image(settings: KubernetesSettings) -> Check:

@@ -38,7 +38,7 @@ def cluster_checks(settings: Settings, *, probe: bool = False) -> list[Check]:
 
     table = read_components(Path(settings.project_root))
     connection = cluster(settings)
-    checks = check_cluster(connection, table, settings.kubernetes)
+    checks = check_cluster(connection, table, settings.kubernetes, settings.training)
     if probe:
         from platform_ctl.installation.probe import probe_cluster
 

@@ -10,7 +10,7 @@ from platform_ctl.doctor.doctor import Health
 from platform_ctl.errors import ClusterUnavailable
 from platform_ctl.installation.check import check_cluster, check_component, check_server
 from platform_ctl.installation.components import InstallComponent, VersionSource
-from platform_ctl.settings import KubernetesSettings
+from platform_ctl.settings import KubernetesSettings, TrainingSettings
 from tests.support.served_objects import ServedObjects
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -133,4 +133,6 @@ def test_an_old_api_server_fails(version: str, health: str) -> None:
 
 def test_an_api_server_that_does_not_answer_ends_the_check() -> None:
     with pytest.raises(ClusterUnavailable):
-        check_cluster(ServedObjects({}, down=("/version",)), [KATIB], KubernetesSettings())
+        check_cluster(
+            ServedObjects({}, down=("/version",)), [KATIB], KubernetesSettings(), TrainingSettings()
+        )

@@ -18,7 +18,7 @@ from platform_ctl.installation.preflight import (
     SECRET_KEYS,
 )
 from platform_ctl.installation.probe import ProbeReport, checks_of
-from platform_ctl.settings import KubernetesSettings
+from platform_ctl.settings import KubernetesSettings, TrainingSettings
 from tests.support.served_objects import ServedObjects
 from tests.unit.installation.test_check import DEFINITIONS, DEPLOYMENTS, HEALTHZ, KATIB, served
 
@@ -71,8 +71,30 @@ def gateway(programmed: str) -> dict[str, Any]:
     }
 
 
-def nodes(cpu: str, memory: str) -> dict[str, Any]:
-    return {"items": [{"status": {"allocatable": {"cpu": cpu, "memory": memory}}}]}
+def nodes(cpu: str, memory: str, *, ready: str = "True", **spec: Any) -> dict[str, Any]:
+    status = {
+        "allocatable": {"cpu": cpu, "memory": memory},
+        "conditions": [{"type": "Ready", "status": ready}],
+    }
+    return {"items": [{"spec": spec, "status": status}]}
+
+
+GPU_TAINT = {"key": "gpu", "value": "true", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize("tolerated", ["gpu:NoSchedule", "gpu=true:NoSchedule"])
+def test_a_taint_that_the_settings_tolerate_keeps_nobody_away(tolerated: str) -> None:
+    cluster = sound(**{"/api/v1/nodes": nodes("4", "8Gi", taints=[GPU_TAINT])})
+    assert failures(cluster, training=TrainingSettings(tolerations=[tolerated])) == []
+
+
+def test_a_fit_that_asks_for_more_than_a_node_has_is_named() -> None:
+    for training in (
+        TrainingSettings(worker_cpus=16),
+        TrainingSettings(worker_memory_mib=100_000),
+        TrainingSettings(worker_gpus=1),
+    ):
+        assert [c.name for c in failures(sound(), training=training)] == ["nodes"]
 
 
 def quota(cpu: str) -> Mapping[str, Any]:
@@ -80,8 +102,12 @@ def quota(cpu: str) -> Mapping[str, Any]:
     return {"items": [{"metadata": {"name": "team"}, "status": status}]}
 
 
-def failures(cluster: ServedObjects, settings: KubernetesSettings = SETTINGS) -> list[Check]:
-    checks = check_cluster(cluster, [KFP, KATIB], settings)
+def failures(
+    cluster: ServedObjects,
+    settings: KubernetesSettings = SETTINGS,
+    training: TrainingSettings | None = None,
+) -> list[Check]:
+    checks = check_cluster(cluster, [KFP, KATIB], settings, training or TrainingSettings())
     return [c for c in checks if c.health != Health.OK]
 
 
@@ -135,7 +161,19 @@ def refusing() -> ServedObjects:
         (
             lambda: sound(**{"/api/v1/nodes": nodes("250m", "1Gi")}),
             "nodes",
-            "none of 1",
+            "none of 1 nodes can take a worker of 1000m CPU, 2048 MiB",
+            "PLATFORM_CTL_TRAINING__WORKER_CPUS",
+        ),
+        (
+            lambda: sound(**{"/api/v1/nodes": nodes("4", "8Gi", ready="Unknown")}),
+            "nodes",
+            "none of 0 nodes can take a worker of 1000m CPU, 2048 MiB (1 more are not ready",
+            "kubectl describe nodes",
+        ),
+        (
+            lambda: sound(**{"/api/v1/nodes": nodes("4", "8Gi", taints=[GPU_TAINT])}),
+            "nodes",
+            "1 more are not ready, cordoned or tainted",
             "kubectl describe nodes",
         ),
         (
@@ -170,7 +208,8 @@ def served_with(image: str) -> dict[str, Any]:
 def test_a_client_of_another_minor_version_is_named() -> None:
     newer = msgspec.structs.replace(KFP, version="2.99.1")
     cluster = sound(**{HEALTHZ: {"tag_name": "2.99.1"}})
-    found = [c for c in check_cluster(cluster, [newer], SETTINGS) if c.health == Health.FAIL]
+    checks = check_cluster(cluster, [newer], SETTINGS, TrainingSettings())
+    found = [c for c in checks if c.health == Health.FAIL]
     assert [c.name for c in found] == ["kfp-server-api and kfp"]
     assert found[0].fix == "pip install 'kfp-server-api==2.99.*'"
 
