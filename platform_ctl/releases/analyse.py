@@ -439,7 +439,7 @@ def _answers(
     """Question -> the revision's last answer to it."""
     given = [o for o in seen if o.revision == revision and o.status == 200 and not o.failure]
     index = {f"replay:{k}": i for i, k in enumerate(recent.keys)}
-    unit = true_error.scales(recent)
+    unit = true_error.units(recent)
     labelled = true_error.labelled(ports.data, release.target, given)
     known = {(one.observation.id, one.observation.at, one.index): one for one in labelled}
     answers: dict[str, _Answer] = {}
@@ -449,8 +449,9 @@ def _answers(
         asked = o.key if at is not None else json.dumps(o.request, sort_keys=True)
         for i, prediction in enumerate(o.predictions):
             one = known.get((o.id, o.at, i))
-            if one is not None and one.entity in unit:
-                answers[one.question] = _Answer(prediction, one.truth.label, unit[one.entity])
+            own = unit(one.entity) if one is not None else None
+            if one is not None and own is not None:
+                answers[one.question] = _Answer(prediction, one.truth.label, own)
             elif at is not None or o.request is not None:
                 answers[f"{asked}#{i}"] = _Answer(prediction, label, scale)
     return answers

@@ -34,10 +34,12 @@ class HeldOut:
     scales: np.ndarray = field(default_factory=lambda: np.empty(0))
     names: tuple[str, ...] = ()
     """Of the columns of ``features``."""
+    scaled: bool = True
+    """Whether each entity's loss has a unit of its own; else ``scales`` are ones."""
 
     def take(self, rows: Sequence[int]) -> HeldOut:
         kept = (self.features[rows], self.labels[rows], self.scales[rows])
-        return HeldOut(tuple(self.keys[i] for i in rows), *kept, self.names)
+        return HeldOut(tuple(self.keys[i] for i in rows), *kept, self.names, self.scaled)
 
     def instance(self, row: int) -> dict[str, float]:
         """By name: revisions of one service may take different features."""
@@ -64,6 +66,7 @@ def read_rows(path: str, features: Sequence[str], split: str) -> HeldOut:
         if "scale" in table.column_names
         else np.ones(len(table)),
         names,
+        "scale" in table.column_names,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -74,10 +74,13 @@ def labelled(
     return [LabelledPrediction(*a, t) for a, t in zip(asked, truths, strict=True) if t is not None]
 
 
-def scales(rows: replay.HeldOut) -> dict[str, float]:
-    """Entity -> unit of its error, as in the evaluation."""
+def units(rows: replay.HeldOut) -> Callable[[str], float | None]:
+    """Entity -> unit of its error, as in the evaluation; None for one that has none there. 1.0 for
+    everybody where the loss needs no unit."""
+    if not rows.scaled:
+        return lambda entity: 1.0
     entities = (key.rpartition("@")[0] for key in rows.keys)
-    return dict(zip(entities, rows.scales.tolist(), strict=True))
+    return dict(zip(entities, rows.scales.tolist(), strict=True)).get
 
 
 def true_errors(ports: ReleasePorts, release: Release) -> list[RevisionError]:
@@ -94,7 +97,7 @@ def true_errors(ports: ReleasePorts, release: Release) -> list[RevisionError]:
     if not found:
         return []
     rows = evidence_here(ports.registry, release).rows
-    unit = scales(replay.read_replayed(rows, release.target.features))
+    unit = units(replay.read_replayed(rows, release.target.features))
     by_revision: dict[str, dict[str, LabelledPrediction]] = defaultdict(dict)
     for one in found:
         by_revision[one.observation.revision][one.question] = one
@@ -105,13 +108,16 @@ def true_errors(ports: ReleasePorts, release: Release) -> list[RevisionError]:
 
 
 def _error(
-    revision: str, ones: Sequence[LabelledPrediction], unit: Mapping[str, float], target: Target
+    revision: str,
+    ones: Sequence[LabelledPrediction],
+    unit: Callable[[str], float | None],
+    target: Target,
 ) -> RevisionError:
-    known = [o for o in ones if o.entity in unit]
+    known = [(o, scale) for o in ones if (scale := unit(o.entity)) is not None]
     loss = None
     if known:
         columns = np.array(
-            [(o.observation.predictions[o.index], o.truth.label, unit[o.entity]) for o in known]
+            [(o.observation.predictions[o.index], o.truth.label, scale) for o, scale in known]
         )
         loss = float(losses_of(target)(*columns.T).mean())
     return RevisionError(

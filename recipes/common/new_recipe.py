@@ -178,7 +178,7 @@ _KIND_VALUES: Mapping[str, Mapping[str, str]] = {
         "calibration_error": metrics.calibration_error(prediction, label),
     }""",
         "evaluate_more": """
-        more=lambda p, y: {"intervals": {"auroc": metrics.interval(metrics.auroc, p, y)}},""",
+    more=lambda p, y: {"intervals": {"auroc": metrics.interval(metrics.auroc, p, y)}},""",
         "test_label": "(x[:, 0] + x[:, -1] > 0).astype(float)",
     },
     "regression": {

@@ -408,64 +408,73 @@ class Rows:
 Losses = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 Baselines = Callable[[Rows, Rows], Mapping[str, np.ndarray]]
 """(training and validation rows, golden rows) -> baseline -> its predictions of the golden rows."""
-Figures = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
-"""(predictions, labels) -> further metrics."""
+Figures = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
+"""(predictions, labels) -> by name."""
 
 
-def evaluate(
-    load: Callable[[str], Any],
-    model_dir: str,
-    rows_path: str,
-    out_dir: str,
-    champion_dir: str | None,
-    *,
-    loss: Loss,
-    losses: Losses,
-    baselines: Baselines,
-    figures: Figures,
-    slices: Callable[[Rows], np.ndarray] | None = None,
-    more: Callable[[np.ndarray, np.ndarray], Mapping[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """Score the golden rows beside the baselines and the champion (``scores.write``)."""
-    import pyarrow.parquet as pq
+def _nothing(prediction: np.ndarray, label: np.ndarray) -> Mapping[str, Any]:
+    return {}
 
-    candidate = load(model_dir)
-    golden = Rows.read(rows_path, candidate.features, "golden")
-    seen = Rows.read(rows_path, candidate.features, "train", "validation")
-    predictions = {"candidate": candidate.predict(golden.x), **baselines(seen, golden)}
-    champion = load(champion_dir) if champion_dir else None
-    if champion is not None:
-        theirs = Rows.read(rows_path, champion.features, "golden")
-        predictions["champion"] = champion.predict(theirs.x)
-    ones = np.ones(len(golden.label))
-    by_row = {n: losses(p, golden.label, ones) for n, p in predictions.items()}
-    others = {n: v for n, v in by_row.items() if n not in ("candidate", "champion")}
-    found = scores.write(
-        out_dir,
-        scores.Scores(
-            loss=loss,
+
+@dataclass(frozen=True)
+class Judge:
+    """How the models of a recipe are scored on its golden rows."""
+
+    load: Callable[[str], Any]
+    loss: Loss
+    losses: Losses
+    baselines: Baselines
+    figures: Figures
+    """Further metrics of each forecaster."""
+    slices: Callable[[Rows], np.ndarray] | None = None
+    more: Figures = _nothing
+    """Whatever else evaluation.json is to say of the candidate."""
+
+    def evaluate(
+        self, model_dir: str, rows_path: str, out_dir: str, champion_dir: str | None = None
+    ) -> dict[str, Any]:
+        """Write evaluation.json, errors.parquet and rows.parquet to ``out_dir``; return the first.
+
+        The candidate is scored beside the baselines and the champion (``scores.write``).
+        """
+        import pyarrow.parquet as pq
+
+        candidate = self.load(model_dir)
+        champion = self.load(champion_dir) if champion_dir else None
+        golden = Rows.read(rows_path, candidate.features, "golden")
+        seen = Rows.read(rows_path, candidate.features, "train", "validation")
+        predictions = {"candidate": candidate.predict(golden.x), **self.baselines(seen, golden)}
+        if champion is not None:
+            theirs = Rows.read(rows_path, champion.features, "golden")
+            predictions["champion"] = champion.predict(theirs.x)
+        found = scores.write(
+            out_dir,
+            self._scores(golden, predictions),
+            golden_digest=(pq.read_schema(rows_path).metadata or {}).get(GOLDEN_KEY, b"").decode(),
+            model_digest=candidate.digest,
+            champion_digest=champion.digest if champion else "",
+            leak_check=leak_check(seen, golden),
+            metrics={name: self.figures(p, golden.label) for name, p in predictions.items()},
+            more={**_times(seen, golden), **self.more(predictions["candidate"], golden.label)},
+        )
+        pq.write_table(golden.table, Path(out_dir) / scores.ROWS_FILE)
+        return found
+
+    def _scores(self, golden: Rows, predictions: Mapping[str, np.ndarray]) -> scores.Scores:
+        ones = np.ones(len(golden.label))
+        by_row = {n: self.losses(p, golden.label, ones) for n, p in predictions.items()}
+        return scores.Scores(
+            loss=self.loss,
             rows=golden.column("row"),
-            candidate=by_row["candidate"],
-            baselines=others,
-            champion=by_row.get("champion"),
+            candidate=by_row.pop("candidate"),
+            champion=by_row.pop("champion", None),
+            baselines=by_row,
             clusters=dict(_clusters(golden)),
-            slices=slices(golden) if slices else None,
+            slices=self.slices(golden) if self.slices else None,
             label=golden.label,
             prediction=predictions["candidate"],
             champion_prediction=predictions.get("champion"),
-        ),
-        golden_digest=(pq.read_schema(rows_path).metadata or {}).get(GOLDEN_KEY, b"").decode(),
-        model_digest=candidate.digest,
-        champion_digest=champion.digest if champion else "",
-        leak_check=leak_check(seen, golden),
-        metrics={name: figures(p, golden.label) for name, p in predictions.items()},
-        more={
-            **_times(seen, golden),
-            **(more(predictions["candidate"], golden.label) if more else {}),
-        },
-    )
-    pq.write_table(golden.table, Path(out_dir) / scores.ROWS_FILE)
-    return found
+        )
 
 
 def leak_check(seen: Rows, golden: Rows) -> dict[str, Any]:

@@ -46,20 +46,13 @@ def slices(golden: tabular.Rows) -> np.ndarray:
     return np.where(ink > np.median(ink), "heavy", "light")
 
 
-def evaluate(
-    model_dir: str, rows_path: str, out_dir: str, champion_dir: str | None = None
-) -> dict[str, Any]:
-    """Write evaluation.json, errors.parquet and rows.parquet to ``out_dir``; return the first."""
-    return tabular.evaluate(
-        predict.load,
-        model_dir,
-        rows_path,
-        out_dir,
-        champion_dir,
-        loss=LOSS,
-        losses=losses.losses,
-        baselines=baselines,
-        figures=figures,
-        slices=slices,
-        more=intervals,
-    )
+JUDGE = tabular.Judge(
+    predict.load,
+    LOSS,
+    losses.losses,
+    baselines,
+    figures,
+    slices=slices,
+    more=intervals,
+)
+evaluate = JUDGE.evaluate

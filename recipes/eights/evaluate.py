@@ -25,26 +25,24 @@ def figures(prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
     }
 
 
+def intervals(prediction: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+    """Of the AUROC, beside that of the loss."""
+    return {"intervals": {"auroc": metrics.interval(metrics.auroc, prediction, label)}}
+
+
 def slices(golden: tabular.Rows) -> np.ndarray:
     """By ink: how much of it an image has, against the median of the golden images."""
     ink = golden.x.sum(1)
     return np.where(ink > np.median(ink), "heavy", "light")
 
 
-def evaluate(
-    model_dir: str, rows_path: str, out_dir: str, champion_dir: str | None = None
-) -> dict[str, Any]:
-    """Write evaluation.json, errors.parquet and rows.parquet to ``out_dir``; return the first."""
-    return tabular.evaluate(
-        predict.load,
-        model_dir,
-        rows_path,
-        out_dir,
-        champion_dir,
-        loss=LOSS,
-        losses=losses.losses,
-        baselines=baselines,
-        figures=figures,
-        slices=slices,
-        more=lambda p, y: {"intervals": {"auroc": metrics.interval(metrics.auroc, p, y)}},
-    )
+JUDGE = tabular.Judge(
+    predict.load,
+    LOSS,
+    losses.losses,
+    baselines,
+    figures,
+    slices=slices,
+    more=intervals,
+)
+evaluate = JUDGE.evaluate

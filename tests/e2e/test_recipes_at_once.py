@@ -70,7 +70,7 @@ def task(run: dict[str, Any], name: str) -> dict[str, Any]:
 
 def model_digest(run: dict[str, Any]) -> str:
     artifacts = task(run, "train")["outputs"]["artifacts"]["model"]
-    return str(artifacts[0]["digest"])
+    return str(artifacts[0]["metadata"]["model_digest"])
 
 
 def test_every_run_ends_well_with_a_verdict_of_its_own(runs: dict[str, dict[str, Any]]) -> None:
@@ -108,11 +108,11 @@ def test_each_registered_under_its_own_name(
         if task(run, "gate")["outputs"]["parameters"]["verdict"] == "successful"
     }
     models = checkout.json("model", "list")
-    found = {(v["provenance"]["run_id"], v["version"]) for m in models for v in m["versions"]}
+    found = {(v["tags"]["run_id"], v["version"]) for m in models for v in m["versions"]}
     assert found == expected
     assert all(len(m["versions"]) == 1 for m in models)
-    places = [Path(v["source"]) for m in models for v in m["versions"]]
-    assert all(place.is_relative_to(checkout.home) for place in places), places
+    places = [v["source"].removeprefix("file:") for m in models for v in m["versions"]]
+    assert all(Path(place).is_relative_to(checkout.home) for place in places), places
     assert not (checkout.root / "mlruns").exists()
 
 

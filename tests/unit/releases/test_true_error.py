@@ -116,3 +116,12 @@ def test_without_labels_there_is_nothing_to_say(world, release, names):
 )
 def test_who_was_asked_about(request_, names):
     assert entities_of(request_, "repo") == names
+
+
+def test_a_loss_without_a_unit_counts_for_entities_that_were_not_golden(world, release, tmp_path):
+    """A classifier's golden rows have no scale, and new entities are what it is asked about."""
+    rows = {"row": ["r1"], "split": ["golden"], "label": [1.0], "a": [0.0], "b": [0.0]}
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    ask(world, "production", ENTITIES, 11.0)
+    found = true_errors(world.ports, release)
+    assert [(e.forecasts, e.loss) for e in found] == [(len(ENTITIES), 1.0)]
