@@ -352,6 +352,12 @@ class ClusterUnavailable(TargetUnavailable):
     id = "err-cluster-unavailable"
 
 
+class WebhookUnavailable(ClusterUnavailable):
+    """A webhook that has to pass what is written has nobody who answers for it."""
+
+    id = "err-webhook-unavailable"
+
+
 class KfpUnavailable(TargetUnavailable):
     """KFP's API server cannot be reached, is slow, or does not know who calls."""
 

@@ -33,7 +33,7 @@ def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None
 
     settings = load_settings(ctx)
     run_id = targets.orchestrator(settings).get(run).id
-    decisions = explain_cache(targets.step_cache(settings, reading=True), run_id, task or "")
+    decisions = explain_cache(targets.cache_decisions(settings), run_id, task or "")
     if output == "json":
         render.print_json(decisions)
     elif task:

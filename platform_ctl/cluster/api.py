@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from platform_ctl.cluster import refusals
 from platform_ctl.errors import (
     ClusterConflict,
     ClusterForbidden,
@@ -21,6 +22,7 @@ from platform_ctl.errors import (
     ClusterUnavailable,
     ConfigError,
     MissingExtra,
+    WebhookUnavailable,
 )
 
 FIELD_MANAGER = "platform-ctl"
@@ -330,10 +332,13 @@ class Cluster:
         except (urllib3.exceptions.HTTPError, OSError, ApiException) as exc:
             raise self._unavailable(exc) from exc
         if response.status >= 400:
-            self._refuse(response.status, response.read(), method, path)
+            labels = (body or {}).get("metadata", {}).get("labels")
+            self._refuse(response.status, response.read(), method, path, labels)
         return response
 
-    def _refuse(self, status: int, raw: bytes, method: str, path: str) -> None:
+    def _refuse(
+        self, status: int, raw: bytes, method: str, path: str, labels: Mapping[str, str] | None
+    ) -> None:
         try:
             document = json.loads(raw)
         except ValueError:
@@ -351,7 +356,7 @@ class Cluster:
                 where=self.server,
                 fix="kubectl auth whoami",
             )
-        if status == 403 and document.get("reason") == "Forbidden" and "cannot" in message:
+        if status == 403 and refusals.lacks_right(self, method, path):
             raise ClusterForbidden(
                 message, where=self.server, fix="platform-ctl --target kubernetes target check"
             )
@@ -359,7 +364,20 @@ class Cluster:
             raise ClusterRefused(
                 f"{method} {path}: {message}", where=self.server, fix="correct what it names"
             )
+        if status == 500:
+            self._refuse_for_webhook(method, path, message, labels)
         raise self._unavailable(f"HTTP {status} {message}")
+
+    def _refuse_for_webhook(
+        self, method: str, path: str, message: str, labels: Mapping[str, str] | None
+    ) -> None:
+        target = refusals.target_of(path)
+        if webhook := refusals.silent_webhook(self, method, target, labels):
+            raise WebhookUnavailable(
+                f"nobody answers for the webhook {webhook}, which has to pass {path}: {message}",
+                where=self.server,
+                fix="platform-ctl --target kubernetes target check",
+            )
 
     def _unavailable(self, why: object) -> ClusterUnavailable:
         return ClusterUnavailable(

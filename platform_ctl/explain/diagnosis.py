@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from platform_ctl.approvals.request import ApprovalRequest
+from platform_ctl.errors import PlatformError
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import AliasMove, ModelVersion, RegisteredModel
 from platform_ctl.recipe.recipe import Recipe
@@ -98,6 +99,8 @@ class DiagnosisFacts:
     lineage: RecordedLineage | None = None
     standing: bool = False
     """Asked about the model as it stands now, not about one run."""
+    unread: Mapping[str, PlatformError] = field(default_factory=dict)
+    """Link whose records could not be read -> why: a registry or a cluster that is away."""
 
     def task(self, role: Role) -> Task | None:
         """The record of the task that plays the part; None when it was never looked at."""

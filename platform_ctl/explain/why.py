@@ -15,7 +15,7 @@ from platform_ctl.explain.diagnosis import Diagnosis, DiagnosisFacts, Link, Link
 from platform_ctl.ir.roles import Role
 from platform_ctl.models.model import broken_link, unrecorded_moves
 from platform_ctl.recipe.verdict import Verdict
-from platform_ctl.runs.record import RunState, SkippedBy, Task, TaskState
+from platform_ctl.runs.record import Blocker, RunState, SkippedBy, Task, TaskState
 from platform_ctl.text import moment
 
 FRESH_DAYS = 14.0
@@ -24,8 +24,10 @@ _DAY_S = 86_400.0
 
 STEP_RUNBOOK = "runbooks/alerts/kfp-pipeline-failed-step-debug.md"
 STUCK_RUNBOOK = "runbooks/procedures/free-a-stuck-run.md"
-POD_ENDS = ("OOMKilled", "Evicted")
-"""What ends a pod from outside: its log does not say so."""
+TRIALS_RUNBOOK = "runbooks/alerts/katib-trials-stuck.md"
+_OF_TRIALS = frozenset({"SuggestionNotReady", "TrialNeverReported", "TrialFailed"})
+_STEPS_OWN = "Error"
+"""Reason of a pod whose container ended with an error: its log says more."""
 CACHE_RUNBOOK = "runbooks/alerts/pipeline-cache-poisoned.md"
 REGISTRY_RUNBOOK = "runbooks/alerts/mlflow-registry-promotion-blocked.md"
 DATA_RUNBOOK = "runbooks/errors/precondition.md"
@@ -40,11 +42,19 @@ def diagnose(facts: DiagnosisFacts, subject: str) -> Diagnosis:
         if over is LinkState.BROKEN or (over is LinkState.WAITING and not stands_alone):
             found.append(Link(name, LinkState.NOT_REACHED, ""))
             continue
-        link = judge(facts)
+        link = _unread(facts, name) or judge(facts)
         found.append(link)
         if link.state in (LinkState.BROKEN, LinkState.WAITING):
             over = link.state if over is None else LinkState.BROKEN
     return Diagnosis(subject, tuple(found))
+
+
+def _unread(facts: DiagnosisFacts, name: str) -> Link | None:
+    """A link whose records are away: nobody can say that it holds."""
+    error = facts.unread.get(name)
+    if error is None:
+        return None
+    return _broken(name, f"not known: {error.what}", error.fix, error.runbook, error.where)
 
 
 # ---- data, snapshot, features ---------------------------------------------------
@@ -316,7 +326,7 @@ def _stuck(facts: DiagnosisFacts, held: Sequence[Task]) -> Link:
         "step",
         f"the run is stuck: {held[0].path} cannot proceed: {first.reason if first else ''}",
         (first.fix if first else "") or f"platform-ctl run show {facts.short}",
-        STUCK_RUNBOOK,
+        _runbook_of(first),
         *(f"{task.path}: {task.blocker}" for task in held),
         f"then platform-ctl run cancel {facts.short}, or let it go on when the cause is gone",
     )
@@ -324,13 +334,14 @@ def _stuck(facts: DiagnosisFacts, held: Sequence[Task]) -> Link:
 
 def _failed_task(name: str, facts: DiagnosisFacts, task: Task) -> Link:
     log = f"platform-ctl run logs {facts.short} {task.path}" if task.log else ""
-    if task.blocker and task.blocker.reason in POD_ENDS:
+    if task.blocker and task.blocker.reason != _STEPS_OWN:
         return _broken(
             name,
             f"{task.path} failed: {task.blocker.reason}",
             task.blocker.fix or log,
-            STUCK_RUNBOOK,
+            _runbook_of(task.blocker),
             str(task.blocker),
+            *([task.error] if task.error not in ("", str(task.blocker)) else []),
         )
     return _broken(
         name,
@@ -339,6 +350,10 @@ def _failed_task(name: str, facts: DiagnosisFacts, task: Task) -> Link:
         STEP_RUNBOOK,
         f"after {task.attempts or 1} tries, at {task.ended_at or 'an unknown time'}",
     )
+
+
+def _runbook_of(blocker: Blocker | None) -> str:
+    return TRIALS_RUNBOOK if blocker and blocker.reason in _OF_TRIALS else STUCK_RUNBOOK
 
 
 def _ran(facts: DiagnosisFacts, role: Role) -> bool:

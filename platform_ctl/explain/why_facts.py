@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from platform_ctl.approvals.decide import subject_changes
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
-from platform_ctl.errors import PlatformError, PreconditionMissing
+from platform_ctl.errors import (
+    ClusterForbidden,
+    PlatformError,
+    PreconditionMissing,
+    TargetUnavailable,
+)
 from platform_ctl.explain.diagnosis import Diagnosis, DiagnosisFacts, RecordedLineage
 from platform_ctl.explain.why import diagnose
 from platform_ctl.ir.pipeline import Pipeline
@@ -20,36 +25,21 @@ from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.releases.port import Releases
-from platform_ctl.runs.cache.values import CacheDecision
+from platform_ctl.releases.release import Release, ReleaseEvent
+from platform_ctl.runs.cache.port import Decisions
 from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run
 from platform_ctl.serving.service import InferenceService
 
+T = TypeVar("T")
 _RUNS = 200
 """Newest runs among which the one of a model, or the promotion of an approval, is looked for."""
-
-
-class Decisions(Protocol):
-    """What the step cache decided; nothing on a target whose cache does not tell."""
-
-    def decisions(self, run_id: str) -> Sequence[CacheDecision]: ...
 
 
 class Services(Protocol):
     """What serves models."""
 
     def list(self) -> Sequence[InferenceService]: ...
-
-
-@dataclass(frozen=True)
-class NoRecords:
-    """A target that does not tell: no decision, no service."""
-
-    def decisions(self, run_id: str) -> Sequence[CacheDecision]:
-        return ()
-
-    def list(self) -> Sequence[InferenceService]:
-        return ()
 
 
 @dataclass(frozen=True)
@@ -71,16 +61,16 @@ class DiagnosisPorts:
     """Models by URI, of the registries that are not the configured one; given a recorded URI."""
 
 
-def why_run(looking: DiagnosisPorts, run_id: str) -> Diagnosis:
+def why_run(ports: DiagnosisPorts, run_id: str) -> Diagnosis:
     """The chain of one run; of a promotion, that of the run which made the model.
 
     Raises UnknownName.
     """
-    run = looking.runs.get(run_id)
-    return diagnose(facts_of(looking, run), f"run {run.id[:8]} ({run.pipeline})")
+    run = ports.runs.get(run_id)
+    return diagnose(facts_of(ports, run), f"run {run.id[:8]} ({run.pipeline})")
 
 
-def why_model(looking: DiagnosisPorts, reference: str) -> Diagnosis:
+def why_model(ports: DiagnosisPorts, reference: str) -> Diagnosis:
     """The chain of a model as it stands: its newest run, and what serves it.
 
     ``NAME@alias`` or ``NAME/version`` is about the run that made that version.
@@ -89,82 +79,117 @@ def why_model(looking: DiagnosisPorts, reference: str) -> Diagnosis:
     """
     name, alias, number = parse_reference(reference)
     if alias or number:
-        version = find_version(looking.registry.models(), reference)
-        run = looking.runs.get(version.tags.get("run_id", "") or "-")
-        return diagnose(facts_of(looking, run), str(version))
-    pipeline = next((r.pipeline for r in looking.recipes.values() if r.model_name == name), "")
+        version = find_version(ports.registry.models(), reference)
+        run = ports.runs.get(version.tags.get("run_id", "") or "-")
+        return diagnose(facts_of(ports, run), str(version))
+    pipeline = next((r.pipeline for r in ports.recipes.values() if r.model_name == name), "")
     if not pipeline:
-        find_version(looking.registry.models(), name)
-    newest = next((r for r in looking.runs.list(_RUNS) if r.pipeline == pipeline), None)
+        find_version(ports.registry.models(), name)
+    newest = next((r for r in ports.runs.list(_RUNS) if r.pipeline == pipeline), None)
     if newest is None:
         raise PreconditionMissing(
             f"no run has trained {name} yet",
             where=f"model {name}",
             fix=f"platform-ctl pipeline run {pipeline or 'NAME'}",
         )
-    run = looking.runs.get(newest.id)
-    return diagnose(facts_of(looking, run, standing=True), f"model {name}")
+    run = ports.runs.get(newest.id)
+    return diagnose(facts_of(ports, run, standing=True), f"model {name}")
 
 
-def facts_of(looking: DiagnosisPorts, asked: Run, *, standing: bool = False) -> DiagnosisFacts:
+@dataclass(frozen=True)
+class _Reading:
+    """Reads what may be away for a while; a link whose records are away says so, the rest goes on.
+
+    ``unread`` fills: name of the link -> the error of the first reading that failed.
+    """
+
+    unread: dict[str, PlatformError] = field(default_factory=dict)
+
+    def of(self, link: str, read: Callable[[], Sequence[T]]) -> Sequence[T]:
+        try:
+            return read()
+        except (TargetUnavailable, ClusterForbidden) as exc:
+            self.unread.setdefault(link, exc)
+            return ()
+
+
+def facts_of(ports: DiagnosisPorts, asked: Run, *, standing: bool = False) -> DiagnosisFacts:
     """What is known about a run and what became of its model; of a promotion, about the run
     that trained what it promotes."""
-    promotion, approval = _as_promotion(looking, asked)
-    run = (_trained_by(looking, approval) if approval else None) or asked
-    pipeline = looking.read_pipeline(run)
+    reading = _Reading()
+    requests = reading.of("approval", ports.approvals.list)
+    promotion, approval = _as_promotion(requests, asked)
+    run = (_trained_by(ports, approval) if approval else None) or asked
+    pipeline = ports.read_pipeline(run)
     parts = roles(pipeline)
-    recipe = _recipe(looking, run, approval)
+    recipe = _recipe(ports, run, approval)
     name = approval.model if approval else recipe.model_name if recipe else ""
-    models = looking.registry.models()
+    models = reading.of("registration", ports.registry.models)
     model = next((m for m in models if m.name == name), None)
     number = _number(run, parts) or (approval.version if approval else "")
-    approval = approval or _request(looking.approvals.list(), name, number)
-    lineage = looking.lineage(run)
-    release = looking.releases.latest(recipe.inference_service) if recipe else None
+    approval = approval or _request(requests, name, number)
+    lineage = ports.lineage(run)
+    release, events = _release(ports, reading, recipe)
     return DiagnosisFacts(
         run=run,
         now=time.time(),
         roles=parts,
         conditions=_conditions(pipeline),
-        decisions=looking.cache.decisions(run.id),
+        decisions=ports.cache.decisions(run.id),
         number=number,
         recipe=recipe,
-        table=looking.table(recipe.table) if recipe and recipe.table else None,
+        table=ports.table(recipe.table) if recipe and recipe.table else None,
         model=model,
-        registry_uri=looking.registry_uri,
-        elsewhere=_elsewhere(looking, lineage, run, name, number) if number else {},
-        moves=looking.registry.history(),
+        registry_uri=ports.registry_uri,
+        elsewhere=_elsewhere(ports, lineage, run, name, number) if number else {},
+        moves=reading.of("alias", ports.registry.history),
         approval=approval,
-        changes=_changes(looking, model, approval),
-        promotion=promotion or (_promotion(looking, approval) if approval else None),
+        changes=_changes(ports, model, approval),
+        promotion=promotion or (_promotion(ports, approval) if approval else None),
         release=release,
-        events=looking.releases.events(release.id) if release else (),
-        service=_service(looking, recipe),
+        events=events,
+        service=_service(reading.of("service", ports.serving.list), recipe),
         lineage=lineage,
         standing=standing,
+        unread=reading.unread,
     )
 
 
-def _as_promotion(looking: DiagnosisPorts, run: Run) -> tuple[Run | None, ApprovalRequest | None]:
+def _release(
+    ports: DiagnosisPorts, reading: _Reading, recipe: Recipe | None
+) -> tuple[Release | None, Sequence[ReleaseEvent]]:
+    """The newest release of the recipe's service, and what happened in it."""
+    if recipe is None:
+        return None, ()
+    service = recipe.inference_service
+    newest = reading.of("release", lambda: [r for r in [ports.releases.latest(service)] if r])
+    if not newest:
+        return None, ()
+    return newest[0], reading.of("release", lambda: ports.releases.events(newest[0].id))
+
+
+def _as_promotion(
+    requests: Sequence[ApprovalRequest], run: Run
+) -> tuple[Run | None, ApprovalRequest | None]:
     """The run and its request, when it is a promotion."""
     request_id = run.parameters.get("approval_id")
     if not isinstance(request_id, str) or not request_id:
         return None, None
-    return run, next((r for r in looking.approvals.list() if r.id == request_id), None)
+    return run, next((r for r in requests if r.id == request_id), None)
 
 
-def _trained_by(looking: DiagnosisPorts, approval: ApprovalRequest) -> Run | None:
+def _trained_by(ports: DiagnosisPorts, approval: ApprovalRequest) -> Run | None:
     """The run that made what an approval is about; None when either is gone."""
     try:
-        version = find_version(looking.registry.models(), approval.reference)
-        return looking.runs.get(version.tags.get("run_id", "") or "-")
+        version = find_version(ports.registry.models(), approval.reference)
+        return ports.runs.get(version.tags.get("run_id", "") or "-")
     except PlatformError:
         return None
 
 
-def _recipe(looking: DiagnosisPorts, run: Run, approval: ApprovalRequest | None) -> Recipe | None:
-    found = (r for r in looking.recipes.values() if r.pipeline and r.pipeline == run.pipeline)
-    return next(found, looking.recipes.get(approval.recipe) if approval else None)
+def _recipe(ports: DiagnosisPorts, run: Run, approval: ApprovalRequest | None) -> Recipe | None:
+    found = (r for r in ports.recipes.values() if r.pipeline and r.pipeline == run.pipeline)
+    return next(found, ports.recipes.get(approval.recipe) if approval else None)
 
 
 def _number(run: Run, parts: Mapping[Role, str]) -> str:
@@ -187,26 +212,26 @@ def _request(requests: Sequence[ApprovalRequest], name: str, number: str) -> App
 
 
 def _changes(
-    looking: DiagnosisPorts, model: RegisteredModel | None, request: ApprovalRequest | None
+    ports: DiagnosisPorts, model: RegisteredModel | None, request: ApprovalRequest | None
 ) -> Sequence[str]:
     """What an answer that still counts would be void for; not asked once it was acted upon."""
     if request is None or model is None or model.aliases.get(PRODUCTION) == request.version:
         return ()
-    return subject_changes(looking.registry, looking.recipes, request)
+    return subject_changes(ports.registry, ports.recipes, request)
 
 
-def _promotion(looking: DiagnosisPorts, request: ApprovalRequest) -> Run | None:
-    runs = looking.runs.list(_RUNS)
+def _promotion(ports: DiagnosisPorts, request: ApprovalRequest) -> Run | None:
+    runs = ports.runs.list(_RUNS)
     found = next((r for r in runs if r.parameters.get("approval_id") == request.id), None)
-    return looking.runs.get(found.id) if found else None
+    return ports.runs.get(found.id) if found else None
 
 
 def _elsewhere(
-    looking: DiagnosisPorts, lineage: RecordedLineage, run: Run, name: str, number: str
+    ports: DiagnosisPorts, lineage: RecordedLineage, run: Run, name: str, number: str
 ) -> dict[str, str]:
     """Registries other than the configured one that hold what this run registered."""
     found = {}
-    for uri, models in looking.other_registries(lineage.registry_uri).items():
+    for uri, models in ports.other_registries(lineage.registry_uri).items():
         model = next((m for m in models if m.name == name), None)
         version = model.version(number) if model else None
         if version is not None and version.created_at <= (run.ended_at or version.created_at):
@@ -214,7 +239,9 @@ def _elsewhere(
     return found
 
 
-def _service(looking: DiagnosisPorts, recipe: Recipe | None) -> InferenceService | None:
+def _service(
+    services: Sequence[InferenceService], recipe: Recipe | None
+) -> InferenceService | None:
     if recipe is None:
         return None
-    return next((s for s in looking.serving.list() if s.name == recipe.inference_service), None)
+    return next((s for s in services if s.name == recipe.inference_service), None)

@@ -59,7 +59,13 @@ from platform_ctl.targets.recipe import (
 from platform_ctl.targets.releases import canary_cost, deploying, released, releasing, serving
 from platform_ctl.targets.repair import repair
 from platform_ctl.targets.report import report_page, reporting, write_report
-from platform_ctl.targets.runs import local_engine, orchestrator, record_deaths, step_cache
+from platform_ctl.targets.runs import (
+    cache_decisions,
+    local_engine,
+    orchestrator,
+    record_deaths,
+    step_cache,
+)
 from platform_ctl.targets.schedule_files import schedule_documents
 from platform_ctl.targets.schedules import (
     schedule_apply,
@@ -90,6 +96,7 @@ __all__ = [
     "approval_controller",
     "approvals",
     "approvals_as_they_stand",
+    "cache_decisions",
     "canary_cost",
     "charge_search",
     "cluster",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import recorded_lineage
 from platform_ctl.targets.models import mlflow_uri, registry
 from platform_ctl.targets.recipe import data_access, read_pipeline, recipes
-from platform_ctl.targets.releases import serving
-from platform_ctl.targets.runs import orchestrator, step_cache
+from platform_ctl.targets.releases import release_records, serving
+from platform_ctl.targets.runs import cache_decisions, orchestrator, step_cache
 from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     from platform_ctl.recipe.recipe import DataAccess
     from platform_ctl.runs.port import RunReader
     from platform_ctl.runs.record import Run
+    from platform_ctl.serving.service import InferenceService
 
 
 def looking(settings: Settings) -> DiagnosisPorts:
     """What ``run why`` and ``model why`` look at."""
-    from platform_ctl.explain.why_facts import DiagnosisPorts, NoRecords
+    from platform_ctl.explain.why_facts import DiagnosisPorts
     from platform_ctl.models import mlflow_sqlite
     from platform_ctl.recipe import iceberg_sqlite
-    from platform_ctl.releases.local.releases import SqliteReleases
 
     home_uri = f"sqlite:///{settings.layout.mlflow}/mlflow.db"
 
@@ -44,14 +45,14 @@ def looking(settings: Settings) -> DiagnosisPorts:
         databases = {uri: mlflow_sqlite.database_of(uri) for uri in others}
         return {u: mlflow_sqlite.read(path) or [] for u, path in databases.items() if path}
 
-    runs, local = orchestrator(settings), settings.target == "local"
+    runs = orchestrator(settings)
     return DiagnosisPorts(
         runs=runs,
-        cache=step_cache(settings, reading=True) if local else NoRecords(),
+        cache=cache_decisions(settings),
         registry=registry(settings),
         approvals=approvals(settings),
-        releases=SqliteReleases(state_reading(settings)),
-        serving=serving(settings) if local else NoRecords(),
+        releases=release_records(settings),
+        serving=_Services(settings),
         recipes=recipes(settings),
         registry_uri=without_user(mlflow_uri(settings)),
         read_pipeline=lambda run: _pipeline_of(runs, run),
@@ -59,6 +60,16 @@ def looking(settings: Settings) -> DiagnosisPorts:
         lineage=lambda run: recorded_lineage(settings, run),
         other_registries=other_registries,
     )
+
+
+@dataclass(frozen=True)
+class _Services:
+    """The target's, asked for when they are listed: a cluster that is away is one link's matter."""
+
+    settings: Settings
+
+    def list(self) -> Sequence[InferenceService]:
+        return serving(self.settings).list()
 
 
 def _pipeline_of(runs: RunReader, run: Run) -> Pipeline:

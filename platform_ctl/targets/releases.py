@@ -81,7 +81,12 @@ def releasing(settings: Settings) -> ReleasePorts:
 
 def released(settings: Settings) -> ReleasePorts:
     """The same ports for who only looks: the records cannot be changed by them."""
-    return _releasing(settings, _releases(settings, only_look=True))
+    return _releasing(settings, release_records(settings))
+
+
+def release_records(settings: Settings) -> Releases:
+    """The record of releases for who only looks."""
+    return _releases(settings, only_look=True)
 
 
 def _releases(settings: Settings, *, only_look: bool = False) -> Releases:

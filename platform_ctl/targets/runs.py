@@ -34,7 +34,7 @@ from platform_ctl.targets.tuning import local_training
 if TYPE_CHECKING:
     from platform_ctl.cluster.api import Cluster
     from platform_ctl.lineage.facets import Event
-    from platform_ctl.runs.cache.port import Cache
+    from platform_ctl.runs.cache.port import Cache, Decisions
     from platform_ctl.runs.kubernetes.runs import KfpRuns
     from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads
     from platform_ctl.runs.local.runs import LocalOrchestrator
@@ -154,6 +154,16 @@ def _stop_ray(settings: Settings, run_dir: Path) -> None:
     local_training(settings).stop(run_dir)
     with contextlib.suppress(sqlite3.OperationalError, DiskFull):  # the run has its own error
         ledger(settings).charge_ray(run_dir.name, "", used_cpu_s(run_dir / "ray"))
+
+
+def cache_decisions(settings: Settings) -> Decisions:
+    """What the cache of the target decided for the tasks of runs."""
+    if settings.target == "local":
+        return step_cache(settings, reading=True)
+    from platform_ctl.runs.kubernetes.api import RunsApi
+    from platform_ctl.runs.kubernetes.decisions import KfpDecisions
+
+    return KfpDecisions(RunsApi(kfp(settings)))
 
 
 def step_cache(settings: Settings, *, reading: bool = False) -> Cache:

@@ -49,3 +49,7 @@ def test_a_gate_that_said_no_ends_with_1_also_from_the_cache(user: User) -> None
     assert second["verdicts"] == first["verdicts"]
     assert {t["path"]: t["state"] for t in second["tasks"]}["judge"] == "CACHED"
     assert user.run(7).returncode == 0
+    explained = json.loads(user.type("cache", "explain", second["id"], "-o", "json").stdout)
+    judge = next(d for d in explained if d["task"] == "judge")
+    assert (judge["decision"], judge["source_run_id"]) == ("HIT", first["id"])
+    assert len(judge["fingerprint"]) == 64

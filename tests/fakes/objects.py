@@ -15,6 +15,17 @@ KINDS = {
     ("v1", "Pod"): "pods",
     ("v1", "Node"): "nodes",
     ("v1", "Event"): "events",
+    ("v1", "Namespace"): "namespaces",
+    ("v1", "ResourceQuota"): "resourcequotas",
+    ("discovery.k8s.io/v1", "EndpointSlice"): "endpointslices",
+    ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"): (
+        "mutatingwebhookconfigurations"
+    ),
+    ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"): (
+        "validatingwebhookconfigurations"
+    ),
+    ("argoproj.io/v1alpha1", "Workflow"): "workflows",
+    ("ray.io/v1", "RayCluster"): "rayclusters",
     ("kubeflow.org/v1beta1", "Experiment"): "experiments",
     ("kubeflow.org/v1beta1", "Suggestion"): "suggestions",
     ("kubeflow.org/v1beta1", "Trial"): "trials",

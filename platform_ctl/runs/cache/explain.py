@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from platform_ctl.errors import UnknownName, unknown
-from platform_ctl.runs.cache.port import Cache
+from platform_ctl.runs.cache.port import Decisions
 from platform_ctl.runs.cache.values import CacheDecision
 
 
-def explain_cache(cache: Cache, run_id: str, task: str = "") -> list[CacheDecision]:
+def explain_cache(cache: Decisions, run_id: str, task: str = "") -> list[CacheDecision]:
     """Decisions of a run in the order they were made; of one task, if named.
 
     A task is named by its path (``for-loop-1.0.train``) or by the end of it

@@ -19,7 +19,15 @@ from platform_ctl.runs.cache.values import (
 from platform_ctl.runs.record import Outputs
 
 
-class Cache(Protocol):
+class Decisions(Protocol):
+    """What a cache decided, whoever's it is."""
+
+    def decisions(self, run_id: str) -> list[CacheDecision]:
+        """What was decided for each task of a run, in the order it was decided."""
+        ...
+
+
+class Cache(Decisions, Protocol):
     """The step cache of a target."""
 
     def lookup(
@@ -53,10 +61,6 @@ class Cache(Protocol):
 
     def bypass(self, *, run_id: str, task: str, reason: str) -> None:
         """Record that a task ran without asking the cache."""
-        ...
-
-    def decisions(self, run_id: str) -> list[CacheDecision]:
-        """What was decided for each task of a run, in the order it was decided."""
         ...
 
     def verify(self) -> VerifyReport:

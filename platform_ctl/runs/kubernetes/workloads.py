@@ -15,9 +15,11 @@ from typing import Any, Protocol
 from platform_ctl.cluster.api import POD, Cluster
 from platform_ctl.cluster.owner import NODE_NAME, RUN_LABEL
 from platform_ctl.cluster.pods import LASTING, Blocked, PodFinding, blocked, phase
+from platform_ctl.cluster.refusals import refused_pods
 from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.record import Blocker
 
+WORKFLOW = ("argoproj.io/v1alpha1", "Workflow")
 STOP_S = 60.0
 """How long pods of a cancelled run are waited for: Kubernetes gives a container 30 s to end."""
 _POLL_S = 1.0
@@ -84,8 +86,11 @@ class ClusterWorkloads:
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> dict[str, Blocker]:
-        """Of its own pod; else of a job that it waits for. Pods that are gone say nothing."""
-        found = self._of_pods(run_id, nodes)
+        """Of its own pod, or why it has none; else of a job that it waits for. Pods that are gone
+        say nothing."""
+        pods = {_node_of(pod): pod for pod in self._pods(run_id)}
+        found = self._of_pods(pods, nodes)
+        found |= self._of_refused(run_id, [n for n in nodes if _pod_node(n) not in pods])
         by_node = {n.executor: n for n in nodes if n.executor and not n.task.state.good}
         for one in sorted(self._of_jobs(run_id), key=lambda f: not f.lasting):
             node = by_node.get(one.step) or _only(by_node.values(), unless=one.step)
@@ -111,19 +116,53 @@ class ClusterWorkloads:
     def _of_jobs(self, run_id: str) -> list[JobFinding]:
         return [one for read in self.findings for one in read(run_id)]
 
-    def _of_pods(self, run_id: str, nodes: Iterable[WorkflowNode]) -> dict[str, Blocker]:
-        by_node = {
-            pod["metadata"].get("annotations", {}).get(NODE_NAME, ""): pod
-            for pod in self._pods(run_id)
+    def _of_refused(self, run_id: str, nodes: Sequence[WorkflowNode]) -> dict[str, Blocker]:
+        """Of steps for which Argo could make no pod. Its Workflow is there for an hour after the
+        run; a node that waits or is in error, and has a message, was refused."""
+        wanted = {
+            _pod_node(n): n.task.path for n in nodes if _pod_node(n) and not n.task.state.good
         }
+        kind = self.cluster.kind(*WORKFLOW) if wanted else None
+        found = {}
+        for workflow in self.cluster.list(kind, labels=f"{RUN_LABEL}={run_id}") if kind else ():
+            for node in workflow.get("status", {}).get("nodes", {}).values():
+                path = wanted.get(node["name"])
+                if path and node.get("message") and node["phase"] in ("Pending", "Error"):
+                    why = refused_pods(self.cluster, node["message"], _labels(workflow, node))
+                    found[path] = Blocker(why.reason, why.message, lasting=True, fix=why.fix)
+        return found
+
+    def _of_pods(
+        self, pods: Mapping[str, Any], nodes: Iterable[WorkflowNode]
+    ) -> dict[str, Blocker]:
         found = {}
         for node in nodes:
-            pod = by_node.get(node.executor or node.driver)
+            pod = pods.get(_pod_node(node))
             if pod is None or node.task.state.good:
                 continue
             if finding := blocked(pod):
                 found[node.task.path] = _of_pod(finding, pod)
         return found
+
+
+def _pod_node(node: WorkflowNode) -> str:
+    """Of the newest pod that works for a task; empty before there was one."""
+    return node.executor or node.driver
+
+
+def _node_of(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"].get("annotations", {}).get(NODE_NAME, ""))
+
+
+def _labels(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the pod that Argo tried to make: of its template, with the node's inputs in it."""
+    templates = {t["name"]: t for t in workflow["spec"].get("templates", [])}
+    labels = templates.get(node.get("templateName", ""), {}).get("metadata", {}).get("labels", {})
+    given = {
+        f"{{{{inputs.parameters.{p['name']}}}}}": str(p.get("value", ""))
+        for p in node.get("inputs", {}).get("parameters", [])
+    }
+    return {given.get(k, k): given.get(v, v) for k, v in labels.items()}
 
 
 def _only(nodes: Iterable[WorkflowNode], *, unless: str) -> WorkflowNode | None:

@@ -14,6 +14,7 @@ from typing import Any
 from platform_ctl.cluster.api import POD, Cluster
 from platform_ctl.cluster.owner import STEP
 from platform_ctl.cluster.pods import LASTING, blocked
+from platform_ctl.cluster.refusals import Refusal, refused_pods
 from platform_ctl.training.kubernetes.manifests import ATTEMPT_LABEL, PREFIX, RUN_LABEL
 
 RAY_JOB = ("ray.io/v1", "RayJob")
@@ -54,7 +55,7 @@ def findings(cluster: Cluster, run_id: str) -> list[TrainingFinding]:
     newest: dict[str, dict[str, Any]] = {}
     jobs = cluster.list(kind, labels=f"{RUN_LABEL}={run_id}")
     for job in sorted(jobs, key=lambda j: int(j["metadata"]["labels"].get(ATTEMPT_LABEL, 0))):
-        newest[job["metadata"]["annotations"].get(f"{PREFIX}/task", "")] = job
+        newest[job["metadata"].get("annotations", {}).get(f"{PREFIX}/task", "")] = job
     return [found for job in newest.values() for found in of_job(cluster, job)]
 
 
@@ -76,7 +77,10 @@ def of_job(
         message = str(status.get("message", "")) or "the Ray cluster was lost"
         fix = "platform-ctl run resume latest"
         return [TrainingFinding(name, reason, message, fix, task=task, step=step)]
-    found = []
+    found = [
+        TrainingFinding(name, why.reason, why.message, why.fix, task=task, step=step, lasting=True)
+        for why in _refused(cluster, status.get("rayClusterName", ""))
+    ]
     for pod in pods_of(cluster, job):
         if one := blocked(pod):
             fix = f"kubectl -n {cluster.namespace} describe pod {one.pod}"
@@ -96,6 +100,18 @@ def of_job(
                 TrainingFinding(name, reason, message, fix, pod_name, task, step, lasting=True)
             )
     return found
+
+
+def _refused(cluster: Cluster, name: str) -> list[Refusal]:
+    """Why KubeRay could not make a pod of a RayCluster: its condition ``ReplicaFailure``."""
+    kind = cluster.kind("ray.io/v1", "RayCluster") if name else None
+    found = cluster.get(kind, name) if kind else None
+    conditions = (found or {}).get("status", {}).get("conditions", [])
+    return [
+        refused_pods(cluster, str(c.get("message", "")), {"ray.io/cluster": name})
+        for c in conditions
+        if c["type"] == "ReplicaFailure" and c["status"] == "True"
+    ]
 
 
 def pods_of(cluster: Cluster, job: Mapping[str, Any]) -> list[dict[str, Any]]:

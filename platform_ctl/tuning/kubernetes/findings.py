@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from platform_ctl.cluster.api import EVENT, POD, Cluster
+from platform_ctl.cluster.api import EVENT, JOB, POD, Cluster
 from platform_ctl.cluster.owner import STEP
 from platform_ctl.cluster.pods import LASTING, Blocked, PodFinding, blocked
+from platform_ctl.cluster.refusals import FAILED_CREATE, refused_pods
 from platform_ctl.tuning.kubernetes.manifest import RUN_LABEL
 
 VERSION = "kubeflow.org/v1beta1"
@@ -30,13 +31,12 @@ class SearchReason(StrEnum):
     SUGGESTION_NOT_READY = "SuggestionNotReady"
     NEVER_REPORTED = "TrialNeverReported"
     TRIAL_FAILED = "TrialFailed"
-    POD_REFUSED = "FailedCreate"
-    """The Job controller's word: a webhook, a quota or a policy refuses the trial's pod."""
 
 
 @dataclass(frozen=True)
 class SearchFinding:
-    """One reason. ``fix`` is a command; ``reason`` a SearchReason or a cluster.pods.Blocked."""
+    """One reason. ``fix`` is a command; ``reason`` a SearchReason, a cluster.pods.Blocked, or a
+    word of cluster.refusals."""
 
     experiment: str
     reason: str
@@ -122,18 +122,17 @@ def _of_waiting(cluster: Cluster, experiment: str, trial: str) -> list[SearchFin
         return []
     wanted = f"involvedObject.kind=Job,involvedObject.name={trial},reason=FailedCreate"
     events = cluster.list(EVENT, fields=wanted)
-    fix = f"kubectl -n {cluster.namespace} describe job {trial}"
-    return [
-        SearchFinding(
-            experiment,
-            SearchReason.POD_REFUSED,
-            str(e.get("message", "")),
-            fix,
-            trial,
-            lasting=True,
-        )
-        for e in events[-1:]
-    ]
+    return [_refused(cluster, experiment, trial, str(e.get("message", ""))) for e in events[-1:]]
+
+
+def _refused(cluster: Cluster, experiment: str, trial: str, message: str) -> SearchFinding:
+    """A trial whose pod a webhook, a quota or a policy refuses: the Job controller says so."""
+    job = cluster.get(JOB, trial)
+    template = (job or {}).get("spec", {}).get("template", {}).get("metadata", {})
+    why = refused_pods(cluster, message, template.get("labels", {}))
+    fix = why.fix if why.reason != FAILED_CREATE else ""
+    fix = fix or f"kubectl -n {cluster.namespace} describe job {trial}"
+    return SearchFinding(experiment, why.reason, why.message, fix, trial, lasting=True)
 
 
 def last_words(cluster: Cluster, trial: str) -> str:

@@ -17,13 +17,20 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.approvals.request import Answer, Vote
-from platform_ctl.errors import NoSuchModel, PreconditionMissing
+from platform_ctl.errors import (
+    ClusterUnavailable,
+    NoSuchModel,
+    PlatformError,
+    PreconditionMissing,
+    StoreUnavailable,
+)
 from platform_ctl.explain.diagnosis import Diagnosis, LinkState, RecordedLineage
 from platform_ctl.explain.why import diagnose
 from platform_ctl.explain.why_facts import facts_of, why_model
+from platform_ctl.models.model import AliasMove, RegisteredModel
 from platform_ctl.releases.release import ReleaseState
 from platform_ctl.runs.record import Blocker, Run, RunState, Task, TaskState
-from platform_ctl.serving.service import ServiceState
+from platform_ctl.serving.service import InferenceService, ServiceState
 from platform_ctl.settings import Settings
 from platform_ctl.targets.lineage import lineage_producer
 from recipes.train_deploy.recipe import RECIPE
@@ -453,3 +460,45 @@ def test_a_step_that_was_killed_from_outside_says_so(chain: Chain) -> None:
     run = dataclasses.replace(run, state=RunState.FAILED, tasks=(*run.tasks, killed))
     link = diagnose(facts_of(chain.looking, run), "run").broken
     assert link and link.says == "train failed: OOMKilled" and link.fix == held.fix
+
+
+@dataclasses.dataclass(frozen=True)
+class Away:
+    """A registry, records or a cluster that does not answer."""
+
+    error: PlatformError
+
+    def models(self) -> list[RegisteredModel]:
+        raise self.error
+
+    def list(self) -> list[InferenceService]:
+        raise self.error
+
+    def history(self) -> list[AliasMove]:
+        raise self.error
+
+
+def test_a_registry_that_is_away_is_the_broken_link(chain: Chain) -> None:
+    gone = StoreUnavailable("MLflow does not answer", where="http://mlflow", fix="look at it")
+    found = chain.why(registry=Away(gone))
+    assert_broken(found, "registration", "not known: MLflow does not answer")
+    broken = found.broken
+    assert broken and (broken.fix, broken.runbook) == ("look at it", gone.runbook)
+
+
+def test_a_failed_step_is_named_although_everything_else_is_away(chain: Chain) -> None:
+    gone = ClusterUnavailable("no answer", where="https://api", fix="kubectl cluster-info")
+    away = Away(gone)
+    failed = task("train", TaskState.FAILED)
+    chain.retrain(lambda tasks: [*tasks[:3], failed], state=RunState.FAILED)
+    assert_broken(chain.why(registry=away, approvals=away, serving=away), "step", "train")
+
+
+def test_a_job_of_a_step_has_its_own_runbook(chain: Chain) -> None:
+    held = Blocker("SuggestionNotReady", "OOMKilled", lasting=True, fix="kubectl …", of_job=True)
+    chain.retrain(lambda tasks: tasks[:3])
+    run = targets.orchestrator(chain.settings).get(SECOND)
+    waits = dataclasses.replace(task("tune", TaskState.RUNNING), blocker=held)
+    run = dataclasses.replace(run, state=RunState.RUNNING, tasks=(waits,))
+    link = diagnose(facts_of(chain.looking, run), "run").broken
+    assert link and link.runbook.endswith("katib-trials-stuck.md")

@@ -8,6 +8,7 @@ import pytest
 
 from platform_ctl.cluster.kfp import Kfp
 from platform_ctl.runs.kubernetes.api import RunsApi
+from platform_ctl.runs.kubernetes.decisions import KfpDecisions
 from platform_ctl.runs.kubernetes.driver import Driver, read_driver
 from platform_ctl.runs.kubernetes.runs import KfpRuns
 from platform_ctl.runs.record import Outputs, Run, RunRequest, TaskState, TaskVerdict
@@ -20,9 +21,9 @@ IMAGE = "example/python-recipe:1"
 INDEX = "/v1alpha1/tasks"
 
 
-def judged(folder: Path, runs: KfpRuns) -> Run:
+def judged(folder: Path, runs: KfpRuns, x: int = -7) -> Run:
     file = run_pipelines.write(folder, "judged", run_pipelines.judged(IMAGE))
-    return runs.run(RunRequest(file, {"x": -7}), lambda event: None)
+    return runs.run(RunRequest(file, {"x": x}), lambda event: None)
 
 
 def test_a_recorded_hit_names_the_execution_that_it_takes_its_outputs_from() -> None:
@@ -80,3 +81,29 @@ def test_an_executed_verdict_whose_log_is_gone_is_inconclusive(tmp_path: Path) -
         run = judged(tmp_path, KfpRuns(RunsApi(Kfp(fake.url)), poll_s=0.01))
     gone = "what it decided cannot be read: its log is gone"
     assert run.verdicts == (TaskVerdict("judge", "inconclusive", (gone,)),)
+
+
+def test_a_hit_and_a_miss_are_explained_with_kfps_own_fingerprint(tmp_path: Path) -> None:
+    with serve(Runs()) as fake:
+        runs = KfpRuns(RunsApi(Kfp(fake.url)), poll_s=0.01)
+        decisions = KfpDecisions(runs.api).decisions
+        first, again = judged(tmp_path, runs), judged(tmp_path, runs)
+        other = judged(tmp_path, runs, x=-8)
+        made, hit, missed = (
+            {d.task: d for d in decisions(run.id)} for run in (first, again, other)
+        )
+    assert made["judge"].decision == "MISS" and made["judge"].fingerprint
+    assert (hit["judge"].decision, hit["judge"].source_run_id) == ("HIT", first.id)
+    assert hit["judge"].fingerprint == made["judge"].fingerprint
+    assert missed["judge"].decision == "MISS"
+    assert missed["judge"].reason == "parameters.x: -7 -> -8"
+    assert missed["judge"].fingerprint != hit["judge"].fingerprint
+
+
+def test_a_task_without_caching_asked_nothing(tmp_path: Path) -> None:
+    with serve(Runs()) as fake:
+        runs = KfpRuns(RunsApi(Kfp(fake.url)), poll_s=0.01)
+        file = run_pipelines.write(tmp_path, "chain", run_pipelines.chain(IMAGE, "double"))
+        run = runs.run(RunRequest(file, {"x": 1}), lambda event: None)
+        (decision, *_) = KfpDecisions(runs.api).decisions(run.id)
+    assert (decision.decision, decision.fingerprint) == ("BYPASS", "")

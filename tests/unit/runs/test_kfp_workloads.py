@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from platform_ctl.cluster.kfp import Kfp
 from platform_ctl.cluster.owner import NODE_NAME, RUN_LABEL
@@ -81,6 +84,43 @@ def test_a_job_that_names_no_step_is_of_the_only_one() -> None:
     read = workloads(FakeObjects(), Said("Queued", step="")).blockers
     assert list(read("r1", [node()])) == ["tune"]
     assert not read("r1", [node(), node("train")])
+
+
+def workflow(phase: str, message: str) -> dict[str, Any]:
+    node = {
+        "name": EXECUTOR,
+        "phase": phase,
+        "message": message,
+        "templateName": "impl",
+        "inputs": {"parameters": [{"name": "key", "value": "team"}]},
+    }
+    labels = {"{{inputs.parameters.key}}": "mine"}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": "w", "labels": {RUN_LABEL: "r1"}},
+        "spec": {"templates": [{"name": "impl", "metadata": {"labels": labels}}]},
+        "status": {"nodes": {"w-1": node}},
+    }
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Error"])
+def test_a_step_for_which_no_pod_can_be_made_says_what_refuses_it(phase: str) -> None:
+    objects = FakeObjects()
+    objects.put(workflow(phase, "exceeded quota: small"))
+    objects.put(
+        {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "small"},
+            "status": {"hard": {"pods": "1"}, "used": {"pods": "1"}},
+        }
+    )
+    blocker = workloads(objects).blockers("r1", [node()])["tune"]
+    assert (blocker.reason, blocker.lasting) == ("QuotaExceeded", True)
+    assert blocker.fix == "kubectl -n test describe resourcequota small"
+    put_pod(objects, "r1", {"phase": "Running"})
+    assert not workloads(objects).blockers("r1", [node()])
 
 
 def put_jobs(objects: FakeObjects, run_id: str) -> None:

@@ -213,7 +213,7 @@ def test_a_trial_whose_pod_is_refused_is_a_finding() -> None:
         }
     )
     (found,) = findings.findings(objects, "r")
-    assert (found.reason, found.trial) == (findings.SearchReason.POD_REFUSED, "s-1")
+    assert (found.reason, found.trial) == ("FailedCreate", "s-1")
     assert "exceeded quota" in found.message
 
 
