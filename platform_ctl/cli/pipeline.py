@@ -18,7 +18,10 @@ from platform_ctl.runs.task_name import shown
 from platform_ctl.text import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from platform_ctl.ir.pipeline import Pipeline
+    from platform_ctl.ir.support import UnsupportedUse
     from platform_ctl.runs.record import Run, Task
     from platform_ctl.settings import Settings
 
@@ -197,7 +200,7 @@ def _submitted(run: Run, output: str) -> None:
     click.echo("\n".join([f"run {run.id} started", *how_to_follow(run.id)]))
 
 
-def _explain(findings: list[Any], output: str) -> None:
+def _explain(findings: Sequence[UnsupportedUse], output: str) -> None:
     if output == "json":
         render.print_json(findings)
         return

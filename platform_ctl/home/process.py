@@ -27,12 +27,8 @@ class ProcessId(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
-        """Raises psutil.NoSuchProcess for one that is not there or has ended."""
-        import psutil
-
-        if stamp := started(pid):
-            return cls(pid, stamp)
-        raise psutil.NoSuchProcess(pid)
+        """Of a process that has ended: an identity that no process has."""
+        return cls(pid, started(pid))
 
     def process(self) -> psutil.Process | None:
         """The process while it lives; None once it has ended, reaped or not."""

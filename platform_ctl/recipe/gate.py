@@ -127,7 +127,7 @@ class _Golden:
     losses: Mapping[str, np.ndarray]
     baselines: tuple[str, ...]
     clusters: Mapping[str, np.ndarray]
-    slice: np.ndarray
+    slices: np.ndarray
 
     @classmethod
     def judged(cls, evaluation: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> _Golden:
@@ -338,12 +338,12 @@ def _against_champion(golden: _Golden, thresholds: GateThresholds) -> Iterator[_
 
 def _slices(golden: _Golden, thresholds: GateThresholds) -> Iterator[_Finding]:
     """One floor for each slice; the intervals share the error rate among them."""
-    names = [n for n in thresholds.slice_ceiling if (golden.slice == n).any()]
+    names = [n for n in thresholds.slice_ceiling if (golden.slices == n).any()]
     if not golden.baselines:
         return
     confidence = 1 - (1 - LIKELY) / max(1, len(names))
     for name in names:
-        rows = golden.slice == name
+        rows = golden.slices == name
         ceiling, best = thresholds.slice_ceiling[name], golden.best_baseline(rows)
         criterion = f"slice_{name}"
         if rows.sum() < MIN_SLICE_ROWS or golden.mean(best, rows) == 0:

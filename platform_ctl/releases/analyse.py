@@ -38,7 +38,7 @@ _POLL_S = 0.1
 _TOP_UPS = 3
 """Rounds of replay at one weight: a busy machine loses a few answers, a bad canary most."""
 
-Progress = Callable[[str], None]
+Progress = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -368,11 +368,11 @@ def _sample(
     beside = [o for o in seen if before is not None and o.revision == before.name]
     stalls = episodes(canary)
     shared = sum(is_shared(stall, beside) for stall in stalls)
-    production = before and dataclasses.replace(_arm(beside), episodes=shared)
-    shared = approved.predictions.keys() & approved.champion.keys()
+    production = dataclasses.replace(_arm(beside), episodes=shared) if before else None
+    both = approved.predictions.keys() & approved.champion.keys()
     held = disagreement(
-        np.array([approved.predictions[k] for k in shared]),
-        np.array([approved.champion[k] for k in shared]),
+        np.array([approved.predictions[k] for k in both]),
+        np.array([approved.champion[k] for k in both]),
     )
     unanswered = sum(stall.requests for stall in stalls)
     arm = dataclasses.replace(_arm(canary), unanswered=unanswered, episodes=len(stalls))

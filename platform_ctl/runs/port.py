@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from platform_ctl.ir.pipeline import Pipeline
@@ -69,6 +69,6 @@ class Orchestrator(RunReader, Protocol):
         """Forget a run that has ended, and what the target keeps of it."""
         ...
 
-    def explain(self, pipeline: Pipeline) -> list[UnsupportedUse]:
+    def explain(self, pipeline: Pipeline) -> Sequence[UnsupportedUse]:
         """What of the pipeline is ignored or refused on this target."""
         ...

@@ -287,8 +287,11 @@ class Trial(Katib, frozen=True):
         return (self.completion_time - self.start_time).total_seconds()
 
 
+ConditionType = Literal["Created", "Running", "Restarting", "Succeeded", "Failed"]
+
+
 class Condition(Katib, frozen=True):
-    type: Literal["Created", "Running", "Restarting", "Succeeded", "Failed"]
+    type: ConditionType
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str

@@ -25,7 +25,8 @@ def newest_outputs(
 
     ``runs`` come newest first, without tasks. Returned: the path, and the id of its run.
     """
-    wanted, found = set(names), {}
+    wanted = set(names)
+    found: dict[str, tuple[str, str]] = {}
     for run in runs:
         if not wanted - found.keys():
             break

@@ -12,6 +12,7 @@ from platform_ctl.errors import UnknownName
 from platform_ctl.progress import Progress
 from platform_ctl.tuning.experiment import (
     Condition,
+    ConditionType,
     Experiment,
     ExperimentStatus,
     OptimalTrial,
@@ -32,7 +33,7 @@ BUDGET_REACHED = "ExperimentBudgetReached"
 class End:
     """How a search ends: the condition to set, and why."""
 
-    type: str
+    type: ConditionType
     reason: str
     message: str
 

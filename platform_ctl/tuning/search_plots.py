@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -43,7 +43,7 @@ def importance(experiment: Experiment, trials: Sequence[Trial]) -> dict[str, flo
 
 def _seen_space(
     trials: Sequence[Trial], numbers: set[str]
-) -> Mapping[str, optuna.distributions.BaseDistribution]:
+) -> dict[str, optuna.distributions.BaseDistribution]:
     """The box of the trials that were seen; a parameter that never varied explains nothing."""
     space: dict[str, optuna.distributions.BaseDistribution] = {}
     for name in trials[0].parameters:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import datetime
 from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunTag
@@ -114,5 +115,5 @@ def _log_trial(client: MlflowClient, experiment_id: str, parent: str, trial: Tri
     client.set_terminated(run, STATUS.get(trial.state, "FAILED"), end)
 
 
-def _ms(at: object) -> int | None:
+def _ms(at: datetime | None) -> int | None:
     return int(at.timestamp() * 1000) if at is not None else None

@@ -137,7 +137,7 @@ def job_command(
     )
 
 
-def primary_container(experiment: Experiment, job: Mapping[str, Any]) -> Mapping[str, Any]:
+def primary_container(experiment: Experiment, job: Mapping[str, Any]) -> dict[str, Any]:
     """The container named in the template. Raises BadExperiment when the Job has none such."""
     wanted = experiment.spec.trial_template.primary_container_name
     pod = (job.get("template") or {}).get("spec") or {}

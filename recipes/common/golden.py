@@ -71,7 +71,10 @@ class GoldenSets:
     def pinned(self) -> str | None:
         """Digest of the set in force, after checking its file; None when there is none yet."""
         pin = self._pin()
-        return self.read(pin.digest) and pin.digest if pin else None
+        if pin is None:
+            return None
+        self.read(pin.digest)
+        return pin.digest
 
     def snapshot(self) -> str:
         """The snapshot that the set in force was made of; "" without a set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from platform_ctl.recipe.recipe import DataAccess
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
@@ -25,6 +26,16 @@ PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
 }
+
+
+def compare(
+    kind: Callable[..., BooleanExpression], column: str, value: object
+) -> BooleanExpression:
+    """A comparison of pyiceberg, ``EqualTo`` for example, with a column by its name.
+
+    They take a name where a term is wanted; their annotations (pydantic's) do not say so.
+    """
+    return kind(column, value)
 
 
 def open_catalog(access: DataAccess, *, create: bool = False) -> Catalog | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from platform_ctl.recipe.recipe import Column, DatasetColumns
 from recipes.train_deploy.features.definitions import FEATURES, Feature
@@ -32,7 +33,8 @@ _WEEKS = (
 )
 """A line is a repository's week, of the commits that were known by then."""
 _KEY = ("repo", "event_timestamp")
-_ROW = {
+_How = Literal["IDENTITY", "TRANSFORMATION", "AGGREGATION"]
+_ROW: dict[str, tuple[str, tuple[str, ...], _How]] = {
     "row": ("string", ("repo", "committed_at", "available_at"), "TRANSFORMATION"),
     "repo": ("string", ("repo",), "IDENTITY"),
     "event_timestamp": ("timestamptz", ("committed_at", "available_at"), "AGGREGATION"),

@@ -164,7 +164,8 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
         )
         with iceberg.disk_errors():
             commits.table.delete(
-                EqualTo("repo", repo), snapshot_properties=tables.summary({repo: gone})
+                iceberg.compare(EqualTo, "repo", repo),
+                snapshot_properties=tables.summary({repo: gone}),
             )
         feast_store.forget_online(data)
     return count

@@ -37,10 +37,12 @@ def extract(
     commits = tables.commits_at(data, snapshot_id)
     pinned = golden.sets(data).read(golden_digest)
     newest = parse(as_of)
+    starts_at, ends_at = pinned.starts_at, pinned.ends_at
+    assert starts_at and ends_at  # this recipe's golden sets are of weeks
     with tables.exclusive(data, "features"):
         rebuilt = build.ensure(data, commits)
         repo_weeks = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
-        chosen = selection.select(repo_weeks, newest, pinned.starts_at, pinned.ends_at)
+        chosen = selection.select(repo_weeks, newest, starts_at, ends_at)
         selection.check_enough(chosen, newest)
         chosen, changed_labels = golden.sets(data).apply_to(chosen, pinned)
         joined = _join(data, chosen, repo_weeks)

@@ -206,6 +206,7 @@ def read(clone: Clone, since: str | None, *, lines: bool = True) -> Iterator[lis
             env=environment,
         ) as process,
     ):
+        assert process.stdout is not None  # PIPE
         try:
             for records in _chunks(process.stdout):
                 found = _RECORD.findall(records) if lines else _parse_raw(records)

@@ -304,9 +304,9 @@ def _without_known(
 
         span = pc.min_max(rows["committed_at"]).as_py()
         only = And(
-            EqualTo("repo", rows["repo"][0].as_py()),
-            GreaterThanOrEqual("committed_at", span["min"].isoformat()),
-            LessThanOrEqual("committed_at", span["max"].isoformat()),
+            iceberg.compare(EqualTo, "repo", rows["repo"][0].as_py()),
+            iceberg.compare(GreaterThanOrEqual, "committed_at", span["min"].isoformat()),
+            iceberg.compare(LessThanOrEqual, "committed_at", span["max"].isoformat()),
         )
         known.append(table.scan(row_filter=only, selected_fields=("hash",)).to_arrow()["hash"])
     if not known:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.recipe.truth import Truth
+from recipes.common import iceberg
 from recipes.train_deploy import tables
 from recipes.train_deploy.weeks import WEEK, monday
 
@@ -42,8 +43,8 @@ def _count(
     from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
 
     between = And(
-        GreaterThanOrEqual("committed_at", start.isoformat()),
-        LessThan("committed_at", end.isoformat()),
+        iceberg.compare(GreaterThanOrEqual, "committed_at", start.isoformat()),
+        iceberg.compare(LessThan, "committed_at", end.isoformat()),
     )
     fields = ("repo", "committed_at")
     scan = commits.table.scan(between, fields, snapshot_id=commits.snapshot_id).to_arrow()

@@ -34,10 +34,11 @@ def rows(data: DataAccess, limit: int) -> list[LiveRow]:
     feast_store.apply(store, data)
     served = feast_store.online_at(store, repos)
     offline = _at(table, {repo: at for repo, (at, _) in served.items()})
-    return [
-        LiveRow(repo, newest[repo], *served.get(repo, (None, {})), offline.get(repo, {}))
-        for repo in repos
-    ]
+    rows = []
+    for repo in repos:
+        online_at, online = served.get(repo, (None, {}))
+        rows.append(LiveRow(repo, newest[repo], online_at, online, offline.get(repo, {})))
+    return rows
 
 
 def refresh(data: DataAccess) -> None:

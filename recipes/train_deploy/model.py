@@ -46,6 +46,17 @@ class CommitsNet(torch.nn.Module):
     them up; ``predict.forward`` ends them at zero.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+    is_log: torch.Tensor
+    weeks: torch.Tensor
+    w1: torch.Tensor
+    w2: torch.Tensor
+    w3: torch.Tensor
+    b1: torch.Tensor
+    b2: torch.Tensor
+    b3: torch.Tensor
+
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__()
         members, hidden = spec["architecture"]["members"], spec["architecture"]["hidden"]

@@ -5,6 +5,8 @@ release steps up; what it is called is in ``names.py``. Its code lies in the
 modules beside it that ``platform_ctl/recipe/contract.py`` lists.
 """
 
+from typing import Literal
+
 from platform_ctl.ir.parameters import Allowed
 from platform_ctl.recipe.recipe import (
     Budget,
@@ -44,7 +46,7 @@ GATE = GateThresholds(
 CANARY = CanaryPlan(weights_percent=(10, 25, 50, 100), min_requests=200)
 """How a release steps up; an approval is bound to it."""
 
-GOLDEN = "rolling"
+GOLDEN: Literal["rolling", "frozen"] = "rolling"
 """Each run is judged on the newest twelve complete weeks."""
 
 MAX_TRAINING_AGE_DAYS = 196

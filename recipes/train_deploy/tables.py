@@ -108,7 +108,9 @@ def append(table: Table, rows: pa.Table, observed: dict[str, RepoObservation]) -
     """Write rows and observations as one snapshot; its id. Raises DiskFull."""
     with iceberg.disk_errors():
         table.append(rows, snapshot_properties=summary(observed))
-    return str(table.current_snapshot().snapshot_id)
+    snapshot = table.current_snapshot()
+    assert snapshot is not None  # just appended
+    return str(snapshot.snapshot_id)
 
 
 def summary(observed: dict[str, RepoObservation]) -> dict[str, str]:

@@ -199,8 +199,12 @@ class Split:
         Dividing by the repository's scale makes the mean absolute error the MASE.
         """
         weight = 1 / self.train.scale
-        columns = (self.train.features, self.train.label, weight / weight.mean())
-        return tuple(torch.from_numpy(np.ascontiguousarray(c, np.float32)) for c in columns)
+
+        def tensor(column: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(column, np.float32))
+
+        weights = weight / weight.mean()
+        return tensor(self.train.features), tensor(self.train.label), tensor(weights)
 
 
 def spec_of(data: Split, hp: Hyperparameters) -> dict[str, Any]:

@@ -309,12 +309,11 @@ class StepCache:
 
 def _decision(key: CacheKey, found: Hit | Miss, run_id: str, task: str) -> CacheDecision:
     source = found if isinstance(found, Hit) else found.nearest
-    is_hit = isinstance(found, Hit)
     return CacheDecision(
         run_id=run_id,
         task=task,
-        decision="HIT" if is_hit else "MISS",
-        reason=f"same key as run {found.run_id[:8]}" if is_hit else found.reason,
+        decision="HIT" if isinstance(found, Hit) else "MISS",
+        reason=found.reason if isinstance(found, Miss) else f"same key as run {found.run_id[:8]}",
         decided_at=datetime.now(UTC),
         key=key.digest,
         fingerprint=key.fingerprint,

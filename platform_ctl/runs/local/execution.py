@@ -14,6 +14,7 @@ import json
 import selectors
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -90,7 +91,7 @@ class Execution:
         self._root = Path(facts.root)
         limit = pipeline.kubernetes_pipeline.get("activeDeadlineSeconds")
         self._deadline = time.monotonic() + float(limit) if limit else None
-        self._watched: object | None = None
+        self._watched: socket.socket | None = None
 
     @property
     def overdue(self) -> bool:
@@ -229,10 +230,16 @@ class Execution:
                     if outcome is not None:
                         ended.append(outcome)
             else:
-                key.fileobj.recv(4096)
+                self._drain(key.fileobj)
         self._enforce_deadlines()
         self._requeue()
         return ended
+
+    @staticmethod
+    def _drain(wakeup: object) -> None:
+        """A signal has come: the byte that says so has done its work."""
+        if isinstance(wakeup, socket.socket):
+            wakeup.recv(4096)
 
     def _watch(self) -> None:
         """Listen to the step server, which may have been started (again) just now."""
@@ -328,7 +335,7 @@ class Execution:
             self._watch()
             for key, _ in self._selector.select(deadline - time.monotonic()):
                 if key.fileobj is not self._steps.socket:
-                    key.fileobj.recv(4096)
+                    self._drain(key.fileobj)
                     continue
                 for exited in self._steps.events():
                     attempt = self._running.pop(exited.id, None)

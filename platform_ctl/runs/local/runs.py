@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -108,7 +108,10 @@ class LocalOrchestrator:
         try:
             _, run = self._admit(request)
         except sqlite3.IntegrityError:  # somebody submitted the same a moment ago
-            return self._records.get(self._records.by_key(request).id)
+            earlier = self._records.by_key(request)
+            if earlier is None:
+                raise
+            return self._records.get(earlier.id)
         self._detach(run)
         return self._records.get(run.id)
 
@@ -175,7 +178,7 @@ class LocalOrchestrator:
         pipeline = ir_file.read(Path(run.directory) / PIPELINE_FILE)
         return self._execute(pipeline, run, lambda event: None)
 
-    def explain(self, pipeline: Pipeline) -> list[support.UnsupportedUse]:
+    def explain(self, pipeline: Pipeline) -> Sequence[support.UnsupportedUse]:
         """What of the pipeline is ignored or refused here."""
         return support.findings(
             pipeline, support.Environment(requirements.satisfied, importer.unreadable)

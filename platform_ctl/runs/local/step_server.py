@@ -20,6 +20,7 @@ import contextlib
 import functools
 import gc
 import importlib.util
+import io
 import json
 import logging
 import os
@@ -192,6 +193,7 @@ def run_step(step: dict[str, Any]) -> None:
     sys.excepthook = functools.partial(_explain, os.path.dirname(step["input"]))
     sys.argv = [step["source"]]
     for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, io.TextIOWrapper)  # as the interpreter opened them
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
     logging.basicConfig(
         stream=sys.stdout,

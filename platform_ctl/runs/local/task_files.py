@@ -100,9 +100,9 @@ class TaskFiles:
                 raise StepFailed(f"the step ended without writing its output {name!r}")
         _check_text(values)
         artifacts = {}
-        for name, spec in component.output_definitions.artifacts.items():
+        for name, artifact in component.output_definitions.artifacts.items():
             written = document.get("artifacts", {}).get(name, {}).get("artifacts", [])
-            promised = self._promised(name, spec)
+            promised = self._promised(name, artifact)
             artifacts[name] = tuple(self._written(promised, w) for w in written) or (promised,)
         return Outputs(values, artifacts)
 

@@ -71,7 +71,7 @@ class RevisionProcess:
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=fds,
             cwd=cwd,
-            env=environment(**_ENVIRONMENT),
+            env=environment() | _ENVIRONMENT,
         )
         theirs.close()
         try:
@@ -131,6 +131,7 @@ class RevisionProcess:
     async def _ask(self, message: channel.Route | channel.Ping) -> None:
         answer = asyncio.get_running_loop().create_future()
         self._waiting[message.seq] = answer
+        assert self._writer is not None  # it was started
         try:
             self._writer.write(channel.encode(message))
             await asyncio.wait(
@@ -202,8 +203,9 @@ class RevisionProcess:
                 answer.set_result(None)
 
     async def _copy_output(self) -> None:
-        rest = b""
-        while chunk := await self._process.stdout.read(64 * 1024):
+        rest, output = b"", self._process.stdout
+        assert output is not None  # PIPE
+        while chunk := await output.read(64 * 1024):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 self._on_line(line.decode(errors="replace"))

@@ -125,6 +125,18 @@ def write_json(path: Path, value: Any) -> None:
     files.replace(path, msgspec.json.encode(value, enc_hook=str))
 
 
+def read_known(path: Path, kind: type[T]) -> T:
+    """The record of a file that must be there. Raises HomeDamaged where it is not, or not whole."""
+    found = read_json(path, kind)
+    if found is None:
+        raise HomeDamaged(
+            f"{path.name} of InferenceService {path.parent.name} is gone",
+            where=str(path),
+            fix="platform-ctl doctor",
+        )
+    return found
+
+
 def read_json(path: Path, kind: type[T]) -> T | None:
     """The record, or None when there is none. Raises HomeDamaged for one that is not whole."""
     try:

@@ -44,6 +44,11 @@ class Replica:
     at_the_door: bool = False
     pinged: asyncio.Task | None = field(default=None, repr=False)
 
+    def let_go(self) -> None:
+        """Restart it no more."""
+        if self.keeper is not None:
+            self.keeper.cancel()
+
     def status(self) -> RevisionStatus:
         runs = self.process.ready and self.process.returncode is None
         condition = self.process.condition if runs else ""
@@ -171,6 +176,8 @@ class ReplicaSet:
             if spec is None:
                 return
             door = spec.production or spec.canary
+            if door is None:
+                return
             first = self._members[door.name]
             if first.process.ready:
                 production = spec.production is not None
@@ -204,7 +211,7 @@ class ReplicaSet:
 
     async def _retire(self, member: Replica) -> None:
         """Stop accepting now; drain and end in the background."""
-        member.keeper.cancel()
+        member.let_go()
         self._retiring.add(member)
         was_at_the_door = member.at_the_door
         if was_at_the_door and member.process.ready:
@@ -257,6 +264,8 @@ class ReplicaSet:
     async def _restart(self, member: Replica) -> None:
         await member.process.kill()
         member.restarts += 1
+        if self._spec is None:  # it ended before its first spec was in force
+            raise RevisionDown
         try:
             member.process = await self._launch(member.revision, self._spec)
         except (ServiceUnavailable, EvidenceMismatch) as exc:
@@ -322,7 +331,7 @@ class ReplicaSet:
             self._watcher.cancel()
         members = list(self._members.values())
         for member in members:
-            member.keeper.cancel()
+            member.let_go()
         front = [m.process.end() for m in members if m.at_the_door]
         await asyncio.gather(*self._retirements, *front)
         await asyncio.gather(*(m.process.end() for m in members if not m.at_the_door))

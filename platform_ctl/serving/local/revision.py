@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
 import signal
@@ -31,9 +30,9 @@ from platform_ctl.home.environment import remember
 from platform_ctl.models.stored import check_stored
 from platform_ctl.serving.local import channel
 from platform_ctl.serving.local.parent_death import ParentDeathPipe
+from platform_ctl.serving.server import request_timeout
 from platform_ctl.serving.server.front import App, Front
 from platform_ctl.serving.server.request_log import RequestLog
-from platform_ctl.serving.server.request_timeout import RequestTimeoutProtocol
 
 _KEEP_ALIVE_S = 65
 log = logging.getLogger("platform_ctl.revision")
@@ -91,7 +90,8 @@ class RevisionServer:
             command = channel.decode_command(line)
             if isinstance(command, channel.Route):
                 await self._route(command)
-            self._tell("done", command.seq, self._front.condition())
+            if not isinstance(command, channel.Launch):
+                self._tell("done", command.seq, self._front.condition())
 
     def _told_enough(self, obey: asyncio.Task) -> None:
         """The supervisor is gone, which is the lifeline's business; or a command has failed."""
@@ -119,14 +119,15 @@ class RevisionServer:
     async def _leave_door(self, seconds: float) -> None:
         door, self._door = self._door, None
         self._front.draining = True
-        await door.drain(seconds)
+        if door is not None:
+            await door.drain(seconds)
         self._tell("drained")
 
     async def _listen(self, sock: socket.socket, app: App) -> Listener:
         limit = self.launch.limits.request_timeout_s
         config = uvicorn.Config(
             app,
-            http=functools.partial(RequestTimeoutProtocol, request_timeout_s=limit),
+            http=request_timeout.protocol(limit),
             interface="asgi3",  # uvicorn takes a bound method for ASGI 2
             ws="none",
             log_config=None,
@@ -155,7 +156,9 @@ def _read_launch(control: socket.socket) -> channel.Launch:
     line = b""
     while not line.endswith(b"\n"):
         line += control.recv(1) or sys.exit("the supervisor is gone")
-    return channel.decode_command(line)
+    launch = channel.decode_command(line)
+    assert isinstance(launch, channel.Launch)  # the first line is
+    return launch
 
 
 def _build_front(launch: channel.Launch) -> Front:
@@ -210,7 +213,7 @@ def main() -> None:
     lifeline.protects(process)
     control.setblocking(False)
     with asyncio.Runner(
-        loop_factory=uvicorn.Config(process, log_config=None).get_loop_factory()
+        loop_factory=uvicorn.Config(front, log_config=None).get_loop_factory()
     ) as runner:
         runner.run(process.run(control))
 

@@ -206,7 +206,7 @@ class LocalServing:
         return f"http://{self._options.host}:{port}"
 
     def _stopped(self, files: ServiceFiles) -> InferenceService:
-        saved = records.read_json(files.spec, SavedSpec)
+        saved = records.read_known(files.spec, SavedSpec)
         revisions = tuple(
             RevisionStatus(r.name, role, None, False)
             for role, r in (("production", saved.spec.production), ("canary", saved.spec.canary))

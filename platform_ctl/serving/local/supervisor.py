@@ -176,6 +176,7 @@ class Supervisor:
             self._sockets.rmdir()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer: dict[str, Any] | None
         try:
             request = msgspec.json.decode(await reader.readline())
             if request["verb"] == "ping":  # at once, whatever else it does
@@ -271,7 +272,7 @@ def _serve(files: ServiceFiles, announce: Any, listen_fd: int | None) -> None:
             where=str(files.lock),
             fix="platform-ctl service list",
         ) from exc
-    options = records.read_json(files.options, SupervisorOptions)
+    options = records.read_known(files.options, SupervisorOptions)
     saved = records.read_json(files.spec, SavedSpec)
     left = records.read_json(files.running, Running)
     if left is not None and left.supervisor.process() is not None:

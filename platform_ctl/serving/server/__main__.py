@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import json
 import logging
 import signal
@@ -20,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 import orjson
@@ -33,7 +33,7 @@ from platform_ctl import __version__
 from platform_ctl.errors import PlatformError
 from platform_ctl.models.stored import check_stored
 from platform_ctl.recipe.recipe import DataAccess, resolve
-from platform_ctl.serving.server import request_log
+from platform_ctl.serving.server import request_log, request_timeout
 from platform_ctl.serving.server.application import build_application
 from platform_ctl.serving.server.front import Front
 from platform_ctl.serving.server.model import (
@@ -42,7 +42,6 @@ from platform_ctl.serving.server.model import (
     load_predictor,
     read_example,
 )
-from platform_ctl.serving.server.request_timeout import RequestTimeoutProtocol
 from platform_ctl.serving.service import ServiceLimits
 
 _KEEP_ALIVE_S = 65
@@ -123,8 +122,8 @@ async def serve(
     """Answer until SIGTERM, then answer what was accepted."""
     await front.check_example()
     await front.route(production=True, canary=None)
-    protocol = functools.partial(RequestTimeoutProtocol, request_timeout_s=limits.request_timeout_s)
-    predictor = _server(front, options.port, limits, http=protocol)
+    http = request_timeout.protocol(limits.request_timeout_s)
+    predictor = _server(front, options.port, limits, http=http)
     records = _server(observations(folder), options.observations_port, limits)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -139,7 +138,13 @@ def _end(servers: tuple[uvicorn.Server, ...], front: Front) -> None:
         server.should_exit = True
 
 
-def _server(app: object, port: int, limits: ServiceLimits, **options: object) -> uvicorn.Server:
+def _server(
+    app: Callable[..., Any],
+    port: int,
+    limits: ServiceLimits,
+    *,
+    http: type[asyncio.Protocol] | str = "auto",
+) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -152,7 +157,7 @@ def _server(app: object, port: int, limits: ServiceLimits, **options: object) ->
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(limits.drain_s)),
-            **options,
+            http=http,
         )
     )
 

@@ -148,12 +148,14 @@ def _answer(status: int) -> Callable[[Request, Exception], Any]:
     return handler
 
 
-async def _no_such_route(request: Request, exc: HTTPException) -> JSONResponse:
+async def _no_such_route(request: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, HTTPException)  # what it is registered for
     error = f"{request.method} {request.url.path}: {exc.detail}"
     return JSONResponse({"error": error}, status_code=exc.status_code, headers=exc.headers)
 
 
-async def _malformed(request: Request, exc: RequestValidationError) -> JSONResponse:
+async def _malformed(request: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, RequestValidationError)  # what it is registered for
     faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()[:5]]
     return JSONResponse(status_code=400, content={"error": "; ".join(faults)})
 

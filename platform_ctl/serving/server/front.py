@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,9 @@ from platform_ctl.serving.service import (
     takes_canary,
 )
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict]]
-Send = Callable[[dict], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOP_HEADER = b"x-platform-hop"
@@ -223,14 +223,14 @@ class Front:
         sent = False
         status, headers, chunks = 500, [], []
 
-        async def receive() -> dict:
+        async def receive() -> MutableMapping[str, Any]:
             nonlocal sent
             if sent:
                 return {"type": "http.disconnect"}
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async def send(message: dict) -> None:
+        async def send(message: MutableMapping[str, Any]) -> None:
             nonlocal status, headers
             if message["type"] == "http.response.start":
                 status, headers = message["status"], list(message["headers"])
@@ -292,6 +292,8 @@ class Front:
             if k not in _DROPPED
         }
         client = self._client
+        if client is None:
+            return None, "unreachable: the canary has just been taken away"
         try:
             async with (
                 asyncio.timeout(self._limits.canary_timeout_s),
@@ -328,7 +330,7 @@ class Front:
         """Other endpoints take no body worth reading: end it at the limit."""
         size = 0
 
-        async def limited() -> dict:
+        async def limited() -> MutableMapping[str, Any]:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
@@ -347,7 +349,7 @@ class Front:
         if not self.draining:
             return send
 
-        async def closing(message: dict) -> None:
+        async def closing(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import ClassVar
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,19 +17,25 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES = 64 * 1024
 
 
+def protocol(request_timeout_s: float) -> type[RequestTimeoutProtocol]:
+    """The protocol class for ``uvicorn.Config(http=…)``: uvicorn makes one object a connection."""
+    limits = {"request_timeout_s": request_timeout_s}
+    return type("RequestTimeoutProtocol", (RequestTimeoutProtocol,), limits)
+
+
 class RequestTimeoutProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with an end to its patience: 408 for a request that is not all
     there after ``request_timeout_s``, 431 for a head of more than ``MAX_HEAD_BYTES``."""
 
-    def __init__(self, *args: Any, request_timeout_s: float, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._timeout_s = request_timeout_s
+    request_timeout_s: ClassVar[float]
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(  # type: ignore[override]  # uvicorn's own narrows it as well
+        self, transport: asyncio.Transport
+    ) -> None:
         super().connection_made(transport)
         self._head_bytes = 0
         self._in_head = True
-        self._deadline = self.loop.call_later(self._timeout_s, self._give_up)
+        self._deadline = self.loop.call_later(self.request_timeout_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
@@ -46,7 +52,7 @@ class RequestTimeoutProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._deadline.cancel()
-        self._deadline = self.loop.call_later(self._timeout_s, self._give_up)
+        self._deadline = self.loop.call_later(self.request_timeout_s, self._give_up)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -58,7 +64,7 @@ class RequestTimeoutProtocol(HttpToolsProtocol):
         self._deadline.cancel()
 
     def _give_up(self) -> None:
-        why = f"the request was not complete in {self._timeout_s:g} s"
+        why = f"the request was not complete in {self.request_timeout_s:g} s"
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, why)
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:

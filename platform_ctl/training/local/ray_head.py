@@ -84,9 +84,10 @@ def main(folder: Path, temp_dir: Path, run: ProcessId) -> NoReturn:
     import ray
 
     try:
-        context = ray.init(**ray_switches.head_options(temp_dir))
+        ray.init(**ray_switches.head_options(temp_dir))
         signal.signal(signal.SIGTERM, lambda *_: stop.set())  # ray.init put its own there
-        files.replace(folder / ADDRESS_FILE, context.address_info["address"].encode())
+        address = ray.get_runtime_context().gcs_address
+        files.replace(folder / ADDRESS_FILE, address.encode())
         while not stop.wait(WATCH_S) and run.process() is not None:
             meter.read()
         meter.read(look=True)

@@ -46,10 +46,11 @@ def reread() -> None:
     Ray reads both once, at import and at its first connection. This is what
     ``ray.init`` itself does when it turns authentication on.
     """
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray import _raylet  # compiled, and without stubs
 
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    raylet: Any = _raylet
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def held_cpus() -> int:

@@ -36,7 +36,7 @@ from tenacity import (
 from platform_ctl.errors import BadParameter, PlatformError, RayUnavailable, TrainingFailed
 from platform_ctl.home import files
 from platform_ctl.home.environment import environment
-from platform_ctl.home.process import ProcessId, started
+from platform_ctl.home.process import ProcessId
 from platform_ctl.training import call
 from platform_ctl.training.local import ray_switches
 from platform_ctl.training.local.capacity import cpus_per_worker, refuse_what_is_not_there
@@ -186,7 +186,7 @@ class LocalTraining:
                 stderr=log,
                 start_new_session=True,  # it outlives the step that started it
             )
-        record = RayHeadRecord(child.pid, temp_dir, started(child.pid))
+        record = RayHeadRecord(child.pid, temp_dir, ProcessId.of(child.pid).stamp)
         files.replace(folder / HOLDER_FILE, json.dumps(asdict(record)).encode())
         import ray  # noqa: F401  # 0.4 s, while the holder does the same
 

@@ -14,7 +14,13 @@ import msgspec
 
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.runs.budget import Spend, exhausted, trials_left
-from platform_ctl.tuning.experiment import Assignment, ExperimentStatus, Trial, TrialState
+from platform_ctl.tuning.experiment import (
+    Assignment,
+    ConditionType,
+    ExperimentStatus,
+    Trial,
+    TrialState,
+)
 from platform_ctl.tuning.local.executor import TrialExecutor, TrialOutcome
 from platform_ctl.tuning.local.journal import Journal, SearchHistory, StatusLine, TrialLine
 from platform_ctl.tuning.local.suggest import Suggestions
@@ -250,7 +256,7 @@ class Search:
         in_flight = len(self._running())
         found = best(self._experiment, list(self._story.trials.values()))
         stopped = f"; {in_flight} in flight stopped" if in_flight else ""
-        kind = "Succeeded" if found else "Failed"
+        kind: ConditionType = "Succeeded" if found else "Failed"
         used = f"; best so far is {found[0].name}" if found else "; no usable trial"
         return End(kind, BUDGET_REACHED, f"budget: {reason}{stopped}{used}")
 

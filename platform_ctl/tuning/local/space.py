@@ -17,7 +17,6 @@ from statistics import NormalDist
 from typing import Any
 
 from optuna.distributions import (
-    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
@@ -44,7 +43,7 @@ class Axis:
         return self.parameter.name
 
     @property
-    def distribution(self) -> BaseDistribution:
+    def distribution(self) -> CategoricalDistribution | FloatDistribution | IntDistribution:
         """What Optuna sees. Normal shapes are drawn as quantiles, stepped logs as plain logs."""
         p = self.parameter
         if self.shape == "choice":
@@ -85,8 +84,8 @@ class Axis:
         if self.shape in ("normal", "logNormal"):
             value = math.log(value) if self.shape == "logNormal" else value
             drawn: float = self._normal().cdf(value)
-            distribution = self.distribution
-            return min(max(drawn, distribution.low), distribution.high)
+            low, high = _STANDARD.cdf(-SIGMAS), _STANDARD.cdf(SIGMAS)
+            return min(max(drawn, low), high)
         if self.shape == "uniform" and p.parameter_type == "double" and p.feasible_space.step:
             return round((value - self._low) / float(p.feasible_space.step))
         return int(value) if isinstance(self.distribution, IntDistribution) else value
@@ -111,6 +110,7 @@ class Axis:
             count = (distribution.high - distribution.low) // distribution.step + 1
             index = min(int(quantile * count), count - 1)
             return self.decode(distribution.low + index * distribution.step)
+        assert isinstance(distribution, FloatDistribution)  # no choice: see above
         return self.decode(distribution.low + quantile * (distribution.high - distribution.low))
 
     def _snap(self, value: float) -> str:
@@ -120,8 +120,8 @@ class Axis:
             low, high = int(self._low), int(self._high)
             return str(low + min(round((value - low) / step), (high - low) // step) * step)
         if p.feasible_space.step:
-            step = float(p.feasible_space.step)
-            return repr(stepped(p, min(round((value - self._low) / step), steps(p))))
+            index = round((value - self._low) / float(p.feasible_space.step))
+            return repr(stepped(p, min(index, steps(p))))
         return repr(value)
 
     def _normal(self) -> NormalDist:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState as State
@@ -36,7 +37,7 @@ class Suggestions:
         algorithm = experiment.spec.algorithm.algorithm_name
         self._seed = seed
         self._axes = [axis(p, algorithm) for p in experiment.spec.parameters]
-        self._space = {a.name: a.distribution for a in self._axes}
+        self._space: dict[str, BaseDistribution] = {a.name: a.distribution for a in self._axes}
         self._fixed = _fixed_sequence(algorithm, experiment, self._axes, seed)
         self._sampler = None if self._fixed else _sampler(experiment)
         self._study = optuna.create_study(direction=experiment.spec.objective.type)
@@ -130,7 +131,7 @@ def _tpe(settings: Mapping[str, str], parallel: int) -> SamplerFor:
     Random draws only for the first batch, as Katib asks hyperopt.
     """
     gamma = float(settings.get("gamma", 0.25))
-    arguments = {
+    arguments: dict[str, Any] = {
         "multivariate": False,
         "n_startup_trials": parallel,
         "n_ei_candidates": int(settings.get("n_EI_candidates", 24)),
@@ -152,7 +153,7 @@ def _multivariate_tpe(settings: Mapping[str, str], parallel: int) -> SamplerFor:
     )
 
 
-def _quiet_tpe(**arguments: object) -> TPESampler:
+def _quiet_tpe(**arguments: Any) -> TPESampler:
     # gamma and prior_weight are Katib settings; Optuna announces their removal in 6.0.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

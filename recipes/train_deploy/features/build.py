@@ -52,8 +52,9 @@ def ensure(data: DataAccess, commits: CommitsSnapshot) -> bool:
     if all(_stamp_of(data, name) == stamp for name in derived):
         return False
     features, rows = compute(commits)
-    created_ms = commits.table.snapshot_by_id(commits.snapshot_id).timestamp_ms
-    features = _with_created(features, created_ms)
+    snapshot = commits.table.snapshot_by_id(commits.snapshot_id)
+    assert snapshot is not None  # it was read a moment ago
+    features = _with_created(features, snapshot.timestamp_ms)
     for name, schema, content in (
         (names.FEATURES, _features_schema(), features),
         (names.REPO_WEEKS, _rows_schema(), rows),
@@ -167,7 +168,9 @@ def _replace(
     """Make ``content`` the table's whole content, as its newest snapshot."""
     table: Table = iceberg.load_or_create(data, name, schema, None)
     if table.schema().column_names != schema.column_names:
-        iceberg.open_catalog(data).drop_table(name)
+        catalog = iceberg.open_catalog(data)
+        assert catalog is not None  # the table is in it
+        catalog.drop_table(name)
         table = iceberg.load_or_create(data, name, schema, None)
     content = content.cast(schema.as_arrow())
     with iceberg.disk_errors():

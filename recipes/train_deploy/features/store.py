@@ -47,7 +47,8 @@ def import_feast() -> ModuleType:
         return target if target is not None else unchanged
 
     checked, typeguard.typechecked = typeguard.typechecked, unchanged
-    without_torch = sys.modules.setdefault("torch", None) is None
+    blocked: Any = None  # in sys.modules it makes an import fail; typeshed knows modules only
+    without_torch = sys.modules.setdefault("torch", blocked) is None
     try:
         import feast
     finally:

@@ -135,7 +135,10 @@ def connect(temp_directory: str | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB in UTC with bounded memory."""
     import duckdb
 
-    config = {"memory_limit": MEMORY_LIMIT, "preserve_insertion_order": "false"}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY_LIMIT,
+        "preserve_insertion_order": "false",
+    }
     if temp_directory:
         config["temp_directory"] = temp_directory
     con = duckdb.connect(config=config)

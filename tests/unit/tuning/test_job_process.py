@@ -69,7 +69,14 @@ def command(program: Path) -> list[str]:
 
 
 def leftovers(program: Path) -> list[psutil.Process]:
-    """Processes that still run the program or a child of it."""
+    """Processes that run the program or a child of it, once killed ones had the time to end."""
+    deadline = time.monotonic() + 10
+    while (found := _running(program)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def _running(program: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = process.info["cmdline"] or []
