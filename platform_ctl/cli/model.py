@@ -266,7 +266,7 @@ def _iso(value: Any) -> Any:
 
 
 def _staged(model: RegisteredModel, stage: str, recipes: Mapping[str, Recipe]) -> str:
-    """The version of a stage with its loss: ``2 (MASE 1.03)``."""
+    """The version of a stage with its loss: ``2 (logloss 1.03)``."""
     from platform_ctl.models.figures import figures
 
     version = model.version(model.aliases.get(stage, ""))
