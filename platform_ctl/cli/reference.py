@@ -219,14 +219,17 @@ def rights_page(root: Path) -> str:
     lines.append(
         "What the Roles of `infra/tier6/platform` give, in the namespace of runs only.\n"
         "`pipeline-runner` has rights from KFP's own manifests beside these. What is not in the\n"
-        "table is refused by the API server; no account may read a Secret by these Roles.\n"
+        "table is refused by the API server. One Secret may be read by these Roles: the key of\n"
+        "KFP's own bucket, by the steps of a promotion.\n"
     )
-    rows = [
-        (r.who, f"`{r.resource}{'.' + r.group if r.group else ''}`", ", ".join(r.verbs), r.role)
-        for r in rights.granted(root)
-    ]
+    rows = [(r.who, _resource(r), ", ".join(r.verbs), r.role) for r in rights.granted(root)]
     lines.append(_table(["who", "resource", "may", "by the Role"], rows))
     return _joined(lines)
+
+
+def _resource(right: rights.Right) -> str:
+    name = f"`{right.resource}{'.' + right.group if right.group else ''}`"
+    return f"{name}: {', '.join(right.names)}" if right.names else name
 
 
 def _summary(cls: type) -> str:

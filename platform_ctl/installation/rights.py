@@ -26,6 +26,8 @@ class Right:
     resource: str
     verbs: tuple[str, ...]
     role: str
+    names: tuple[str, ...] = ()
+    """The objects it is about; empty: all of the namespace."""
 
 
 def granted(project_root: Path) -> list[Right]:
@@ -33,7 +35,14 @@ def granted(project_root: Path) -> list[Right]:
     documents = list(_documents(project_root / SOURCES))
     rules = {d["metadata"]["name"]: d["rules"] for d in documents if d["kind"] == "Role"}
     return sorted(
-        Right(f"{subject['kind']} {subject['name']}", group, resource, tuple(rule["verbs"]), role)
+        Right(
+            f"{subject['kind']} {subject['name']}",
+            group,
+            resource,
+            tuple(rule["verbs"]),
+            role,
+            tuple(rule.get("resourceNames", ())),
+        )
         for document in documents
         if document["kind"] == "RoleBinding"
         for subject in document["subjects"]

@@ -1,0 +1,115 @@
+"""The main job on a cluster with the real KFP: from data to Production, with one approval.
+
+Katib searches, KubeRay fits, the Gateway carries the canary; MLflow, PostgreSQL, S3 and Redis are
+pods of the test. Takes about fifteen minutes on a node with two cores.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from platform_ctl.cluster.api import Cluster, ResourceKind, connect
+from platform_ctl.cluster.kfp import connect as connect_kfp
+from platform_ctl.runs.kubernetes.api import RunsApi
+from platform_ctl.runs.kubernetes.runs import KfpRuns
+from tests.support import cluster_state
+from tests.support.cluster import (
+    KFP_URL,
+    KUBECONFIG,
+    NAMESPACE,
+    image,
+    needs_image,
+    needs_kfp,
+    own_namespace,
+)
+from tests.support.kfp_platform import Person, person
+
+ROOT = Path(__file__).parents[2]
+COMPILED = ROOT / "pipelines" / "compiled" / "train-deploy.yaml"
+KFP_NAMESPACE = "kubeflow"
+BUDGET = ("-p", "max_trials=2", "-p", "epochs=3", "-p", "num_workers=1")
+SERVICE = "weekly-commits"
+NEEDED = (
+    ResourceKind("kubeflow.org/v1beta1", "Experiment", "experiments"),
+    ResourceKind("ray.io/v1", "RayJob", "rayjobs"),
+    ResourceKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
+)
+pytestmark = [*needs_image, *needs_kfp]
+
+
+@pytest.fixture(scope="module")
+def runs() -> KfpRuns:
+    return KfpRuns(RunsApi(connect_kfp(os.environ[KFP_URL], namespace=KFP_NAMESPACE, token="")))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    found = connect(kubeconfig=os.environ[KUBECONFIG], namespace=KFP_NAMESPACE)
+    missing = [k.kind for k in NEEDED if found.kind(k.group_version, k.kind) is None]
+    if missing:
+        pytest.skip(f"the cluster has no {', '.join(missing)}")
+    if found.get(NEEDED[2], SERVICE) is not None:
+        pytest.skip(f"{KFP_NAMESPACE} serves a {SERVICE} already, which this test would replace")
+    labels = {"katib.kubeflow.org/metrics-collector-injection": "enabled"}
+    found.patch(NAMESPACE, KFP_NAMESPACE, {"metadata": {"labels": labels}})
+    return found
+
+
+@pytest.fixture(scope="module")
+def somebody(cluster: Cluster) -> Iterator[Person]:
+    with own_namespace("state") as state:
+        cluster_state.start(state)
+        with person(cluster, f"e2e-{uuid.uuid4().hex[:6]}", state.namespace) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def trained(somebody: Person, runs: KfpRuns) -> Iterator[dict[str, Any]]:
+    ingested = somebody("pipeline", "run", "ingest", "-p", "source=sample")
+    assert ingested.code == 0, ingested.text[-3000:]
+    done = somebody("pipeline", "run", "train-deploy", *BUDGET)
+    assert done.code == 0, done.text[-3000:]
+    (run_id,) = re.findall(r"^run (\S{36}) SUCCEEDED", done.text, re.MULTILINE)
+    shown = somebody("run", "show", run_id, "-o", "json").document
+    yield shown
+    for name in (run_id, *re.findall(r"^run (\S{36}) SUCCEEDED", ingested.text, re.MULTILINE)):
+        runs.api.delete(name)
+
+
+def test_the_gate_lets_the_model_pass_and_somebody_is_asked(trained: dict[str, Any]) -> None:
+    verdicts = {v["task"]: v["verdict"] for v in trained["verdicts"]}
+    assert verdicts["gate"] == "successful", verdicts
+    assert {t["path"]: t["state"] for t in trained["tasks"]}["train"] == "SUCCEEDED"
+
+
+def test_the_cluster_ran_the_committed_pipeline(trained: dict[str, Any], runs: KfpRuns) -> None:
+    """But for the image of the steps and where they find their settings."""
+    committed = yaml.safe_load_all(COMPILED.read_text(encoding="utf-8"))
+    submitted = yaml.safe_load_all(runs.pipeline_file(trained["id"]))
+    ours, theirs = next(committed), next(submitted)
+    for executor in theirs["deploymentSpec"]["executors"].values():
+        assert executor["container"]["image"] == image()
+    for document in (ours, theirs):
+        for executor in document["deploymentSpec"]["executors"].values():
+            executor["container"].pop("image")
+    assert theirs == ours
+
+
+def test_an_approval_brings_it_to_production(
+    trained: dict[str, Any], somebody: Person, runs: KfpRuns
+) -> None:
+    (asked,) = somebody("approval", "list", "-o", "json").document
+    done = somebody("approval", "approve", asked["id"], "--reason", "better", "--wait")
+    assert done.code == 0, done.text[-3000:]
+    models = somebody("model", "list", "-o", "json").document
+    assert {m["name"]: m["aliases"].get("production") for m in models}[SERVICE] == "1"
+    predicted = somebody("model", "predict", f"{SERVICE}@production")
+    assert predicted.code == 0, predicted.text[-2000:]
