@@ -8,6 +8,7 @@ the word and decode the JSON behind it; no other text of a log means anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -35,6 +36,16 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
         if not self.done or not self.total:
             return None
         return (self.at - self.started_at) / self.done * max(0, self.total - self.done)
+
+
+def complete_history(units: Sequence[Progress]) -> dict[str, list[float]]:
+    """Figure -> its value after each unit, to six digits; empty unless all units are there."""
+    known = {progress.done: progress.figures for progress in units}
+    if not known or set(known) != set(range(1, max(known) + 1)):
+        return {}
+    names = set.intersection(*(set(figures) for figures in known.values()))
+    ordered = [known[number] for number in sorted(known)]
+    return {name: [float(f"{f[name]:.6g}") for f in ordered] for name in sorted(names)}
 
 
 def line(progress: Progress) -> str:

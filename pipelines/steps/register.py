@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl import targets
+from platform_ctl.errors import PlatformError
 from platform_ctl.evidence.write import PIPELINE_FILE, RUN_FILE, describe_run
 from platform_ctl.models.model import find_version
 from platform_ctl.models.register import register_model
 from platform_ctl.recipe.gate import GateDecision
+from platform_ctl.report.gather import run_report
 
 if TYPE_CHECKING:
     from kfp import dsl
 
     from platform_ctl.settings import Settings
 
+logger = logging.getLogger(__name__)
+MODEL_TYPE = "system.Model"
+REPORT_FILE = "report.html"
 ENVIRONMENT_FILE = "environment.txt"
 """What was installed when it was registered, beside the pins."""
 
@@ -50,10 +56,13 @@ def run(
                 "feature_service": feature_service,
                 **targets.provenance(settings),
             },
+            parameters=_fit_parameters(settings, run_id),
+            curves=model.metadata.get("history") or {},
             attachments={
                 **_files(settings, search.path, decision.path),
                 **_told_of_run(settings, run_id, Path(folder)),
             },
+            report=_report(settings, run_id, Path(folder)),
         )
     stage = find_version(registry.models(), str(version)).stage
     line = f"{version} is registered; its stage is {stage}"
@@ -72,6 +81,31 @@ def _files(settings: Settings, search: str, decision: str) -> dict[str, Path]:
         "constraints.txt": Path(settings.project_root) / "constraints.txt",
     }
     return {name: path for name, path in files.items() if path.is_file()}
+
+
+def _fit_parameters(settings: Settings, run_id: str) -> dict[str, str]:
+    """What the step that made the model was called with; outside a run, nothing."""
+    tasks = targets.orchestrator(settings).get(run_id).tasks if run_id else ()
+    fits = [t for t in tasks if any(a.schema_title == MODEL_TYPE for a in t.artifacts)]
+    found: dict[str, str] = {}
+    for name, value in (pair for task in fits for pair in task.inputs.parameters.items()):
+        nested = value if isinstance(value, dict) else {name: value}
+        found |= {key: str(one) for key, one in nested.items()}
+    return found
+
+
+def _report(settings: Settings, run_id: str, folder: Path) -> Path | None:
+    """The run's report as it is now, for those who look in MLflow; None where it cannot be made."""
+    if not run_id:
+        return None
+    try:
+        page = targets.report_page(run_report(targets.reporting(settings), run_id))
+    except PlatformError as exc:
+        logger.warning("no report beside the model: %s", exc.what)
+        return None
+    path = folder / REPORT_FILE
+    path.write_text(page, encoding="utf-8")
+    return path
 
 
 def _told_of_run(settings: Settings, run_id: str, folder: Path) -> dict[str, Path]:

@@ -87,7 +87,9 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
         print_json(status.to_json())
     else:
         _print_search(record)
-    targets.log_search(settings, record)
+    recipe = file.resolve().parent
+    own = recipe.name if (recipe / "recipe.py").is_file() else ""
+    targets.log_search(settings, record, experiment=own)
     status.best_parameters()
 
 

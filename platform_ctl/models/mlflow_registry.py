@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from platform_ctl.cluster.answering import MLFLOW, require_answer
 from platform_ctl.errors import EvidenceMismatch
-from platform_ctl.models import mlflow_model, mlflow_sqlite, mlflow_store
+from platform_ctl.models import mlflow_model, mlflow_pages, mlflow_sqlite, mlflow_store
 from platform_ctl.models.history import AliasHistory
 from platform_ctl.models.model import (
     DIGEST_TAG,
@@ -222,30 +222,20 @@ class MlflowRegistry:
 
     def _run(self, client: MlflowClient, candidate: ModelCandidate) -> str:
         """The one MLflow run of this digest."""
-        experiment = self._experiment(client, candidate.experiment)
+        artifacts = self._artifacts if self._database else None
+        experiment = mlflow_pages.experiment_id(client, candidate.experiment, artifacts)
         runs = client.search_runs(
             [experiment], f"tags.{DIGEST_TAG} = '{candidate.digest}'", max_results=1
         )
         if runs:
             return runs[0].info.run_id
-        short = candidate.digest.removeprefix("sha256:")[:8]
-        tags = {DIGEST_TAG: candidate.digest, **candidate.tags}
+        made_by = candidate.tags.get("run_id") or candidate.digest.removeprefix("sha256:")
+        own = {DIGEST_TAG: candidate.digest, **candidate.tags}
         return client.create_run(
-            experiment, tags=tags, run_name=f"{candidate.name}-{short}"
+            experiment,
+            tags={**own, **mlflow_pages.run_tags(candidate)},
+            run_name=f"{candidate.name} {made_by[:8]}",
         ).info.run_id
-
-    def _experiment(self, client: MlflowClient, name: str) -> str:
-        found = client.get_experiment_by_name(name)
-        if found:
-            return found.experiment_id
-        place = (self._artifacts / name).as_uri() if self._database else None
-        try:
-            return client.create_experiment(name, artifact_location=place)
-        except _mlflow_exception():
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-            return found.experiment_id  # a search in another process made it a moment ago
 
     def _logged_model(self, client: MlflowClient, run_id: str) -> str:
         """The model that an interrupted registration had finished logging, or ""."""
@@ -267,6 +257,10 @@ class MlflowRegistry:
             arguments = mlflow_model.write(candidate, Path(scratch))
             mlflow.log_params(dict(candidate.parameters))
             mlflow.log_metrics(dict(candidate.metrics))
+            client.log_batch(run_id, metrics=mlflow_pages.curves(candidate))
+            client.log_inputs(run_id, datasets=mlflow_pages.datasets(candidate))
+            if candidate.report is not None:
+                client.log_artifact(run_id, str(candidate.report))
             client.log_artifacts(run_id, str(candidate.evaluation_dir), EVALUATION_ARTIFACT)
             evidence = Path(scratch) / ATTACHMENTS_ARTIFACT
             evidence.mkdir()
@@ -280,10 +274,15 @@ class MlflowRegistry:
         self, client: MlflowClient, candidate: ModelCandidate, run_id: str, model_id: str
     ) -> str:
         if all(m.name != candidate.name for m in self.models()):
-            client.create_registered_model(candidate.name)
+            client.create_registered_model(candidate.name, description=candidate.title or None)
         tags = {DIGEST_TAG: candidate.digest, **candidate.tags}
         return client.create_model_version(
-            candidate.name, f"models:/{model_id}", run_id=run_id, tags=tags, model_id=model_id
+            candidate.name,
+            f"models:/{model_id}",
+            run_id=run_id,
+            tags=tags,
+            description=candidate.description or None,
+            model_id=model_id,
         ).version
 
     # ---- MLflow -----------------------------------------------------------------
@@ -306,12 +305,6 @@ class MlflowRegistry:
         mlflow.set_tracking_uri(self._uri)
         mlflow.set_registry_uri(self._uri)
         return mlflow.MlflowClient(self._uri, self._uri)
-
-
-def _mlflow_exception() -> type[Exception]:
-    from mlflow.exceptions import MlflowException
-
-    return MlflowException
 
 
 def _import_mlflow() -> Any:

@@ -85,6 +85,17 @@ class RegisteredModel:
 
 
 @dataclass(frozen=True)
+class DatasetUse:
+    """Data that a model was made from or judged on."""
+
+    name: str
+    digest: str
+    context: str
+    """``training`` or ``evaluation``."""
+    kind: str = "iceberg"
+
+
+@dataclass(frozen=True)
 class ModelCandidate:
     """Everything a registry needs to hold a model that runs without this repository."""
 
@@ -102,6 +113,17 @@ class ModelCandidate:
     parameters: Mapping[str, str] = field(default_factory=dict)
     attachments: Mapping[str, Path] = field(default_factory=dict)
     """Evidence to keep beside the model: name -> file."""
+    report: Path | None = None
+    """A page about the run that made it."""
+    source: str = ""
+    """The folder of its recipe, relative to the project."""
+    title: str = ""
+    """What models of this name are for."""
+    description: str = ""
+    """Markdown for people: how good it is, what the gate found, what it came from."""
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Metric -> its value after each epoch of the fit."""
+    datasets: tuple[DatasetUse, ...] = ()
 
 
 @dataclass(frozen=True)

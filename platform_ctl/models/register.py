@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from platform_ctl.errors import ConfigError, EvidenceMismatch, GateNotPassed
+from platform_ctl.models.evaluation import finite
 from platform_ctl.models.model import (
     EVALUATION_TAG,
     INPUT_TYPE,
     OUTSIDE,
     PRODUCTION,
     RECIPE_TAG,
+    SNAPSHOT_TAG,
     STAGING,
     VERDICT_TAG,
+    DatasetUse,
     ModelCandidate,
     ModelVersion,
     content_digest,
@@ -43,14 +46,17 @@ def register_model(
     decision: GateDecision,
     provenance: Mapping[str, str],
     parameters: Mapping[str, str] | None = None,
+    curves: Mapping[str, Sequence[float]] | None = None,
     attachments: Mapping[str, Path] | None = None,
+    report: Path | None = None,
     actor: str = PLATFORM,
 ) -> ModelVersion:
     """Register ``model_dir``; idempotent by digest, and ``staging`` points at it afterwards.
 
     A version that is in production, or has been, is not staged again: it is no
     newer than what took its place. ``provenance`` becomes tags (``run_id``, ``code_digest``,
-    ``data_snapshot``, ``feature_service``, ``environment``, …). Raises
+    ``data_snapshot``, ``feature_service``, ``environment``, …). ``parameters``, ``curves`` and
+    ``report`` are for those who look at the model in MLflow. Raises
     GateNotPassed, EvidenceMismatch when the evaluation is of another model, and
     ConfigError for a predictor that cannot travel with the model.
     """
@@ -63,7 +69,15 @@ def register_model(
     candidate = _candidate(recipe, Path(model_dir), Path(evaluation_dir))
     tags = {**candidate.tags, **provenance, **gate_tags(decision)}
     candidate = replace(
-        candidate, tags=tags, parameters=parameters or {}, attachments=attachments or {}
+        candidate,
+        tags=tags,
+        metrics={**candidate.metrics, **gate_metrics(decision)},
+        parameters=parameters or {},
+        curves=curves or {},
+        attachments=attachments or {},
+        report=report,
+        description=description(recipe, candidate.metrics, decision, tags),
+        datasets=tuple(_datasets(recipe, tags)),
     )
     version = registry.register(candidate)
     if not been_in_production(registry, version):
@@ -96,6 +110,48 @@ def gate_tags(decision: GateDecision) -> dict[str, str]:
     return {name: value.encode()[:500].decode(errors="ignore") for name, value in tags.items()}
 
 
+def gate_metrics(decision: GateDecision) -> dict[str, float]:
+    """The figures of each criterion as MLflow metrics: ``gate_baseline_point`` and so on."""
+    return {
+        f"gate_{criterion}_{name}": float(figures[name])
+        for criterion, figures in decision.figures.items()
+        for name in ("point", "low", "high")
+        if (finite(figures.get(name))) is not None
+    }
+
+
+def description(
+    recipe: Recipe,
+    metrics: Mapping[str, float],
+    decision: GateDecision,
+    tags: Mapping[str, str],
+) -> str:
+    """Markdown for the pages of MLflow: how good the model is, and where to look further."""
+    loss, model = recipe.loss, recipe.model_name
+    value = metrics.get(f"golden_{loss.name}")
+    lines = [f"**{recipe.title}**"]
+    if value is not None:
+        unit = f" {loss.unit}" if loss.unit else ""
+        lines.append(f"{loss.label} {value:.4g}{unit} on the golden set.")
+    if decision.reasons:
+        lines.append(
+            "\n".join([f"Gate: {decision.verdict}", *(f"- {r}" for r in decision.reasons)])
+        )
+    run_id = tags.get("run_id", "")[:8]
+    if run_id:
+        lines.append(f"Made by run {run_id}: `platform-ctl run report {run_id}`")
+    lines.append(f"What serves now, and why: `platform-ctl model why {model}`")
+    return "\n\n".join(lines)
+
+
+def _datasets(recipe: Recipe, tags: Mapping[str, str]) -> Iterator[DatasetUse]:
+    """The snapshot that the rows come from, and the golden set."""
+    if snapshot := tags.get(SNAPSHOT_TAG):
+        yield DatasetUse(recipe.table or f"{recipe.name} rows", snapshot, "training")
+    if golden := tags.get("golden_digest"):
+        yield DatasetUse(f"{recipe.name} golden set", golden, "evaluation", kind="parquet")
+
+
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -119,6 +175,8 @@ def _candidate(recipe: Recipe, model_dir: Path, evaluation_dir: Path) -> ModelCa
         evaluation_dir=evaluation_dir,
         predictor=source,
         inputs=inputs,
+        source=recipe.package.replace(".", "/"),
+        title=recipe.title,
         digest=model_digest(model_dir, source, [(name, INPUT_TYPE) for name in inputs]),
         tags={
             RECIPE_TAG: recipe.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.errors import ConfigError
-from platform_ctl.progress import Progress
+from platform_ctl.progress import Progress, complete_history
 from platform_ctl.progress import line as progress_line
 from platform_ctl.settings import Settings, is_reference
 from platform_ctl.targets.ledger import ledger
@@ -122,7 +122,9 @@ def train(
 ) -> Metrics:
     """Run a fit for the task that this process executes; its epochs go to the task's log.
 
-    ``function`` and the rest as in training.port.TrainingJob.
+    ``function`` and the rest as in training.port.TrainingJob. The result holds ``history``, each
+    figure after each epoch, where every epoch was reported: a fit that went on from a kept epoch
+    has none, and the artifact's metadata is the same whenever the fit is.
     """
     from platform_ctl.training.port import TrainingJob, WorkerResources
 
@@ -140,7 +142,15 @@ def train(
         run_id=run_id,
         task=task,
     )
-    return training(settings).run(job, on_progress=_write_progress)
+    epochs_seen: list[Progress] = []
+
+    def on_progress(progress: Progress) -> None:
+        epochs_seen.append(progress)
+        _write_progress(progress)
+
+    metrics = training(settings).run(job, on_progress=on_progress)
+    history = complete_history(epochs_seen)
+    return {**metrics, "history": history} if history else metrics
 
 
 def tune(
@@ -172,7 +182,8 @@ def tune(
         on_trial=TrialLines(experiment, _write_progress, ended),
     )
     record = made.read(search)
-    log_search(settings, record, run_id)
+    package = trial.partition(":")[0].rpartition(".")[0]
+    log_search(settings, record, run_id, experiment=package.rpartition(".")[2])
     return record
 
 
@@ -195,14 +206,20 @@ def _write_progress(progress: Progress) -> None:
     sys.stdout.flush()
 
 
-def log_search(settings: Settings, record: SearchRecord, run_id: str = "") -> str:
-    """Record a search in MLflow as a parent with nested runs; returns the parent's run id."""
+def log_search(
+    settings: Settings, record: SearchRecord, run_id: str = "", experiment: str = ""
+) -> str:
+    """Record a search in MLflow as a parent with nested runs; returns the parent's run id.
+
+    ``experiment``: the MLflow experiment, when it is not that of the search's own name.
+    """
     from platform_ctl.tuning.search_tracking import log_search
 
     return log_search(
         record,
         tracking_uri=prepared_mlflow_uri(settings),
         artifacts=None if settings.mlflow_tracking_uri else settings.layout.mlflow / "artifacts",
+        experiment=experiment,
         run_id=run_id,
     )
 

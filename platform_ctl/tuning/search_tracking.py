@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from platform_ctl.cluster.answering import MLFLOW, require_answer
 from platform_ctl.errors import TargetUnavailable
+from platform_ctl.models import mlflow_pages
 from platform_ctl.text import without_user
 from platform_ctl.tuning.experiment import Trial, TrialState
 from platform_ctl.tuning.metrics import finite
@@ -29,19 +30,25 @@ RUN_TAG = "platform.run_id"
 
 
 def log_search(
-    record: SearchRecord, *, tracking_uri: str, artifacts: Path | None, run_id: str = ""
+    record: SearchRecord,
+    *,
+    tracking_uri: str,
+    artifacts: Path | None,
+    experiment: str = "",
+    run_id: str = "",
 ) -> str:
     """Log ``record`` once and return the parent's MLflow run id.
 
-    The MLflow experiment carries the name of the tuning Experiment, which may be that of a model,
-    too: its files go below ``artifacts``, or where a server wants them (None). A search
+    ``experiment``: the MLflow experiment, which is that of the recipe's models; a search without a
+    recipe has one by the name of its tuning Experiment. Its files go below ``artifacts``, or where
+    a server wants them (None). A search
     that was logged before, recognised by its location and ``run_id``,
     is left alone. Raises TargetUnavailable.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     require_answer(tracking_uri, MLFLOW)
     try:
-        return _log(MlflowClient(tracking_uri), record, artifacts, run_id)
+        return _log(MlflowClient(tracking_uri), record, (experiment, artifacts), run_id)
     except MlflowException as exc:
         raise TargetUnavailable(
             f"the search is complete, but MLflow did not take it: {exc}",
@@ -50,18 +57,25 @@ def log_search(
         ) from exc
 
 
-def _log(client: MlflowClient, record: SearchRecord, artifacts: Path | None, run_id: str) -> str:
+def _log(
+    client: MlflowClient, record: SearchRecord, place: tuple[str, Path | None], run_id: str
+) -> str:
     name = record.experiment.name
-    experiment_id = _experiment(client, name, artifacts)
+    experiment_id = mlflow_pages.experiment_id(client, place[0] or name, place[1])
     key = f"{run_id}/{record.location}"
     known = client.search_runs([experiment_id], f"tags.`platform.search` = '{key}'", max_results=1)
     if known:
         return known[0].info.run_id
     parent = client.create_run(
         experiment_id,
-        run_name=name,
+        run_name=f"search {run_id[:8]}" if run_id else f"search {name}",
         start_time=_ms(record.status.start_time),
-        tags={"platform.search": key, RUN_TAG: run_id, "platform.seed": str(record.seed)},
+        tags={
+            "mlflow.note.content": _description(record, run_id),
+            "platform.search": key,
+            RUN_TAG: run_id,
+            "platform.seed": str(record.seed),
+        },
     ).info.run_id
     for trial in record.trials:
         _log_trial(client, experiment_id, parent, trial)
@@ -78,18 +92,14 @@ def _log(client: MlflowClient, record: SearchRecord, artifacts: Path | None, run
     return parent
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
-    """The MLflow experiment of that name; made, unless somebody else makes it meanwhile."""
-    if found := client.get_experiment_by_name(name):
-        return found.experiment_id
-    place = (artifacts / name).as_uri() if artifacts else None
-    try:
-        return client.create_experiment(name, artifact_location=place)
-    except MlflowException:
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            raise
-        return found.experiment_id
+def _description(record: SearchRecord, run_id: str) -> str:
+    """What the search found, in one sentence of Markdown."""
+    metric = record.experiment.spec.objective.objective_metric_name
+    top = best(record.experiment, record.trials)
+    chosen = ", ".join(f"{k} {v}" for k, v in top[0].parameters.items()) if top else ""
+    found = f"best {metric} {top[1]:.4g} with {chosen}" if top else "no usable trial"
+    shown = f"platform-ctl experiment show {run_id[:8] or record.experiment.name}"
+    return f"{len(record.trials)} trials, {found}. `{shown}`"
 
 
 def _log_trial(client: MlflowClient, experiment_id: str, parent: str, trial: Trial) -> None:

@@ -46,6 +46,8 @@ class Home:
         self.folder = folder
         self.settings = Settings(home=str(folder / "home"))
         self.registry = targets.registry(self.settings)
+        self.report = folder / "report.html"
+        self.report.write_text("<p>a report", encoding="utf-8")
 
     def candidate(self, seed: int) -> tuple[Path, Path]:
         return write_candidate(self.folder / f"candidate-{seed}", seed=seed)
@@ -59,6 +61,9 @@ class Home:
             evaluation_dir=evaluation_dir,
             decision=decision,
             provenance=PROVENANCE,
+            parameters={"epochs": "3"},
+            curves={"val_mase": [1.2, 1.1, 1.0]},
+            report=self.report,
         )
 
     def client(self):
@@ -124,6 +129,23 @@ def test_provenance_figures_and_files_are_kept(home):
     described = (home.registry.local_dir(version) / "MLmodel").read_text()
     assert "signature" in described and "input_example.json" in described
     assert not list(home.registry.local_dir(version).rglob("*.pkl"))
+
+
+def test_mlflow_shows_people_what_it_is_and_where_it_came_from(home):
+    version, client = home.register(1), home.client()
+    run = client.get_run(version.mlflow_run_id)
+    assert run.info.run_name == f"{NAME} {PROVENANCE['run_id'][:8]}"
+    assert run.data.params == {"epochs": "3"}
+    curve = client.get_metric_history(run.info.run_id, "val_mase")
+    assert [(m.step, m.value) for m in curve] == [(1, 1.2), (2, 1.1), (3, 1.0)]
+    used = {i.tags[0].value: i.dataset for i in run.inputs.dataset_inputs}
+    assert used["training"].digest == PROVENANCE["data_snapshot"]
+    assert "report.html" in {f.path for f in client.list_artifacts(run.info.run_id)}
+    described = client.get_model_version(NAME, version.version)
+    assert described.run_id == run.info.run_id
+    for page in (described.description, run.data.tags["mlflow.note.content"]):
+        assert RECIPE.title in page and "on the golden set" in page and "run report" in page
+    assert client.get_registered_model(NAME).description == RECIPE.title
 
 
 def test_both_read_paths_agree(home, monkeypatch):

@@ -41,7 +41,7 @@ from platform_ctl.targets import tuning
 from platform_ctl.training.local.training import LocalTraining
 
 LocalTraining.connect = lambda self: contextlib.nullcontext()
-tuning.log_search = lambda *a: ""
+tuning.log_search = lambda *a, **k: ""
 """
 """Trials run in the step's own process, and MLflow hears nothing of them."""
 

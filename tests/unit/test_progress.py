@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from platform_ctl.progress import Progress, describe, latest, line, parse
+from platform_ctl.progress import (
+    Progress,
+    complete_history,
+    describe,
+    latest,
+    line,
+    parse,
+    summary,
+)
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -35,3 +43,17 @@ def test_people_read_count_figures_and_time_left() -> None:
     assert describe(made(12, 30, loss=0.5)) == "12 of 20 trials, loss 0.5, about 20 s left"
     assert describe(made(20, 30)) == "20 of 20 trials"
     assert describe(made(3, 30, total=0)) == "3 trials"
+
+
+def test_a_line_of_a_log_has_the_newest_unit_before_the_figures() -> None:
+    trial = made(3, 9, **{"best loss": 0.5})
+    assert summary(trial) == "3 of 20 trials: best loss 0.5"
+    assert summary(made(0, 0, total=0)) == "0 trials"
+
+
+def test_a_history_is_complete_or_not_there() -> None:
+    """A fit that went on from a kept epoch has not reported those before it."""
+    units = [made(n, n, loss=1 / n) for n in (1, 2, 3)]
+    assert complete_history(units) == {"loss": [1.0, 0.5, 0.333333]}
+    assert complete_history([*units, units[1]]) == complete_history(units)
+    assert complete_history(units[1:]) == complete_history([]) == {}
