@@ -5,13 +5,22 @@ Reads only: GET requests and access reviews, so that it is safe while runs go on
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from platform_ctl.cluster.api import DEPLOYMENT, Cluster, ResourceKind
+from platform_ctl.cluster.api import (
+    DEPLOYMENT,
+    FIELD_MANAGER,
+    SECRET,
+    Cluster,
+    Object,
+    ResourceKind,
+)
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import ClusterForbidden, ClusterRefused, ClusterUnavailable
+from platform_ctl.installation.certificates import RENEW_DAYS, days_left
 from platform_ctl.installation.components import InstallComponent, VersionSource
 from platform_ctl.installation.preflight import check_preconditions, check_skew
 from platform_ctl.settings import KubernetesSettings, TrainingSettings
@@ -43,6 +52,12 @@ def check_cluster(
     return [*checks, *check_preconditions(cluster, settings, training)]
 
 
+def is_ours(document: Object) -> bool:
+    """Whether we manage any of its fields, by the API server's own record."""
+    managers = document["metadata"].get("managedFields", [])
+    return any(entry.get("manager") == FIELD_MANAGER for entry in managers)
+
+
 def check_server(version: str) -> Check:
     """Whether the API server is new enough."""
     found = re.match(r"v(\d+)\.(\d+)", version)
@@ -66,7 +81,26 @@ def check_component(cluster: Cluster, component: InstallComponent) -> list[Check
         for name, deployment in deployments.items()
         if (problem := _check_workload(component, name, deployment, install))
     ]
+    problems += check_certificates(cluster, component)
     return problems or [_check_version(cluster, component, install)]
+
+
+def check_certificates(cluster: Cluster, component: InstallComponent) -> list[Check]:
+    """Certificates of webhooks that the installation made and that end soon, or have ended."""
+    found = []
+    for wanted in component.certificates:
+        secret = cluster.get(SECRET, wanted.secret, wanted.namespace)
+        if secret is None or not is_ours(secret):
+            continue  # cert-manager's, or the pods that mount it do not start and are named
+        days = days_left(secret.get("data") or {}, wanted, datetime.datetime.now(datetime.UTC))
+        if days <= RENEW_DAYS:
+            what = (
+                f"certificate {wanted.namespace}/{wanted.secret} serves for {max(days, 0):.0f} days"
+            )
+            health = Health.WARN if days > 0 else Health.FAIL
+            install = f"platform-ctl target install {component.name}"
+            found.append(Check(component.name, health, what, install))
+    return found
 
 
 def _check_absent(component: InstallComponent, absent: Sequence[str], install: str) -> Check:

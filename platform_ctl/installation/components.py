@@ -39,6 +39,14 @@ class GeneratedSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: dict[str, str]
 
 
+class WebhookCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Secret with the certificate of the Service that answers a component's webhooks."""
+
+    namespace: str
+    secret: str
+    service: str
+
+
 class InstallComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One component: what it is for, what a cluster that has it serves and runs."""
 
@@ -59,6 +67,7 @@ class InstallComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kinds whose objects are made even where somebody else installed the definitions."""
     version_of: VersionSource = VersionSource()
     secrets: list[GeneratedSecret] = []
+    certificates: list[WebhookCertificate] = []
     data: str = "nothing"
 
 

@@ -9,6 +9,7 @@ its fields names us as a manager.
 from __future__ import annotations
 
 import base64
+import datetime
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -19,15 +20,25 @@ from typing import Any
 from platform_ctl.cluster import pods
 from platform_ctl.cluster.api import (
     EVENT,
-    FIELD_MANAGER,
     POD,
     SECRET,
     Cluster,
     Object,
 )
 from platform_ctl.errors import ComponentNotReady, PreconditionMissing
-from platform_ctl.installation.check import DEFINITION, deployment_of, is_served
-from platform_ctl.installation.components import GeneratedSecret, InstallComponent
+from platform_ctl.installation.certificates import (
+    AUTHORITY,
+    RENEW_DAYS,
+    days_left,
+    made,
+    with_authority,
+)
+from platform_ctl.installation.check import DEFINITION, deployment_of, is_ours, is_served
+from platform_ctl.installation.components import (
+    GeneratedSecret,
+    InstallComponent,
+    WebhookCertificate,
+)
 
 FIRST = ("Namespace", "CustomResourceDefinition")
 LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
@@ -67,6 +78,7 @@ class Installer:
     ready_timeout_s: float = READY_TIMEOUT_S
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
 
     def plan(self, components: Sequence[InstallComponent]) -> list[ComponentChange]:
         """What ``install`` would make or change. Writes nothing."""
@@ -111,7 +123,11 @@ class Installer:
         if self.adopted(component):
             change.outcome = InstallOutcome.ADOPTED
             return change
-        for document in ordered(self.render(component)):
+        documents = self.render(component)
+        for certificate in component.certificates:
+            if found := self._certificate(certificate):
+                documents = with_authority(documents, certificate, found[AUTHORITY])
+        for document in ordered(documents):
             self._compare(document, change, dry_run=True)
         return _settled(change)
 
@@ -125,6 +141,9 @@ class Installer:
         self._await_definitions(component, first)
         for secret in component.secrets:
             self._make_secret(secret, change)
+        for certificate in component.certificates:
+            authority = self._make_certificate(certificate, change)
+            documents = with_authority(documents, certificate, authority)
         for document in ordered([d for d in documents if d["kind"] not in FIRST]):
             self._compare(document, change)
         self._await_workloads(component)
@@ -210,6 +229,24 @@ class Installer:
             )
         return str(source["data"][key])
 
+    def _certificate(self, wanted: WebhookCertificate) -> dict[str, str]:
+        """What the Secret of a webhook's certificate holds while it serves; else nothing."""
+        found = self.cluster.get(SECRET, wanted.secret, wanted.namespace) or {}
+        data: dict[str, str] = found.get("data") or {}
+        return data if days_left(data, wanted, self.now()) > RENEW_DAYS else {}
+
+    def _make_certificate(self, wanted: WebhookCertificate, change: ComponentChange) -> str:
+        """The authority of the webhook's certificate, which is made where none serves."""
+        if data := self._certificate(wanted):
+            change.unchanged += 1
+            return data[AUTHORITY]
+        data = made(wanted, self.now())
+        metadata = {"name": wanted.secret, "namespace": wanted.namespace}
+        secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls"}
+        self.cluster.apply(secret | {"metadata": metadata, "data": data})
+        change.created.append(f"Secret/{wanted.secret}")
+        return data[AUTHORITY]
+
     # ---- waiting -----------------------------------------------------------
 
     def _await_definitions(self, component: InstallComponent, documents: Sequence[Object]) -> None:
@@ -274,12 +311,6 @@ class Installer:
                 newest = max(events, key=lambda e: str(e.get("lastTimestamp") or ""))
                 return f": {newest['reason']} of pod {name} {newest['message']}"
         return ""
-
-
-def is_ours(document: Object) -> bool:
-    """Whether we manage any of its fields, by the API server's own record."""
-    managers = document["metadata"].get("managedFields", [])
-    return any(entry.get("manager") == FIELD_MANAGER for entry in managers)
 
 
 def ordered(documents: Sequence[Object]) -> list[Object]:

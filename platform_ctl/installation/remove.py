@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from platform_ctl.cluster.api import Cluster, Object, ResourceKind
-from platform_ctl.installation.check import DEFINITION
+from platform_ctl.installation.check import DEFINITION, is_ours
 from platform_ctl.installation.components import InstallComponent
-from platform_ctl.installation.install import is_ours, ordered
+from platform_ctl.installation.install import ordered
 
 SHARED_NAMESPACES = frozenset(["kubeflow"])
 """Several components live there: it is never removed with one of them."""
