@@ -156,7 +156,7 @@ _REGRESSION = {
     "losses_import": "",
     "loss_doc": "Absolute error of each row (n,), in the label's unit.",
     "loss_code": "np.abs(prediction - label)",
-    "evaluate_import": "tabular",
+    "evaluate_import": "judge",
     "figures": 'return {"rmse": float(np.sqrt(((prediction - label) ** 2).mean()))}',
     "evaluate_more": "",
     "test_label": "x[:, 0] * 3 + x[:, -1]",
@@ -171,7 +171,7 @@ _KIND_VALUES: Mapping[str, Mapping[str, str]] = {
         "losses_import": "\nfrom recipes.common.metrics import log_loss\n",
         "loss_doc": "Log loss of each row (n,), in nats.",
         "loss_code": "log_loss(prediction, label)",
-        "evaluate_import": "metrics, tabular",
+        "evaluate_import": "judge, metrics",
         "baselines": 'return {"base_rate": np.full(len(golden.label), seen.label.mean())}',
         "figures": """return {
         "auroc": metrics.auroc(prediction, label),

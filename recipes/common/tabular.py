@@ -1,16 +1,20 @@
-"""Recipes on a CSV or Parquet table: ingest, split, golden set, extract, evaluate.
+"""Recipes on a CSV or Parquet table: ingest, split, golden set, extract.
 
 A file's rows go into one Iceberg table. A row is known by its time (and entity) where the table has
 a time column, else by a digest of its values; the same row is never stored twice. Features are
-numbers. Splits: with a time, the newest fifth of the periods is golden and the sixth before it
-validation; without, a row's features decide by their digest, so that rows which look the same stay
-together and later rows move none.
+numbers. A label may come later than its row, in a file of its own (``late_labels``): the table
+keeps both as records of one row, and a run learns from the rows that have one.
+
+Splits: with a time, the newest fifth of the periods is golden and the sixth before it validation;
+without, a row's features decide by their digest, so that rows which look the same stay together and
+later rows move none.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from platform_ctl.errors import BadParameter, MissingTable, TooLittleHistory
-from platform_ctl.recipe import scores
 from platform_ctl.recipe.datasets import (
+    AuditReport,
     DataSummary,
     EntitySummary,
     GoldenSet,
@@ -31,9 +35,11 @@ from platform_ctl.recipe.datasets import (
     SnapshotSummary,
     no_progress,
 )
-from platform_ctl.recipe.recipe import DataAccess, Loss
-from recipes.common import iceberg
+from platform_ctl.recipe.recipe import DataAccess
+from platform_ctl.recipe.truth import Truth
+from recipes.common import audit, iceberg
 from recipes.common.golden import GoldenFile, GoldenSets, of_rows
+from recipes.common.judge import GOLDEN_KEY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +47,6 @@ if TYPE_CHECKING:
 
 GOLDEN_SHARE, VALIDATION_SHARE = 0.2, 0.15
 MIN_ROWS = {"train": 30, "validation": 10, "golden": 20}
-GOLDEN_KEY = b"golden"
 LAGS = tuple(range(1, 9))
 """Of a forecast: so many earlier values are features, and their means."""
 FORECAST_FEATURES = (*(f"lag_{n}" for n in LAGS), "mean_4", "mean_8")
@@ -62,6 +67,8 @@ class Table:
     entity: str = ""
     forecast: bool = False
     """Features are made of earlier values of ``label``, of the same entity."""
+    late_labels: bool = False
+    """Rows may come without a label. They need an entity or a time, by which a label finds them."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,7 +90,7 @@ class Table:
         Every file is read before anything is written. Raises BadParameter naming the file and the
         column, HomeBusy, DiskFull.
         """
-        read = [(path, *self._read(path)) for path in paths]
+        read = [(path, *self._read(path, self.columns)) for path in paths]
         with iceberg.exclusive(access, self.recipe, "data"):
             table = iceberg.load_or_create(access, self.name, self._schema())
             known = set(table.scan(selected_fields=(_ROW,)).to_arrow()[_ROW].to_pylist())
@@ -100,6 +107,43 @@ class Table:
             snapshot = self._append(table, fresh, now)
         return IngestReport(self.name, snapshot, now, tuple(parts))
 
+    def ingest_labels(
+        self,
+        access: DataAccess,
+        *,
+        paths: Sequence[Path],
+        now: datetime,
+        progress: Progress = no_progress,
+    ) -> IngestReport:
+        """Append labels that came later: files with the entity (and time) and the label.
+
+        Of rows that the table does not have, nothing is kept; another label than before counts
+        from now on. Raises BadParameter, MissingTable, HomeBusy, DiskFull.
+        """
+        key = tuple(c for c in (self.entity, self.time, self.label) if c)
+        read = [(path, *self._read(path, key)) for path in paths]
+        with iceberg.exclusive(access, self.recipe, "data"):
+            table = iceberg.load(access, self.name, self.recipe)
+            held = table.scan().to_arrow().to_pandas().sort_values(_INGESTED, kind="stable")
+            known: dict[str, Any] = dict.fromkeys(held[_ROW]) | dict(
+                held.dropna(subset=[self.label])[[_ROW, self.label]].itertuples(index=False)
+            )
+            parts, fresh = [], []
+            for done, (path, frame, notes) in enumerate(read):
+                progress(f"reading {path.name}", done, len(read))
+                ours = frame[frame[_ROW].isin(known)]
+                pairs = zip(ours[_ROW], ours[self.label], strict=True)
+                new = ours[[known[row] != label for row, label in pairs]]
+                known |= dict(new[[_ROW, self.label]].itertuples(index=False))
+                fresh.append(new)
+                if strangers := len(frame) - len(ours):
+                    notes = (*notes, f"{strangers} labels of rows that were never ingested")
+                parts.append(
+                    Ingested(path.name, len(new), len(ours) - len(new), str(path), notes=notes)
+                )
+            snapshot = self._append(table, fresh, now)
+        return IngestReport(self.name, snapshot, now, tuple(parts))
+
     def _append(self, table: Any, fresh: list[pd.DataFrame], now: datetime) -> str | None:
         import pandas as pd
         import pyarrow as pa
@@ -107,7 +151,7 @@ class Table:
         rows = pd.concat(fresh)
         if not len(rows):
             return None
-        rows[_INGESTED] = now
+        rows = rows.reindex(columns=[_ROW, *self.columns]).assign(**{_INGESTED: now})
         with iceberg.disk_errors():
             arrow = pa.Table.from_pandas(
                 rows, schema=self._schema().as_arrow(), preserve_index=False
@@ -115,24 +159,27 @@ class Table:
             table.append(arrow)
         return str(table.current_snapshot().snapshot_id)
 
-    def _read(self, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """The file's rows in the table's columns, and what was left out."""
+    def _read(self, path: Path, columns: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """The file's rows in those columns, and what was left out."""
         frame = self._file(path)
-        missing = [c for c in self.columns if c not in frame.columns]
+        missing = [c for c in columns if c not in frame.columns]
         if missing:
             raise self._bad(path, f"has no column {missing[0]!r}; it has: {', '.join(frame)}")
-        frame = frame[list(self.columns)].copy()
-        for column in self.columns:
+        frame = frame[list(columns)].copy()
+        for column in columns:
             frame[column] = self._typed(path, column, frame[column])
-        kept = frame.dropna(subset=[c for c in (self.label, self.time) if c])
+        given = columns == self.columns and self.late_labels
+        needed = (self.entity, self.time) if given else (self.label, self.time)
+        kept = frame.dropna(subset=[c for c in needed if c])
         notes = []
         if len(kept) < len(frame):
-            notes.append(f"{len(frame) - len(kept)} rows without a label or time left out")
+            what = "entity" if given else "label"
+            notes.append(f"{len(frame) - len(kept)} rows without {what} or time left out")
         named = kept.assign(**{_ROW: self._names(kept)})
         once = named.drop_duplicates(_ROW)
         if len(once) < len(named):
             notes.append(
-                f"{len(named) - len(once)} rows of a time that the file has twice left out"
+                f"{len(named) - len(once)} rows of a name that the file has twice left out"
             )
         return once, tuple(notes)
 
@@ -169,6 +216,8 @@ class Table:
                 f"{e}@{t}"
                 for e, t in zip(frame[self.entity] if self.entity else times, times, strict=True)
             ]
+        if self.late_labels:
+            return [str(entity) for entity in frame[self.entity]]
         seen: dict[str, int] = {}
         names = []
         for values in frame.itertuples(index=False):
@@ -281,6 +330,8 @@ class Table:
         import pandas as pd
         import pyarrow as pa
 
+        if self.late_labels:
+            frame = self._labelled(frame)
         frame = frame.sort_values([*([self.time] if self.time else []), _ROW])
         if self.forecast:
             frame = _with_lags(frame, self.label, self.entity).dropna(subset=[*self.features])
@@ -299,6 +350,79 @@ class Table:
         if self.entity:
             chosen["entity"] = pa.array(frame[self.entity], pa.string())
         return pa.table(chosen)
+
+    def _labelled(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows whose label is known, each with its newest one."""
+        records = frame.sort_values(_INGESTED, kind="stable")
+        labels = records.dropna(subset=[self.label]).groupby(_ROW)[self.label].last()
+        rows = records.drop_duplicates(_ROW)
+        return rows.assign(**{self.label: rows[_ROW].map(labels)}).dropna(subset=[self.label])
+
+    def labels(
+        self, access: DataAccess, asked: Sequence[tuple[str, datetime]]
+    ) -> list[Truth | None]:
+        """What came true of each (entity, moment): the label of the entity's newest row at that
+        moment (contract.Labels). Raises MissingTable."""
+        table = iceberg.load(access, self.name, self.recipe)
+        rows = self._labelled(table.scan().to_arrow().to_pandas())
+        of: dict[str, list[tuple[datetime | None, str, Truth]]] = {}
+        for _, row in rows.iterrows():
+            value = float(row[self.label] == self.positive if self.positive else row[self.label])
+            at = row[self.time].to_pydatetime() if self.time else None
+            known = Truth(row[_ROW].rpartition("@")[2] if self.time else "", value)
+            of.setdefault(str(row[self.entity]), []).append((at, row[_ROW], known))
+
+        def truth(entity: str, moment: datetime) -> Truth | None:
+            then = [one for one in of.get(entity, []) if one[0] is None or one[0] <= moment]
+            return max(then)[2] if then else None
+
+        return [truth(entity, moment) for entity, moment in asked]
+
+    def online_features(
+        self, access: DataAccess, entities: Sequence[str]
+    ) -> dict[str, dict[str, float]]:
+        """Entity -> the features of its newest row, labelled or not (contract.Online). Raises
+        MissingTable."""
+        from pyiceberg.expressions import In
+
+        if not entities:
+            return {}
+        table = iceberg.load(access, self.name, self.recipe)
+        chosen = In(self.entity, set(entities))  # type: ignore[call-arg, arg-type]
+        scan = table.scan(chosen).to_arrow().to_pandas()
+        records = scan.dropna(subset=[self.features[0]])
+        order = [*([self.time] if self.time else []), _INGESTED]
+        newest = records.sort_values(order, kind="stable").drop_duplicates(self.entity, keep="last")
+        values = newest.set_index(self.entity)[list(self.features)]
+        return {str(e): dict(row) for e, row in values.astype(float).to_dict("index").items()}
+
+    def audit(self, access: DataAccess, rows_path: str | Path | None, n: int) -> AuditReport:
+        """Recompute ``n`` rows by brute force; of a fresh extraction when no file is given
+        (contract.MoreData). Raises MissingTable, TooLittleHistory."""
+        import pyarrow.parquet as pq
+
+        if rows_path is None:
+            pinned = self.resolve(access)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "rows.parquet"
+                words = (pinned.snapshot_id, pinned.as_of, pinned.golden_digest)
+                self.extract(access, *words, path)
+                return self.audit(access, path, n)
+        rows = pq.read_table(rows_path)
+        snapshot = (rows.schema.metadata or {})[b"snapshot_id"].decode()
+        table = iceberg.load(access, self.name, self.recipe)
+        records = table.scan(snapshot_id=int(snapshot)).to_arrow().sort_by(_INGESTED)
+        subject = audit.Subject(
+            rows.to_pylist(),
+            records.to_pylist(),
+            self.label,
+            self.positive,
+            self.features,
+            self.time,
+            self.entity,
+            self.forecast,
+        )
+        return audit.audit(subject, Path(rows_path), snapshot, n)
 
     def latest_rows(self, access: DataAccess) -> pa.Table:
         """What ``model predict`` answers for: the newest row of each entity, or the golden rows."""
@@ -377,143 +501,3 @@ def _with_lags(frame: pd.DataFrame, label: str, entity: str) -> pd.DataFrame:
 
 def _digest(values: Sequence[Any]) -> str:
     return hashlib.sha256("\x1f".join(map(repr, values)).encode()).hexdigest()[:16]
-
-
-# ---- rows as arrays --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some splits of an extracted file: columns (n,), ``x`` (n, f) in the order of the features."""
-
-    table: pa.Table
-    x: np.ndarray
-    label: np.ndarray
-
-    @classmethod
-    def read(cls, path: str | Path, features: Sequence[str], *splits: str) -> Rows:
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(path, filters=[("split", "in", splits)])
-        x = np.column_stack([table[name].to_numpy().astype(np.float64) for name in features])
-        return cls(table, x, table["label"].to_numpy().astype(np.float64))
-
-    def column(self, name: str) -> np.ndarray:
-        values = self.table[name].to_numpy(zero_copy_only=False)
-        return values.astype(str) if values.dtype == object else values
-
-
-# ---- evaluate --------------------------------------------------------------------------
-
-Losses = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-Baselines = Callable[[Rows, Rows], Mapping[str, np.ndarray]]
-"""(training and validation rows, golden rows) -> baseline -> its predictions of the golden rows."""
-Figures = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
-"""(predictions, labels) -> by name."""
-
-
-def _nothing(prediction: np.ndarray, label: np.ndarray) -> Mapping[str, Any]:
-    return {}
-
-
-@dataclass(frozen=True)
-class Judge:
-    """How the models of a recipe are scored on its golden rows."""
-
-    load: Callable[[str], Any]
-    loss: Loss
-    losses: Losses
-    baselines: Baselines
-    figures: Figures
-    """Further metrics of each forecaster."""
-    slices: Callable[[Rows], np.ndarray] | None = None
-    more: Figures = _nothing
-    """Whatever else evaluation.json is to say of the candidate."""
-
-    def evaluate(
-        self, model_dir: str, rows_path: str, out_dir: str, champion_dir: str | None = None
-    ) -> dict[str, Any]:
-        """Write evaluation.json, errors.parquet and rows.parquet to ``out_dir``; return the first.
-
-        The candidate is scored beside the baselines and the champion (``scores.write``).
-        """
-        import pyarrow.parquet as pq
-
-        candidate = self.load(model_dir)
-        champion = self.load(champion_dir) if champion_dir else None
-        golden = Rows.read(rows_path, candidate.features, "golden")
-        seen = Rows.read(rows_path, candidate.features, "train", "validation")
-        predictions = {"candidate": candidate.predict(golden.x), **self.baselines(seen, golden)}
-        if champion is not None:
-            theirs = Rows.read(rows_path, champion.features, "golden")
-            predictions["champion"] = champion.predict(theirs.x)
-        found = scores.write(
-            out_dir,
-            self._scores(golden, predictions),
-            golden_digest=(pq.read_schema(rows_path).metadata or {}).get(GOLDEN_KEY, b"").decode(),
-            model_digest=candidate.digest,
-            champion_digest=champion.digest if champion else "",
-            leak_check=leak_check(seen, golden),
-            metrics={name: self.figures(p, golden.label) for name, p in predictions.items()},
-            more={**_times(seen, golden), **self.more(predictions["candidate"], golden.label)},
-        )
-        pq.write_table(golden.table, Path(out_dir) / scores.ROWS_FILE)
-        return found
-
-    def _scores(self, golden: Rows, predictions: Mapping[str, np.ndarray]) -> scores.Scores:
-        ones = np.ones(len(golden.label))
-        by_row = {n: self.losses(p, golden.label, ones) for n, p in predictions.items()}
-        return scores.Scores(
-            loss=self.loss,
-            rows=golden.column("row"),
-            candidate=by_row.pop("candidate"),
-            champion=by_row.pop("champion", None),
-            baselines=by_row,
-            clusters=dict(_clusters(golden)),
-            slices=self.slices(golden) if self.slices else None,
-            label=golden.label,
-            prediction=predictions["candidate"],
-            champion_prediction=predictions.get("champion"),
-        )
-
-
-def leak_check(seen: Rows, golden: Rows) -> dict[str, Any]:
-    """No golden row, nor one with the same features or of a later time, was learnt from."""
-    findings = []
-    if both := sorted(set(seen.column("row")) & set(golden.column("row"))):
-        findings.append(f"{len(both)} rows are golden and training at once: {both[0]}")
-    if "time" in golden.table.column_names:
-        if seen.column("time").max() >= golden.column("time").min():
-            findings.append("training rows are as new as golden ones")
-    else:
-        known = {row.tobytes() for row in seen.x}
-        same = sum(row.tobytes() in known for row in golden.x)
-        if same:
-            findings.append(f"the features of {same} golden rows stand in the training rows")
-    counts = {"golden_rows": len(golden.label), "training_rows": len(seen.label)}
-    return {"ok": not findings, "findings": findings, **counts}
-
-
-def _clusters(golden: Rows) -> Iterator[tuple[str, np.ndarray]]:
-    if "time" in golden.table.column_names and "entity" in golden.table.column_names:
-        yield "time", golden.column("time").astype("datetime64[s]").astype(str)
-        yield "entity", golden.column("entity")
-
-
-def _times(seen: Rows, golden: Rows) -> dict[str, Any]:
-    """How old what was learnt is; nothing for rows without times."""
-    if "time" not in golden.table.column_names:
-        return {}
-    import pyarrow.compute as pc
-
-    trained = seen.table.filter(pc.equal(seen.table["split"], "train"))
-    newest, ends = pc.max(trained["time"]).as_py(), pc.max(golden.table["time"]).as_py()
-    starts = pc.min(golden.table["time"]).as_py()
-    return {
-        "training": {"rows": len(trained), "newest_row_at": newest.isoformat()},
-        "golden": {
-            "policy": "rolling",
-            "starts_at": starts.isoformat(),
-            "ends_at": ends.isoformat(),
-        },
-    }

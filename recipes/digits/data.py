@@ -16,6 +16,7 @@ foresee = TABLE.foresee
 show = TABLE.show
 golden_show = TABLE.golden_show
 latest_rows = TABLE.latest_rows
+audit = TABLE.audit
 
 
 def ingest_sample(

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from recipes.common import metrics, tabular
+from recipes.common import judge, metrics
 from recipes.digits import losses, predict
 from recipes.digits.recipe import LOSS
 
 
-def baselines(seen: tabular.Rows, golden: tabular.Rows) -> dict[str, np.ndarray]:
+def baselines(seen: judge.Rows, golden: judge.Rows) -> dict[str, np.ndarray]:
     """What a model has to beat: the base rate, and the pixels weighed one by one."""
     from sklearn.linear_model import LogisticRegression
 
@@ -40,13 +40,13 @@ def intervals(prediction: np.ndarray, label: np.ndarray) -> dict[str, Any]:
     return {"intervals": found}
 
 
-def slices(golden: tabular.Rows) -> np.ndarray:
+def slices(golden: judge.Rows) -> np.ndarray:
     """By ink: how much of it an image has, against the median of the golden images."""
     ink = golden.x.sum(1)
     return np.where(ink > np.median(ink), "heavy", "light")
 
 
-JUDGE = tabular.Judge(
+JUDGE = judge.Judge(
     predict.load,
     LOSS,
     losses.losses,

@@ -15,8 +15,8 @@ import torch
 
 from platform_ctl.errors import BadParameter
 from recipes.common import metrics, trial_main
+from recipes.common.judge import Rows
 from recipes.common.optimise import Plan, Report, Worker, optimise
-from recipes.common.tabular import Rows
 from recipes.digits import model
 from recipes.digits.recipe import FEATURES, RECIPE
 

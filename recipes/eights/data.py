@@ -11,21 +11,32 @@ from platform_ctl.recipe.recipe import DataAccess
 from recipes.eights.table import TABLE
 
 ingest_csv = TABLE.ingest
+ingest_labels = TABLE.ingest_labels
 resolve = TABLE.resolve
 foresee = TABLE.foresee
 show = TABLE.show
 golden_show = TABLE.golden_show
 latest_rows = TABLE.latest_rows
+audit = TABLE.audit
 
 
 def ingest_sample(
-    access: DataAccess, *, now: datetime, progress: Progress = no_progress
+    access: DataAccess,
+    *,
+    now: datetime,
+    progress: Progress = no_progress,
+    unlabelled: int | None = None,
 ) -> IngestReport:
-    """1,797 handwritten digits, 174 of them eights (UCI, Alpaydin and Kaynak, 1998)."""
+    """1,797 handwritten digits, 174 of them eights (UCI, Alpaydin and Kaynak, 1998).
+
+    They are called ``image-0000`` and so on; of the last ``unlabelled`` nobody has said yet.
+    """
     from sklearn.datasets import load_digits
 
     frame = load_digits(as_frame=True).frame
     frame[TABLE.label] = (frame.pop("target") == 8).map({True: "yes", False: "no"})
+    frame[TABLE.entity] = [f"image-{n:04d}" for n in range(len(frame))]
+    frame.loc[frame.index >= len(frame) - (unlabelled or 0), TABLE.label] = None
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "digits.parquet"
         frame.to_parquet(file)

@@ -1,9 +1,18 @@
 """Is a handwritten digit an eight? One in ten is. Read this file first.
 
-A classifier with class imbalance, by LightGBM. What the model must reach, and for which images.
+A classifier with class imbalance and labels that come later, by LightGBM. What the model must
+reach, and for which images.
 """
 
-from platform_ctl.recipe.recipe import Budget, CanaryPlan, DataSource, GateThresholds, Loss, Recipe
+from platform_ctl.recipe.recipe import (
+    Budget,
+    CanaryPlan,
+    DataSource,
+    GateThresholds,
+    Loss,
+    Option,
+    Recipe,
+)
 
 FEATURES = tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8))
 LOSS = Loss("log_loss", "log loss", "nats")
@@ -30,8 +39,14 @@ RECIPE = Recipe(
     canary=CanaryPlan(min_requests=50),
     sources={
         "csv": DataSource("Read CSV or Parquet files at PATH….", takes_paths=True),
-        "sample": DataSource("Take the digits that scikit-learn ships."),
+        "sample": DataSource(
+            "Take the digits that scikit-learn ships.",
+            options={"unlabelled": Option("Leave out the labels of the last N images.", int)},
+        ),
+        "labels": DataSource("Read labels that came later: image and is_eight.", takes_paths=True),
     },
+    entity="image",
+    entity_title="image",
     records_title="images",
     pipeline="eights",
     table="eights.rows",

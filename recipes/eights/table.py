@@ -9,4 +9,6 @@ TABLE = Table(
     label="is_eight",
     features=FEATURES,
     positive="yes",
+    entity=RECIPE.entity,
+    late_labels=True,
 )

@@ -15,7 +15,7 @@ import lightgbm
 import numpy as np
 
 from recipes.common import metrics, trial_main
-from recipes.common.tabular import Rows
+from recipes.common.judge import Rows
 from recipes.eights import predict
 from recipes.eights.recipe import FEATURES
 

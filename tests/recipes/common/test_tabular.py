@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ import pytest
 
 from platform_ctl.errors import BadParameter, MissingTable, TooLittleHistory
 from recipes.common import metrics
-from recipes.common.tabular import FORECAST_FEATURES, Rows, Table, leak_check
+from recipes.common.judge import Rows, leak_check
+from recipes.common.tabular import FORECAST_FEATURES, Table
 from tests.recipes.train_deploy.histories import data_access
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -156,3 +157,67 @@ def test_average_precision_is_that_of_scikit_learn():
     p = 0.3 * label + rng.random(400)
     assert metrics.average_precision(p, label) == pytest.approx(average_precision_score(label, p))
     assert np.isnan(metrics.average_precision(p, np.zeros(400)))
+
+
+LATE = Table(
+    "late", "late.rows", "kind", ("a", "b"), positive="yes", entity="part", late_labels=True
+)
+METERS = Table(
+    "meters", "meters.rows", "y", FORECAST_FEATURES, time="day", entity="meter", forecast=True
+)
+
+
+def parts(count: int, unlabelled: int) -> pd.DataFrame:
+    frame = plain(count).assign(part=[f"p{i}" for i in range(count)])
+    frame["kind"] = np.where(frame.pop("y") > 0, "yes", "no")
+    frame.loc[frame.index >= count - unlabelled, "kind"] = None
+    return frame
+
+
+def give_labels(access, tmp_path: Path, given: dict[str, str], day: int = 1):
+    file = tmp_path / "labels.csv"
+    pd.DataFrame({"part": list(given), "kind": list(given.values())}).to_csv(file, index=False)
+    return LATE.ingest_labels(access, paths=[file], now=NOW + timedelta(days=day))
+
+
+def test_a_row_without_a_label_waits_for_it(access, tmp_path):
+    assert ingest(LATE, access, tmp_path, parts(300, 50)).new_rows == 300
+    assert extracted(LATE, access, tmp_path)[2].num_rows == 250
+    asked = [("p0", NOW), ("p299", NOW), ("stranger", NOW)]
+    assert [t and t.label for t in LATE.labels(access, asked)][1:] == [None, None]
+    told = give_labels(access, tmp_path, {"p299": "yes", "p298": "no", "stranger": "no"})
+    assert told.new_rows == 2 and "1 labels of rows that were never ingested" in str(told.parts)
+    assert extracted(LATE, access, tmp_path)[2].num_rows == 252
+    assert LATE.labels(access, asked)[1].label == 1.0
+    again = give_labels(access, tmp_path, {"p299": "yes"})
+    assert (again.new_rows, again.parts[0].known_rows) == (0, 1)
+    give_labels(access, tmp_path, {"p299": "no"}, day=2)
+    assert LATE.labels(access, asked)[1].label == 0.0, "the newest label counts"
+
+
+def test_features_of_an_entity_are_known_before_its_label(access, tmp_path):
+    frame = parts(300, 50)
+    ingest(LATE, access, tmp_path, frame)
+    give_labels(access, tmp_path, {"p299": "yes"})
+    found = LATE.online_features(access, ["p299", "stranger"])
+    assert list(found) == ["p299"]
+    assert found["p299"] == pytest.approx({"a": frame["a"][299], "b": frame["b"][299]})
+
+
+@pytest.mark.parametrize("table", [PLAIN, SERIES, METERS, LATE], ids=lambda t: t.recipe)
+def test_the_auditor_finds_nothing_wrong_and_then_what_was_changed(access, tmp_path, table):
+    meters = pd.concat([days(60).assign(meter=f"m{i}") for i in range(3)])
+    frames = {"plain": plain(300), "series": days(200), "meters": meters, "late": parts(300, 50)}
+    ingest(table, access, tmp_path, frames[table.recipe])
+    report = table.audit(access, None, 40)
+    assert report.ok and report.rows_checked == 40
+    assert report.values_checked == 40 * (len(table.features) + 1)
+    rows = extracted(table, access, tmp_path)[2]
+    path = tmp_path / "wrong.parquet"
+    name = table.features[0]
+    wrong = [value + 1 for value in rows[name].to_pylist()]
+    index = rows.schema.get_field_index(name)
+    pq.write_table(rows.set_column(index, name, [wrong]), path)
+    found = table.audit(access, path, 10)
+    assert not found.ok and {m.column for m in found.mismatches} == {name}
+    assert len(found.mismatches) == 10

@@ -14,7 +14,7 @@ import torch
 
 from platform_ctl.errors import BadParameter
 from platform_ctl.recipe.check import check
-from recipes.common import tabular
+from recipes.common import judge
 from recipes.digits import evaluate, losses, model, predict, train
 from recipes.digits.recipe import FEATURES, RECIPE
 
@@ -54,7 +54,7 @@ def test_it_keeps_the_contract() -> None:
 
 
 def test_numpy_answers_as_torch_does(net: model.DigitNet, model_dir: Path, rows_path: Path) -> None:
-    golden = tabular.Rows.read(rows_path, FEATURES, "golden")
+    golden = judge.Rows.read(rows_path, FEATURES, "golden")
     with torch.no_grad():
         expected = torch.sigmoid(net(torch.from_numpy(golden.x).float())).numpy()
     served = predict.load(model_dir)
@@ -98,7 +98,7 @@ def test_a_trial_reports_each_epoch_and_learns(rows_path: Path) -> None:
     seen: list[dict[str, float]] = []
     final = train.trial(PARAMS, str(rows_path), seen.append)
     assert [s["epoch"] for s in seen] == list(range(1, train.TRIAL_EPOCHS + 1))
-    label = tabular.Rows.read(rows_path, FEATURES, "validation").label
+    label = judge.Rows.read(rows_path, FEATURES, "validation").label
     base = losses.losses(np.full(len(label), label.mean()), label, label).mean()
     assert final["val_loss"] == seen[-1]["val_loss"] < base
 

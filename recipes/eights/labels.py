@@ -1,0 +1,5 @@
+"""What came true, once somebody has said so."""
+
+from recipes.eights.table import TABLE
+
+labels = TABLE.labels
