@@ -20,7 +20,7 @@ from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.releases.target import target_of
 from platform_ctl.runs.cache.port import Cache
-from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run, RunState, TaskState
 
 SYMPTOM = "The pipeline succeeded, but its model never appeared where it should be in the registry."
@@ -31,7 +31,7 @@ _RUNS = 200
 class ExitTestRecords:
     """What the checks read."""
 
-    orchestrator: Orchestrator
+    orchestrator: RunReader
     cache: Cache
     registry: Registry
     recipe: Recipe

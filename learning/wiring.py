@@ -9,7 +9,7 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.home import require_local
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import recipes
-from platform_ctl.targets.runs import orchestrator, step_cache
+from platform_ctl.targets.runs import run_reader, step_cache
 
 if TYPE_CHECKING:
     from learning.exit_test import ExitTestRecords
@@ -31,7 +31,7 @@ def exit_test_records(settings: Settings) -> ExitTestRecords:
     """What the exit test checks: the records of the recipe that was run last."""
     from learning.exit_test import ExitTestRecords
 
-    runs = orchestrator(settings)
+    runs = run_reader(settings)
     known = {r.pipeline: r for r in recipes(settings).values() if r.pipeline}
     newest = next((r.pipeline for r in runs.list(-1) if r.pipeline in known), next(iter(known)))
     folder = settings.layout.root / "exit-test"

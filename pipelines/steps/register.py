@@ -112,7 +112,7 @@ def _told_of_run(settings: Settings, run_id: str, folder: Path) -> dict[str, Pat
     """What the pack says of the run, written to ``folder``; outside a run there is none to tell."""
     if not run_id:
         return {}
-    runs = targets.orchestrator(settings)
+    runs = targets.run_reader(settings)
     contents = {
         RUN_FILE: describe_run(runs.get(run_id)),
         ENVIRONMENT_FILE: targets.installed_packages().encode(),

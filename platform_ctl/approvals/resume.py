@@ -8,7 +8,7 @@ from pathlib import Path
 from platform_ctl.approvals.decide import start_promotion
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalState
-from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.port import Orchestrator, RunReader
 from platform_ctl.runs.record import Run
 
 _NEWEST_RUNS = 500
@@ -31,9 +31,9 @@ def resume_promotions(
     return [start_promotion(orchestrator, approvals, pipeline(), request) for request in left]
 
 
-def interrupted(orchestrator: Orchestrator, approvals: Approvals) -> list[str]:
+def interrupted(runs: RunReader, approvals: Approvals) -> list[str]:
     """What ``resume_promotions`` would carry on, as sentences. Changes nothing."""
-    dead = {r.parameters.get("approval_id"): r for r in orchestrator.list(_NEWEST_RUNS) if r.died}
+    dead = {r.parameters.get("approval_id"): r for r in runs.list(_NEWEST_RUNS) if r.died}
     found = []
     for request in approvals.list():
         if request.state is not ApprovalState.APPROVED:

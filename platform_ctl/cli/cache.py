@@ -32,7 +32,7 @@ def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None
     from platform_ctl.runs.cache.explain import explain_cache
 
     settings = load_settings(ctx)
-    run_id = targets.orchestrator(settings).get(run).id
+    run_id = targets.run_reader(settings).get(run).id
     decisions = explain_cache(targets.cache_decisions(settings), run_id, task or "")
     if output == "json":
         render.print_json(decisions)

@@ -35,7 +35,7 @@ def command(ctx: click.Context, repair: bool, output: str) -> None:
         settings,
         damaged,
         schema,
-        targets.orchestrator(settings) if local else None,
+        targets.run_reader(settings) if local else None,
         targets.serving(settings) if local else None,
         targets.schedule_heartbeat(settings) if local else "",
     )

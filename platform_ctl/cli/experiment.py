@@ -149,7 +149,7 @@ def _with_newest_outputs(settings: Settings, experiment: Experiment) -> Experime
     missing = missing_paths(experiment)
     if not missing:
         return experiment
-    runs = targets.orchestrator(settings)
+    runs = targets.run_reader(settings)
     found = newest_outputs(missing, runs.list(50), runs.get)
     for name in missing:
         if name not in found:

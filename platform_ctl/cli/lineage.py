@@ -42,7 +42,7 @@ def show(ctx: click.Context, what: str, output: str) -> None:
         _show(output, label(key), picture(graph.around(key)), _both(graph, key))
         return
     try:
-        run = targets.orchestrator(settings).get(what)
+        run = targets.run_reader(settings).get(what)
     except NothingYet:
         if not graph.names():
             raise
@@ -77,7 +77,7 @@ def events(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl import targets
 
     settings = load_settings(ctx)
-    found = targets.events_of(settings, targets.orchestrator(settings).get(run))
+    found = targets.events_of(settings, targets.run_reader(settings).get(run))
     if output == "json":
         render.print_json(found)
         return
@@ -95,7 +95,7 @@ def repair(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl.errors import DiskFull, HomeBusy
 
     settings = load_settings(ctx)
-    found = targets.orchestrator(settings).get(run)
+    found = targets.run_reader(settings).get(run)
     where, again = str(settings.layout.lineage), f"platform-ctl lineage repair {found.id[:8]}"
     try:
         added = targets.lineage_observer(settings).repair(found)

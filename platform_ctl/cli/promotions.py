@@ -46,5 +46,5 @@ def name_interrupted(settings: Settings) -> None:
 
     if settings.target != "local" or not settings.layout.database.exists():
         return
-    for sentence in interrupted(targets.orchestrator(settings), targets.approvals(settings)):
+    for sentence in interrupted(targets.run_reader(settings), targets.approvals(settings)):
         click.echo(f"note: {sentence}; platform-ctl doctor --repair carries it on", err=True)

@@ -81,7 +81,7 @@ def list_(
     from platform_ctl.runs.select import Selection, newest
 
     settings = load_settings(ctx)
-    reader = targets.orchestrator(settings)
+    reader = targets.run_reader(settings)
     after = datetime.now(UTC) - since if since else None
     wanted = Selection(pipeline, frozenset(s.upper() for s in states), verdict or "", after)
     runs = newest(reader, wanted, limit)
@@ -155,7 +155,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl.runs.budget import cost
 
     settings = load_settings(ctx)
-    reader = targets.orchestrator(settings)
+    reader = targets.run_reader(settings)
     found = reader.get(run)
     spent = cost(targets.ledger(settings).entries(found.id))
     scheduled = targets.schedule_of_run(settings, found.id)
@@ -237,7 +237,7 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl.cli.pipeline import finish
     from platform_ctl.cli.progress import ProgressDisplay
 
-    runs = targets.orchestrator(load_settings(ctx))
+    runs = targets.run_reader(load_settings(ctx))
     found = runs.get(run).id
     with goes_on(found), ProgressDisplay(runs=runs) as progress:
         for event in runs.watch(found):
@@ -255,10 +255,10 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool, raw: bool) -> No
     """Print what the steps of RUN wrote, or one TASK of it: trials, epochs, figures."""
     from platform_ctl import targets
 
-    orchestrator = targets.orchestrator(load_settings(ctx))
-    found = orchestrator.get(run)
+    runs = targets.run_reader(load_settings(ctx))
+    found = runs.get(run)
     with contextlib.nullcontext() if found.state.final else goes_on(found.id):
-        for path, line in _lines(orchestrator, found, task, follow):
+        for path, line in _lines(runs, found, task, follow):
             prefix = b"" if task else f"[{shown(path)}] ".encode()
             click.echo(prefix + (line if raw else readable(line)), nl=False)
 
@@ -362,7 +362,7 @@ def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
     from platform_ctl.explain.run_diff import compare
 
     settings = load_settings(ctx)
-    older, newer = two_runs(targets.orchestrator(settings), a, b)
+    older, newer = two_runs(targets.run_reader(settings), a, b)
     sides = (targets.compared_run(settings, run) for run in (older, newer))
     found = compare(*sides)
     if output == "json":

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from platform_ctl.errors import HomeDamaged, ServiceUnavailable
-from platform_ctl.runs.port import Orchestrator
+from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run
 from platform_ctl.serving.port import Serving
 from platform_ctl.serving.service import InferenceService, ServiceState
@@ -68,7 +68,7 @@ def diagnose(
     settings: Settings,
     damaged: Mapping[Path, tuple[str, str]],
     schema: Schema | None,
-    orchestrator: Orchestrator | None,
+    runs: RunReader | None,
     serving: Serving | None,
     engine: str = "",
 ) -> list[Check]:
@@ -80,7 +80,7 @@ def diagnose(
     engine of schedules; empty when nothing is.
     """
     layout = settings.layout
-    runs = orchestrator.list(RECENT_RUNS) if orchestrator else ()
+    recent = runs.list(RECENT_RUNS) if runs else ()
     services, unreachable = _services(serving)
     return [
         check_python(sys.version_info[:3]),
@@ -92,10 +92,10 @@ def diagnose(
         *([check_schema(layout, schema)] if schema else []),
         *check_secrets([*layout.secrets.rglob("*"), *layout.runs.glob("*/ray/token")]),
         check_port(settings, services),
-        check_runs(runs),
+        check_runs(recent),
         *check_services(services),
         *unreachable,
-        *check_processes(layout.root, runs, services),
+        *check_processes(layout.root, recent, services),
         *check_schedules(engine),
     ]
 

@@ -64,6 +64,7 @@ from platform_ctl.targets.runs import (
     local_engine,
     orchestrator,
     record_deaths,
+    run_reader,
     step_cache,
 )
 from platform_ctl.targets.schedule_files import schedule_documents
@@ -152,6 +153,7 @@ __all__ = [
     "repair",
     "report_page",
     "reporting",
+    "run_reader",
     "schedule_apply",
     "schedule_documents",
     "schedule_heartbeat",

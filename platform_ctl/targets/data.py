@@ -12,7 +12,7 @@ from platform_ctl.errors import NothingYet, UnknownName, Unsupported
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.settings import Settings
 from platform_ctl.targets.lineage import lineage_outbox, lineage_producer, start_delivery
-from platform_ctl.targets.runs import orchestrator
+from platform_ctl.targets.runs import run_reader
 
 if TYPE_CHECKING:
     from platform_ctl.lineage.facets import Dataset, Producer
@@ -43,7 +43,7 @@ def _audited(settings: Settings, recipe: Recipe, report: AuditReport, by: Produc
     path = str(Path(report.rows_path).resolve())
     if run_id := datasets.run_of(path):
         with contextlib.suppress(NothingYet, UnknownName, Unsupported):
-            run = orchestrator(settings).get(run_id)
+            run = run_reader(settings).get(run_id)
             if found := datasets.written_at(run, path, by):
                 return found
     return datasets.table_at(recipe, report.snapshot_id, by)

@@ -15,7 +15,7 @@ from platform_ctl.targets.lineage import recorded_lineage
 from platform_ctl.targets.models import mlflow_uri, registry
 from platform_ctl.targets.recipe import data_access, read_pipeline, recipes
 from platform_ctl.targets.releases import release_records, serving
-from platform_ctl.targets.runs import cache_decisions, orchestrator, step_cache
+from platform_ctl.targets.runs import cache_decisions, run_reader, step_cache
 from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def looking(settings: Settings) -> DiagnosisPorts:
         databases = {uri: mlflow_sqlite.database_of(uri) for uri in others}
         return {u: mlflow_sqlite.read(path) or [] for u, path in databases.items() if path}
 
-    runs = orchestrator(settings)
+    runs = run_reader(settings)
     return DiagnosisPorts(
         runs=runs,
         cache=cache_decisions(settings),
@@ -88,7 +88,7 @@ def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Imp
     from platform_ctl.runs.cache.code_digest import CodeDigester
     from platform_ctl.runs.local.cached_steps import CachedSteps
 
-    ir, runs, db = read_pipeline(file), orchestrator(settings), state_reading(settings)
+    ir, runs, db = read_pipeline(file), run_reader(settings), state_reading(settings)
     ended = (r for r in runs.list(-1) if r.pipeline == ir.name and r.state.final)
     cache = StepCache(settings.layout.cache, db)
     digester = CodeDigester(Path(settings.project_root), db, remember=False)
@@ -120,7 +120,7 @@ def compared_run(settings: Settings, run: Run) -> ComparedRun:
     from platform_ctl.recipe import iceberg_sqlite
     from platform_ctl.runs.cache import cache_rows, code_digest
 
-    db, runs = state_reading(settings), orchestrator(settings)
+    db, runs = state_reading(settings), run_reader(settings)
     sources = DiffPorts(
         cache=step_cache(settings, reading=True),
         key_inputs=lambda digest: cache_rows.key_inputs(db, digest),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from platform_ctl.runs.kubernetes.runs import KfpRuns
     from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads
     from platform_ctl.runs.local.runs import LocalOrchestrator
-    from platform_ctl.runs.port import Orchestrator
+    from platform_ctl.runs.port import Orchestrator, RunReader
     from platform_ctl.runs.record import Run, RunEvent
 
 PROMOTE = "promote"
@@ -50,6 +50,17 @@ _EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
 def orchestrator(settings: Settings) -> Orchestrator:
     """Runs compiled pipelines on the target of the settings."""
     return _kfp_runs(settings) if settings.target == "kubernetes" else local_engine(settings)
+
+
+def run_reader(settings: Settings) -> RunReader:
+    """Runs to look at; builds nothing that executes."""
+    if settings.target == "kubernetes":
+        return _kfp_runs(settings)
+    require_local(settings, "orchestrator")
+    from platform_ctl.runs.local.reader import LocalRuns
+    from platform_ctl.runs.local.records import RunRecords
+
+    return LocalRuns(RunRecords(database(settings)))
 
 
 def _kfp_runs(settings: Settings) -> KfpRuns:
@@ -141,7 +152,7 @@ def run_lineage(settings: Settings, run_id: str) -> list[Event] | None:
     if not run_id:
         return None
     with contextlib.suppress(NothingYet, UnknownName, Unsupported):
-        return events_of(settings, orchestrator(settings).get(run_id)) or None
+        return events_of(settings, run_reader(settings).get(run_id)) or None
     return lineage_outbox(settings).of_run(run_id) or None
 
 

@@ -19,7 +19,7 @@ from platform_ctl.targets.home import require_local
 from platform_ctl.targets.installation import cluster
 from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.recipe import pipelines, recipes
-from platform_ctl.targets.runs import orchestrator
+from platform_ctl.targets.runs import orchestrator, run_reader
 from platform_ctl.targets.schedule_files import schedule_documents, schedule_source
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def schedule_report(settings: Settings) -> ScheduleReport:
     """Applied schedules, their next slots and last runs. Only reads."""
     from platform_ctl.schedules import report
 
-    runs, now = orchestrator(settings), _clock().now()
+    runs, now = run_reader(settings), _clock().now()
 
     def last_run(run_id: str) -> report.LastRun | None:
         try:
@@ -269,7 +269,7 @@ def _trigger_here(settings: Settings, key: str, current: RecurringRun, by: str) 
     _refuse_when_busy(key, current, engine.active(key))
     submission = f"trigger:{key}:{uuid.uuid4()}"
     start = Start(submission, key, None, current.id, "trigger", by, _clock().now())
-    return orchestrator(settings).get(engine.start(start).run_id)
+    return run_reader(settings).get(engine.start(start).run_id)
 
 
 def _trigger_on_kfp(
@@ -288,7 +288,7 @@ def _trigger_on_kfp(
             f"{key} is applied and not in these files", where=key, fix="platform-ctl schedule plan"
         )
     doors = KfpTriggerPorts(port, orchestrator(settings), schedule_readings(settings), _clock().now)
-    return orchestrator(settings).get(doors.start(schedule, f"trigger:{key}:{uuid.uuid4()}", by))
+    return run_reader(settings).get(doors.start(schedule, f"trigger:{key}:{uuid.uuid4()}", by))
 
 
 def _refuse_when_busy(key: str, current: RecurringRun, active: int) -> None:

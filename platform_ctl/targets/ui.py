@@ -13,7 +13,7 @@ from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import recipes
 from platform_ctl.targets.releases import released, serving
 from platform_ctl.targets.report import report_page, reporting
-from platform_ctl.targets.runs import orchestrator
+from platform_ctl.targets.runs import run_reader
 
 if TYPE_CHECKING:
     from platform_ctl.approvals.request import Answer, ApprovalRequest
@@ -30,8 +30,8 @@ def pages(settings: Settings) -> ConsolePorts:
 
     return ConsolePorts(
         home=settings.home,
-        runs=lambda limit: [_row(settings, run) for run in orchestrator(settings).list(limit)],
-        run=lambda run_id: _row(settings, orchestrator(settings).get(run_id)),
+        runs=lambda limit: [_row(settings, run) for run in run_reader(settings).list(limit)],
+        run=lambda run_id: _row(settings, run_reader(settings).get(run_id)),
         report=lambda run_id: report_page(run_report(reporting(settings), run_id)),
         models=lambda: registry(settings).models(),
         history=lambda name: [m for m in registry(settings).history() if m.model == name],
@@ -99,7 +99,7 @@ def _run(settings: Settings, run_id: str) -> Run | None:
     from platform_ctl.errors import UnknownName
 
     try:
-        return orchestrator(settings).get(run_id) if run_id else None
+        return run_reader(settings).get(run_id) if run_id else None
     except UnknownName:
         return None
 

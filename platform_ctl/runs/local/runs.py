@@ -21,7 +21,6 @@ from pathlib import Path
 from types import FrameType
 
 from platform_ctl.errors import (
-    BadPipelineFile,
     DiskFull,
     HomeBusy,
     PlatformError,
@@ -44,6 +43,7 @@ from platform_ctl.runs.local.cost import RunCost
 from platform_ctl.runs.local.engine import Engine
 from platform_ctl.runs.local.execution import Execution
 from platform_ctl.runs.local.graph import RunContext
+from platform_ctl.runs.local.reader import PIPELINE_FILE, LocalRuns
 from platform_ctl.runs.local.records import RunEnd, RunRecords, now
 from platform_ctl.runs.local.steps import Steps
 from platform_ctl.runs.record import (
@@ -54,15 +54,10 @@ from platform_ctl.runs.record import (
     RunState,
     Task,
 )
-from platform_ctl.runs.watch import watch
 from platform_ctl.settings import Settings
 
-POLL_S = 0.2
-"""Between two readings of a run that is watched."""
 MIN_PARALLEL = 4
 """Tasks at a time on a small machine: many of them wait rather than compute."""
-PIPELINE_FILE = "pipeline.yaml"
-"""In a run's directory: the IR as it was submitted."""
 REVIVED_FILE = "revived"
 """In the directory of a run whose process died and that was continued by itself."""
 _CANCEL_TIMEOUT_S = 5.0
@@ -85,12 +80,12 @@ class Hooks:
     """Hears of a run whose process is gone, before its record says so. Must not raise."""
 
 
-class LocalOrchestrator:
+class LocalOrchestrator(LocalRuns):
     """Runs compiled IR in processes of this machine. One instance serves one thread."""
 
     def __init__(self, settings: Settings, database: Database, hooks: Hooks) -> None:
+        super().__init__(RunRecords(database, hooks.on_death))
         self._settings = settings
-        self._records = RunRecords(database, hooks.on_death)
         self._database = database
         self._hooks = hooks
 
@@ -114,35 +109,6 @@ class LocalOrchestrator:
             return self._records.get(earlier.id)
         self._detach(run)
         return self._records.get(run.id)
-
-    def get(self, run_id: str) -> Run:
-        return self._records.get(run_id)
-
-    def list(self, limit: int) -> list[Run]:
-        return self._records.list(limit)
-
-    def watch(self, run_id: str) -> Iterator[RunEvent]:
-        found = self._records.get(run_id).id
-        return watch(lambda: self._records.get(found), poll_s=POLL_S)
-
-    def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
-        path = Path(run.directory) / task.log
-        if not task.log or not path.is_file():
-            return b""
-        with path.open("rb") as file:
-            file.seek(begin)
-            return file.read()
-
-    def pipeline_file(self, run_id: str) -> bytes:
-        path = Path(self._records.get(run_id).directory) / PIPELINE_FILE
-        try:
-            return path.read_bytes()
-        except OSError as exc:
-            raise BadPipelineFile(
-                f"cannot read the pipeline: {exc.strerror}",
-                where=str(path),
-                fix="platform-ctl run list",
-            ) from exc
 
     def resume(self, run_id: str, on_event: OnEvent) -> Run:
         self.record_deaths()
