@@ -15,9 +15,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
+from platform_ctl.runs.local import conditions
 from tests.fakes.kfp_server import (
     INVALID,
     NOT_FOUND,
@@ -225,7 +225,7 @@ class Runs:
             node = f"{base}.{name}"
             component = document["components"][task["componentRef"]["name"]]
             condition = task.get("triggerPolicy", {}).get("condition")
-            if condition and not _holds(condition, inputs):
+            if condition and not conditions.condition(condition, inputs):
                 run.closed[node] = run.end_s
                 continue
             if "dag" in component:
@@ -360,11 +360,6 @@ def _value(binding: Json, values: Json, made: Mapping[str, Json]) -> Any:
         return values[binding["componentInputParameter"]]
     output = binding["taskOutputParameter"]
     return made[output["producerTask"]][output["outputParameterKey"]]
-
-
-def _holds(condition: str, inputs: Json) -> bool:
-    names = {"inputs": SimpleNamespace(parameter_values=inputs), "int": int}
-    return bool(eval(condition, {"__builtins__": {}}, names))
 
 
 def _call(source: str, function: str, inputs: Json) -> Json:

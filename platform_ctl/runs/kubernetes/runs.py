@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,7 +56,10 @@ from platform_ctl.runs.watch import POLL_S, watch
 OUTPUT_LOGS = 50
 """Tasks of a run whose outputs are read: each costs a log. Those outside loops come first."""
 SETTLED_S = 1.5
-"""After which no run can appear whose time of creation is that of one just made."""
+"""After which no run can appear whose time of creation is that of one just made: by the server's
+clock, and by our own where the server does not tell its time."""
+SETTLING_S = 0.25
+"""Between two looks at the server's clock."""
 VERDICT = "verdict"
 """The output by which a task judges."""
 LOG_READERS = 4
@@ -248,9 +252,17 @@ class KfpRuns:
 
     def _earliest(self, key: str, created: Json) -> Json:
         """The run that stays. The server's times are whole seconds: once that of ``created`` is
-        over, every caller sees the same runs of it, and the smallest id decides among them."""
-        self.sleep(SETTLED_S)
+        over, every caller sees the same runs of it, and the smallest id decides among them.
+        A server that needs longer than a second from the stamp of a run to its row may leave two
+        callers with different runs; it gives nothing unique to decide by before that."""
+        created_s = datetime.fromisoformat(created["created_at"]).timestamp()
         earliest = self._of_key(key) or created
+        while 0 < self.api.kfp.clock_s() < created_s + SETTLED_S:
+            self.sleep(SETTLING_S)
+            earliest = self._of_key(key) or created
+        if not self.api.kfp.clock_s():
+            self.sleep(SETTLED_S)
+            earliest = self._of_key(key) or created
         if earliest["run_id"] != created["run_id"]:
             self.api.delete(created["run_id"])
         return earliest

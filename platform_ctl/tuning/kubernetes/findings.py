@@ -81,14 +81,22 @@ def suggestion(cluster: Cluster, name: str) -> SearchFinding | None:
         return None
     pods = [p for p in _pods(cluster, name) if "katib.kubeflow.org/suggestion" in _labels(p)]
     reasons = [b for b in map(blocked, pods) if b]
-    because = f": {_words(reasons[0])}" if reasons else " and nothing is known of its pod"
+    fix = f"kubectl -n {cluster.namespace} describe pods -l katib.kubeflow.org/suggestion={name}"
+    if pods or reasons:
+        because = f": {_words(reasons[0])}" if reasons else ": its pod starts"
+        lasting = bool(reasons) and reasons[0].reason in {*LASTING, Blocked.OUT_OF_MEMORY}
+    else:
+        why = refused_pods(cluster, labels={"katib.kubeflow.org/suggestion": name})
+        lasting = why.reason != FAILED_CREATE
+        because = f": {why.message}" if lasting else " and nothing is known of its pod"
+        fix = why.fix if lasting else fix
     return SearchFinding(
         name,
         SearchReason.SUGGESTION_NOT_READY,
         f"the suggestion service is not ready{because}",
-        f"kubectl -n {cluster.namespace} describe pods -l katib.kubeflow.org/suggestion={name}",
+        fix,
         pod=reasons[0].pod if reasons else "",
-        lasting=bool(reasons) and reasons[0].reason in {*LASTING, Blocked.OUT_OF_MEMORY},
+        lasting=lasting,
     )
 
 

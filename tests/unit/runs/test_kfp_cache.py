@@ -103,7 +103,7 @@ def test_a_hit_and_a_miss_are_explained_with_kfps_own_fingerprint(tmp_path: Path
 def test_a_task_without_caching_asked_nothing(tmp_path: Path) -> None:
     with serve(Runs()) as fake:
         runs = KfpRuns(RunsApi(Kfp(fake.url)), poll_s=0.01)
-        file = run_pipelines.write(tmp_path, "chain", run_pipelines.chain(IMAGE, "double"))
+        file = run_pipelines.write(tmp_path, "chain", run_pipelines.chain(IMAGE, "boom"))
         run = runs.run(RunRequest(file, {"x": 1}), lambda event: None)
         (decision, *_) = KfpDecisions(runs.api).decisions(run.id)
     assert (decision.decision, decision.fingerprint) == ("BYPASS", "")
