@@ -9,6 +9,7 @@ reused: a retired class stays, marked as retired. Exit codes (spec):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, TypeVar, overload
 
@@ -51,6 +52,26 @@ def from_dict(record: Mapping[str, str]) -> PlatformError:
         kinds.extend(kind.__subclasses__())
     found = next((kind for kind in kinds if kind.id == record["id"]), PlatformError)
     return found(record["what"], where=record["where"], fix=record["fix"])
+
+
+def from_traceback(text: str) -> dict[str, str]:
+    """``as_dict`` of the error that ended a Python program, from the end of what it printed; empty
+    where it was no error of ours. Read by the name of the class, as ``traceback`` writes it, which
+    leaves out ``where`` and ``fix``."""
+    # The last traceback is the one that ended it: an error before that was dealt with.
+    found = list(_ERROR_LINE.finditer(text, max(0, text.rfind(_TRACEBACK))))
+    kinds: dict[str, type[PlatformError]] = {PlatformError.__name__: PlatformError}
+    waiting = [PlatformError]
+    for kind in waiting:
+        waiting.extend(kind.__subclasses__())
+        kinds[kind.__name__] = kind
+    if not found or found[-1]["name"] not in kinds:
+        return {}
+    return kinds[found[-1]["name"]](found[-1]["what"]).as_dict()
+
+
+_TRACEBACK = "Traceback (most recent call last):"
+_ERROR_LINE = re.compile(r"^platform_ctl\.errors\.(?P<name>\w+): (?P<what>.*)$", re.MULTILINE)
 
 
 def _rebuild(cls: type[PlatformError], what: str, where: str, fix: str) -> PlatformError:

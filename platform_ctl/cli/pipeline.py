@@ -169,24 +169,26 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
         broken = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
         task = shown(broken.path) if broken else "-"
         where = f"run {run.id}, task {task}"
-        error_file = _said(run, broken)
-        if error_file:
-            raise errors.from_dict(
-                {**error_file, "where": f"{where}; {error_file['where']}".rstrip("; ")}
-            )
+        logs = f"platform-ctl run logs {run.id[:8]}{f' {task}' if broken and broken.log else ''}"
+        if failure := _failure(run, broken):
+            own = {
+                "where": f"{where}; {failure['where']}".rstrip("; "),
+                "fix": failure["fix"] or logs,
+            }
+            raise errors.from_dict({**failure, **own})
         raise errors.StepFailed(
-            f"{task}: {broken.error if broken else run.error}",
-            where=where,
-            fix=f"platform-ctl run logs {run.id[:8]}{f' {task}' if broken and broken.log else ''}",
+            f"{task}: {broken.error if broken else run.error}", where=where, fix=logs
         )
     if any(v.verdict in ("failed", "inconclusive") for v in run.verdicts):
         ctx.exit(1)
 
 
-def _said(run: Run, task: Task | None) -> dict[str, str] | None:
+def _failure(run: Run, task: Task | None) -> dict[str, str] | None:
     """What the step itself said of its failure, when it was an error of the platform's."""
     from platform_ctl.runs.record import ERROR_FILE
 
+    if task is not None and task.failure:
+        return dict(task.failure)
     if task is None or not task.log or not run.directory:
         return None
     error_file = (Path(run.directory) / task.log).with_name(ERROR_FILE)

@@ -72,7 +72,7 @@ def failures(run: Run) -> Iterable[Failure]:
             yield Failure(task.path, task.error)
             continue
         log = Path(run.directory) / task.log
-        error = _told(log.with_name(ERROR_FILE))
+        error = task.failure or _told(log.with_name(ERROR_FILE))
         yield Failure(task.path, task.error, error.get("fix", ""), error.get("see", ""), _tail(log))
 
 

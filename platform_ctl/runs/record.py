@@ -161,7 +161,10 @@ class Task:
     blocker: Blocker | None = None
     """None where nothing is known to be in its way."""
     log: str = ""
-    """Path of the log, relative to the run's directory."""
+    """Path of the log, relative to the run's directory; on a cluster, the node that wrote it."""
+    failure: Mapping[str, str] = field(default_factory=dict)
+    """``PlatformError.as_dict`` of what ended the step, where it was one and no ``ERROR_FILE``
+    holds it."""
 
     @property
     def artifacts(self) -> Iterator[Artifact]:

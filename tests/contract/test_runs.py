@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import pytest
 
 from platform_ctl import targets
+from platform_ctl.cli.pipeline import finish
 from platform_ctl.cluster.kfp import Kfp
-from platform_ctl.errors import PlatformError, UnknownName, UsageError
+from platform_ctl.errors import PlatformError, PreconditionMissing, UnknownName, UsageError
 from platform_ctl.runs.kubernetes.api import RunsApi
 from platform_ctl.runs.kubernetes.runs import KfpRuns
 from platform_ctl.runs.port import Orchestrator
@@ -129,6 +131,14 @@ def test_a_step_that_fails_fails_the_run_and_skips_what_waits_for_it(target: Tar
     assert by_path["double"].skipped_by is SkippedBy.UPSTREAM
     assert b"boom 1" in target.runs.log(run, by_path["boom"])
     assert events[-1].state == RunState.FAILED
+
+
+def test_an_error_of_the_platforms_own_keeps_its_id_and_its_fix(target: Target) -> None:
+    run = target.runs.run(target.chain("absent"), lambda event: None)
+    with pytest.raises(PreconditionMissing) as ended, click.Context(click.Command("run")) as ctx:
+        finish(ctx, run, "json")
+    assert ended.value.what == "no table 1" and ended.value.fix.startswith("platform-ctl ")
+    assert ended.value.where.startswith(f"run {run.id}, task absent")
 
 
 def test_a_run_is_cancelled(target: Target) -> None:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -260,7 +261,7 @@ class Runs:
         try:
             outputs = _call(source, function, inputs)
         except Exception as exc:  # noqa: BLE001 - a step may raise anything
-            step.state, step.log = "FAILED", f"{type(exc).__name__}: {exc}\n"
+            step.state, step.log = "FAILED", "".join(traceback.format_exception(exc))
             return False, {}
         message = json.dumps({"parameterValues": outputs}, indent=2)
         head = "I1127 22:57:49.146636      14 launcher_v2.go:1230] ExecutorOutput: "

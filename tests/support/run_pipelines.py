@@ -18,8 +18,13 @@ def judge(x: int) -> NamedTuple("Judged", [("verdict", str), ("reasons", list)])
 """
 DOUBLE = "\ndef double(x: int) -> int:\n    return 2 * x\n"
 BOOM = "\ndef boom(x: int) -> int:\n    raise ValueError(f'boom {x}')\n"
+ABSENT = """
+def absent(x: int) -> int:
+    from platform_ctl.errors import PreconditionMissing
+    raise PreconditionMissing(f"no table {x}", where="the catalog", fix="platform-ctl data show")
+"""
 WAIT = "\ndef wait(x: int) -> int:\n    import time\n    time.sleep(600)\n    return x\n"
-SOURCES = {"judge": JUDGE, "double": DOUBLE, "boom": BOOM, "wait": WAIT}
+SOURCES = {"judge": JUDGE, "double": DOUBLE, "boom": BOOM, "absent": ABSENT, "wait": WAIT}
 INTEGER = {"parameterType": "NUMBER_INTEGER"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -63,3 +64,22 @@ def test_an_error_survives_the_way_between_processes() -> None:
     assert type(back) is errors.MissingTable
     assert back.as_dict() == sent.as_dict()
     assert str(back) == "no table"
+
+
+def test_an_error_is_read_back_from_the_traceback_that_it_left() -> None:
+    try:
+        raise errors.DiskFull("no room", where="/data", fix="platform-ctl run prune")
+    except errors.DiskFull as exc:
+        text = "".join(traceback.format_exception(exc)) + "F1128 launcher\n"
+        assert errors.from_traceback(text) == {**exc.as_dict(), "where": "", "fix": ""}
+    assert errors.from_traceback("") == {}
+
+
+def test_an_error_that_was_dealt_with_is_not_what_ended_the_program() -> None:
+    text = ""
+    for kind in (errors.DiskFull, ValueError):
+        try:
+            raise kind("first or last")
+        except (errors.DiskFull, ValueError) as exc:
+            text += "".join(traceback.format_exception(exc))
+    assert errors.from_traceback(text) == {}

@@ -27,6 +27,7 @@ from platform_ctl.errors import (
     UnknownName,
     UsageError,
     WorkloadFailed,
+    from_traceback,
 )
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import parameters
@@ -120,7 +121,7 @@ class KfpRuns:
         blockers = {} if run.state is RunState.SUCCEEDED else self._blockers(run, nodes)
         tasks = self._with_outputs(run.id, pipeline_of(document), nodes) if nodes else []
         tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
-        tasks = [replace(t, error=t.error or self._error(run, t)) for t in tasks]
+        tasks = [self._with_failure(run, t) for t in tasks]
         first = next((t for t in tasks if t.state is TaskState.FAILED), None)
         error = run.error or (f"{first.path} failed: {first.error}" if first else "")
         judging = _judging(pipeline_of(document)) if nodes else frozenset()
@@ -323,16 +324,19 @@ class KfpRuns:
             read = dict(zip((n.task.path for n in wanted), pool.map(outputs, wanted), strict=True))
         return [replace(n.task, outputs=read.get(n.task.path, n.task.outputs)) for n in nodes]
 
-    def _error(self, run: Run, task: Task) -> str:
-        """One line that says why a task failed: of its pod, else the last one that it wrote."""
-        if task.state is not TaskState.FAILED:
-            return ""
-        if task.blocker and task.blocker.reason != Blocked.FAILED and not task.blocker.of_job:
-            return str(task.blocker)
-        if line := last_line(self.log(run, task)):
-            return line
-        code = task.blocker.exit_code if task.blocker else None
-        return f"exit code {code}" if code else "the step ended with an error"
+    def _with_failure(self, run: Run, task: Task) -> Task:
+        """With one line that says why it failed, of its pod, else of what it wrote last; and with
+        the platform's own error, where the step ended with one."""
+        if task.state is not TaskState.FAILED or task.error:
+            return task
+        blocker = task.blocker
+        if blocker and blocker.reason != Blocked.FAILED and not blocker.of_job:
+            return replace(task, error=str(blocker))
+        log = self.log(run, task)
+        if failure := from_traceback(log.decode("utf-8", "replace")):
+            return replace(task, error=failure["what"], failure=failure)
+        code = f"exit code {blocker.exit_code}" if blocker and blocker.exit_code else ""
+        return replace(task, error=last_line(log) or code or "the step ended with an error")
 
     def list(self, limit: int) -> list[Run]:
         found = self.api.newest(AVAILABLE)
