@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Write versions.lock.yaml: what each component renders to. ``--check`` says what would change.
+"""Write versions.lock.yaml, what each component renders to, and the PrometheusRule of the alerts.
+
+``--check`` writes nothing and says what would change.
 
 A base that cannot be fetched here is named and keeps its line; the sums of the
 requests are held against what the documentation promises.
@@ -25,6 +27,8 @@ from platform_ctl.installation.lint import check_documents, check_kustomization
 from platform_ctl.installation.rendering import render, summary
 
 ROOT = Path(__file__).resolve().parents[2]
+ALERTS = Path("infra") / "monitoring" / "alerts.yml"
+RULES = Path("infra") / "tier6" / "monitoring" / "rules.yaml"
 WHOLE = (4000, 12 * 1024)
 CORE = (2000, 6 * 1024)
 """CPU in thousandths and memory in MiB that all, and the core components, may request."""
@@ -36,7 +40,7 @@ def main(arguments: list[str]) -> int:
     components = read_components(ROOT)
     known = read_lock(ROOT) if (ROOT / LOCK).exists() else {}
     now = {}
-    failed = False
+    failed = not _rules(check)
     for component in components:
         found, problems = _rendered(component)
         failed |= bool(problems)
@@ -50,6 +54,25 @@ def main(arguments: list[str]) -> int:
         text = yaml.safe_dump(msgspec.to_builtins(lock), sort_keys=False, width=100)
         (ROOT / LOCK).write_text("# Written by `make tier6-render`.\n" + text, encoding="utf-8")
     return 1 if failed else 0
+
+
+def _rules(check: bool) -> bool:
+    """The alerts of a laptop's Prometheus as the object that its operator reads."""
+    groups = yaml.safe_load((ROOT / ALERTS).read_text(encoding="utf-8"))
+    rule = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "platform", "namespace": "monitoring"},
+        "spec": groups,
+    }
+    head = f"# Written by `make tier6-render` from {ALERTS}.\n"
+    text = head + yaml.safe_dump(rule, sort_keys=False, width=100)
+    if not check:
+        (ROOT / RULES).write_text(text, encoding="utf-8")
+    elif not (ROOT / RULES).exists() or (ROOT / RULES).read_text(encoding="utf-8") != text:
+        say(f"{RULES} is not what {ALERTS} says; make tier6-render")
+        return False
+    return True
 
 
 def _rendered(component: InstallComponent) -> tuple[Rendered | None, list[str]]:

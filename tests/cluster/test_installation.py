@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,15 +27,17 @@ from tests.support.cluster import KUBECONFIG, NAMESPACE, image, images, needs_co
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-SPACES = ("kubeflow", "storage", "mlflow")
-OWN = ("storage", "mlflow", "platform")
+SPACES = ("kubeflow", "storage", "mlflow", "monitoring")
+OWN = ("storage", "mlflow", "platform", "monitoring")
 LEFT_OUT = (
     "CronJob",
     "CustomResourceDefinition",
+    "PodMonitor",
+    "PrometheusRule",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 )
-"""What would act on the whole cluster, or without end."""
+"""What would act on the whole cluster or without end, and kinds that it need not have."""
 pytestmark = needs_components
 
 
@@ -66,7 +69,7 @@ class Elsewhere:
             f"{self.mark}-{w}" for w in component.workloads if component.name != "platform"
         ]
         return msgspec.structs.replace(
-            found, name=component.name, workloads=workloads, definitions=[]
+            found, name=component.name, workloads=workloads, definitions=[], needs=[]
         )
 
     def documents(self, component: InstallComponent) -> list[Object]:
@@ -150,6 +153,19 @@ def test_secrets_are_made_once_and_copied(
     assert stores and copied
     assert copied["data"]["PGPASSWORD"] == stores["data"]["password"]
     assert len(stores["data"]["password"]) > 32
+
+
+def test_the_exporter_answers_and_reads_the_catalog(
+    place: tuple[Cluster, Elsewhere, list[InstallComponent]],
+) -> None:
+    cluster, _, _ = place
+    [pod] = ready_pods(cluster, cluster.namespace, "platform-metrics")
+    path = f"{POD.path(cluster.namespace)}/{pod['metadata']['name']}:8080/proxy/metrics"
+    words = ["kubectl", "--kubeconfig", os.environ[KUBECONFIG], "get", "--raw", path]
+    found = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+    up = re.findall(r'^platform_metrics_source_up\{source="(.+)"\} (\S+)$', found, re.MULTILINE)
+    assert "tables" in dict(up)
+    assert {float(value) for _, value in up} == {1.0}, up
 
 
 def test_a_pod_reaches_every_store_and_says_which_is_down(

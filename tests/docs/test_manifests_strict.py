@@ -11,6 +11,7 @@ from pathlib import Path
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from platform_ctl.cluster.api import Object
 from platform_ctl.installation.components import read_components, read_lock
@@ -52,3 +53,12 @@ def test_an_unknown_key_does_not_pass() -> None:
     broken = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "dat": {}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, VERSION, strict=True)
+
+
+def test_the_rules_and_the_dashboard_are_those_of_a_laptop() -> None:
+    [component] = [c for c in OURS if c.name == "monitoring"]
+    found = {d["kind"]: d for d in render(ROOT, component)}
+    alerts = yaml.safe_load((ROOT / "infra/monitoring/alerts.yml").read_text(encoding="utf-8"))
+    assert found["PrometheusRule"]["spec"] == alerts, "run: make tier6-render"
+    dashboard = (ROOT / "infra/monitoring/dashboard.json").read_text(encoding="utf-8")
+    assert found["ConfigMap"]["data"] == {"platform.json": dashboard}
