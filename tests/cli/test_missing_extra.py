@@ -24,13 +24,20 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 """
-WORK = ["config show", "pipeline list", "run list", "model list", "schedule check", "lab list"]
+WORK = [
+    "config show",
+    "pipeline list",
+    "pipeline impact train-deploy",
+    "run list",
+    "model list",
+    "schedule check",
+    "lab list",
+]
 NEED = [
     "data show",
     "data ingest --sample",
     "pipeline compile --check",
     "pipeline run train-deploy",
-    "pipeline impact train-deploy",
     "experiment run recipes/train_deploy/experiment.yaml",
     "--target kubernetes run list",
     "--target kubernetes pipeline upload --all",
