@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from platform_ctl.errors import PlatformError
 from platform_ctl.explain.impact import ExternalChanges
-from platform_ctl.ir.pipeline import Component, Pipeline
+from platform_ctl.ir.pipeline import Component, Pipeline, TaskSpec
 from platform_ctl.ir.roles import Role, roles
 from platform_ctl.models.model import PRODUCTION
 from platform_ctl.models.port import Registry
@@ -46,13 +46,15 @@ def foresee(
 ) -> ExternalChanges:
     """What the pipeline's resolving task would put out now. Changes nothing.
 
-    Nothing is foreseen of a task that takes inputs or puts out something else as
-    well, nor in a home without a golden set, which the first run makes.
+    Nothing is foreseen of a task that takes other inputs than the recipe's own names, or puts out
+    something else as well, nor in a home without a golden set, which the first run makes.
     """
     recipe = next((r for r in recipes.values() if r.pipeline == pipeline.name), None)
     path = roles(pipeline).get(Role.RESOLVE, "")
     component = _component(pipeline, path)
     if recipe is None or component is None or not _looks_outside(component):
+        return ExternalChanges()
+    if not _constants(pipeline.root.tasks[path]) <= {f"{recipe.data}:resolve", recipe.model_name}:
         return ExternalChanges()
     try:
         if resolve(f"{recipe.data}:golden_show")(data) is None:
@@ -73,12 +75,13 @@ def _component(pipeline: Pipeline, path: str) -> Component | None:
     return pipeline.component_of(tasks[path]) if path in tasks else None
 
 
+def _constants(task: TaskSpec) -> set[object]:
+    """The task's inputs; None for one that is no constant."""
+    bound = [given.runtime_value for given in task.inputs.parameters.values()]
+    return {value.constant if value else None for value in bound}
+
+
 def _looks_outside(component: Component) -> bool:
     read, written = component.input_definitions, component.output_definitions
     known = set(TrainedSubject.__dataclass_fields__)
-    return (
-        not read.parameters
-        and not read.artifacts
-        and not written.artifacts
-        and set(written.parameters) <= known
-    )
+    return not read.artifacts and not written.artifacts and set(written.parameters) <= known

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 RUNS = {
     "train-deploy": ("max_trials=1", "epochs=2"),
-    "digits": ("max_trials=1", "epochs=4"),
+    "digits": ("max_trials=1", "epochs=12"),
     "eights": ("max_trials=1",),
     "blobs": ("max_trials=1",),
 }
@@ -124,3 +124,16 @@ def test_a_run_alone_gives_the_model_that_it_gave_beside_the_others(
     again = json.loads(checkout.ctl("run", "show", "latest", "-o", "json"))
     assert again["pipeline"] == name
     assert model_digest(again) == model_digest(runs[name])
+
+
+def test_the_image_classifier_gets_to_production(
+    checkout: Checkout, runs: dict[str, dict[str, Any]]
+) -> None:
+    """Trained on two workers of Ray, judged by log loss beside a logistic regression."""
+    asked = task(runs["digits"], "request-approval")["outputs"]["parameters"]["approval_id"]
+    try:
+        checkout.ctl("approval", "approve", asked, "--reason", "sees shapes", "--wait")
+        verified = checkout.ctl("model", "verify", "digits@production")
+    finally:
+        checkout.ctl("service", "stop", "digits")
+    assert "as it was registered" in verified
