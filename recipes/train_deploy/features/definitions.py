@@ -87,7 +87,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("peak_13w", "max(commits) FILTER (ago <= 13)", "busiest of the last 13 weeks"),
     Feature(
         "spread_13w",
-        "stddev_pop(ln(1 + commits)) FILTER (ago <= 13)",
+        "stddev_pop(ln(1 + commits) ORDER BY ago) FILTER (ago <= 13)",
         "standard deviation of log weekly commits, 13 weeks",
         "linear",
     ),

@@ -114,8 +114,11 @@ SELECT repo, make_timestamp(event_us)::TIMESTAMPTZ AS event_timestamp,
        week_start::TIMESTAMPTZ AS week_start,
        (sum(commits) FILTER (ago <= 1))::DOUBLE AS naive_last_week,
        (sum(commits) FILTER (ago <= 4))::DOUBLE / 4 AS naive_mean_4w,
-       exp(sum(ln(1 + commits) * pow({SES_MEMORY}, ago)) FILTER (ago <= greatest(age_weeks, 1))
-           / sum(pow({SES_MEMORY}, ago)) FILTER (ago <= greatest(age_weeks, 1))) - 1
+       -- In order: sums of floats in any order differ in their last bit, and the rows with them.
+       exp(sum(ln(1 + commits) * pow({SES_MEMORY}, ago) ORDER BY ago)
+               FILTER (ago <= greatest(age_weeks, 1))
+           / sum(pow({SES_MEMORY}, ago) ORDER BY ago)
+               FILTER (ago <= greatest(age_weeks, 1))) - 1
            AS naive_log_ses,
        (sum(commits) FILTER (ago <= {DORMANT_WEEKS})) = 0 AS dormant,
        age_weeks::INTEGER AS history_weeks,

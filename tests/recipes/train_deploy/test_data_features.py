@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from datetime import timedelta
 
 import pyarrow as pa
@@ -124,3 +125,20 @@ def test_weeks_start_on_monday(epoch_s):
 def test_names_are_unique_and_known():
     assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES)
     assert set(LOG_FEATURES) < set(FEATURE_NAMES)
+
+
+def test_the_order_of_commits_moves_no_bit():
+    """Training rows that are the same bytes are what lets search and fit come from the cache."""
+    rng = random.Random(0)
+    history = [
+        (repo, rng.choice(["ada", "bob"]), MONDAY_S + week * WEEK_S + rng.randrange(WEEK_S), 0, 9)
+        for repo in "abcdefgh"
+        for week in range(400)
+        for _ in range(rng.randrange(9))
+    ]
+    grid = [
+        (r, MONDAY_S + w * WEEK_S, MONDAY_S + w * WEEK_S) for r in "abcdefgh" for w in range(400)
+    ]
+    first = _compute(history, grid)
+    rng.shuffle(history)
+    assert _compute(history, grid) == first
