@@ -7,7 +7,7 @@ GIT   ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all cluster-test tier6-render image kind-demo lint check-pipelines upload format bench docs clean
+.PHONY: help setup demo test test-all cluster-test tier6-render tier6-digests image kind-demo lint check-pipelines upload format bench docs clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,7 @@ lint: setup ## Style, import contracts, committed pipelines and generated docs a
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/platform-ctl pipeline compile --check
 	@$(BIN)/python .ci/lint.py
+	@$(BIN)/python infra/tier6/render.py --check --local
 
 check-pipelines: setup ## Committed pipelines and schedules are current and valid (what a pull request runs)
 	@$(BIN)/platform-ctl pipeline compile --check
@@ -60,8 +61,11 @@ bench: setup ## Ours beside the alternative, in one run; prints ratios
 docs: setup ## Write the generated reference pages
 	@$(BIN)/python -m platform_ctl.cli.reference docs/reference
 
-tier6-render: setup ## Write what infra/tier6 renders to (CHECK=1: only say what would change)
-	@$(BIN)/python infra/tier6/render.py $(if $(CHECK),--check)
+tier6-render: setup ## Write what infra/tier6 renders to (CHECK=1: say what would change, LOCAL=1: without remote bases)
+	@$(BIN)/python infra/tier6/render.py $(if $(CHECK),--check) $(if $(LOCAL),--local)
+
+tier6-digests: setup ## Write the digests of images that the cluster of the settings has pulled
+	@$(BIN)/python infra/tier6/render.py --digests
 
 clean: ## Stop what runs and remove .platform and .venv
 	@[ ! -x $(BIN)/platform-ctl ] || infra/dev/stop-all.sh $(BIN)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Write versions.lock.yaml, what each component renders to, and the PrometheusRule of the alerts.
 
-``--check`` writes nothing and says what would change.
+``--check`` writes nothing and says what would change; ``--local`` leaves out remote bases;
+``--digests`` writes digests.yaml from what the nodes of the cluster of the settings pulled.
 
 A base that cannot be fetched here is named and keeps its line; the sums of the
 requests are held against what the documentation promises.
@@ -9,24 +10,31 @@ requests are held against what the documentation promises.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import msgspec
 import yaml
 
+from platform_ctl import targets
 from platform_ctl.errors import ConfigError, StoreUnavailable
 from platform_ctl.installation.components import (
+    DIGESTS,
     LOCK,
     InstallComponent,
     Rendered,
     read_components,
+    read_digests,
     read_lock,
 )
+from platform_ctl.installation.digests import on_nodes
 from platform_ctl.installation.lint import check_documents, check_kustomization
 from platform_ctl.installation.rendering import render, summary
+from platform_ctl.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
+OURS = "this repository"
 ALERTS = Path("infra") / "monitoring" / "alerts.yml"
 RULES = Path("infra") / "tier6" / "monitoring" / "rules.yaml"
 WHOLE = (4000, 12 * 1024)
@@ -36,13 +44,17 @@ CORE = (2000, 6 * 1024)
 
 def main(arguments: list[str]) -> int:
     """Exit code 1 when ``--check`` finds a difference, a problem or too large a sum."""
-    check = "--check" in arguments
+    if "--digests" in arguments:
+        return _digests()
+    check, local = "--check" in arguments, "--local" in arguments
     components = read_components(ROOT)
     known = read_lock(ROOT) if (ROOT / LOCK).exists() else {}
+    read_digests(ROOT)
     now = {}
     failed = not _rules(check)
     for component in components:
-        found, problems = _rendered(component)
+        skipped = local and component.source != OURS
+        found, problems = (None, []) if skipped else _rendered(component)
         failed |= bool(problems)
         now[component.name] = found or known.get(component.name)
         if check and found and found != known.get(component.name):
@@ -54,6 +66,17 @@ def main(arguments: list[str]) -> int:
         text = yaml.safe_dump(msgspec.to_builtins(lock), sort_keys=False, width=100)
         (ROOT / LOCK).write_text("# Written by `make tier6-render`.\n" + text, encoding="utf-8")
     return 1 if failed else 0
+
+
+def _digests() -> int:
+    settings = load(cwd=ROOT, env=os.environ).settings
+    known = {image for rendered in read_lock(ROOT).values() for image in rendered.images}
+    found = read_digests(ROOT) | on_nodes(targets.cluster(settings), known)
+    comment = (ROOT / DIGESTS).read_text(encoding="utf-8")
+    head = "".join(f"{line}\n" for line in comment.splitlines() if line.startswith("#"))
+    (ROOT / DIGESTS).write_text(head + yaml.safe_dump(found, width=200), encoding="utf-8")
+    say(f"{len(found)} of {len(known)} images have a digest")
+    return 0
 
 
 def _rules(check: bool) -> bool:
@@ -83,7 +106,7 @@ def _rendered(component: InstallComponent) -> tuple[Rendered | None, list[str]]:
     except (ConfigError, StoreUnavailable) as exc:
         say(f"{component.name}: not rendered here: {exc.what}")
         return None, [p.rule for p in problems]
-    ours = component.source == "this repository"
+    ours = component.source == OURS
     problems += check_documents(documents, ours=ours)
     for problem in problems:
         say(f"{component.name}: {problem.rule}: {problem.where}: {problem.detail}")

@@ -198,7 +198,8 @@ def components_page(root: Path) -> str:
         "In order of installation. `platform-ctl target install` without names installs the core;\n"
         "requests are the sum of all replicas as `infra/tier6` sets them.\n"
     )
-    lock = components.read_lock(root)
+    lock, digests = components.read_lock(root), components.read_digests(root)
+    core = {c.name for c in components.read_components(root) if c.core}
     rows = []
     for c in components.read_components(root):
         size = lock.get(c.name)
@@ -207,10 +208,26 @@ def components_page(root: Path) -> str:
         rows.append((f"`{c.name}`", c.version, kind, c.does, c.without, asked, c.data))
     heads = ["component", "version", "", "what for", "without it", "requests", "lost on removal"]
     lines.append(_table(heads, rows))
+    sums = (
+        f"the core {_requests([r for name, r in lock.items() if name in core])}",
+        f"all of it {_requests(list(lock.values()))}",
+    )
+    lines.append(f"Together, {' and '.join(sums)}.\n")
     images = sorted({image for rendered in lock.values() for image in rendered.images})
     lines.append("## Images\n")
-    lines.append("\n".join(f"- `{image}`" for image in images) + "\n")
+    lines.append(
+        "`infra/tier6/digests.yaml` pins an image where its digest is known. The others have\n"
+        "their tag only, which a node resolves when it pulls; `make tier6-digests` writes what\n"
+        "the nodes of an installed cluster have pulled.\n"
+    )
+    pinned = [(f"`{image}`", digests.get(image, "tag only")) for image in images]
+    lines.append(_table(["image", "digest"], pinned))
     return _joined(lines)
+
+
+def _requests(rendered: Sequence[components.Rendered]) -> str:
+    cpu_m, memory_mib = sum(r.cpu_m for r in rendered), sum(r.memory_mib for r in rendered)
+    return f"{cpu_m / 1000:.2f} CPUs and {memory_mib / 1024:.1f} GiB"
 
 
 def rights_page(root: Path) -> str:

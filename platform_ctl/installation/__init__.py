@@ -2,6 +2,7 @@
 
 components.py    infra/tier6/versions.yaml and versions.lock.yaml as values
 rendering.py     what a component's kustomization renders to, with the settings filled in
+digests.py       digests of images as nodes pulled them
 lint.py          what no manifest may have
 install.py       puts components into a cluster; can be repeated
 certificates.py  certificates of webhooks

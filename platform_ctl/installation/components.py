@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ FOLDER = Path("infra") / "tier6"
 """Relative to the root of the project; one folder a component."""
 TABLE = FOLDER / "versions.yaml"
 LOCK = FOLDER / "versions.lock.yaml"
+DIGESTS = FOLDER / "digests.yaml"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class VersionSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,6 +113,31 @@ def read_lock(project_root: Path) -> dict[str, Rendered]:
             where=str(path),
             fix="make tier6-render",
         ) from exc
+
+
+def read_digests(project_root: Path) -> dict[str, str]:
+    """Image -> the digest that somebody pulled; an image that is not in it has only a tag.
+
+    Raises ConfigError for a value that is no digest, and for an image of no component.
+    """
+    path = project_root / DIGESTS
+    known = {image for rendered in read_lock(project_root).values() for image in rendered.images}
+    try:
+        found = msgspec.convert(yaml.safe_load(path.read_bytes()) or {}, dict[str, str])
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as exc:
+        raise ConfigError(
+            f"the digests of images cannot be read: {exc}",
+            where=str(path),
+            fix=f"git checkout -- {DIGESTS}",
+        ) from exc
+    wrong = [i for i, digest in found.items() if i not in known or not DIGEST.fullmatch(digest)]
+    if wrong:
+        raise ConfigError(
+            f"{wrong[0]} is no image of a component, or has no sha256 digest",
+            where=str(path),
+            fix="make tier6-digests",
+        )
+    return found
 
 
 def chosen(components: Sequence[InstallComponent], names: Sequence[str]) -> list[InstallComponent]:

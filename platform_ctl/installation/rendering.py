@@ -136,9 +136,11 @@ def with_settings(
     gateway_class: str,
     gateway: str,
     images: Mapping[str, str] = MappingProxyType({}),
+    digests: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Object]:
     """The documents with the images and the Gateway's class of the settings.
 
+    An image that no setting replaces gets its digest from ``digests``, where it has one.
     Raises ConfigError when a workload needs the platform's image and the setting is empty.
     """
     changed: list[Object] = json.loads(json.dumps(list(documents)))
@@ -152,8 +154,14 @@ def with_settings(
             if container["image"] == PLATFORM_IMAGE:
                 container["image"] = _named(image, document["metadata"]["name"])
             else:
-                container["image"] = replaced(container["image"], images)
+                container["image"] = used_image(container["image"], images, digests)
     return changed
+
+
+def used_image(image: str, images: Mapping[str, str], digests: Mapping[str, str]) -> str:
+    """What a container runs: the replacement, the image with its digest, or the image."""
+    other = replaced(image, images)
+    return f"{image}@{digests[image]}" if other == image and image in digests else other
 
 
 def replaced(image: str, images: Mapping[str, str]) -> str:

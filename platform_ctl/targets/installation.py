@@ -75,13 +75,15 @@ def remove_component(settings: Settings, planned: Removal, progress: Callable[[s
 
 
 def _rendered(settings: Settings, component: InstallComponent) -> list[Object]:
+    from platform_ctl.installation.components import read_digests
     from platform_ctl.installation.rendering import render, with_settings
 
-    wanted = settings.kubernetes
+    wanted, root = settings.kubernetes, Path(settings.project_root)
     return with_settings(
-        render(Path(settings.project_root), component),
+        render(root, component),
         image=wanted.image,
         gateway_class=wanted.gateway_class,
         gateway=wanted.gateway,
         images=wanted.images,
+        digests=read_digests(root),
     )

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from platform_ctl.errors import ConfigError
-from platform_ctl.installation.components import read_lock
+from platform_ctl.installation.components import (
+    DIGESTS,
+    FOLDER,
+    LOCK,
+    read_digests,
+    read_lock,
+)
+from platform_ctl.installation.digests import on_nodes
 from platform_ctl.installation.rendering import (
     PLATFORM_IMAGE,
     all_containers,
     check_images,
     replaced,
     summary,
+    used_image,
     with_settings,
 )
+from tests.support.served_objects import ServedObjects
 
 ROOT = Path(__file__).resolve().parents[3]
 PLATFORM = "registry.example.org/platform@sha256:0"
+DIGEST = "sha256:" + "0" * 64
 POSTGRES = "docker.io/library/postgres:17.6-bookworm"
 IMAGES = {
     POSTGRES: "registry.example.org/postgres@sha256:00",
@@ -60,6 +71,50 @@ def test_every_container_gets_the_images_of_the_settings() -> None:
     spec = found["spec"]["template"]["spec"]
     assert spec["containers"][0]["image"] == "example.org/platform:1"
     assert spec["initContainers"][0]["image"] == "registry.example.org/hub/alpine:3.23"
+
+
+def test_a_known_digest_pins_what_no_setting_replaces() -> None:
+    digests = {POSTGRES: DIGEST, "example.org/web:1": DIGEST}
+    assert used_image("example.org/web:1", IMAGES, digests) == f"example.org/web:1@{DIGEST}"
+    assert used_image(POSTGRES, IMAGES, digests) == IMAGES[POSTGRES]
+    assert used_image("example.org/other:1", {}, digests) == "example.org/other:1"
+
+
+def test_only_images_of_components_have_digests_in_the_table(tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / LOCK, tmp_path / LOCK)
+    for text, sound in (
+        ("{}", True),
+        (f"{POSTGRES}: {DIGEST}", True),
+        (f"{POSTGRES}: sha256:00", False),
+        (f"example.org/other:1: {DIGEST}", False),
+        ("- list", False),
+    ):
+        (tmp_path / DIGESTS).write_text(text)
+        if sound:
+            read_digests(tmp_path)
+            continue
+        with pytest.raises(ConfigError):
+            read_digests(tmp_path)
+    assert read_digests(ROOT) is not None
+
+
+def test_nodes_say_what_a_tag_was_pulled_as() -> None:
+    def node(*images: list[str]) -> dict[str, Any]:
+        return {"status": {"images": [{"names": names} for names in images]}}
+
+    moved = "sha256:" + "1" * 64
+    redis = "docker.io/library/redis"
+    nodes = [
+        node([f"{redis}@{DIGEST}", f"{redis}:7"], ["localhost/imported:1"]),
+        node([f"docker.io/library/mysql@{DIGEST}", "docker.io/library/mysql:8.4"]),
+        node([f"docker.io/kserve/x@{DIGEST}", "docker.io/kserve/x:1"]),
+        node([f"docker.io/kserve/x@{moved}", "docker.io/kserve/x:1"]),
+    ]
+    cluster = ServedObjects({"/api/v1/nodes": {"items": nodes}})
+    asked = [f"{redis}:7", "mysql:8.4", "kserve/x:1", "localhost/imported:1", "ghcr.io/none:1"]
+    assert on_nodes(cluster, asked) == {f"{redis}:7": DIGEST, "mysql:8.4": DIGEST}
 
 
 def test_images_of_the_initialisation_are_listed_but_request_nothing() -> None:
