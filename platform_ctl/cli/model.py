@@ -230,7 +230,7 @@ def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, ou
         run = repeat(files, version, execute, Path(folder), repeat_search=search)
     if run.state is not RunState.SUCCEEDED:
         finish(ctx, run, output)
-    found = compare(files, version, run, targets.provenance(settings))
+    found = compare(files, version, run, targets.provenance(settings), targets.artifacts(settings))
     close = found.same_model or found.largest_difference <= tolerance
     if output == "json":
         render.print_json({**vars(found), "reproduced": close})

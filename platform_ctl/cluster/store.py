@@ -59,6 +59,11 @@ class RemoteStore:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(system.cat_file(item))
 
+    def holds(self, uri: str) -> bool:
+        """Whether there is an object, or a folder with some. Raises StoreUnavailable."""
+        with _reached(uri) as (system, path):
+            return bool(system.exists(path))
+
     def stage(self, uri: str) -> str:
         """The URI at which pods find an input: itself, or its copy when it is on this machine.
 

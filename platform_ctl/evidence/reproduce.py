@@ -17,6 +17,7 @@ from platform_ctl.evidence.reproduction import reproduction
 from platform_ctl.evidence.write import EVALUATION, PIPELINE_FILE, RUN_FILE, read_checksum
 from platform_ctl.models.model import ModelVersion
 from platform_ctl.recipe.scores import EVALUATION_FILE
+from platform_ctl.runs.port import Artifacts
 from platform_ctl.runs.record import Run, RunRequest
 
 FOLLOWED = ("code", "environment")
@@ -81,12 +82,16 @@ def repeat(
 
 
 def compare(
-    files: Mapping[str, bytes], version: ModelVersion, run: Run, today: Mapping[str, str]
+    files: Mapping[str, bytes],
+    version: ModelVersion,
+    run: Run,
+    today: Mapping[str, str],
+    artifacts: Artifacts,
 ) -> Comparison:
     """``today``: provenance of this project as it is. Raises EvidenceMismatch when the run has
     no evaluation."""
     then = json.loads(files[f"{EVALUATION}{EVALUATION_FILE}"])
-    now = _evaluation(run)
+    now = _evaluation(run, artifacts)
     metrics = {
         name: (float(value), float(now["metrics"][name]))
         for name, value in then["metrics"].items()
@@ -107,11 +112,10 @@ def compare(
     )
 
 
-def _evaluation(run: Run) -> dict[str, Any]:
+def _evaluation(run: Run, artifacts: Artifacts) -> dict[str, Any]:
     for task in run.tasks:
         for artifact in task.outputs.artifacts.get("evaluation", ()):
-            path = Path(artifact.uri) / EVALUATION_FILE
-            if path.is_file():
+            if path := artifacts.fetch(artifact.uri, EVALUATION_FILE):
                 return json.loads(path.read_bytes())
     raise EvidenceMismatch(
         "the run has no evaluation to compare",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import PlatformError, UnknownName
+from platform_ctl.errors import MissingExtra, PlatformError, StoreUnavailable, UnknownName
 from platform_ctl.explain.compared import ComparedRun
 from platform_ctl.explain.score_change import COLUMNS
 from platform_ctl.ir.pipeline import Pipeline
@@ -18,7 +19,7 @@ from platform_ctl.recipe.tables import TableState
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.key import CacheKeyInputs
 from platform_ctl.runs.cache.port import Cache
-from platform_ctl.runs.port import RunReader
+from platform_ctl.runs.port import Artifacts, RunReader
 from platform_ctl.runs.record import Run, Task
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class DiffPorts:
     """Where a run's particulars are found."""
 
     cache: Cache
+    artifacts: Artifacts
     key_inputs: Callable[[str], CacheKeyInputs | None]
     """Of a key's digest."""
     units: Callable[[str], Mapping[str, str]]
@@ -59,8 +61,10 @@ def side(run: Run, sources: DiffPorts) -> ComparedRun:
         bindings(pipeline) if pipeline else {},
         uncached(pipeline) if pipeline else frozenset(),
         units={digest: sources.units(digest) for digest in modules},
-        features=_features(run, pipeline, recipe.features) if pipeline and recipe else {},
-        errors=_errors(run.tasks),
+        features=_features(run, pipeline, recipe.features, sources.artifacts)
+        if pipeline and recipe
+        else {},
+        errors=_errors(run.tasks, sources.artifacts),
         loss=recipe.loss.name if recipe else "",
         table=sources.table(recipe.table) if recipe and recipe.table else None,
         cost=cost(sources.ledger(run.id)),
@@ -125,13 +129,15 @@ def _pipeline(run: Run, sources: DiffPorts) -> Pipeline | None:
 # ---- artifacts -------------------------------------------------------------------
 
 
-def _features(run: Run, pipeline: Pipeline, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _features(
+    run: Run, pipeline: Pipeline, names: Sequence[str], artifacts: Artifacts
+) -> dict[str, np.ndarray]:
     """The recipe's features of the rows that the run trained on."""
     import pyarrow.parquet as pq
 
     path = roles(pipeline).get(Role.FEATURES)
     task = next((t for t in run.tasks if t.path == path), None)
-    for file in _files([task] if task else []):
+    for file in _files([task] if task else [], artifacts):
         if not file.is_file():
             continue
         try:
@@ -152,11 +158,11 @@ def _training(table: pa.Table) -> pa.Table:
     return table.filter(pc.equal(table[SPLIT], TRAIN))
 
 
-def _errors(tasks: Iterable[Task]) -> dict[str, np.ndarray]:
+def _errors(tasks: Iterable[Task], artifacts: Artifacts) -> dict[str, np.ndarray]:
     """The first ``errors.parquet`` among the tasks' artifacts."""
     import pyarrow.parquet as pq
 
-    for file in (f / ERRORS_FILE for f in _files(tasks)):
+    for file in _files(tasks, artifacts, ERRORS_FILE):
         if not file.is_file():
             continue
         try:
@@ -168,7 +174,9 @@ def _errors(tasks: Iterable[Task]) -> dict[str, np.ndarray]:
     return {}
 
 
-def _files(tasks: Iterable[Task]) -> Iterable[Path]:
-    """Artifacts of the tasks that are on this machine."""
-    for task in tasks:
-        yield from (Path(a.uri) for a in task.artifacts if Path(a.uri).exists())
+def _files(tasks: Iterable[Task], artifacts: Artifacts, part: str = "") -> Iterable[Path]:
+    """Artifacts of the tasks, or ``part`` of each, that can be had."""
+    for artifact in (a for task in tasks for a in task.artifacts):
+        with contextlib.suppress(StoreUnavailable, MissingExtra):
+            if path := artifacts.fetch(artifact.uri, part):
+                yield path

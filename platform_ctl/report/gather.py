@@ -33,6 +33,7 @@ from platform_ctl.report.value import (
     SearchTrial,
 )
 from platform_ctl.runs.budget import LedgerEntry, cost
+from platform_ctl.runs.port import Artifacts
 from platform_ctl.runs.record import Run, Task, TaskState
 from platform_ctl.text import redacted
 from platform_ctl.tuning.port import SearchRecord
@@ -46,6 +47,7 @@ class Reporting:
     """What is read beside the ports of a diagnosis."""
 
     looking: DiagnosisPorts
+    artifacts: Artifacts
     ledger: Callable[[str], Sequence[LedgerEntry]]
     search: Callable[[str], SearchRecord | None]
     """By the run's id; None where that run did not search."""
@@ -185,14 +187,22 @@ class _Gathering:
 
     def _evaluation_folder(self, facts: DiagnosisFacts | None) -> Path | None:
         run = facts.run if facts else self.run
-        for artifact in (a for task in run.tasks for a in task.artifacts):
-            if (Path(artifact.uri) / EVALUATION_FILE).is_file():
-                return Path(artifact.uri)
+        if found := self._try("evaluation", lambda: self._evaluation_of(run)):
+            return found
         version = facts.version if facts else None
         if version is None:
             return None
         registry = self.reporting.looking.registry
+        self.absent.pop("evaluation", None)
         return self._try("evaluation", lambda: registry.local_dir(version, "evaluation"))
+
+    def _evaluation_of(self, run: Run) -> Path | None:
+        """The artifact of a step that is an evaluation."""
+        fetch = self.reporting.artifacts.fetch
+        for artifact in (a for task in run.tasks for a in task.artifacts):
+            if fetch(artifact.uri, EVALUATION_FILE):
+                return fetch(artifact.uri)
+        return None
 
     def _gate(self, facts: DiagnosisFacts | None) -> Gate | None:
         if facts is None:
@@ -206,7 +216,9 @@ class _Gathering:
         verdict = str(task.outputs.parameters.get("verdict", ""))
         reasons = task.outputs.parameters.get("reasons")
         listed = tuple(map(str, reasons)) if isinstance(reasons, list) else ()
-        return Gate(task.path, verdict, listed, tuple(rows.criteria(task)))
+        return Gate(
+            task.path, verdict, listed, tuple(rows.criteria(task, self.reporting.artifacts))
+        )
 
     # ---- approval and canary --------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from platform_ctl.errors import MissingExtra, StoreUnavailable
 from platform_ctl.ir.pipeline import UNSET, Pipeline, plain_numbers
 from platform_ctl.models.evaluation import finite
 from platform_ctl.models.read_evaluation import read_json
@@ -21,6 +22,7 @@ from platform_ctl.report.value import (
 )
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.values import CacheDecision
+from platform_ctl.runs.port import Artifacts
 from platform_ctl.runs.record import ERROR_FILE, Run, Task, TaskState
 from platform_ctl.text import redacted
 
@@ -102,13 +104,16 @@ def metrics(run: Run) -> Iterable[ReportedMetric]:
     )
 
 
-def criteria(task: Task) -> Iterable[Criterion]:
+def criteria(task: Task, artifacts: Artifacts) -> Iterable[Criterion]:
     """The figures of the decision that the gate left as JSON, if it did."""
     for artifact in task.artifacts:
         try:
-            decision = GateDecision.from_dict(read_json(Path(artifact.uri)))
+            path = artifacts.fetch(artifact.uri)
+            if path is None:
+                continue
+            decision = GateDecision.from_dict(read_json(path))
             figures = {n: dict(f) for n, f in dict(decision.figures).items()}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, StoreUnavailable, MissingExtra):
             continue
         for name, one in figures.items():
             numbers = {n: one[n] for n in ("point", "low", "high", "rows") if n in one}

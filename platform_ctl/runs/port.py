@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from platform_ctl.ir.pipeline import Pipeline
@@ -71,4 +72,16 @@ class Orchestrator(RunReader, Protocol):
 
     def explain(self, pipeline: Pipeline) -> Sequence[UnsupportedUse]:
         """What of the pipeline is ignored or refused on this target."""
+        ...
+
+
+class Artifacts(Protocol):
+    """Outputs of steps, by the URI that a run's record holds."""
+
+    def fetch(self, uri: str, part: str = "") -> Path | None:
+        """A path of this machine with the bytes of an artifact, or of ``part`` of its folder.
+
+        The artifact itself where it is here, else a copy, made once. None where nothing is at
+        the URI. Raises StoreUnavailable and MissingExtra where nobody could look.
+        """
         ...

@@ -60,6 +60,7 @@ from platform_ctl.targets.releases import canary_cost, deploying, released, rele
 from platform_ctl.targets.repair import repair
 from platform_ctl.targets.report import report_page, reporting, write_report
 from platform_ctl.targets.runs import (
+    artifacts,
     cache_decisions,
     local_engine,
     orchestrator,
@@ -97,6 +98,7 @@ __all__ = [
     "approval_controller",
     "approvals",
     "approvals_as_they_stand",
+    "artifacts",
     "cache_decisions",
     "canary_cost",
     "charge_search",

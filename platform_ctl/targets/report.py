@@ -11,6 +11,7 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.explain import looking
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import lineage_outbox
+from platform_ctl.targets.runs import artifacts
 from platform_ctl.targets.tuning import tuner
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def reporting(settings: Settings) -> Reporting:
 
     return Reporting(
         looking=looking(settings),
+        artifacts=artifacts(settings),
         ledger=ledger(settings).entries,
         search=lambda run_id: _search(settings, run_id),
         importance=_importance,

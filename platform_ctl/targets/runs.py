@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from platform_ctl.runs.kubernetes.runs import KfpRuns
     from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads
     from platform_ctl.runs.local.runs import LocalOrchestrator
-    from platform_ctl.runs.port import Orchestrator, RunReader
+    from platform_ctl.runs.port import Artifacts, Orchestrator, RunReader
     from platform_ctl.runs.record import Run, RunEvent
 
 PROMOTE = "promote"
@@ -61,6 +61,17 @@ def run_reader(settings: Settings) -> RunReader:
     from platform_ctl.runs.local.records import RunRecords
 
     return LocalRuns(RunRecords(database(settings)))
+
+
+def artifacts(settings: Settings) -> Artifacts:
+    """What the steps of runs have left, by URI."""
+    if settings.target == "kubernetes":
+        from platform_ctl.runs.kubernetes.artifacts import StoreArtifacts
+
+        return StoreArtifacts()
+    from platform_ctl.runs.local.artifacts import LocalArtifacts
+
+    return LocalArtifacts()
 
 
 def _kfp_runs(settings: Settings) -> KfpRuns:

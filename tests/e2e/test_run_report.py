@@ -26,6 +26,7 @@ from platform_ctl.report.forest import gate_forest
 from platform_ctl.report.gather import run_report
 from platform_ctl.report.rows import criteria
 from platform_ctl.report.value import Gate
+from platform_ctl.runs.local.artifacts import LocalArtifacts
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.tuning.local.folder import FolderTuner
 from recipes.train_deploy.recipe import GATE
@@ -295,7 +296,12 @@ def test_two_hundred_iterations_are_one_node_one_lane_and_one_row(pages):
 def test_whatever_a_gate_left_as_its_decision_the_report_is_written(text, tmp_path):
     (tmp_path / "decision").write_text(text)
     outputs = Outputs({}, {"d": (Artifact("d", str(tmp_path / "decision")),)})
-    found = Gate("gate", "failed", (), tuple(criteria(replace(task("gate"), outputs=outputs))))
+    found = Gate(
+        "gate",
+        "failed",
+        (),
+        tuple(criteria(replace(task("gate"), outputs=outputs), LocalArtifacts())),
+    )
     assert gate_forest(found) is None
 
 

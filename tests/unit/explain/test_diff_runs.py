@@ -12,6 +12,7 @@ import pytest
 from platform_ctl.errors import UnknownName
 from platform_ctl.explain.diff_facts import DiffPorts, side
 from platform_ctl.explain.score_change import COLUMNS
+from platform_ctl.runs.local.artifacts import LocalArtifacts
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 
 
@@ -21,6 +22,7 @@ def gone(path: Path) -> object:
 
 SOURCES = DiffPorts(
     cache=SimpleNamespace(decisions=lambda run_id: ()),  # type: ignore[arg-type]
+    artifacts=LocalArtifacts(),
     key_inputs=lambda digest: None,
     units=lambda digest: {},
     read_pipeline=gone,  # type: ignore[arg-type]
