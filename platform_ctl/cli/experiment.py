@@ -97,9 +97,9 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
 @click.argument("name", metavar="NAME|RUN", default="latest")
 @click.option(
     "--plot",
-    metavar="FILE.png|.html",
+    metavar="FILE.html",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw best-so-far and parameter importance.",
+    help="Write a page with best-so-far, each parameter and its importance.",
 )
 @output_option
 @click.pass_context

@@ -7,11 +7,15 @@ missing in them is left out here, what is wrong is refused by ``ValueError``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 MODEL, CHAMPION = "this model", "champion"
+CLUSTER = "cluster:"
+"""Before the name of a kind of cluster in the columns of errors.parquet."""
+BINS, LEAST_IN_A_BIN = 10, 20
+"""Of a calibration: fewer rows in a bin say nothing about a share."""
 MOST_POINTS = 300
 """A picture of more is no clearer; which ones are left out does not depend on their error."""
 
@@ -53,6 +57,27 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class GroupMean:
+    """Means over the golden rows of one cluster: a week, a repository."""
+
+    label: str
+    rows: int
+    actual: float
+    predicted: float
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Golden rows with about the same predicted probability."""
+
+    rows: int
+    predicted: float
+    """Mean probability."""
+    observed: float
+    """Share of the rows that are 1."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """``metric`` is the one that intervals and slices are about."""
 
@@ -67,6 +92,10 @@ class Evaluation:
     predictions: tuple[Prediction, ...] = ()
     """At most MOST_POINTS of them."""
     predicted_rows: int = 0
+    groups: Mapping[str, tuple[GroupMean, ...]] = field(default_factory=dict)
+    """Kind of cluster -> its clusters, in the order of their labels."""
+    calibration: tuple[CalibrationBin, ...] = ()
+    """Of a model that predicts the probability of one of two outcomes."""
     finite: bool = True
     leaks: tuple[str, ...] = ()
 
@@ -111,6 +140,8 @@ def parse(document: object, columns: Mapping[str, Sequence[Any]] | None = None) 
         slices=tuple(_slices(document, metric)),
         predictions=_thinned(predictions),
         predicted_rows=len(predictions),
+        groups=_groups(columns or {}),
+        calibration=tuple(_calibration(predictions)),
         finite=document.get("finite") is not False,
         leaks=tuple(map(str, findings)) if isinstance(findings, list) else (),
     )
@@ -177,6 +208,45 @@ def _predictions(columns: Mapping[str, Sequence[Any]]) -> list[Prediction]:
             label = "" if key is None else str(key)
             found.append(Prediction(label, a, p, finite(champion)))
     return found
+
+
+def _groups(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[GroupMean, ...]]:
+    """The means of each kind of cluster; empty where a row has no label."""
+    found: dict[str, tuple[GroupMean, ...]] = {}
+    if "label" not in columns or "prediction" not in columns:
+        return found
+    for name in (n for n in columns if n.startswith(CLUSTER)):
+        pairs: dict[str, list[tuple[float, float]]] = {}
+        rows = zip(columns[name], columns["label"], columns["prediction"], strict=True)
+        for label, actual, predicted in rows:
+            a, p = finite(actual), finite(predicted)
+            if label is not None and a is not None and p is not None:
+                pairs.setdefault(str(label), []).append((a, p))
+        found[name.removeprefix(CLUSTER)] = tuple(
+            GroupMean(label, len(some), _mean(a for a, _ in some), _mean(p for _, p in some))
+            for label, some in sorted(pairs.items())
+        )
+    return found
+
+
+def _calibration(predictions: Sequence[Prediction]) -> Iterator[CalibrationBin]:
+    """At most BINS bins with equally many rows; none unless labels are 0 and 1 and predictions
+    probabilities."""
+    ordered = sorted(predictions, key=lambda p: p.predicted)
+    if {p.actual for p in ordered} != {0.0, 1.0}:
+        return
+    if ordered[0].predicted < 0 or ordered[-1].predicted > 1:
+        return
+    bins = max(1, min(BINS, len(ordered) // LEAST_IN_A_BIN))
+    for n in range(bins):
+        some = ordered[n * len(ordered) // bins : (n + 1) * len(ordered) // bins]
+        predicted, observed = _mean(p.predicted for p in some), _mean(p.actual for p in some)
+        yield CalibrationBin(len(some), predicted, observed)
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = list(values)
+    return sum(known) / len(known)
 
 
 def _thinned(predictions: list[Prediction]) -> tuple[Prediction, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.models.evaluation import Evaluation, GroupMean
 from platform_ctl.report.plots import (
     BOTTOM,
     LEFT,
@@ -14,6 +15,7 @@ from platform_ctl.report.plots import (
     Segment,
     Tick,
     fit,
+    line,
     number,
     spread,
     steps,
@@ -136,6 +138,105 @@ def predicted_against_actual(evaluation: Evaluation) -> Chart | None:
         (diagonal,),
         (("row", "golden row"), ("reference", "a perfect forecast")),
         f"{len(rows)}{of_all} golden rows{axes}",
+    )
+
+
+def over_time(evaluation: Evaluation) -> Chart | None:
+    """Forecast and what came, by the kind of cluster that is a time. None without one."""
+    groups = next((g for g in evaluation.groups.values() if is_time(g)), None)
+    if groups is None:
+        return None
+    at = [m for m in (_moment(g.label) for g in groups) if m is not None]
+    x = fit(at)
+    y = vertical([v for g in groups for v in (g.actual, g.predicted)], zero=True)
+    lines: list[Segment] = []
+    points: list[Point] = []
+    for kind in ("actual", "predicted"):
+        spots = [(x.at(m), y.at(getattr(g, kind))) for m, g in zip(at, groups, strict=True)]
+        lines += line(spots, kind)
+        points += [
+            Point(*spot, kind, f"{g.label}: {kind} {number(getattr(g, kind))}, {g.rows} rows")
+            for spot, g in zip(spots, groups, strict=True)
+        ]
+    every = -(-len(groups) // 4)
+    ticks = tuple(
+        Tick(x.at(m), g.label[:10]) for m, g in list(zip(at, groups, strict=True))[::every]
+    )
+    return Chart(
+        "Forecast and what came, over time",
+        "",
+        "mean of the rows",
+        ticks,
+        y.ticks(),
+        tuple(points),
+        tuple(lines),
+        (("actual", "what came"), ("predicted", "forecast")),
+        f"means of {sum(g.rows for g in groups)} golden rows at {len(groups)} times",
+    )
+
+
+def is_time(groups: Sequence[GroupMean]) -> bool:
+    """Whether the labels of the groups are dates or times, and enough for a line."""
+    return len(groups) >= 3 and all(_moment(g.label) is not None for g in groups)
+
+
+def _moment(label: str) -> float | None:
+    """Seconds of an ISO date or time; None for any other label."""
+    try:
+        at = datetime.fromisoformat(label)
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def calibration(evaluation: Evaluation) -> Chart | None:
+    """Of each bin: how often the outcome came against how probable it was called."""
+    bins = evaluation.calibration
+    if len(bins) < 2:
+        return None
+    x, y = fit([0.0, 1.0], zero=True), vertical([0.0, 1.0], zero=True)
+    diagonal = Segment(x.at(0.0), y.at(0.0), x.at(1.0), y.at(1.0), "reference")
+    spots = [(x.at(b.predicted), y.at(b.observed)) for b in bins]
+    points = tuple(
+        Point(
+            *spot,
+            "predicted",
+            f"{b.rows} rows: predicted {number(b.predicted)}, came {number(b.observed)}",
+        )
+        for spot, b in zip(spots, bins, strict=True)
+    )
+    return Chart(
+        "Calibration",
+        "predicted probability",
+        "share that came",
+        x.ticks(),
+        y.ticks(),
+        points,
+        (diagonal, *line(spots, "predicted")),
+        (("predicted", "this model"), ("reference", "perfectly calibrated")),
+        f"{len(bins)} bins of about {bins[0].rows} golden rows",
+    )
+
+
+def learning_curve(name: str, values: Sequence[float]) -> Chart | None:
+    """One figure of the fit after each epoch. None with fewer than two."""
+    if len(values) < 2:
+        return None
+    x, y = fit([1, len(values)]), vertical(values)
+    spots = [(x.at(n), y.at(v)) for n, v in enumerate(values, 1)]
+    points = tuple(
+        Point(*spot, "predicted", f"epoch {n}: {name} {number(v)}")
+        for n, (spot, v) in enumerate(zip(spots, values, strict=True), 1)
+    )
+    return Chart(
+        name,
+        "epoch",
+        name,
+        tuple(t for t in x.ticks() if t.label.isdigit()),
+        y.ticks(),
+        points,
+        tuple(line(spots, "predicted")),
+        note=f"{len(values)} epochs, from {number(values[0])} to {number(values[-1])}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from platform_ctl.models.evaluation import Evaluation
+from platform_ctl.models.evaluation import Evaluation, GroupMean
 from platform_ctl.report.plots import Scale, Tick, fit, metric
 from platform_ctl.report.value import Gate
 
@@ -82,6 +82,28 @@ def slice_forest(evaluation: Evaluation) -> Forest | None:
         at, other = (None if v is None else scale.at(v) for v in (one.model, one.baseline))
         name = f"{one.name}, {one.rows} rows"
         rows.append(ForestRow(name, "model", metric(one.model) + beside, at, other=other))
+    return Forest(tuple(rows), scale.ticks(4))
+
+
+MOST_GROUPS = 15
+
+
+def group_forest(groups: Sequence[GroupMean]) -> Forest | None:
+    """Each group: the mean forecast beside the mean of what came, furthest apart first."""
+    if len(groups) < 2:
+        return None
+    chosen = sorted(groups, key=lambda g: -abs(g.predicted - g.actual))[:MOST_GROUPS]
+    scale = _scale([v for g in chosen for v in (g.actual, g.predicted)] + [0.0])
+    rows = [
+        ForestRow(
+            f"{g.label}, {g.rows} rows",
+            "model",
+            f"{metric(g.predicted)} against {metric(g.actual)}",
+            scale.at(g.predicted),
+            other=scale.at(g.actual),
+        )
+        for g in chosen
+    ]
     return Forest(tuple(rows), scale.ticks(4))
 
 

@@ -20,7 +20,7 @@ from platform_ctl.models import evaluation as evaluations
 from platform_ctl.models.read_evaluation import Columns, read_evaluation
 from platform_ctl.recipe.scores import EVALUATION_FILE
 from platform_ctl.releases.release import Release
-from platform_ctl.report import rows
+from platform_ctl.report import rows, search_page
 from platform_ctl.report.dag import graph
 from platform_ctl.report.headline import headline
 from platform_ctl.report.lineage_map import LineageMap, lineage_map
@@ -30,14 +30,12 @@ from platform_ctl.report.value import (
     Gate,
     RunReport,
     SearchSummary,
-    SearchTrial,
 )
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.port import Artifacts
 from platform_ctl.runs.record import Run, Task, TaskState
 from platform_ctl.text import redacted
 from platform_ctl.tuning.port import SearchRecord
-from platform_ctl.tuning.progress import best, scored
 
 T = TypeVar("T")
 
@@ -103,6 +101,7 @@ class _Gathering:
             search=self._search(facts.run if facts else run),
             evaluation=self._evaluation(facts),
             metrics=tuple(rows.metrics(facts.run if facts else run)),
+            curves=rows.curves(facts.run if facts else run),
             gate=self._gate(facts),
             approval=self._approval(facts),
             canary=canary,
@@ -143,34 +142,8 @@ class _Gathering:
         return next((d.source_run_id for d in decisions if d.task in saved), "")
 
     def _searched(self, record: SearchRecord, of_run: str) -> SearchSummary:
-        experiment = record.experiment
-        scores = {t.name: value for t, value in scored(experiment, record.trials)}
-        top, ended = best(experiment, record.trials), record.status.outcome
-        spec = experiment.spec
-        return SearchSummary(
-            name=experiment.name,
-            metric=spec.objective.objective_metric_name,
-            minimize=spec.objective.type == "minimize",
-            algorithm=spec.algorithm.algorithm_name,
-            numeric=tuple(p.name for p in spec.parameters if p.is_number),
-            trials=tuple(
-                SearchTrial(
-                    t.name,
-                    t.number,
-                    t.state.value,
-                    scores.get(t.name),
-                    t.parameters,
-                    t.wall_s,
-                    t.cpu_s,
-                    t.message,
-                )
-                for t in record.trials
-            ),
-            best=top[0].name if top else "",
-            outcome=ended.message if ended else "",
-            importance=self._try("importance", lambda: self.reporting.importance(record)) or {},
-            of_run=of_run,
-        )
+        shares = self._try("importance", lambda: self.reporting.importance(record)) or {}
+        return search_page.summary(record, shares, of_run)
 
     # ---- evaluation and gate --------------------------------------------------
 

@@ -22,6 +22,7 @@ REPORT_FILE = "report.html"
 _TITLES = {
     "chain": "From data to service",
     "quality": "Quality",
+    "fit": "Fit",
     "metrics": "Figures",
     "gate": "Gate",
     "approval": "Approval",
@@ -110,6 +111,7 @@ def _context(report: RunReport) -> dict[str, Any]:
         "figures": list(_figures(report)),
         "chain": report.chain,
         "quality": quality,
+        "fit": parts.fit(report.curves),
         "metrics": parts.metrics_table(report.metrics) if report.metrics and not quality else None,
         "gate": report.gate,
         "gate_forest": gate_forest(report.gate) if report.gate else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,10 @@ from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.models.evaluation import Evaluation
 from platform_ctl.report import charts, diagrams
 from platform_ctl.report.forest import (
+    MOST_GROUPS,
+    Forest,
     difference_forest,
+    group_forest,
     metric_forest,
     slice_forest,
 )
@@ -79,7 +82,9 @@ def quality(evaluation: Evaluation) -> dict[str, Any]:
         "forest": metric_forest(evaluation),
         "differences": difference_forest(evaluation),
         "slices": slice_forest(evaluation),
-        "chart": charts.predicted_against_actual(evaluation),
+        "chart": charts.calibration(evaluation) or charts.predicted_against_actual(evaluation),
+        "time": charts.over_time(evaluation),
+        "groups": _groups(evaluation),
         "table": table(
             "All metrics as a table",
             ["forecast", *(f"{metric_name(n)} #" for n in names)],
@@ -93,6 +98,24 @@ def quality(evaluation: Evaluation) -> dict[str, Any]:
         if points
         else None,
     }
+
+
+def _groups(evaluation: Evaluation) -> list[tuple[str, Forest]]:
+    """(heading, picture) for each kind of cluster that is not the time axis."""
+    found = []
+    for kind, groups in evaluation.groups.items():
+        if charts.is_time(groups) or evaluation.calibration:
+            continue
+        if (drawn := group_forest(groups)) is not None:
+            most = ", those furthest apart" if len(groups) > MOST_GROUPS else ""
+            found.append((f"Mean by {kind}{most}: forecast (filled) and what came (ring)", drawn))
+    return found
+
+
+def fit(curves: Mapping[str, Sequence[float]]) -> dict[str, Any] | None:
+    """The learning curves of the fit; None where it left none."""
+    drawn = [c for c in (charts.learning_curve(n, v) for n, v in curves.items()) if c]
+    return {"charts": drawn} if drawn else None
 
 
 def metrics_table(metrics: Sequence[ReportedMetric]) -> HtmlTable:

@@ -214,6 +214,11 @@ def vertical(values: Iterable[float], kind: Kind = "linear", *, zero: bool = Fal
     return fit(values, start=BOTTOM, end=TOP, kind=kind, zero=zero)
 
 
+def line(spots: Sequence[tuple[float, float]], kind: str) -> tuple[Segment, ...]:
+    """A line from spot to spot (percent)."""
+    return tuple(Segment(*one, *other, kind) for one, other in pairwise(spots))
+
+
 def steps(spots: Sequence[tuple[float, float]], kind: str) -> tuple[Segment, ...]:
     """A line that keeps its height until the next spot (percent)."""
     found: list[Segment] = []

@@ -98,6 +98,18 @@ def _tail(path: Path) -> str:
     return redacted("\n".join(lines[-_LOG_LINES:]))
 
 
+def curves(run: Run) -> dict[str, tuple[float, ...]]:
+    """The history that a fit leaves as metadata of its model; what is not numbers is left out."""
+    found: dict[str, tuple[float, ...]] = {}
+    for artifact in (a for task in run.tasks for a in task.artifacts):
+        history = artifact.metadata.get("history")
+        for name, values in history.items() if isinstance(history, dict) else ():
+            numbers = [finite(v) for v in values] if isinstance(values, list) else [None]
+            if all(v is not None for v in numbers):
+                found[str(name)] = tuple(v for v in numbers if v is not None)
+    return found
+
+
 def metrics(run: Run) -> Iterable[ReportedMetric]:
     return (
         ReportedMetric(task.path, name, value) for task in run.tasks for name, value in task.metrics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,6 +156,8 @@ class RunReport:
     search: SearchSummary | None = None
     evaluation: Evaluation | None = None
     metrics: tuple[ReportedMetric, ...] = ()
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Figure of the fit -> its value after each epoch."""
     gate: Gate | None = None
     approval: ApprovalRequest | None = None
     canary: CanaryHistory | None = None

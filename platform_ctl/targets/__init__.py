@@ -58,7 +58,7 @@ from platform_ctl.targets.recipe import (
 )
 from platform_ctl.targets.releases import canary_cost, deploying, released, releasing, serving
 from platform_ctl.targets.repair import repair
-from platform_ctl.targets.report import report_page, reporting, write_report
+from platform_ctl.targets.report import draw_search, report_page, reporting, write_report
 from platform_ctl.targets.runs import (
     artifacts,
     cache_decisions,
@@ -82,7 +82,6 @@ from platform_ctl.targets.schedules import (
 )
 from platform_ctl.targets.tuning import (
     charge_search,
-    draw_search,
     log_search,
     train,
     training,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platform_ctl.errors import UnknownName
+from platform_ctl.errors import UnknownName, UsageError
 from platform_ctl.settings import Settings
 from platform_ctl.targets.explain import looking
 from platform_ctl.targets.ledger import ledger
@@ -44,6 +44,28 @@ def _search(settings: Settings, run_id: str) -> SearchRecord | None:
         return None
 
 
+def draw_search(record: SearchRecord, path: Path) -> None:
+    """Write the page of a search. Raises UsageError for no .html, or a search without a score."""
+    from platform_ctl.home import files
+    from platform_ctl.report import search_page
+    from platform_ctl.tuning.progress import scored
+
+    if path.suffix != ".html":
+        raise UsageError(
+            f"a search is drawn as a page, and {path.name} does not end in .html",
+            where=str(path),
+            fix=f"platform-ctl experiment show --plot {path.with_suffix('.html')}",
+        )
+    if not scored(record.experiment, record.trials):
+        raise UsageError(
+            "the search has no scored trial to draw",
+            where=record.experiment.name,
+            fix=f"platform-ctl experiment show {record.experiment.name}",
+        )
+    page = search_page.render(search_page.summary(record, _importance(record)))
+    files.replace(path.resolve(), page.encode())
+
+
 def report_page(report: RunReport) -> str:
     """The report as one HTML file that needs nothing else."""
     from platform_ctl.report.page import render
@@ -62,7 +84,7 @@ def write_report(report: RunReport, path: Path | None = None) -> Path:
 
 
 def _importance(record: SearchRecord) -> Mapping[str, float]:
-    from platform_ctl.tuning.search_plots import importance
+    from platform_ctl.tuning.importance import importance
 
     return importance(record.experiment, record.trials)
 

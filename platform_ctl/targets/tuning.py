@@ -224,13 +224,6 @@ def log_search(
     )
 
 
-def draw_search(record: SearchRecord, path: Path) -> None:
-    """Best-so-far and parameter importance, as a .png or .html file."""
-    from platform_ctl.tuning.search_plots import draw
-
-    draw(record.experiment, record.trials, path)
-
-
 def charge_search(settings: Settings, record: SearchRecord) -> None:
     """Charge this run's task with the trials that ran in its Ray; outside a run, nobody."""
     from platform_ctl.tuning.progress import cut_short, wall_s
