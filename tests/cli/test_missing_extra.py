@@ -27,7 +27,6 @@ sys.meta_path.insert(0, Missing())
 WORK = [
     "config show",
     "pipeline list",
-    "pipeline impact train-deploy",
     "run list",
     "model list",
     "schedule check",
@@ -38,6 +37,7 @@ NEED = [
     "data ingest --sample",
     "pipeline compile --check",
     "pipeline run train-deploy",
+    "pipeline impact train-deploy",
     "experiment run recipes/train_deploy/experiment.yaml",
     "--target kubernetes run list",
     "--target kubernetes pipeline upload --all",
