@@ -19,7 +19,7 @@ import click
 
 from platform_ctl import __version__
 from platform_ctl.cli.usage import usage_error, wants_json
-from platform_ctl.errors import PlatformError, PreconditionMissing
+from platform_ctl.errors import PlatformError, PreconditionMissing, UsageError
 from platform_ctl.text import visible
 
 GROUPS: dict[str, str] = {
@@ -136,6 +136,7 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process
     debug = "--debug" in words
     try:
+        _check_utf8(words)
         sys.exit(_call(command, argv, prog))
     except click.exceptions.Abort as exc:
         if isinstance(exc.__cause__, EOFError):  # a file that was cut short, not a person
@@ -163,6 +164,24 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
         if debug:
             raise
         _print_and_exit(_named(exc, shlex.join([prog, *words])), words)
+
+
+def _check_utf8(words: Sequence[str]) -> None:
+    """Records, logs and reports are UTF-8; only the path of an existing file may be other bytes.
+
+    Python hands on bytes that are no UTF-8 as lone surrogates (PEP 383). Raises UsageError.
+    """
+    for word in words:
+        if not word.isascii() and _has_surrogates(word) and not os.path.exists(word):
+            raise UsageError(
+                f"the argument '{visible(word)}' is not UTF-8 text",
+                where="command line",
+                fix="iconv -f ISO-8859-1 -t UTF-8 FILE",
+            )
+
+
+def _has_surrogates(word: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def _named(exc: BaseException, command: str) -> PlatformError:

@@ -60,6 +60,8 @@ _BLOB_TROUBLE = re.compile(r"unable to read|promisor|transport|could not (?:fetc
 _CHUNK_BYTES = 1 << 20
 _BEGIN = b"\x00\x00"
 """Before each record, and nowhere in one."""
+_ALIAS = re.compile(r"[A-Za-z0-9_-]+:(?!/)")
+"""An address without a user, whose host has no dot."""
 _DEFAULT_PORTS = {"22", "80", "443", "9418"}
 
 RawCommit = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
@@ -115,7 +117,7 @@ def inspect(path: Path, now_s: int) -> Clone:
     origin = _git(path, "config", "--get-all", "remote.origin.url").stdout
     url = os.fsdecode(origin).splitlines()[0] if origin.strip() else ""
     head = _git(path, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").stdout.decode().strip()
-    repo = normalise_url(url) if url else ""
+    repo = normalise_url(_spelled_out(path, url)) if url else ""
     folders = observed.Folders(Path(git_dir), common_dir)
     seen = observed.until(_Git(path), folders, url, head, now_s) if head else observed.NOTHING
     return Clone(
@@ -165,6 +167,28 @@ def normalise_url(url: str) -> str:
         host, path = "", url
     path = re.sub(r"/+", "/", path).strip("/").removesuffix(".git").strip("/")
     return f"{host}/{path}".strip("/")
+
+
+def _spelled_out(path: Path, url: str) -> str:
+    """The address behind an alias such as ``gh:org/app``, by ``url.<base>.insteadOf``.
+
+    The clone's configuration is asked, and that of the person, whose git made the clone.
+    Any other address stays as it is: a mirror that stands in for its host is no other
+    repository. Nothing is fetched.
+    """
+    if not _ALIAS.match(url):
+        return url
+    environment = _environment(path)
+    del environment["GIT_CONFIG_GLOBAL"]
+    environment |= {n: os.environ[n] for n in ("HOME", "XDG_CONFIG_HOME") if n in os.environ}
+    done = subprocess.run(
+        [*_command(path), "ls-remote", "--get-url", url],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment,
+        check=False,
+    )
+    return os.fsdecode(done.stdout).strip() if done.returncode == 0 else url
 
 
 def printable(text: str | Path) -> str:

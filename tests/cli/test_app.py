@@ -253,6 +253,42 @@ def test_exit_codes(exc: BaseException, code: int, capsys: pytest.CaptureFixture
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run show WORD",
+        "cache explain WORD",
+        "lineage show WORD",
+        "run diff WORD latest",
+        "approval approve latest --reason WORD",
+        "data golden refresh --reason WORD",
+        "pipeline run train-deploy --name WORD",
+        "pipeline run train-deploy -p text=WORD",
+        "model show WORD",
+    ],
+)
+def test_an_argument_that_is_no_utf8_is_refused(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """kubeflow/pipelines 7283: a word in ISO-8859-1, as Python hands it on."""
+    latin = os.fsdecode("café".encode("latin-1"))
+    home = tmp_path / "home"
+    given = [w.replace("WORD", latin) for w in words.split()]
+    assert leave(app.cli, "--home", str(home), *given) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "caf\\udce9' is not UTF-8 text (err-usage)" in lines[0] and len(lines) == 4
+    assert not home.exists()
+
+
+def test_a_path_may_be_other_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + "/café".encode("latin-1")))
+    folder.mkdir()
+    home = str(tmp_path / "home")
+    data = ["data", "ingest", "--recipe", "train-deploy", "--git"]
+    assert leave(app.cli, "--home", home, *data, str(folder)) == 3
+    assert "is not a git repository" in capsys.readouterr().err
+
+
 def test_a_bug_shows_its_traceback_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError):
         app.run_command(failing(ZeroDivisionError()), ["--debug"], prog="platform-ctl")

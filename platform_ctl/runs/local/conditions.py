@@ -17,6 +17,9 @@ from typing import Any
 from platform_ctl.errors import BadPipelineFile, StepFailed
 from platform_ctl.ir.pipeline import Pipeline
 
+_SHOWN = 80
+"""Characters of an item that a message repeats."""
+
 
 def condition(expression: str, parameters: Mapping[str, Any]) -> bool:
     """Whether the task runs. ``parameters`` are its resolved inputs.
@@ -47,7 +50,8 @@ def check(pipeline: Pipeline) -> None:
 
 def select(expression: str, value: Any) -> Any:
     """``parameterExpressionSelector``: ``string_value`` is the value, or its JSON text."""
-    return _evaluate(expression, {"string_value": as_text(value)})
+    text = as_text(value)
+    return _evaluate(expression, {"string_value": text}, what=f"the item {_short(text)}")
 
 
 def as_text(value: Any) -> str:
@@ -57,15 +61,21 @@ def as_text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _evaluate(expression: str, variables: dict[str, Any]) -> Any:
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _evaluate(expression: str, variables: dict[str, Any], what: str = "the condition") -> Any:
     cel = _library()
     try:
         context = cel.Context(variables)
         context.add_function("parseJson", json.loads)
         return _program(expression).execute(context)
-    except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as exc:
+    except KeyError as exc:
+        raise StepFailed(f"{what} has no key {exc}", where=expression) from exc
+    except (ValueError, TypeError, RuntimeError, OverflowError) as exc:
         reason = " ".join(str(exc).split())[:300]
-        raise StepFailed(f"the condition failed: {reason}", where=expression) from exc
+        raise StepFailed(f"{what} cannot be evaluated: {reason}", where=expression) from exc
 
 
 @functools.lru_cache(maxsize=256)

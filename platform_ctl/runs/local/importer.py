@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from platform_ctl.errors import StepFailed
-from platform_ctl.ir.pipeline import Pipeline
+from platform_ctl.ir.pipeline import Pipeline, plain_numbers
 from platform_ctl.runs.local.graph import (
     RunContext,
     TaskInstance,
@@ -39,7 +39,9 @@ def run(
         uri=str(_local(uri, files.artifact(name))),
         schema_title=spec.type_schema.schema_title or "system.Artifact",
         schema_version=spec.type_schema.schema_version or "0.0.1",
-        metadata=fill(spec.metadata, placeholder_words(task, facts), inputs.parameters),
+        metadata=plain_numbers(
+            fill(spec.metadata, placeholder_words(task, facts), inputs.parameters)
+        ),
     )
     return Outputs({}, {name: (artifact,)})
 

@@ -206,7 +206,11 @@ def run_step(step: dict[str, Any]) -> None:
     with open(step["input"], encoding="utf-8") as file:
         executor_input = json.load(file)
     function = _load(step["source"], step["function"])
-    Executor(executor_input=executor_input, function_to_execute=function).execute()
+    executor = Executor(executor_input=executor_input, function_to_execute=function)
+    for name, given in executor_input["inputs"]["artifacts"].items():
+        if not given["artifacts"]:  # collected over a loop without items: kfp binds None
+            executor.input_artifacts[name] = []
+    executor.execute()
 
 
 def _load(path: str, function: str) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -110,9 +111,15 @@ class TaskFiles:
         if not self.output.is_file():
             return {}
         try:
-            return json.loads(self.output.read_bytes(), parse_constant=_not_json)
+            document = json.loads(self.output.read_bytes())
         except ValueError as exc:
             raise StepFailed(f"the step's outputs are not JSON: {exc}") from exc
+        where = _first_non_finite(document)
+        if where:
+            raise StepFailed(
+                f"{where} is no number that JSON has (NaN or infinity); use None or text instead"
+            )
+        return document
 
     def _written(self, promised: Artifact, message: Mapping[str, Any]) -> Artifact:
         """The artifact as the component left it; a custom path is moved to its place."""
@@ -159,6 +166,18 @@ def _runtime(artifact: Artifact) -> dict[str, Any]:
         },
         "metadata": dict(artifact.metadata),
     }
+
+
+def _first_non_finite(value: Any, path: str = "") -> str:
+    """Where in a document the first NaN or infinity is, as ``a.b[0]``; "" when there is none."""
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else path
+    inside: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, dict):
+        inside = ((f"{path}.{key}".lstrip("."), item) for key, item in value.items())
+    elif isinstance(value, list):
+        inside = ((f"{path}[{index}]", item) for index, item in enumerate(value))
+    return next(filter(None, (_first_non_finite(item, place) for place, item in inside)), "")
 
 
 def _not_json(word: str) -> NoReturn:

@@ -418,6 +418,35 @@ def test_one_key_for_every_spelling_of_an_origin(url):
     assert normalise_url(url) == "github.com/Owner/app"
 
 
+def test_an_alias_of_a_host_is_the_host(data, tmp_path, monkeypatch):
+    """``git help config``, url.<base>.insteadOf: in the configuration of the person."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".gitconfig").write_text(
+        '[url "https://github.com/"]\n\tinsteadOf = gh:\n'
+        '[url "https://mirror.example.org/"]\n\tinsteadOf = https://github.com/\n'
+    )
+    one = make_repo(tmp_path / "one", weekly_commits(3), origin="gh:Org/app")
+    two = make_repo(tmp_path / "two", weekly_commits(3), origin="git@github.com:Org/app.git")
+    three = make_repo(tmp_path / "three", weekly_commits(3), origin="https://github.com/Org/app")
+    report = ingest_git(data, [one, two, three], NOW)
+    assert [(p.name, p.new_rows) for p in report.parts] == [("github.com/Org/app", 6)]
+
+
+def test_an_alias_that_nobody_explains_stays_as_it_is(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    clone = make_repo(tmp_path / "one", weekly_commits(1), origin="gh:Org/app")
+    assert inspect(clone, NOW_S).repo == "gh/Org/app"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a clone to somebody else")
+def test_somebody_else_s_clone_behind_a_link_is_read(data, tmp_path):
+    clone = make_repo(tmp_path / "foreign", weekly_commits(2))
+    for path in [clone, *clone.rglob("*")]:
+        os.lchown(path, 1234, 1234)
+    (tmp_path / "linked").symlink_to(clone)
+    assert ingest_git(data, [tmp_path / "linked"], NOW).new_rows == 4
+
+
 def test_other_origins():
     assert normalise_url("ssh://git@host:2222/app.git") == "host:2222/app"
     assert normalise_url("/srv/git/app.git") == "srv/git/app"
