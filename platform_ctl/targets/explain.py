@@ -86,13 +86,22 @@ def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Imp
     from platform_ctl.ir.parameters import resolve
     from platform_ctl.runs.cache.cache import StepCache
     from platform_ctl.runs.cache.code_digest import CodeDigester
+    from platform_ctl.runs.cache.computing import Computations
     from platform_ctl.runs.local.cached_steps import CachedSteps
 
     ir, runs, db = read_pipeline(file), run_reader(settings), state_reading(settings)
     ended = (r for r in runs.list(-1) if r.pipeline == ir.name and r.state.final)
     cache = StepCache(settings.layout.cache, db)
     digester = CodeDigester(Path(settings.project_root), db, remember=False)
-    steps = CachedSteps(cache, digester, ir, "", use_cache=True, warn=lambda text: None)
+    steps = CachedSteps(
+        cache,
+        digester,
+        ir,
+        "",
+        computations=Computations(settings.layout.cache, ""),
+        use_cache=True,
+        warn=lambda text: None,
+    )
     values = resolve(ir, parameters)
     records = ImpactRecords(
         last=next(ended, None),

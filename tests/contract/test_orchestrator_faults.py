@@ -142,6 +142,62 @@ def test_a_run_that_dies_again_or_fails_by_itself_is_left_alone(lab: Lab, tmp_pa
     assert not (Path(run.directory) / "revived").exists()
 
 
+def two_that_compute_the_same(lab: Lab, path: Path) -> tuple[Run, Run]:
+    """Two runs, of which the first computes and the second waits for it."""
+    request = lab.request("held", path=str(path))
+    first = lab.orchestrator.submit(replace(request, idempotency_key="first"))
+    eventually(lambda: path.exists() and path.read_text() == "x", seconds=30)
+    second = lab.orchestrator.submit(replace(request, idempotency_key="second"))
+    says = f"run {first.id[:8]} computes the same"
+    eventually(
+        lambda: any(says in t.cache for t in lab.orchestrator.get(second.id).tasks), seconds=30
+    )
+    return first, second
+
+
+def ended(lab: Lab, run: Run) -> Run:
+    return eventually(lambda: (r := lab.orchestrator.get(run.id)).state.final and r, seconds=30)
+
+
+def test_two_equal_runs_at_once_compute_each_step_once(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "executions"
+    first, second = two_that_compute_the_same(lab, path)
+    (tmp_path / "executions.go").touch()
+    assert states(ended(lab, first)) == {"counted": "SUCCEEDED"}
+    assert states(ended(lab, second)) == {"counted": "CACHED"}
+    assert path.read_text() == "x"
+    assert list((lab.settings.layout.cache / "computing").iterdir()) == []
+
+
+def test_who_waits_for_a_run_that_is_killed_computes_itself(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "executions"
+    first, second = two_that_compute_the_same(lab, path)
+    os.kill(lab.orchestrator.get(first.id).pid, signal.SIGKILL)
+    eventually(lambda: path.read_text() == "xx", seconds=30)
+    (tmp_path / "executions.go").touch()
+    done = ended(lab, second)
+    assert (states(done), answer(done)) == ({"counted": "SUCCEEDED"}, 1)
+    assert lab.orchestrator.get(first.id).died
+
+
+def test_who_waits_for_a_step_that_fails_or_is_cancelled_computes_itself(
+    lab: Lab, tmp_path: Path
+) -> None:
+    path = tmp_path / "executions"
+    first, second = two_that_compute_the_same(lab, path)
+    assert lab.orchestrator.cancel(first.id).state is RunState.CANCELED
+    eventually(lambda: path.read_text() == "xx", seconds=30)
+    (tmp_path / "executions.go").touch()
+    assert ended(lab, second).state is RunState.SUCCEEDED
+
+
+def test_who_waits_can_be_cancelled(lab: Lab, tmp_path: Path) -> None:
+    first, second = two_that_compute_the_same(lab, tmp_path / "executions")
+    assert lab.orchestrator.cancel(second.id).state is RunState.CANCELED
+    (tmp_path / "executions.go").touch()
+    assert ended(lab, first).state is RunState.SUCCEEDED
+
+
 def test_kill_9_of_a_step_is_a_failure_that_resume_repairs(lab: Lab) -> None:
     process = start(lab, "slow-loop", "--no-cache")
     run = wait_for_run(lab)

@@ -21,7 +21,7 @@ from pathlib import Path
 from platform_ctl.errors import DiskFull
 from platform_ctl.home.state import transaction
 from platform_ctl.runs.cache import cache_rows as rows
-from platform_ctl.runs.cache import fingerprint
+from platform_ctl.runs.cache import computing, fingerprint
 from platform_ctl.runs.cache.diff import diff
 from platform_ctl.runs.cache.fingerprint import (
     Measured,
@@ -73,6 +73,11 @@ class StepCache:
             if isinstance(found, Hit):
                 rows.count_hit(self._db, key.digest)
         return found
+
+    def holds(self, key: CacheKey) -> bool:
+        """See ``ports.cache.Cache.holds``."""
+        entry = rows.entry(self._db, key.digest)
+        return entry is not None and not entry.quarantined
 
     def bypass(self, *, run_id: str, task: str, reason: str) -> None:
         """See ``ports.cache.Cache.bypass``."""
@@ -187,6 +192,7 @@ class StepCache:
                 rows.drop_records_before(self._db, now - older_than)
         kept_s = None if older_than is None else older_than.total_seconds()
         self._objects.sweep(now=time.time(), quarantine_s=kept_s)
+        computing.sweep(self._objects.root)
         return PruneReport(dropped, before - after, kept, after)
 
     # ---- inside -----------------------------------------------------------

@@ -41,6 +41,10 @@ class Cache(Decisions, Protocol):
         """
         ...
 
+    def holds(self, key: CacheKey) -> bool:
+        """Whether ``lookup`` would find an entry, which it may still find damaged."""
+        ...
+
     def store(
         self,
         key: CacheKey,

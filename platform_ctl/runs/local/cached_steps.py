@@ -10,6 +10,7 @@ import msgspec
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.cache import fingerprint
 from platform_ctl.runs.cache.code_digest import CodeDigester
+from platform_ctl.runs.cache.computing import Computations
 from platform_ctl.runs.cache.key import (
     CacheKey,
     CacheKeyInputs,
@@ -39,12 +40,14 @@ class CachedSteps:
         pipeline: Pipeline,
         run_id: str,
         *,
+        computations: Computations,
         use_cache: bool,
         warn: Callable[[str], None],
         saved: Callable[[str, Hit], None] = lambda task, hit: None,
     ) -> None:
         self._cache, self._digester, self._pipeline = cache, digester, pipeline
         self._run_id = run_id
+        self._computations = computations
         self._use_cache = use_cache
         self._warn = warn
         self._saved = saved
@@ -57,6 +60,9 @@ class CachedSteps:
             self._cache.bypass(run_id=self._run_id, task=task.path, reason=reason)
             return Reused(None, reason, CacheUse.BYPASS)
         key = self._keys[task.path] = self.key(task, inputs)
+        return self._found(task, key, files)
+
+    def _found(self, task: TaskInstance, key: CacheKey, files: TaskFiles) -> Reused:
         names = task.component.output_definitions.artifacts
         found = self._cache.lookup(
             key,
@@ -71,6 +77,26 @@ class CachedSteps:
             self._warn(found.warning)
         return Reused(None, found.reason, CacheUse.MISS)
 
+    def begin(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused:
+        """See ``Reuse.begin``."""
+        key = self._keys.get(task.path)
+        if key is None:
+            return Reused(None, "", CacheUse.BYPASS)
+        computed_by = self._computations.begin(task.path, key.digest)
+        if computed_by:
+            return Reused(None, "", CacheUse.MISS, computed_by)
+        if not self._cache.holds(key):
+            return Reused(None, "", CacheUse.MISS)
+        found = self._found(task, key, files)
+        if found.outputs is not None:
+            self.abandon(task)
+        return found
+
+    def abandon(self, task: TaskInstance) -> None:
+        """See ``Reuse.abandon``."""
+        self._keys.pop(task.path, None)
+        self._computations.end(task.path)
+
     def store(self, task: TaskInstance, inputs: Outputs, outputs: Outputs, usage: Usage) -> Outputs:
         """The outputs with digests; kept when the task may be cached.
 
@@ -79,14 +105,17 @@ class CachedSteps:
         key = self._keys.pop(task.path, None)
         if key is None:
             return fingerprint.digest_outputs(outputs)
-        stored = self._cache.store(
-            key,
-            outputs,
-            run_id=self._run_id,
-            task=task.path,
-            wall_s=usage.wall_s,
-            cpu_s=usage.cpu_s,
-        )
+        try:
+            stored = self._cache.store(
+                key,
+                outputs,
+                run_id=self._run_id,
+                task=task.path,
+                wall_s=usage.wall_s,
+                cpu_s=usage.cpu_s,
+            )
+        finally:
+            self._computations.end(task.path)
         if stored.warning:
             self._warn(stored.warning)
         return stored.outputs

@@ -26,12 +26,14 @@ from platform_ctl.ir.support import thin_component
 from platform_ctl.runs.local import importer
 from platform_ctl.runs.local.graph import RunContext, TaskInstance
 from platform_ctl.runs.local.records import now
-from platform_ctl.runs.local.reuse import Reuse
+from platform_ctl.runs.local.reuse import Reuse, Reused
 from platform_ctl.runs.local.steps import Exited, StepCommand, Steps
 from platform_ctl.runs.local.task_files import TaskFiles
 from platform_ctl.runs.log_json import traceparent
 from platform_ctl.runs.record import Outputs, Task, TaskState, Usage
 
+_ASK_AGAIN_S = 0.2
+"""Between two questions whether the result that is waited for is there."""
 GRACE_S = 1.0
 """Between SIGTERM and SIGKILL."""
 
@@ -60,6 +62,8 @@ class Attempt:
     killed: str = ""
     """Why we are ending it: a timeout, or the run's end."""
     usage: Usage = field(default_factory=Usage)
+    waits_for: str = ""
+    """The run that computes the same."""
 
 
 class Execution:
@@ -86,6 +90,7 @@ class Execution:
         self._finished = finished
         self._queue: collections.deque[Attempt] = collections.deque()
         self._running: dict[str, Attempt] = {}
+        self._waiting: collections.deque[Attempt] = collections.deque()
         self._retries: list[tuple[float, int, Attempt]] = []
         self._order = itertools.count()
         self._root = Path(facts.root)
@@ -121,17 +126,7 @@ class Execution:
         shutil.rmtree(files.folder, ignore_errors=True)
         cached = self._reuse.lookup(task, inputs, files)
         if cached.outputs is not None:
-            done = replace(
-                record,
-                state=TaskState.CACHED,
-                started_at=now(),
-                ended_at=now(),
-                outputs=cached.outputs,
-                cache=cached.reason,
-                cache_use=cached.use,
-                log="",
-            )
-            return TaskOutcome(TaskState.CACHED, done, cached.outputs)
+            return _taken_over(record, cached, cached.outputs)
         record = replace(record, cache=cached.reason, cache_use=cached.use)
         self._queue.append(Attempt(task, inputs, record, files))
         return None
@@ -213,13 +208,17 @@ class Execution:
     def wait(self) -> list[tuple[TaskInstance, TaskOutcome]]:
         """Start what there is room for, then wait until something ended or a signal came."""
         ended: list[tuple[TaskInstance, TaskOutcome]] = []
+        self._queue.extend(self._waiting)
+        self._waiting.clear()
         while self._queue and len(self._running) < self._max_parallel:
             attempt = self._queue.popleft()
             try:
-                self._launch(attempt)
+                outcome = self._begin(attempt)
             except (StepFailed, OSError) as exc:
                 self._running.pop(attempt.task.path, None)
-                ended.append(self._end(attempt, _failure(exc)))
+                outcome = self._end(attempt, _failure(exc))
+            if outcome is not None:
+                ended.append(outcome)
         if ended:
             return ended
         self._watch()
@@ -241,6 +240,24 @@ class Execution:
         if isinstance(wakeup, socket.socket):
             wakeup.recv(4096)
 
+    def _begin(self, attempt: Attempt) -> tuple[TaskInstance, TaskOutcome] | None:
+        """Launch it, unless the same is being computed, or has been computed meanwhile."""
+        found = self._reuse.begin(attempt.task, attempt.inputs, attempt.files)
+        if found.outputs is not None:
+            return attempt.task, _taken_over(attempt.record, found, found.outputs)
+        if found.computed_by:
+            self._wait_for(attempt, found.computed_by)
+        else:
+            self._launch(attempt)
+        return None
+
+    def _wait_for(self, attempt: Attempt, run_id: str) -> None:
+        if attempt.waits_for != run_id:
+            attempt.waits_for = run_id
+            cache = f"run {run_id[:8]} computes the same: its result is waited for"
+            self._on_change(replace(attempt.record, cache=cache))
+        self._waiting.append(attempt)
+
     def _watch(self) -> None:
         """Listen to the step server, which may have been started (again) just now."""
         current = self._steps.socket
@@ -255,6 +272,7 @@ class Execution:
         deadlines = [a.deadline for a in self._running.values() if a.deadline is not None]
         deadlines += [self._retries[0][0]] if self._retries else []
         deadlines += [self._deadline] if self._deadline else []
+        deadlines += [time.monotonic() + _ASK_AGAIN_S] if self._waiting else []
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _enforce_deadlines(self) -> None:
@@ -317,6 +335,7 @@ class Execution:
     def _end(
         self, attempt: Attempt, error: str, state: TaskState = TaskState.FAILED
     ) -> tuple[TaskInstance, TaskOutcome]:
+        self._reuse.abandon(attempt.task)
         record = replace(
             attempt.record, state=state, ended_at=now(), error=error, usage=attempt.usage
         )
@@ -324,8 +343,9 @@ class Execution:
 
     def cancel(self, reason: str) -> list[tuple[TaskInstance, TaskOutcome]]:
         """End every step: politely, then for certain after the grace period."""
-        waiting = [*self._queue, *(attempt for _, _, attempt in self._retries)]
+        waiting = [*self._queue, *self._waiting, *(attempt for _, _, attempt in self._retries)]
         self._queue.clear()
+        self._waiting.clear()
         self._retries.clear()
         for path in self._running:
             self._steps.signal(path, signal.SIGTERM)
@@ -355,6 +375,20 @@ def _digest(executor: str, inputs: Outputs) -> str:
     }
     document = json.dumps([executor, dict(inputs.parameters), artifacts], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()
+
+
+def _taken_over(record: Task, found: Reused, outputs: Outputs) -> TaskOutcome:
+    done = replace(
+        record,
+        state=TaskState.CACHED,
+        started_at=now(),
+        ended_at=now(),
+        outputs=outputs,
+        cache=found.reason,
+        cache_use=found.use,
+        log="",
+    )
+    return TaskOutcome(TaskState.CACHED, done, outputs)
 
 
 def _failure(exc: StepFailed | OSError) -> str:

@@ -17,6 +17,8 @@ class Reused:
     outputs: Outputs | None
     reason: str
     use: CacheUse
+    computed_by: str = ""
+    """The run that computes the same result now: it is worth waiting for."""
 
 
 class Reuse(Protocol):
@@ -24,6 +26,19 @@ class Reuse(Protocol):
 
     def lookup(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused:
         """On a hit the artifacts are in the task's own folder."""
+        ...
+
+    def begin(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused:
+        """Called before a task is executed that ``lookup`` had no result for.
+
+        One task computes a result at a time: another one that wants the same is told who does,
+        and asks again; once that has ended it is given the result. ``store`` or ``abandon``
+        follows when the task has ended.
+        """
+        ...
+
+    def abandon(self, task: TaskInstance) -> None:
+        """The task ended without a result."""
         ...
 
     def store(self, task: TaskInstance, inputs: Outputs, outputs: Outputs, usage: Usage) -> Outputs:

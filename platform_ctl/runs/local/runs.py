@@ -36,6 +36,7 @@ from platform_ctl.ir.catalogue import require_kfp
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.runs.cache.cache import StepCache
 from platform_ctl.runs.cache.code_digest import CodeDigester
+from platform_ctl.runs.cache.computing import Computations
 from platform_ctl.runs.ledger import Ledger
 from platform_ctl.runs.local import conditions, importer, requirements
 from platform_ctl.runs.local.cached_steps import CachedSteps
@@ -320,6 +321,7 @@ class LocalOrchestrator(LocalRuns):
             CodeDigester(Path(self._settings.project_root), self._database.writing()),
             pipeline,
             run.id,
+            computations=Computations(self._settings.layout.cache, run.id),
             use_cache=run.use_cache,
             saved=cost.saved,
             warn=lambda text: on_event(RunEvent(EventKind.NOTE, run.id, text=text)),

@@ -284,6 +284,23 @@ def four_naps(seconds: float = 1.0):
         nap(seconds=seconds).set_caching_options(False)
 
 
+@component
+def counted(path: str) -> int:
+    import os
+    import time
+
+    with open(path, "a") as file:
+        file.write("x")
+    while not os.path.exists(f"{path}.go"):
+        time.sleep(0.02)
+    return 1
+
+
+@dsl.pipeline
+def held(path: str) -> int:
+    return counted(path=path).output
+
+
 @dsl.pipeline
 def big(text: str) -> str:
     return say(text=text).output
@@ -361,4 +378,6 @@ CONFORMING = (
     loop_dicts, loop_artifacts, optional_inputs, output_paths, variables,
 )  # fmt: skip
 BETTER = (quoted, injected, oneof_artifact, none_default, exact_ints)
-OURS = (exit_handler, retried, ignoring, verdicts, four_naps, big, unquotable, slow_loop, hostile)
+OURS = (
+    exit_handler, retried, ignoring, verdicts, four_naps, held, big, unquotable, slow_loop, hostile,
+)  # fmt: skip
