@@ -190,7 +190,11 @@ def _leaf(run: _Run, task: TaskSpec, node: str, path: str) -> WorkflowNode:
 
 
 def _ended(run: RunState) -> TaskState:
-    return TaskState.FAILED if run is RunState.FAILED else TaskState.CANCELED
+    """Of a task whose node still says that it runs: the run's own state came later."""
+    return {
+        RunState.SUCCEEDED: TaskState.SUCCEEDED,
+        RunState.FAILED: TaskState.FAILED,
+    }.get(run, TaskState.CANCELED)
 
 
 def _state(detail: Detail | None) -> TaskState:

@@ -69,7 +69,11 @@ def test_a_run_whose_image_cannot_be_had_still_runs_for_kfp() -> None:
 
 @pytest.mark.parametrize(
     ("ended", "left"),
-    [(RunState.FAILED, TaskState.FAILED), (RunState.CANCELED, TaskState.CANCELED)],
+    [
+        (RunState.FAILED, TaskState.FAILED),
+        (RunState.CANCELED, TaskState.CANCELED),
+        (RunState.SUCCEEDED, TaskState.SUCCEEDED),  # its node is written later than the run
+    ],
 )
 def test_in_a_run_that_has_ended_no_task_runs(ended: RunState, left: TaskState) -> None:
     found = nodes(recorded("stuck"), ended)
