@@ -46,6 +46,8 @@ LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 READY_TIMEOUT_S = 300.0
 DEFINED_TIMEOUT_S = 60.0
 POLL_S = 1.0
+KEEPS_DATA = "platform-ctl.io/keeps-data"
+"""Annotation of a ConfigMap whose values belong to the cluster: only missing keys are added."""
 
 Progress = Callable[[str], None]
 
@@ -174,6 +176,8 @@ class Installer:
         if before is not None and document["kind"] == DEFINITION.kind and not is_ours(before):
             change.unchanged += 1  # of another version perhaps, with objects of others in it
             return
+        if before is not None and KEEPS_DATA in document["metadata"].get("annotations", {}):
+            document = {**document, "data": {**document["data"], **before.get("data", {})}}
         after = self.cluster.apply(document, dry_run=dry_run)
         if before is None:
             change.created.append(name)

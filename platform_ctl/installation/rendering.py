@@ -153,6 +153,9 @@ def with_settings(
         for container in all_containers(document):
             if container["image"] == PLATFORM_IMAGE:
                 container["image"] = _named(image, document["metadata"]["name"])
+            for variable in container.get("env", ()):
+                if variable.get("value") == PLATFORM_IMAGE:
+                    variable["value"] = _named(image, document["metadata"]["name"])
             else:
                 container["image"] = used_image(container["image"], images, digests)
     return changed

@@ -6,12 +6,22 @@ from typing import Any
 
 import pytest
 
-from platform_ctl.cluster.api import FIELD_MANAGER
+from platform_ctl.cluster.api import FIELD_MANAGER, ResourceKind
 from platform_ctl.errors import ComponentNotReady
 from platform_ctl.installation.components import InstallComponent
-from platform_ctl.installation.install import Installer
+from platform_ctl.installation.install import KEEPS_DATA, Installer
 from tests.support.served_objects import ServedObjects
 
+SETTINGS = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {
+        "name": "platform-settings",
+        "namespace": "kubeflow",
+        "annotations": {KEEPS_DATA: "true"},
+    },
+    "data": {"MLFLOW": "http://mlflow.mlflow:5000", "REGION": "us-east-1"},
+}
 COMPONENT = InstallComponent("storage", "", "1", "", "storage", workloads=["s3"])
 PODS = "/api/v1/namespaces/storage/pods"
 EVENTS = "/api/v1/namespaces/storage/events"
@@ -73,3 +83,27 @@ def test_a_workload_that_does_not_start_is_named_with_its_reason(
         installer.install([COMPONENT])
     assert refused.value.what.endswith(words)
     assert refused.value.fix == "kubectl -n storage describe deployment/s3"
+
+
+class AppliedObjects(ServedObjects):
+    """Keeps what is applied; kinds are those of the documents."""
+
+    def kind(self, group_version: str, kind: str) -> ResourceKind:
+        return ResourceKind(group_version, kind, f"{kind.lower()}s")
+
+    def apply(self, manifest: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        self.applied = manifest
+        return manifest
+
+
+def test_addresses_that_somebody_changed_survive_an_upgrade() -> None:
+    path = "/api/v1/namespaces/kubeflow/configmaps/platform-settings"
+    before = {**SETTINGS, "data": {"MLFLOW": "http://ours:5000", "EXTRA": "x"}}
+    cluster = AppliedObjects({path: before})
+    component = InstallComponent("platform", "", "1", "", "kubeflow")
+    Installer(cluster, lambda c: [SETTINGS]).install([component])
+    assert cluster.applied["data"] == {
+        "MLFLOW": "http://ours:5000",
+        "EXTRA": "x",
+        "REGION": "us-east-1",
+    }

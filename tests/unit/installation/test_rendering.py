@@ -134,7 +134,8 @@ def test_a_replacement_for_an_image_that_no_component_has_is_refused() -> None:
 
 def cron_job() -> dict[str, Any]:
     def container(name: str) -> dict[str, Any]:
-        return {"name": name, "image": PLATFORM_IMAGE}
+        env = [{"name": "PLATFORM_CTL_KUBERNETES__IMAGE", "value": PLATFORM_IMAGE}]
+        return {"name": name, "image": PLATFORM_IMAGE, "env": env}
 
     pod = {"initContainers": [container("clone")], "containers": [container("apply")]}
     template = {"spec": {"template": {"spec": pod}}}
