@@ -270,10 +270,11 @@ class Table:
         return self.golden(access).show()
 
     def show(self, access: DataAccess) -> DataSummary:
-        """Entities with their ranges, and the table's snapshots. Raises MissingTable."""
+        """Entities with their ranges, and the table's snapshots; where each row is an entity of its
+        own, how many there are. Raises MissingTable."""
         table = iceberg.load(access, self.name, self.recipe)
         frame = table.scan().to_arrow().to_pandas()
-        groups = frame.groupby(self.entity) if self.entity else [("all", frame)]
+        groups = self._groups(frame)
         entities = []
         for name, part in groups:
             span = (part[self.time].min(), part[self.time].max()) if self.time else (None, None)
@@ -281,6 +282,15 @@ class Table:
         snapshots = tuple(self._snapshot(s) for s in table.snapshots())
         as_of = frame[self.time].max().isoformat() if self.time and len(frame) else None
         return DataSummary(as_of, tuple(entities), snapshots)
+
+    def _groups(self, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        if self.entity and self.time:
+            return [(str(name), part) for name, part in frame.groupby(self.entity)]
+        if not self.late_labels:
+            return [("all", frame)]
+        labelled = frame[_ROW].isin(frame.dropna(subset=[self.label])[_ROW])
+        rows = ~frame[_ROW].duplicated()
+        return [("labelled", frame[labelled & rows]), ("unlabelled", frame[~labelled & rows])]
 
     def _snapshot(self, snapshot: Any) -> SnapshotSummary:
         properties = snapshot.summary.additional_properties if snapshot.summary else {}

