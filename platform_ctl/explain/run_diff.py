@@ -144,13 +144,22 @@ def _unexplained(
     old: ComparedRun, new: ComparedRun, path: str, before: Task, task: Task
 ) -> DifferenceKind | None:
     """The kind of a difference in the step's outputs when nothing upstream accounts for it."""
-    if not task.inputs.parameters and not task.inputs.artifacts and path in new.uncached:
+    if path in new.uncached and _looks_outside(before, task):
         return DifferenceKind.DATA
     if path in new.keys and path in old.keys:
         return None if diff(old.keys[path], new.keys[path]) else DifferenceKind.CHANCE
     if path in new.uncached or _inputs(before) != _inputs(task):
         return None
     return DifferenceKind.UNRECORDED
+
+
+def _looks_outside(before: Task, task: Task) -> bool:
+    """Whether a step puts out what there is, and not what its inputs make of it: it takes none, or
+    it pins a snapshot and takes the same as before."""
+    if task.inputs.artifacts:
+        return False
+    pins = "snapshot_id" in task.outputs.parameters
+    return not task.inputs.parameters or (pins and _inputs(before) == _inputs(task))
 
 
 def _inputs(task: Task) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ ONLINE_STORE = "online.db"
 GOOD_FOR = timedelta(days=6)
 """Historical retrieval: short of the next week's row, so that one row matches, not two; in
 whole days, because Feast's reader takes no interval of mixed units."""
+_SECRET = re.compile("token|secret|access-key|credential")
 
 
 def import_feast() -> ModuleType:
@@ -119,6 +121,11 @@ def _config(data: DataAccess, project: str) -> dict[str, Any]:
     }
 
 
+def _is_address(name: str) -> bool:
+    """Whether a property of the catalog says where or how it is asked, and is no secret."""
+    return name.startswith(("s3.", "rest.")) and not _SECRET.search(name)
+
+
 def apply(store: FeatureStore, data: DataAccess) -> None:
     """Register entity, source, view and service; changes nothing that is registered already."""
     feast = import_feast()
@@ -133,7 +140,7 @@ def apply(store: FeatureStore, data: DataAccess) -> None:
         catalog_name=catalog["name"],
         endpoint=catalog["uri"],
         # Feast keeps these in its registry: addresses, never credentials.
-        catalog_properties={k: v for k, v in catalog.items() if k.startswith("s3.")},
+        catalog_properties={k: v for k, v in catalog.items() if _is_address(k)},
         warehouse=catalog["warehouse"],
         namespace=namespace,
         table=table,
