@@ -158,7 +158,7 @@ def over_time(evaluation: Evaluation) -> Chart | None:
             Point(*spot, kind, f"{g.label}: {kind} {number(getattr(g, kind))}, {g.rows} rows")
             for spot, g in zip(spots, groups, strict=True)
         ]
-    every = -(-len(groups) // 4)
+    every = -(-len(groups) // 3)
     ticks = tuple(
         Tick(x.at(m), g.label[:10]) for m, g in list(zip(at, groups, strict=True))[::every]
     )

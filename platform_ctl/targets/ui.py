@@ -9,6 +9,7 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals, approvals_as_they_stand, deciding
 from platform_ctl.targets.explain import compared_run
 from platform_ctl.targets.ledger import ledger
+from platform_ctl.targets.lineage import lineage_outbox
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import recipes
 from platform_ctl.targets.releases import released, serving
@@ -18,7 +19,7 @@ from platform_ctl.targets.runs import run_reader
 if TYPE_CHECKING:
     from platform_ctl.approvals.request import Answer, ApprovalRequest
     from platform_ctl.runs.record import Run
-    from platform_ctl.ui.views import ApprovalView, ConsolePorts, RunRow, ServiceView
+    from platform_ctl.ui.views import ApprovalView, ConsolePorts, LineageView, RunRow, ServiceView
 
 CHANGES_SHOWN = 5
 
@@ -38,8 +39,25 @@ def pages(settings: Settings) -> ConsolePorts:
         services=lambda: _services(settings),
         approvals=lambda: approvals_as_they_stand(settings),
         approval=lambda request_id: _approval(settings, request_id),
+        lineage=lambda name: _lineage(settings, name),
         answer=lambda *said: _answer(settings, *said),
     )
+
+
+def _lineage(settings: Settings, name: str) -> LineageView:
+    """Raises UnknownName for what is not in the lineage of this home."""
+    from platform_ctl.lineage.find import find_dataset, not_in_lineage
+    from platform_ctl.lineage.graph import Graph, label
+    from platform_ctl.ui.views import LineageView
+
+    graph = Graph(lineage_outbox(settings).ends())
+    names = graph.names()
+    if not name:
+        return LineageView(names)
+    key = find_dataset(graph, name)
+    if key is None:
+        raise not_in_lineage(name, graph)
+    return LineageView(names, label(key), graph.upstream(key), graph.downstream(key))
 
 
 def _answer(settings: Settings, request_id: str, what: Answer, reason: str, who: str) -> str:

@@ -73,6 +73,7 @@ def application(site: ConsoleContext) -> Starlette:
         ("/services/{name}", pages.service),
         ("/approvals", pages.approvals),
         ("/approvals/{request}", pages.approval),
+        ("/lineage", pages.lineage),
         ("/cost", pages.cost),
     ]
     made = [Route(path, pages.guarded(page), methods=["GET"]) for path, page in routes]
@@ -224,6 +225,10 @@ class _Pages:
 
     def approval(self, request: Request, person: Person) -> Response:
         return self._approval(request.path_params["request"], person)
+
+    def lineage(self, request: Request, person: Person) -> Response:
+        view = self._reading.lineage(request.query_params.get("of", ""))
+        return self._page("lineage", view.subject or "Lineage", person, view=view)
 
     def cost(self, request: Request, person: Person) -> Response:
         runs = self._reading.runs(RUNS_COUNTED)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from platform_ctl.approvals.compare import ComparisonRow
 from platform_ctl.approvals.request import Answer, ApprovalRequest
+from platform_ctl.lineage.graph import PrintedTree
 from platform_ctl.models.evaluation import Evaluation
 from platform_ctl.models.model import AliasMove, RegisteredModel
 from platform_ctl.releases.release import Release, ReleaseEvent
@@ -66,6 +67,16 @@ class ServiceView:
 
 
 @dataclass(frozen=True)
+class LineageView:
+    """A dataset or model with what led to it and what came of it; without one, the names alone."""
+
+    names: Sequence[str]
+    subject: str = ""
+    upstream: PrintedTree | None = None
+    downstream: PrintedTree | None = None
+
+
+@dataclass(frozen=True)
 class ConsolePorts:
     """Everything that the pages read and the one thing they do. May raise PlatformError."""
 
@@ -80,6 +91,8 @@ class ConsolePorts:
     services: Callable[[], Sequence[ServiceView]]
     approvals: Callable[[], Sequence[ApprovalRequest]]
     approval: Callable[[str], ApprovalView]
+    lineage: Callable[[str], LineageView]
+    """Of NAME or NAME/version of a dataset or model; of "": what there is."""
     answer: Callable[[str, Answer, str, str], str]
     """(request id, answer, reason, who) -> one sentence on what happened."""
 

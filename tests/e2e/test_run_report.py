@@ -21,6 +21,7 @@ from platform_ctl.cli.app import main
 from platform_ctl.recipe import scores
 from platform_ctl.recipe.gate import decide
 from platform_ctl.recipe.recipe import Budget
+from platform_ctl.releases.local.releases import SqliteReleases
 from platform_ctl.releases.release import ReleaseState
 from platform_ctl.report.forest import gate_forest
 from platform_ctl.report.gather import run_report
@@ -176,7 +177,7 @@ def _loop() -> list[Task]:
 def _canary(chain: Chain) -> None:
     """A held release of version 2, after two looks."""
     held = chain.release("2", ReleaseState.RUNNING)
-    releases = chain.looking.releases
+    releases = SqliteReleases(targets.state(chain.settings))
     for look, (weight, verdict) in enumerate(((10, "successful"), (25, "inconclusive")), 1):
         held = releases.update(
             held,
@@ -240,7 +241,7 @@ def test_the_headline_comes_first_and_says_what_to_do(pages):
     for name, title, command in (
         ("trained", "is held: a person must decide", "platform-ctl release continue"),
         ("failed", "Failed in train", "mend it"),
-        ("running", "Still running", "run logs"),
+        ("running", "Still running", "run watch"),
         ("foreign", "Succeeded", ""),
         ("promoted", "is in production, and a link is broken", "mlship deploy"),
     ):

@@ -68,15 +68,15 @@ class Browser:
         """Click what leads to another page, and wait until that is there."""
         left = self.find("html")
         self.find(css).click()
-        self._wait_to_leave(left)
+        self.wait_to_leave(left)
 
     def double_click(self, css: str) -> None:
         """The same, by an impatient person: two clicks before the first has an answer."""
         left = self.find("html")
         self.driver.execute_script("arguments[0].click(); arguments[0].click();", self.find(css))
-        self._wait_to_leave(left)
+        self.wait_to_leave(left)
 
-    def _wait_to_leave(self, page: Any) -> None:
+    def wait_to_leave(self, page: Any) -> None:
         from selenium.webdriver.support.expected_conditions import staleness_of
         from selenium.webdriver.support.wait import WebDriverWait
 
