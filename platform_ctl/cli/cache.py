@@ -38,7 +38,7 @@ def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None
         render.print_json(decisions)
     elif task:
         for decision in decisions:
-            _print_decision(decision)
+            _print_decision(decision, on_kfp=settings.target == "kubernetes")
     else:
         rows = [[shown(d.task), d.decision, d.reason] for d in decisions]
         render.print_table(["task", "cache", "why …"], rows)
@@ -96,7 +96,7 @@ def prune(
     )
 
 
-def _print_decision(decision: CacheDecision) -> None:
+def _print_decision(decision: CacheDecision, *, on_kfp: bool) -> None:
     click.echo(f"task         {decision.task}")
     click.echo(f"decision     {decision.decision}: {decision.reason}")
     if decision.source_run_id:
@@ -104,7 +104,8 @@ def _print_decision(decision: CacheDecision) -> None:
         click.echo(f"{what:<12} run {decision.source_run_id[:8]}, task {decision.source_task}")
     if decision.key:
         click.echo(f"key          {decision.key}")
-        click.echo(f"fingerprint  {decision.fingerprint} (the KFP driver's)")
+        if on_kfp:  # ours names input artifacts by their digests, the driver by its own ids
+            click.echo(f"fingerprint  {decision.fingerprint} (the KFP driver's)")
     if decision.changes:
         rows = [[c.field, c.old or "-", c.new or "-"] for c in decision.changes]
         render.print_table(["field …", "then …", "now …"], rows)
