@@ -221,7 +221,9 @@ def _parameters(
     from platform_ctl.ir.values import read_values
 
     text = parameters.split(ir, params, called=called)
-    given = {**(read_values(file) if file else {}), **parameters.parse(ir, text, called=called)}
+    from_file = read_values(file) if file else {}
     allowed = targets.allowed_parameters(settings, ir.name)
+    parameters.check_secrets({**from_file, **text}, allowed, called=called)
+    given = {**from_file, **parameters.parse(ir, text, called=called)}
     parameters.resolve(ir, given, allowed=allowed, called=called)
     return given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from typing import Any, NoReturn
 from platform_ctl.errors import BadParameter, nearest, unknown
 from platform_ctl.ir.pipeline import UNSET, InputParameter, ParameterType, Pipeline, plain_numbers
 
+_REFERENCE = re.compile(r"env:\w+|file:(?!//).+")
+"""As settings refer to secrets."""
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -27,6 +30,9 @@ class Allowed:
     """Whether it is a number of training workers: the target says how many it holds."""
     reason: str = ""
     """Why there is this limit, where the value alone does not say it."""
+    secret: bool = False
+    """Whether it is a credential. It is then given as a reference, ``env:NAME`` or ``file:PATH``,
+    which the step reads (``home.secrets.read_secret``): no record or log ever has its value."""
 
     def at_most(self, limit: int, reason: str) -> Allowed:
         """The same without the values above ``limit``; ``reason`` says why they are gone."""
@@ -86,6 +92,7 @@ def resolve(
     name (with near misses), a missing value, a wrong type, a value outside the
     declared literals or outside ``allowed``; its fix is a command that would run.
     """
+    check_secrets(given, allowed or {}, called=called or pipeline.name)
     asked = _Request(called or pipeline.name, given)
     declared = pipeline.root.input_definitions.parameters
     for name in given:
@@ -106,22 +113,44 @@ def resolve(
                 where=f"parameters of {asked.pipeline}",
                 fix=asked.with_value(name, _example(spec)),
             )
+    check_secrets(values, allowed or {}, called=asked.pipeline)
     for name, bounds in (allowed or {}).items():
-        if name in values:
+        if name in values and not bounds.secret:
             _check_bounds(asked, name, values[name], bounds)
     return values
+
+
+def check_secrets(given: Mapping[str, Any], allowed: Mapping[str, Allowed], *, called: str) -> None:
+    """Raises BadParameter, which does not repeat it, for the value of a secret where a
+    reference belongs. Nothing and the empty text are no secrets."""
+    for name, value in given.items():
+        is_secret = name in allowed and allowed[name].secret
+        if is_secret and value not in (None, "") and not _is_reference(value):
+            raise BadParameter(
+                f"{name} is a secret: give where it is, env:NAME or file:PATH, not what it is",
+                where=f"parameters of {called}",
+                fix=shlex.join(
+                    ["platform-ctl", "pipeline", "run", called, "-p", f"{name}=env:{name.upper()}"]
+                ),
+            )
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and bool(_REFERENCE.fullmatch(value))
 
 
 def typed(
     pipeline: Pipeline, name: str, value: Any, *, allowed: Mapping[str, Allowed] | None = None
 ) -> Any:
     """One parameter's value, checked as ``resolve`` checks all. Raises BadParameter."""
+    check_secrets({name: value}, allowed or {}, called=pipeline.name)
     asked = _Request(pipeline.name, {name: value})
     declared = pipeline.root.input_definitions.parameters
     if name not in declared:
         raise _unknown(pipeline, asked, name)
     converted = _typed(asked, name, value, declared[name])
-    if bounds := (allowed or {}).get(name):
+    bounds = (allowed or {}).get(name)
+    if bounds and not bounds.secret:
         _check_bounds(asked, name, converted, bounds)
     return converted
 

@@ -132,6 +132,18 @@ def test_an_artifact_that_is_left_out_hinders_no_cache(reported: Path, tmp_path:
     assert states(lab.run("cached-without-artifact")) == {"fits": "CACHED"}
 
 
+def test_a_secret_that_is_given_as_a_reference_is_in_no_file(
+    reported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN_OF_THE_TEST", "hunter2-hunter2")
+    lab = Lab(reported, tmp_path / "home")
+    run = lab.run("reads-a-secret", token="env:TOKEN_OF_THE_TEST")
+    assert run.outputs.parameters["Output"] == len("hunter2-hunter2")
+    files = [path for path in lab.home.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"hunter2" in path.read_bytes()]
+    assert any(b"env:TOKEN_OF_THE_TEST" in path.read_bytes() for path in files)
+
+
 # ---- documents -------------------------------------------------------------------
 
 BROKEN = (

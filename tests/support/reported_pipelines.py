@@ -171,6 +171,20 @@ def third_time(path: str) -> int:
     return tries
 
 
+@component
+def letters(token: str) -> int:
+    import os
+
+    from platform_ctl.home.secrets import read_secret
+
+    return len(read_secret(token, os.environ))
+
+
+@pipeline("reads-a-secret")
+def reads_a_secret(token: str) -> int:
+    return letters(token=token).output
+
+
 @pipeline("artifact-left-out")
 def artifact_left_out() -> str:
     return shelf(place="shelf-7").output

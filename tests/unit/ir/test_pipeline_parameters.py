@@ -58,6 +58,11 @@ def test_a_missing_one_is_named() -> None:
         parameters.resolve(PIPELINE, {})
 
 
+_document = ir.document()
+_document["root"]["inputDefinitions"]["parameters"]["mode"].pop("literals")
+FREE = msgspec.convert(_document, Pipeline)
+
+
 def test_literals() -> None:
     with pytest.raises(BadParameter, match="one of fast, slow") as caught:
         parameters.resolve(PIPELINE, {"x": 1, "mode": "slo"})
@@ -97,6 +102,28 @@ def test_a_value_outside_what_the_recipe_allows(
 def test_a_default_is_held_to_what_the_recipe_allows_too() -> None:
     with pytest.raises(BadParameter, match="rate must be 1 or more"):
         parameters.resolve(PIPELINE, {"x": 1}, allowed={"rate": Allowed(minimum=1)})
+
+
+SECRET = {"mode": Allowed(secret=True)}
+
+
+@pytest.mark.parametrize("value", ["hunter2", "https://u:hunter2@host/x", "file://hunter2"])
+def test_the_value_of_a_secret_is_refused_and_not_repeated(value: str) -> None:
+    ways = (
+        lambda: parameters.resolve(FREE, {"x": 1, "mode": value}, allowed=SECRET),
+        lambda: parameters.typed(FREE, "mode", value, allowed=SECRET),
+        lambda: parameters.check_secrets({"x": "?", "mode": value}, SECRET, called="p"),
+    )
+    for way in ways:
+        with pytest.raises(BadParameter, match="mode is a secret") as caught:
+            way()
+        assert "hunter2" not in str(caught.value.as_dict())
+        assert caught.value.fix.endswith("-p mode=env:MODE")
+
+
+@pytest.mark.parametrize("value", ["env:TOKEN", "file:/run/secrets/token", ""])
+def test_a_secret_is_given_as_a_reference(value: str) -> None:
+    assert parameters.resolve(FREE, {"x": 1, "mode": value}, allowed=SECRET)["mode"] == value
 
 
 def test_a_word_without_a_value() -> None:
