@@ -1,18 +1,17 @@
 """Whether the Iceberg tables of a home are whole: metadata, manifests and data files.
 
 Reads everything that the current snapshot names, and changes nothing. A changed byte that
-still decodes is not seen here: Parquet keeps no digest of its pages unless it was asked to.
+still decodes is seen by the digest that was written with the file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import HomeDamaged
-from platform_ctl.recipe import iceberg_sqlite
+from platform_ctl.recipe import data_files, iceberg_sqlite
 
 
 def check_tables(catalog: Mapping[str, str]) -> Iterator[Check]:
@@ -55,8 +54,11 @@ def _damage_below(name: str, metadata: Path) -> str:
         files = table.inspect.files()
     except (OSError, EOFError, ValueError, IndexError, NoSuchTableError) as exc:
         return f"{name}: the manifests of the current snapshot cannot be read: {exc or 'cut short'}"
+    digests = data_files.recorded(metadata.parent)
     for uri, size in zip(files["file_path"], files["file_size_in_bytes"], strict=True):
-        path = Path(unquote(urlparse(uri.as_py()).path))
+        path = data_files.path_of(uri.as_py())
+        if path is None:
+            continue
         if not path.is_file():
             return f"{name}: {path} is gone"
         if path.stat().st_size != size.as_py():
@@ -65,4 +67,6 @@ def _damage_below(name: str, metadata: Path) -> str:
             pq.read_table(path)
         except (OSError, pyarrow.ArrowException) as exc:
             return f"{name}: {path} cannot be read: {exc}"
+        if digests.get(path.name, digest := data_files.digest(path)) != digest:
+            return f"{name}: {path} is not what was written: its SHA-256 is {digest}"
     return ""

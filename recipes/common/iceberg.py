@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,11 @@ import filelock
 
 from platform_ctl.cluster.answering import ICEBERG, require_answer
 from platform_ctl.errors import DiskFull, HomeBusy, MissingTable
+from platform_ctl.recipe import data_files
 from platform_ctl.recipe.recipe import DataAccess
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyiceberg.catalog import Catalog
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.schema import Schema
@@ -91,6 +93,21 @@ def load_or_create(
         spec = PartitionSpec(PartitionField(source, 1000, MonthTransform(), f"{month_of}_month"))
     catalog.create_namespace_if_not_exists(name.rpartition(".")[0])
     return catalog.create_table(name, schema, partition_spec=spec, properties=PROPERTIES)
+
+
+def append(table: Table, rows: pa.Table, properties: Mapping[str, str] | None = None) -> str:
+    """Write rows as one snapshot, with digests of its files; its id.
+
+    The caller holds the recipe's lock. What an earlier append left that was killed, or had no
+    room, is deleted first. Raises DiskFull.
+    """
+    with disk_errors():
+        data_files.sweep(table)
+        table.append(rows, snapshot_properties=dict(properties or {}))
+        data_files.record(table)
+    snapshot = table.current_snapshot()
+    assert snapshot is not None  # just appended
+    return str(snapshot.snapshot_id)
 
 
 @contextlib.contextmanager

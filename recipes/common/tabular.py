@@ -156,8 +156,7 @@ class Table:
             arrow = pa.Table.from_pandas(
                 rows, schema=self._schema().as_arrow(), preserve_index=False
             )
-            table.append(arrow)
-        return str(table.current_snapshot().snapshot_id)
+            return iceberg.append(table, arrow)
 
     def _read(self, path: Path, columns: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """The file's rows in those columns, and what was left out."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import MissingTable, unknown
+from platform_ctl.recipe import data_files
 from platform_ctl.recipe.datasets import (
     AuditReport,
     DataSummary,
@@ -167,6 +168,7 @@ def remove(data: DataAccess, repo: str, now: datetime | None = None) -> int:
                 iceberg.compare(EqualTo, "repo", repo),
                 snapshot_properties=tables.summary({repo: gone}),
             )
+            data_files.record(commits.table)
         feast_store.forget_online(data)
     return count
 

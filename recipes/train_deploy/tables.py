@@ -106,11 +106,7 @@ def commits_schema() -> Schema:
 
 def append(table: Table, rows: pa.Table, observed: dict[str, RepoObservation]) -> str:
     """Write rows and observations as one snapshot; its id. Raises DiskFull."""
-    with iceberg.disk_errors():
-        table.append(rows, snapshot_properties=summary(observed))
-    snapshot = table.current_snapshot()
-    assert snapshot is not None  # just appended
-    return str(snapshot.snapshot_id)
+    return iceberg.append(table, rows, summary(observed))
 
 
 def summary(observed: dict[str, RepoObservation]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from platform_ctl.recipe import data_files
 from platform_ctl.recipe.recipe import DataAccess
 from recipes.common import iceberg
 from recipes.train_deploy import names, tables
@@ -178,6 +179,7 @@ def _replace(
             table.append(content, snapshot_properties=stamp)
         else:
             table.overwrite(content, snapshot_properties=stamp)
+        data_files.record(table)
 
 
 def _features_schema() -> Schema:

@@ -19,6 +19,7 @@ from platform_ctl.errors import (
     ShallowClone,
     UsageError,
 )
+from platform_ctl.recipe import data_files
 from recipes.common import iceberg
 from recipes.train_deploy import tables
 from recipes.train_deploy.git_history import inspect, normalise_url
@@ -60,6 +61,25 @@ def test_first_ingest_is_a_backfill_and_names_nobody(data, tmp_path):
     assert stat.S_IMODE(data.pseudonym_key_file.stat().st_mode) == 0o600
     assert rows["files_changed"].to_pylist() == [1] * 6
     assert sum(rows["insertions"].to_pylist()) == 18
+
+
+def test_what_a_killed_ingest_wrote_is_deleted_by_the_next(data, tmp_path):
+    clone = make_repo(tmp_path / "app", weekly_commits(3))
+    ingest_git(data, [clone], NOW)
+    (file, *_) = (tmp_path / "home").rglob("*.parquet")
+    dead = file.with_name("00000-0-dead.parquet")
+    dead.write_bytes(file.read_bytes())
+    add_commits(clone, [Commit(MONDAY_S + 4 * WEEK_S)])
+    assert ingest_git(data, [clone], NOW + timedelta(days=1)).new_rows == 1
+    assert file.exists() and not dead.exists()
+    assert len(read_table(data)) == 7
+
+
+def test_every_data_file_has_a_digest(data, tmp_path):
+    ingest_git(data, [make_repo(tmp_path / "app", weekly_commits(3))], NOW)
+    (metadata,) = (tmp_path / "home").rglob("metadata")
+    names = {p.name for p in (tmp_path / "home").rglob("*.parquet")}
+    assert data_files.recorded(metadata).keys() == names
 
 
 def test_ingesting_twice_changes_nothing(data, tmp_path):
