@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
-from platform_ctl.home import files
-
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
@@ -41,7 +39,10 @@ def record(table: Table) -> None:
     paths = [path_of(uri) for uri in table.inspect.files()["file_path"].to_pylist()]
     new = {p.name: digest(p) for p in paths if p is not None and p.name not in known}
     if new:
-        files.replace(metadata / f"{_PREFIX}{snapshot.snapshot_id}.json", json.dumps(new).encode())
+        written = metadata / f"{_PREFIX}{snapshot.snapshot_id}.json"
+        part = written.with_suffix(".part")
+        part.write_text(json.dumps(new), encoding="utf-8")
+        part.replace(written)
 
 
 def recorded(metadata: Path) -> dict[str, str]:
