@@ -32,7 +32,7 @@ def weekly(ctx: click.Context, day: datetime | None, output: str) -> None:
     settings = load_settings(ctx)
     moment = day.replace(tzinfo=UTC) if day else datetime.now(UTC)
     runs = targets.run_reader(settings).list(-1)
-    ledger = targets.ledger(settings)
+    ledger = targets.costs(settings)
     week = report.weekly(
         report.monday(moment),
         runs=runs,

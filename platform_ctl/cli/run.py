@@ -157,7 +157,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     settings = load_settings(ctx)
     reader = targets.run_reader(settings)
     found = reader.get(run)
-    spent = cost(targets.ledger(settings).entries(found.id))
+    spent = cost(targets.costs(settings).entries(found.id))
     scheduled = targets.schedule_of_run(settings, found.id)
     if output == "json":
         render.print_json(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from platform_ctl.recipe.recipe import Budget
 
@@ -76,6 +76,14 @@ class LedgerEntry:
     saved_by_cache: bool = False
     note: str = ""
     """What cut the work short, where something did."""
+
+
+class Costs(Protocol):
+    """The ledger of a target, to be read."""
+
+    def entries(self, run_id: str) -> list[LedgerEntry]:
+        """In the order of recording; none of a run that nothing is known of."""
+        ...
 
 
 @dataclass(frozen=True)

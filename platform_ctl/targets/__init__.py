@@ -33,7 +33,7 @@ from platform_ctl.targets.installation import (
     remove_component,
 )
 from platform_ctl.targets.kfp import kfp
-from platform_ctl.targets.ledger import ledger
+from platform_ctl.targets.ledger import costs, ledger
 from platform_ctl.targets.lineage import (
     events_of,
     lineage_observer,
@@ -105,6 +105,7 @@ __all__ = [
     "cluster_checks",
     "compared_run",
     "components",
+    "costs",
     "current_settings",
     "current_subject",
     "damaged_databases",

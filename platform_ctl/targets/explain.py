@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals
 from platform_ctl.targets.home import state_reading
-from platform_ctl.targets.ledger import ledger
+from platform_ctl.targets.ledger import costs
 from platform_ctl.targets.lineage import recorded_lineage
 from platform_ctl.targets.models import mlflow_uri, registry
 from platform_ctl.targets.recipe import data_access, read_pipeline, recipes
@@ -138,6 +138,6 @@ def compared_run(settings: Settings, run: Run) -> ComparedRun:
         read_pipeline=lambda run: _pipeline_of(runs, run),
         recipes=recipes(settings),
         table=lambda name: iceberg_sqlite.read(data_access(settings).catalog, name),
-        ledger=ledger(settings).entries,
+        ledger=costs(settings).entries,
     )
     return side(run, sources)

@@ -21,8 +21,12 @@ def current_settings() -> Settings:
     from platform_ctl.settings import load
 
     quiet_libraries()
+    settings = load(cwd=Path.cwd(), env=os.environ).settings
+    if settings.target == "kubernetes":
+        from platform_ctl.targets.step import account_for_step
 
-    return load(cwd=Path.cwd(), env=os.environ).settings
+        account_for_step(settings)
+    return settings
 
 
 def state(settings: Settings) -> sqlite3.Connection:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl.errors import UnknownName, UsageError
 from platform_ctl.settings import Settings
 from platform_ctl.targets.explain import looking
-from platform_ctl.targets.ledger import ledger
+from platform_ctl.targets.ledger import costs
 from platform_ctl.targets.lineage import lineage_outbox
 from platform_ctl.targets.runs import artifacts
 from platform_ctl.targets.tuning import tuner
@@ -28,7 +28,7 @@ def reporting(settings: Settings) -> Reporting:
     return Reporting(
         looking=looking(settings),
         artifacts=artifacts(settings),
-        ledger=ledger(settings).entries,
+        ledger=costs(settings).entries,
         search=lambda run_id: _search(settings, run_id),
         importance=_importance,
         columns=_columns,

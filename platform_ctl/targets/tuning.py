@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +16,11 @@ from platform_ctl.progress import line as progress_line
 from platform_ctl.settings import Settings, is_reference
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import prepared_mlflow_uri
+from platform_ctl.targets.step import step_in_pod
 
 if TYPE_CHECKING:
     from platform_ctl.recipe.recipe import Budget
+    from platform_ctl.runs.spent import Spent
     from platform_ctl.training.local.training import LocalTraining
     from platform_ctl.training.port import Metrics, Training
     from platform_ctl.tuning.experiment import Experiment
@@ -148,7 +151,10 @@ def train(
         epochs_seen.append(progress)
         _write_progress(progress)
 
+    begun = time.monotonic()
     metrics = training(settings).run(job, on_progress=on_progress)
+    if settings.target == "kubernetes":
+        _write_spent(settings, _spent_on_fit(settings, workers, time.monotonic() - begun))
     history = complete_history(epochs_seen)
     return {**metrics, "history": history} if history else metrics
 
@@ -182,6 +188,8 @@ def tune(
         on_trial=TrialLines(experiment, _write_progress, ended),
     )
     record = made.read(search)
+    if settings.target == "kubernetes":
+        _write_spent(settings, _spent_on(record))
     package = trial.partition(":")[0].rpartition(".")[0]
     log_search(settings, record, run_id, experiment=package.rpartition(".")[2])
     return record
@@ -190,14 +198,40 @@ def tune(
 def task_of_this_process(settings: Settings) -> tuple[str, str]:
     """Run id and task name of the step that this process executes; empty outside a run.
 
-    On a cluster the run stands on the pod, and nothing there names the task.
+    On a cluster both stand on the pod.
     """
     if settings.target == "local":
         return os.environ.get("PLATFORM_RUN_ID", ""), os.environ.get("PLATFORM_TASK_NAME", "")
-    from platform_ctl.cluster.owner import own_pod
-    from platform_ctl.targets.installation import cluster
+    step = step_in_pod(settings)
+    return step.run_id, step.task
 
-    return own_pod(cluster(settings)).run_id, ""
+
+def _write_spent(settings: Settings, spent: Spent) -> None:
+    """Of a job of this step: it is not this process that has used it."""
+    from platform_ctl.runs.spent import write
+
+    write(step_in_pod(settings), spent)
+
+
+def _spent_on_fit(settings: Settings, workers: int, wall_s: float) -> Spent:
+    """What a fit had reserved: its head and its workers, for as long as it was waited for."""
+    from platform_ctl.runs.spent import Spent
+
+    cpus = settings.training.head_cpus + workers * settings.training.worker_cpus
+    return Spent("ray", round(wall_s, 3), round(wall_s * cpus, 3))
+
+
+def _spent_on(record: SearchRecord) -> Spent:
+    from platform_ctl.runs.spent import Spent
+    from platform_ctl.tuning.progress import cut_short, wall_s
+
+    return Spent(
+        "tune",
+        wall_s(record.status),
+        sum(trial.cpu_s for trial in record.trials),
+        trials=record.status.trials,
+        note=cut_short(record.status),
+    )
 
 
 def _write_progress(progress: Progress) -> None:

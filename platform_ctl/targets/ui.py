@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals, approvals_as_they_stand, deciding
 from platform_ctl.targets.explain import compared_run
-from platform_ctl.targets.ledger import ledger
+from platform_ctl.targets.ledger import costs
 from platform_ctl.targets.lineage import lineage_outbox
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import recipes
@@ -75,7 +75,7 @@ def _row(settings: Settings, run: Run) -> RunRow:
     from platform_ctl.runs.budget import cost
     from platform_ctl.ui.views import RunRow
 
-    spent = cost(ledger(settings).entries(run.id))
+    spent = cost(costs(settings).entries(run.id))
     return RunRow(run, spent.money, spent.saved_money)
 
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from platform_ctl.runs.local import conditions
+from platform_ctl.runs.spent import Spent, StepIdentity, line
 from tests.fakes.kfp_server import (
     INVALID,
     NOT_FOUND,
@@ -87,6 +88,7 @@ class FakeRun:
 class Runs:
     """``endless``: functions that go on until the run is terminated.
 
+    ``spent``: what a function's step writes that it has used.
     ``stale``: whether inner nodes of a run that has ended still say RUNNING.
     """
 
@@ -96,10 +98,12 @@ class Runs:
         step_s: float = 0.0,
         endless: tuple[str, ...] = ("wait",),
         stale: bool = True,
+        spent: Mapping[str, Spent] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._step_s, self._endless, self._stale, self._clock = step_s, endless, stale, clock
         self.kept: dict[str, FakeRun] = {}
+        self._spent = dict(spent or {})
         self._executions = 0
         self._cache: dict[str, tuple[str, str, Json]] = {}
         """Fingerprint -> execution and run that produced, and what."""
@@ -265,7 +269,9 @@ class Runs:
             return False, {}
         message = json.dumps({"parameterValues": outputs}, indent=2)
         head = "I1127 22:57:49.146636      14 launcher_v2.go:1230] ExecutorOutput: "
-        step.log = f"working\n{head}{message}\n"
+        used = self._spent.get(function)
+        said = line(StepIdentity(run.said["run_id"], function), used) + "\n" if used else ""
+        step.log = f"working\n{said}{head}{message}\n"
         if step.fingerprint:
             self._cache[step.fingerprint] = step.execution_id, run.said["run_id"], outputs
         return True, outputs

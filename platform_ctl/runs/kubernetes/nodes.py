@@ -18,6 +18,7 @@ So each task's node is found by hashing what it must be called.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -229,6 +230,20 @@ def time_of(detail: Detail | None, key: str) -> str | None:
     """A time of the server's JSON, None for one that has not come."""
     text = str((detail or {}).get(key) or "")
     return None if text in NEVER else text
+
+
+def step_of(node_name: str) -> tuple[str, int]:
+    """Path and attempt (from 0) of the task whose step runs in the node of that full name; an
+    empty path for a node of another kind."""
+    found = _EXECUTOR.fullmatch(node_name)
+    if found is None:
+        return "", 0
+    path = _ITERATION.sub(r".\1", found[1])
+    return re.sub(r"\(\d+\)", "", path), int(found[2])
+
+
+_EXECUTOR = re.compile(r"[^.]+\.root\(\d+\)\.(.+)\(\d+\)\.executor\((\d+)\)")
+_ITERATION = re.compile(r"\.iteration-iterations\((\d+):\d+\)(?:\(\d+\))?\.iteration-item")
 
 
 def fnv1a(text: str) -> int:

@@ -14,9 +14,12 @@ from typing import Any
 
 from platform_ctl.ir.pipeline import Component, plain_numbers
 from platform_ctl.runs.record import Artifact, Outputs
+from platform_ctl.runs.spent import HEAD as SPENT_HEAD
 
 _HEAD = re.compile(rb"^I\d{4} [\d:.]+ +\d+ launcher_v2\.go:\d+\] ExecutorOutput: ", re.MULTILINE)
-_NOT_OF_STEP = re.compile(r"[IWEF]\d{4} [\d:.]+ |time=\d{4}-|\[KFP Executor |[{}]$")
+_NOT_OF_STEP = re.compile(
+    r"[IWEF]\d{4} [\d:.]+ |time=\d{4}-|\[KFP Executor |[{}]$|" + re.escape(SPENT_HEAD)
+)
 _DECODER = json.JSONDecoder()
 
 

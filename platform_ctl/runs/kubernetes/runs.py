@@ -43,7 +43,6 @@ from platform_ctl.runs.kubernetes.workloads import NoWorkloads, Workloads
 from platform_ctl.runs.record import (
     Blocker,
     EventKind,
-    Outputs,
     Run,
     RunEvent,
     RunRequest,
@@ -51,7 +50,9 @@ from platform_ctl.runs.record import (
     Task,
     TaskState,
     TaskVerdict,
+    Usage,
 )
+from platform_ctl.runs.spent import read as read_spent
 from platform_ctl.runs.watch import POLL_S, watch
 
 OUTPUT_LOGS = 50
@@ -86,7 +87,7 @@ class KfpRuns:
     tries: int = 60
     """Readings of a watched run that may fail in a row, ``poll_s`` apart."""
     sleep: Callable[[float], None] = time.sleep
-    _outputs: dict[tuple[str, str, int], Outputs] = field(default_factory=dict, repr=False)
+    _finished: dict[tuple[str, str, int], Task] = field(default_factory=dict, repr=False)
     """Of finished tasks, by run, path and attempt: a log is read once."""
 
     # ---- port -------------------------------------------------------------
@@ -309,20 +310,24 @@ class KfpRuns:
         wanted = sorted(wanted, key=order)[:OUTPUT_LOGS]
         producers = ProducerOutputs(self.api)
 
-        def outputs(node: WorkflowNode) -> Outputs:
-            key = (run_id, node.task.path, node.task.attempts)
-            if key not in self._outputs:
-                component = pipeline.components[node.task.component]
-                if node.task.state is TaskState.CACHED:
-                    self._outputs[key] = producers.of(run_id, node, component)
+        def finished(node: WorkflowNode) -> Task:
+            key, task = (run_id, node.task.path, node.task.attempts), node.task
+            if key not in self._finished:
+                component = pipeline.components[task.component]
+                if task.state is TaskState.CACHED:
+                    done = replace(task, outputs=producers.of(run_id, node, component))
                 else:
-                    log = self.api.log(run_id, node.task.log)
-                    self._outputs[key] = read_outputs(log or b"", component)
-            return self._outputs[key]
+                    log = self.api.log(run_id, task.log) or b""
+                    done = replace(
+                        task, outputs=read_outputs(log, component), usage=_usage(task, log)
+                    )
+                self._finished[key] = done
+            done = self._finished[key]
+            return replace(task, outputs=done.outputs, usage=done.usage)
 
         with ThreadPoolExecutor(LOG_READERS) as pool:
-            read = dict(zip((n.task.path for n in wanted), pool.map(outputs, wanted), strict=True))
-        return [replace(n.task, outputs=read.get(n.task.path, n.task.outputs)) for n in nodes]
+            read = {task.path: task for task in pool.map(finished, wanted)}
+        return [read.get(n.task.path, n.task) for n in nodes]
 
     def _with_failure(self, run: Run, task: Task) -> Task:
         """With one line that says why it failed, of its pod, else of what it wrote last; and with
@@ -377,6 +382,12 @@ def _in_loop(path: str) -> bool:
 def _declares(pipeline: Pipeline, node: WorkflowNode) -> bool:
     declared = pipeline.components[node.task.component].output_definitions
     return bool(declared.parameters or declared.artifacts)
+
+
+def _usage(task: Task, log: bytes) -> Usage:
+    """What the step itself has measured, else the time of its pod's node."""
+    own = next((s for s in read_spent(log) if s.kind == "step"), None)
+    return Usage(own.wall_s, own.cpu_s, own.peak_memory_bytes) if own else task.usage
 
 
 def _judging(pipeline: Pipeline) -> frozenset[str]:

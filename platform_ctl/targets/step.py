@@ -1,0 +1,41 @@
+"""The step that this process executes."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from platform_ctl.errors import ClusterUnavailable, ConfigError, MissingExtra
+from platform_ctl.settings import Settings
+
+if TYPE_CHECKING:
+    from platform_ctl.runs.spent import StepIdentity
+
+POD = "KFP_POD_NAME"
+"""What KFP's launcher sets in the pod of a step."""
+
+
+@functools.cache
+def step_in_pod(settings: Settings) -> StepIdentity:
+    """Run, task and attempt from the pod of this process; empty where it may not be read, since a
+    step does its work all the same."""
+    from platform_ctl.cluster.owner import own_pod
+    from platform_ctl.runs.kubernetes.nodes import step_of
+    from platform_ctl.runs.spent import StepIdentity
+    from platform_ctl.targets.installation import cluster
+
+    try:
+        pod = own_pod(cluster(settings))
+    except (ClusterUnavailable, ConfigError, MissingExtra):
+        return StepIdentity()
+    task, attempt = step_of(pod.node)
+    return StepIdentity(pod.run_id, task, attempt)
+
+
+def account_for_step(settings: Settings) -> None:
+    """Have this process write what it has spent when it ends, if it is a step in a pod."""
+    if settings.target == "kubernetes" and os.environ.get(POD):
+        from platform_ctl.runs.spent import write_at_exit
+
+        write_at_exit(step_in_pod(settings))
