@@ -9,8 +9,9 @@ from platform_ctl.cli.context import load_settings
 
 COMMANDS = ("platform-ctl", "mlship")
 KINDS = {
-    "run": {"run": "runs", "a": "runs", "b": "runs"},
-    "cache": {"run": "runs"},
+    "run": {"run": "runs", "a": "runs", "b": "runs", "task": "tasks"},
+    "cache": {"run": "runs", "task": "tasks"},
+    "experiment": {"name": "runs"},
     "lineage": {"run": "runs", "what": "runs"},
     "pipeline": {"pipeline": "pipelines"},
     "model": {"model": "models", "name": "models"},
@@ -19,15 +20,17 @@ KINDS = {
     "service": {"name": "services"},
     "data": {"recipe": "recipes"},
     "recipe": {"source": "recipes"},
-    "deploy": {"reference": "models"},
+    "mlship": {"reference": "models"},
 }
 """Command -> its parameters (and its subcommands') -> kind of name that completes them."""
 
 
-@click.command(help="Print the completion script of a shell.")
+@click.command(short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Commands, options, and names from the home: runs, models, approvals, services, faults.
+    """Print the completion script of a shell: commands, options, and names from the home.
+
+    Names are those of runs, tasks, models, approvals, services, recipes and faults.
 
     \b
     bash   eval "$(platform-ctl completion bash)"       in ~/.bashrc
@@ -36,6 +39,8 @@ def command(shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None
+    if shell == "bash":  # else bash takes NAME@alias for three words
+        click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}")
     for name in COMMANDS:
         variable = f"_{name.replace('-', '_')}_complete".upper()
         click.echo(kind(click.Command(name), {}, name, variable).source())

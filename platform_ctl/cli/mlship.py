@@ -6,7 +6,7 @@ import click
 
 from platform_ctl import __version__
 from platform_ctl.cli import render
-from platform_ctl.cli.app import run_command
+from platform_ctl.cli.app import completing, run_command
 from platform_ctl.cli.context import load_settings
 
 
@@ -57,4 +57,4 @@ def deploy(ctx: click.Context, reference: str, canary: int | None, output: str) 
 
 def main(argv: list[str] | None = None) -> None:
     """Run mlship and exit with the code that platform-ctl would."""
-    run_command(cli, argv, prog="mlship")
+    run_command(completing("mlship", cli), argv, prog="mlship")

@@ -23,6 +23,8 @@ _RUNS = """
 _APPROVALS = """
     SELECT id, model || '/' || version || ' ' || state
     FROM approvals ORDER BY state <> 'pending', requested_at DESC LIMIT ?"""
+_TASKS = """
+    SELECT name, component FROM tasks GROUP BY name ORDER BY max(started_at) DESC LIMIT ?"""
 _SERVICES = "SELECT service, model FROM releases GROUP BY service ORDER BY max(seq) DESC LIMIT ?"
 _MODELS = """
     SELECT name || '@' || alias, 'version ' || version FROM registered_model_aliases
@@ -32,6 +34,11 @@ _MODELS = """
 def runs(database: Path) -> Names:
     """Short ids, newest first."""
     return [("latest", "the newest run"), *_read(database, _RUNS)]
+
+
+def tasks(database: Path) -> Names:
+    """Of the newest runs; a name is typed without the groups around it."""
+    return list(_read(database, _TASKS))
 
 
 def approvals(database: Path) -> Names:

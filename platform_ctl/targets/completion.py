@@ -8,12 +8,14 @@ from platform_ctl.settings import Settings
 
 
 def recorded_names(settings: Settings, kind: str) -> list[tuple[str, str]]:
-    """(name, what it is) of runs, approvals, services, models, pipelines or recipes."""
+    """(name, what it is) of runs, tasks, approvals, services, models, pipelines or recipes."""
     from platform_ctl.home import recorded_names as names
 
     layout, root = settings.layout, Path(settings.project_root)
     if kind == "runs":
         return names.runs(layout.database)
+    if kind == "tasks":
+        return names.tasks(layout.database)
     if kind == "approvals":
         return names.approvals(layout.database)
     if kind == "services":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -59,9 +61,28 @@ def home(tmp_path) -> Path:
             " VALUES (?, 'm', '1', 'r', '{}', '', ?, 'me', ?, '', 1)",
             (f"{number}bbbbbbb", state, f"2026-01-0{number + 1}T00:00:00Z"),
         )
+    database.execute(
+        "INSERT INTO tasks (run_id, path, name, component, state) VALUES"
+        " ('0aaaaaaa-0000', 'condition-1.train', 'train', 'comp-train', 'SUCCEEDED')"
+    )
     database.commit()
+    _registered(home / "mlflow" / "mlflow.db")
     (home / "services" / "weekly-commits").mkdir(parents=True)
     return home
+
+
+def _registered(database: Path) -> None:
+    """The two tables of MLflow's store that hold models and aliases."""
+    database.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(database)) as db, db:
+        db.execute("CREATE TABLE registered_models (name TEXT)")
+        db.execute("CREATE TABLE registered_model_aliases (name TEXT, alias TEXT, version INT)")
+        db.execute("INSERT INTO registered_models VALUES ('shop')")
+        db.execute("INSERT INTO registered_model_aliases VALUES ('shop', 'production', 1)")
+
+
+def test_mlship_completes_models_and_aliases(home):
+    assert words(home, "mlship deploy ") == ["shop", "shop@production"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +112,9 @@ def test_names_from_the_records_newest_first(home):
     assert words(home, "platform-ctl cache explain 0") == ["0aaaaaaa"]
     assert words(home, "platform-ctl approval approve ") == ["latest", "0bbbbbbb", "1bbbbbbb"]
     assert words(home, "platform-ctl service stop ") == ["weekly-commits"]
+    assert words(home, "platform-ctl run logs latest tr") == ["train"]
+    assert words(home, "platform-ctl cache explain latest ") == ["train"]
+    assert words(home, "platform-ctl experiment show 0") == ["0aaaaaaa"]
     assert words(home.parent, f"platform-ctl --home {home} service stop ") == ["weekly-commits"]
 
 
@@ -134,15 +158,26 @@ def test_the_script_is_one_the_shell_accepts(shell, tmp_path):
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_a_real_bash_completes_a_run(home):
-    """Sourced and asked the way bash asks."""
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("run show 1a", "1aaaaaaa"),
+        ("model show shop@pro", "shop@production"),
+    ],
+)
+def test_a_real_bash_completes_as_somebody_types(home, typed, expected):
+    """Sourced and asked the way bash asks; it splits words at COMP_WORDBREAKS."""
     program = Path(sys.executable).with_name("platform-ctl")
+    *before, last = typed.split()
     script = f"""
         export PATH={program.parent}:$PATH PLATFORM_HOME={home}
+        COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'
         eval "$(platform-ctl completion bash)"
-        COMP_WORDS=(platform-ctl run show 1a) COMP_CWORD=3
+        last={last}
+        [[ $COMP_WORDBREAKS == *@* ]] && last=${{last##*@}}
+        COMP_WORDS=(platform-ctl {" ".join(before)} $last) COMP_CWORD={len(before) + 1}
         _platform_ctl_completion platform-ctl
         echo "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert (done.stdout.strip(), done.stderr) == ("1aaaaaaa", "")
+    assert (done.stdout.strip(), done.stderr) == (expected, "")
