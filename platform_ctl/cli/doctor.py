@@ -21,7 +21,7 @@ def command(ctx: click.Context, repair: bool, output: str) -> None:
     from platform_ctl import targets
     from platform_ctl.doctor import doctor
     from platform_ctl.doctor.iceberg import check_tables
-    from platform_ctl.doctor.restore_aliases import check_aliases
+    from platform_ctl.doctor.restore_aliases import check_aliases, check_registry
 
     settings = load_settings(ctx)
     if repair:
@@ -40,6 +40,7 @@ def command(ctx: click.Context, repair: bool, output: str) -> None:
         targets.schedule_heartbeat(settings) if local else "",
     )
     if local and damaged.keys() <= {settings.layout.iceberg / "catalog.db"}:
+        checks += check_registry(targets.registry_changed(settings))
         checks += check_aliases(targets.registry(settings))
     if local and settings.layout.iceberg / "catalog.db" not in damaged:
         checks += check_tables(targets.data_access(settings).catalog)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from platform_ctl.models.port import Registry
     from platform_ctl.recipe.recipe import Recipe
     from platform_ctl.runs.record import Run
+    from platform_ctl.settings import Settings
 
 _NO_MODELS = "no models yet: platform-ctl pipeline list"
 
@@ -46,6 +47,7 @@ def list_(ctx: click.Context, output: str) -> None:
     ]
     columns = ["model", "versions #", *(s.capitalize() for s in STAGES)]
     render.print_table(columns, rows, empty=_NO_MODELS)
+    _warn_of_another_registry(settings)
     for model in models:
         _warn_of_drift(registry.history(), model)
 
@@ -71,7 +73,16 @@ def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
         _show_version(find_version(models, model), recipes, output)
     else:
         _show_model(found, recipes, output)
+    _warn_of_another_registry(settings)
     _warn_of_drift(registry.history(), found)
+
+
+def _warn_of_another_registry(settings: Settings) -> None:
+    from platform_ctl import targets
+
+    changed = targets.registry_changed(settings)
+    if changed:
+        click.echo(f"warning: {changed}", err=True)
 
 
 @command.command()

@@ -13,6 +13,12 @@ Moved = tuple[str, str, str]
 """Alias, the version where the platform put it, the version where it was found; "" is none."""
 
 
+def check_registry(changed: str) -> Iterator[Check]:
+    """``changed``: what is to be said of a home whose registry is another one now."""
+    if changed:
+        yield Check("registry", Health.WARN, changed, "platform-ctl config show")
+
+
 def check_aliases(registry: Registry) -> Iterator[Check]:
     """For ``doctor``: every alias of every model, and the record of their moves."""
     try:

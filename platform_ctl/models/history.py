@@ -13,13 +13,27 @@ _COLUMNS = "seq, model, alias, from_version, to_version, at, actor, reason, prev
 
 
 _IN_PROGRESS = "alias_moves_in_progress"
+_REGISTRY = "alias_registry"
 
 
 class AliasHistory:
     """Moves are written before they are made, and marked as made afterwards."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, registry: str) -> None:
+        """``registry``: where the aliases are, without credentials; "" is the home's own."""
         self._database = database
+        self._registry = registry
+
+    def other_registry(self) -> str | None:
+        """Where the aliases were when the first move was recorded, if that is another registry:
+        then stages and history of this home are not of the models that are shown. "" is the
+        home's own."""
+        db = connect_reading(self._database)
+        try:
+            row = db.execute("SELECT value FROM home WHERE key = ?", (_REGISTRY,)).fetchone()
+        finally:
+            db.close()
+        return row[0] if row and row[0] != self._registry else None
 
     def all(self) -> list[AliasMove]:
         """Oldest first."""
@@ -53,6 +67,7 @@ class AliasHistory:
         try:
             with transaction(db):
                 db.execute("INSERT OR REPLACE INTO home VALUES (?, ?)", (_IN_PROGRESS, "yes"))
+                db.execute("INSERT OR IGNORE INTO home VALUES (?, ?)", (_REGISTRY, self._registry))
                 last = db.execute(
                     "SELECT seq, hash FROM alias_history ORDER BY seq DESC LIMIT 1"
                 ).fetchone()

@@ -42,7 +42,7 @@ from platform_ctl.targets.lineage import (
     recorded_lineage,
 )
 from platform_ctl.targets.metrics import metrics_server, metrics_text, scrape
-from platform_ctl.targets.models import load_model, mlflow_uri, registry
+from platform_ctl.targets.models import load_model, mlflow_uri, registry, registry_changed
 from platform_ctl.targets.outbox import deliver_lineage
 from platform_ctl.targets.recipe import (
     allowed_parameters,
@@ -148,6 +148,7 @@ __all__ = [
     "recorded_lineage",
     "recorded_names",
     "registry",
+    "registry_changed",
     "released",
     "releasing",
     "removal",

@@ -6,22 +6,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.settings import Settings
+from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
+    from platform_ctl.models.history import AliasHistory
     from platform_ctl.models.port import Registry
 
 
 def registry(settings: Settings) -> Registry:
     """MLflow, on SQLite in the home or at the configured URI; the history is in the home."""
-    from platform_ctl.models.history import AliasHistory
     from platform_ctl.models.mlflow_registry import MlflowRegistry
 
     layout = settings.layout
     return MlflowRegistry(
         mlflow_uri(settings),
         layout.mlflow / "artifacts",
-        AliasHistory(layout.database),
+        _history(settings),
         layout.locks / "registry.lock",
+    )
+
+
+def _history(settings: Settings) -> AliasHistory:
+    from platform_ctl.models.history import AliasHistory
+
+    return AliasHistory(settings.layout.database, without_user(settings.mlflow_tracking_uri))
+
+
+def registry_changed(settings: Settings) -> str:
+    """That the home's stages and history are of another registry than the settings name; "" when
+    they are not."""
+    recorded = _history(settings).other_registry()
+    if recorded is None:
+        return ""
+    now = without_user(settings.mlflow_tracking_uri)
+    return (
+        f"models are read from {now or 'the MLflow of this home'}, but stages and history of this "
+        f"home are of {recorded or 'its own MLflow'}"
     )
 
 
