@@ -65,11 +65,16 @@ def main() -> None:
     parser.add_argument("rows")
     parser.add_argument("--quarters", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--unit-of", help="other rows, whose errors of last week are the unit")
     arguments = parser.parse_args()
     data = rows.read(arguments.rows, FEATURE_NAMES)
     print("block from   rows  last week  4-week mean    log-SES  model (sd of seeds)   below best")
+    units = rows.read(arguments.unit_of, FEATURE_NAMES) if arguments.unit_of else data
     gains = []
-    for seen, block in blocks(data, arguments.quarters):
+    for (seen, own), (_, unit) in zip(
+        blocks(data, arguments.quarters), blocks(units, arguments.quarters), strict=True
+    ):
+        block = replace(own, scale=unit.scale) if (own.row == unit.row).all() else own
         naive = [mase(getattr(block, c), block) for c in rows.BASELINES.values()]
         scores = [trained_mase(seen, block, seed) for seed in range(arguments.seeds)]
         gains.append(1 - np.mean(scores) / min(naive))

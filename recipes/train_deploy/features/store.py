@@ -136,7 +136,9 @@ def apply(store: FeatureStore, data: DataAccess) -> None:
     namespace, table = names.FEATURES.split(".")
     source = IcebergSource(
         name=f"{FEATURE_VIEW}_source",
-        catalog_type=catalog.get("type", "rest"),
+        # In capitals, which pyiceberg takes too: for "rest" Feast 0.67 drops the properties below,
+        # and with them how a catalog wants its requests signed.
+        catalog_type=catalog.get("type", "rest").upper(),
         catalog_name=catalog["name"],
         endpoint=catalog["uri"],
         # Feast keeps these in its registry: addresses, never credentials.
