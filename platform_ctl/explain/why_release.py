@@ -119,6 +119,14 @@ def service(facts: DiagnosisFacts) -> Link:
             (f"the alias {PRODUCTION} names {wanted}",),
             RELEASE_RUNBOOK,
         )
+    if found.route_refusals:
+        return _broken(
+            "service",
+            f"no request reaches {name}: its HTTPRoute is refused",
+            f"kubectl describe httproute {name}",
+            found.route_refusals,
+            SERVICE_RUNBOOK,
+        )
     if found.state in (ServiceState.DEGRADED, ServiceState.UNKNOWN):
         ill = [r for r in found.revisions if not r.ready]
         down = [f"{r.name}: {r.last_failure or 'not ready'}" for r in ill]

@@ -95,6 +95,8 @@ class InferenceService:
     log_file: str = ""
     host: str = ""
     """The Host header that callers of ``url`` send; empty: the url's own."""
+    route_refusals: tuple[str, ...] = ()
+    """Why no request reaches its revisions, as the Gateway says; empty where it has no route."""
 
     def revision(self, name: str) -> RevisionStatus | None:
         return next((r for r in self.revisions if r.name == name), None)

@@ -265,7 +265,9 @@ class KubernetesServing:
         revisions = tuple(
             self._revision(name, role, revision) for role, revision in roles if revision is not None
         )
-        state = ServiceState.RUNNING if all(r.ready for r in revisions) else ServiceState.DEGRADED
+        refusals = route_refusals(route)
+        whole = all(r.ready for r in revisions) and not refusals
+        state = ServiceState.RUNNING if whole else ServiceState.DEGRADED
         if manifests.STOPPED_ANNOTATION in marks:
             state = ServiceState.STOPPED
         return InferenceService(
@@ -275,6 +277,7 @@ class KubernetesServing:
             spec,
             revisions,
             host=manifests.host(name, self._how.settings),
+            route_refusals=refusals,
         )
 
     def _gateway_url(self) -> str:
@@ -335,6 +338,19 @@ def is_ready(pod: Object) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     return ready and not pod["metadata"].get("deletionTimestamp")
+
+
+def route_refusals(route: Object) -> tuple[str, ...]:
+    """The conditions of a route that do not hold, ``TYPE: REASON: MESSAGE``, of each Gateway."""
+    parents = route.get("status", {}).get("parents", [])
+    if not parents:
+        return ("Accepted: Pending: no Gateway has looked at the route",)
+    return tuple(
+        f"{c['type']}: {c.get('reason', '')}: {c.get('message', '')}"
+        for parent in parents
+        for c in parent.get("conditions", [])
+        if c["type"] in ("Accepted", "ResolvedRefs") and c["status"] == "False"
+    )
 
 
 def _is_accepted(route: Object, generation: int) -> bool:

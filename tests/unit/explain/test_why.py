@@ -414,6 +414,23 @@ def test_degraded_is_said(chain: Chain) -> None:
     assert_broken(chain.why(FIRST, serving=Ill()), "service", "degraded")
 
 
+def test_a_route_that_the_gateway_refuses_is_the_broken_link(chain: Chain) -> None:
+    looking = chain.looking
+    refused = "Accepted: NotAllowedByListeners: namespace"
+    ill = dataclasses.replace(
+        looking.serving.get(RECIPE.inference_service), route_refusals=(refused,)
+    )
+
+    class Refused:
+        def list(self) -> list[InferenceService]:
+            return [ill]
+
+    found = chain.why(FIRST, serving=Refused())
+    assert_broken(found, "service", "HTTPRoute")
+    assert found.broken and found.broken.evidence == (refused,)
+    assert found.broken.fix == f"kubectl describe httproute {RECIPE.inference_service}"
+
+
 # ---- asking ---------------------------------------------------------------------
 
 
