@@ -46,6 +46,10 @@ def wait_for_run(lab: Lab, tasks: int = 1, timeout_s: float = 20) -> Run:
     raise AssertionError("the run did not start")
 
 
+def first_child(process: psutil.Process) -> psutil.Process:
+    return eventually(process.children, seconds=20)[0]
+
+
 def processes_of(run: Run) -> list[psutil.Process]:
     """Everything that carries the run's id in its environment."""
     found = []
@@ -199,11 +203,9 @@ def test_who_waits_can_be_cancelled(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_kill_9_of_a_step_is_a_failure_that_resume_repairs(lab: Lab) -> None:
-    process = start(lab, "slow-loop", "--no-cache")
+    process = start(lab, "slow-loop", "--no-cache", "-p", "seconds=1")
     run = wait_for_run(lab)
-    time.sleep(0.2)
-    server = psutil.Process(process.pid).children()[0]
-    server.children()[0].kill()
+    first_child(first_child(psutil.Process(process.pid))).kill()
     process.communicate()
     assert process.returncode == 5
     failed = lab.orchestrator.get(run.id)
@@ -214,8 +216,8 @@ def test_kill_9_of_a_step_is_a_failure_that_resume_repairs(lab: Lab) -> None:
 def test_kill_9_of_the_step_server_fails_its_steps_and_leaves_nothing(lab: Lab) -> None:
     process = start(lab, "four-naps", "-p", "seconds=20")
     run = wait_for_run(lab, tasks=4)
-    time.sleep(0.3)
-    server = psutil.Process(process.pid).children()[0]
+    server = first_child(psutil.Process(process.pid))
+    first_child(server)
     server.kill()
     process.communicate(timeout=10)
     assert process.returncode == 5
