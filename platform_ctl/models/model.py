@@ -273,7 +273,13 @@ def recorded_aliases(history: Iterable[AliasMove], model: str) -> dict[str, str]
 def unrecorded_moves(
     history: Sequence[AliasMove], model: str, aliases: Mapping[str, str]
 ) -> list[tuple[str, str, str]]:
-    """(alias, recorded version, found version) wherever the registry differs from the history."""
+    """(alias, recorded version, found version) wherever the registry differs from the history.
+
+    A home that has recorded no move of the model knows nothing of its aliases: with a registry
+    that machines share, another one moved them.
+    """
+    if not any(move.model == model for move in history):
+        return []
     recorded = recorded_aliases(history, model)
     return [
         (alias, recorded.get(alias, ""), aliases.get(alias, ""))
