@@ -16,17 +16,23 @@ POD = "KFP_POD_NAME"
 """What KFP's launcher sets in the pod of a step."""
 
 
-@functools.cache
 def step_in_pod(settings: Settings) -> StepIdentity:
     """Run, task and attempt from the pod of this process; empty where it may not be read, since a
     step does its work all the same."""
+    wanted = settings.kubernetes
+    return _step_in_pod(wanted.kubeconfig, wanted.context, wanted.namespace)
+
+
+@functools.cache
+def _step_in_pod(kubeconfig: str, context: str, namespace: str) -> StepIdentity:
+    """Asked for once a process."""
+    from platform_ctl.cluster.api import connect
     from platform_ctl.cluster.owner import own_pod
     from platform_ctl.runs.kubernetes.nodes import step_of
     from platform_ctl.runs.spent import StepIdentity
-    from platform_ctl.targets.installation import cluster
 
     try:
-        pod = own_pod(cluster(settings))
+        pod = own_pod(connect(kubeconfig=kubeconfig, context=context, namespace=namespace))
     except (ClusterUnavailable, ConfigError, MissingExtra):
         return StepIdentity()
     task, attempt = step_of(pod.node)

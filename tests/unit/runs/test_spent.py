@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from platform_ctl.cluster.kfp import Kfp
@@ -17,6 +18,8 @@ from platform_ctl.runs.kubernetes.outputs import last_line
 from platform_ctl.runs.kubernetes.runs import KfpRuns
 from platform_ctl.runs.record import RunRequest
 from platform_ctl.runs.spent import Spent, StepIdentity, line, read
+from platform_ctl.settings import KubernetesSettings, Settings
+from platform_ctl.targets.step import account_for_step, step_in_pod
 from tests.fakes.kfp_runs import Runs
 from tests.fakes.kfp_server import serve
 from tests.support import run_pipelines
@@ -48,6 +51,14 @@ def test_a_process_says_once_what_it_used_however_it_ends() -> None:
     assert spent.kind == "step" and spent.wall_s >= spent.cpu_s * 0.5 > 0
     assert spent.peak_memory_bytes > 5 * 2**20
     assert b'"task": "train", "attempt": 1' in done.stdout
+
+
+def test_a_process_outside_a_pod_is_no_step(tmp_path: Path) -> None:
+    """Asked as a step asks: with the whole settings."""
+    nowhere = KubernetesSettings(kubeconfig=str(tmp_path / "none"))
+    settings = msgspec.structs.replace(Settings(), target="kubernetes", kubernetes=nowhere)
+    assert step_in_pod(settings) == StepIdentity()
+    account_for_step(settings)
 
 
 @pytest.mark.parametrize(
