@@ -11,8 +11,16 @@ hypothesis.settings.load_profile("untimed")
 
 SLOW = (
     "tests/ci/test_compile_upload",
+    "tests/cli/test_damaged_home",
+    "tests/cli/test_outside",
+    "tests/cli/test_pipeline_upload",
+    "tests/contract/test_orchestrator_faults",
+    "tests/contract/test_registry.py::test_the_model_runs_where_the_repository_is_not",
+    "tests/contract/test_registry_creation",
     "tests/contract/test_serving_hostile",
     "tests/contract/test_serving_revisions",
+    "tests/contract/test_training",
+    "tests/contract/test_trial_executors",
     "tests/docs/test_tutorial",
     "tests/e2e/",
 )

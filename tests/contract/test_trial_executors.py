@@ -144,7 +144,7 @@ def test_the_budget_stops_trials_in_flight(killable: Ways) -> None:
         trials=2,
         parallel=2,
         algorithm="grid",
-        budget=Budget(wall_s=4.0),
+        budget=Budget(wall_s=8.0),
     )
     assert status.outcome.reason == "ExperimentBudgetReached"
     assert {t.parameters["how"]: t.state.value for t in found} == {
