@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -258,6 +258,40 @@ class Loaded:
     origin: Mapping[str, str]
 
 
+def _wrong_value(
+    exc: msgspec.ValidationError,
+    values: Mapping[str, Any],
+    origin: Mapping[str, str],
+    toml_path: Path,
+) -> ConfigError:
+    """Names the setting, its value and where that came from; msgspec says where, as ``$.a.b``."""
+    problem, _, place = str(exc).partition(" - at `$.")
+    key = place.rstrip("`")
+    if key not in values:
+        return ConfigError(
+            f"a setting has the wrong type: {exc}",
+            where=str(toml_path),
+            fix="platform-ctl config show --origin",
+        )
+    source = origin[key]
+    variable = env_name(key)
+    place, fix = {
+        "environment": (f"environment variable {variable}", f"unset {variable}"),
+        "flag": ("the command line", "platform-ctl --help"),
+    }.get(source, (str(toml_path), f"edit {toml_path}"))
+    choices = _choices(key)
+    expected = f"it is one of {', '.join(choices)}" if choices else problem.replace("`", "").lower()
+    return ConfigError(f"setting {key} cannot be {values[key]!r}: {expected}", where=place, fix=fix)
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """What a setting may be, where that is a list; else nothing."""
+    kind: Any = Settings
+    for part in key.split("."):
+        kind = get_type_hints(kind).get(part)
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
 def find_project_root(start: Path) -> Path:
     """The nearest folder at or above ``start`` that holds platform-ctl.toml, else ``start``."""
     for folder in (start, *start.parents):
@@ -292,12 +326,14 @@ def load(*, cwd: Path, env: Mapping[str, str], flags: Mapping[str, Any] | None =
     try:
         settings = msgspec.convert(nested, Settings, strict=False)
     except msgspec.ValidationError as exc:
-        raise ConfigError(
-            f"a setting has the wrong type: {exc}",
-            where=str(toml_path),
-            fix="platform-ctl config show --origin",
-        ) from exc
+        raise _wrong_value(exc, values, origin, toml_path) from exc
     _refuse_passwords(settings)
+    if not settings.home:
+        raise ConfigError(
+            "the home is empty text; no folder is meant by it",
+            where=f"home, by {origin.get('home', 'default')}",
+            fix="export PLATFORM_HOME=$HOME/.platform",
+        )
     home = Path(settings.home)
     settings = msgspec.structs.replace(
         settings,

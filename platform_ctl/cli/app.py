@@ -141,6 +141,8 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     except click.exceptions.Abort as exc:
         if isinstance(exc.__cause__, EOFError):  # a file that was cut short, not a person
             _print_and_exit(_named(exc.__cause__, shlex.join([prog, *words])), words)
+        if isinstance(exc.__context__, EOFError):  # a question, and nobody to answer it
+            _print_and_exit(_unanswered(prog, words), words)
         click.echo("interrupted", err=True)
         sys.exit(130)
     except KeyboardInterrupt:
@@ -182,6 +184,15 @@ def _check_utf8(words: Sequence[str]) -> None:
 
 def _has_surrogates(word: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def _unanswered(prog: str, words: Sequence[str]) -> PlatformError:
+    command = [w for w in words if not w.startswith("-")][:2]
+    return UsageError(
+        "an option is missing, and there is no terminal to ask for it",
+        where=shlex.join([prog, *words]),
+        fix=shlex.join([prog, *command, "--help"]),
+    )
 
 
 def _named(exc: BaseException, command: str) -> PlatformError:

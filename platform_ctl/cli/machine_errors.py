@@ -41,6 +41,8 @@ def named(exc: BaseException, command: str) -> PlatformError:
         if isinstance(cause, OSError):
             if cause.errno in _NO_ROOM:
                 return _no_room(cause, command)
+            if _under_proc(cause):
+                return _no_right(Path(os.fsdecode(cause.filename)), command)
             if cause.errno in _NO_RIGHT and cause.filename:
                 return _no_right(Path(os.fsdecode(cause.filename)), command)
     if down := _unreachable_stores():
@@ -54,6 +56,12 @@ def named(exc: BaseException, command: str) -> PlatformError:
         where=command,
         fix="run it again with --debug and report the traceback",
     )
+
+
+def _under_proc(cause: OSError) -> bool:
+    """Whether it is the kernel's own file system, where nobody makes a folder."""
+    named_file = os.fsdecode(cause.filename or "")
+    return cause.errno == errno.ENOENT and named_file.startswith(("/proc/", "/sys/"))
 
 
 def _unreachable_stores() -> list[str]:

@@ -64,6 +64,12 @@ def compile_(ctx: click.Context, check: bool, release: bool, output: str) -> Non
 
     pipelines = targets.pipelines(load_settings(ctx))
     results = pipelines.check(release=release) if check else pipelines.compile()
+    if check and not results:
+        raise errors.NothingYet(
+            "there is no pipeline here to check",
+            where=str(Path.cwd()),
+            fix="cd to the project's folder, and the same command again",
+        )
     if output == "json":
         render.print_json(results)
         return

@@ -314,11 +314,14 @@ def cancel(ctx: click.Context, run: str, output: str) -> None:
     """Stop a run and its steps."""
     from platform_ctl import targets
 
-    stopped = targets.orchestrator(load_settings(ctx)).cancel(run)
+    orchestrator = targets.orchestrator(load_settings(ctx))
+    ended_before = orchestrator.get(run).state.final
+    stopped = orchestrator.cancel(run)
     if output == "json":
         render.print_json(stopped)
         return
-    click.echo(f"run {stopped.id[:8]} {stopped.state}")
+    already = "had ended already: " if ended_before else ""
+    click.echo(f"run {stopped.id[:8]} {already}{stopped.state}")
 
 
 @command.command()

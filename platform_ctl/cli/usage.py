@@ -27,6 +27,8 @@ def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> U
     wrong, right = _correction(exc, words)
     corrected = _replaced(words, wrong, right) if right else []
     what = exc.format_message()
+    if isinstance(exc, click.exceptions.NoSuchOption) and exc.option_name == "--json":
+        right, corrected = "-o json", [w for word in words for w in _as_json(word)]
     if isinstance(exc, click.exceptions.NoSuchOption | click.exceptions.NoSuchCommand):
         what = exc.message.rstrip(".") + (f"; did you mean {right!r}?" if right else "")
     return UsageError(
@@ -42,6 +44,10 @@ def _command(exc: click.ClickException, prog: str, words: Sequence[str]) -> str:
     if context:
         return context.command_path
     return " ".join([prog, *itertools.takewhile(lambda word: not word.startswith("-"), words)])
+
+
+def _as_json(word: str) -> list[str]:
+    return ["-o", "json"] if word == "--json" else [word]
 
 
 def _before_the_command(exc: click.ClickException, words: Sequence[str]) -> list[str]:

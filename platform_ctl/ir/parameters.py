@@ -247,12 +247,20 @@ def _not_json(word: str) -> NoReturn:
 
 def _wrong(asked: _Request, name: str, value: Any, spec: InputParameter) -> BadParameter:
     return BadParameter(
-        f"the parameter {name} is {spec.parameter_type}; {value!r:.80} is not",
+        f"{name} must be {_WORDS.get(spec.parameter_type, spec.parameter_type)}, not {value!r:.80}",
         where=f"parameters of {asked.pipeline}",
         fix=asked.with_value(name, _example(spec)),
     )
 
 
+_WORDS: Mapping[ParameterType, str] = {
+    ParameterType.NUMBER_INTEGER: "a whole number",
+    ParameterType.NUMBER_DOUBLE: "a number",
+    ParameterType.BOOLEAN: "true or false",
+    ParameterType.STRING: "text",
+    ParameterType.LIST: "a JSON list",
+    ParameterType.STRUCT: "a JSON object",
+}
 _EXAMPLES: Mapping[ParameterType, Any] = {
     ParameterType.NUMBER_INTEGER: 3,
     ParameterType.NUMBER_DOUBLE: 0.5,

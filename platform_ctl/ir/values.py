@@ -50,7 +50,12 @@ def read_values(path: Path) -> dict[str, Any]:
     JSON does."""
     try:
         document = _document(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as exc:
+    except OSError as exc:
+        raise _bad(f"cannot read the parameters: {exc.strerror}", path) from exc
+    except yaml.MarkedYAMLError as exc:
+        at = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
+        raise _bad(f"cannot read the parameters: {at}{exc.problem}", path) from exc
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
         reason = " ".join(str(exc).split()) or type(exc).__name__
         raise _bad(f"cannot read the parameters: {reason}", path) from exc
     if not isinstance(document, dict):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import BadParameter, ConfigError, PlatformError, unknown
+from platform_ctl.errors import (
+    BadParameter,
+    ConfigError,
+    PlatformError,
+    PreconditionMissing,
+    unknown,
+)
 from platform_ctl.home.extras import missing_extra
 from platform_ctl.recipe.recipe import DataAccess, Recipe
 from platform_ctl.settings import Settings
@@ -134,6 +140,12 @@ def recipe(settings: Settings, name: str | None, *, command: str) -> Recipe:
     wanted = (name or settings.default_recipe).replace("-", "_")
     if not wanted and len(known) == 1:
         return next(iter(known.values()))
+    if not known:
+        raise PreconditionMissing(
+            "this folder has no recipe: it is not a project, or an empty one",
+            where=settings.project_root,
+            fix="platform-ctl init my-project",
+        )
     if not wanted:
         raise BadParameter(
             f"there is more than one recipe: {', '.join(known)}",

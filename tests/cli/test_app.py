@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -355,3 +356,16 @@ def test_doctor_names_a_damaged_home(tmp_path: Path) -> None:
     done = call("doctor", home=tmp_path)
     assert done.returncode == 1
     assert "is damaged: file is not a database" in done.stdout
+
+
+def test_a_question_that_nobody_can_answer_is_a_missing_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert leave(app.cli, "recipe", "new", "x") == 2
+    assert "platform-ctl recipe new --help" in capsys.readouterr().err
+
+
+def test_json_is_asked_for_by_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(app.cli, "run", "list", "--json") == 2
+    assert "fix:   platform-ctl run list -o json" in capsys.readouterr().err

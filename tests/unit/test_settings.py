@@ -169,3 +169,28 @@ def test_a_home_whose_path_means_something_else_in_a_url_is_refused(tmp_path, na
 @pytest.mark.parametrize("name", ["with blank", "ümlaut", "a&b", "it's"])
 def test_other_paths_are_homes(tmp_path, name):
     assert load(cwd=tmp_path, env={"PLATFORM_HOME": str(tmp_path / name)}).settings.home
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("PLATFORM_CTL_TARGET", "mars", "setting target cannot be 'mars': it is one of local, "),
+        ("PLATFORM_CTL_MAX_PARALLEL_TASKS", "x", "setting max_parallel_tasks cannot be 'x'"),
+    ],
+)
+def test_a_wrong_value_is_blamed_on_the_variable_that_holds_it(
+    tmp_path: Path, variable: str, value: str, words: str
+) -> None:
+    (tmp_path / "platform-ctl.toml").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        load(cwd=tmp_path, env={variable: value})
+    assert caught.value.what.startswith(words)
+    assert (caught.value.where, caught.value.fix) == (
+        f"environment variable {variable}",
+        f"unset {variable}",
+    )
+
+
+def test_an_empty_home_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the home is empty text"):
+        load(tmp_path, home="")
