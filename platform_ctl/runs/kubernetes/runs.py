@@ -125,6 +125,8 @@ class KfpRuns:
         tasks = [self._with_failure(run, t) for t in tasks]
         first = next((t for t in tasks if t.state is TaskState.FAILED), None)
         error = run.error or (f"{first.path} failed: {first.error}" if first else "")
+        if run.state is RunState.FAILED and not error:
+            error = self._refusal(run)
         judging = _judging(pipeline_of(document)) if nodes else frozenset()
         verdicts = tuple(v for t in tasks if (v := _verdict(t, judging)))
         return replace(
@@ -296,6 +298,12 @@ class KfpRuns:
         except (ClusterForbidden, ClusterUnavailable) as exc:
             _log.warning("the pods of the run cannot be read: %s", exc.what)
             return {}
+
+    def _refusal(self, run: Run) -> str:
+        try:
+            return self.workloads.refusal(run.id)
+        except (ClusterForbidden, ClusterUnavailable):
+            return ""
 
     def _with_outputs(
         self, run_id: str, pipeline: Pipeline, nodes: Sequence[WorkflowNode]

@@ -58,6 +58,10 @@ class Workloads(Protocol):
         """Task path -> why it does not proceed, or why it ended."""
         ...
 
+    def refusal(self, run_id: str) -> str:
+        """Why no pod of a run could be made, whoever's; empty where that is not what ended it."""
+        ...
+
     def stop(self, run_id: str) -> None:
         """Remove the jobs of a run that is being ended, when none of its steps can make another."""
         ...
@@ -69,6 +73,9 @@ class NoWorkloads:
 
     def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]:
         return {}
+
+    def refusal(self, run_id: str) -> str:
+        return ""
 
     def stop(self, run_id: str) -> None:
         """Nothing."""
@@ -100,6 +107,16 @@ class ClusterWorkloads:
             if known is None or known.reason == Blocked.FAILED:
                 found[node.task.path] = _of_job(one, known)
         return found
+
+    def refusal(self, run_id: str) -> str:
+        """Of a driver as well: its task may not have been come to, and is then in no list."""
+        kind = self.cluster.kind(*WORKFLOW)
+        for workflow in self.cluster.list(kind, labels=f"{RUN_LABEL}={run_id}") if kind else ():
+            for node in workflow.get("status", {}).get("nodes", {}).values():
+                if node["type"] == "Pod" and node["phase"] == "Error" and node.get("message"):
+                    why = refused_pods(self.cluster, node["message"], _labels(workflow, node))
+                    return f"{why.reason}: {why.message}"
+        return ""
 
     def stop(self, run_id: str) -> None:
         """A step that still runs would see its job vanish and make another one."""

@@ -89,6 +89,7 @@ def test_a_job_that_names_no_step_is_of_the_only_one() -> None:
 def workflow(phase: str, message: str) -> dict[str, Any]:
     node = {
         "name": EXECUTOR,
+        "type": "Pod",
         "phase": phase,
         "message": message,
         "templateName": "impl",
@@ -121,6 +122,14 @@ def test_a_step_for_which_no_pod_can_be_made_says_what_refuses_it(phase: str) ->
     assert blocker.fix == "kubectl -n test describe resourcequota small"
     put_pod(objects, "r1", {"phase": "Running"})
     assert not workloads(objects).blockers("r1", [node()])
+
+
+def test_a_run_that_failed_before_its_first_task_says_what_refused_its_pods() -> None:
+    objects = FakeObjects()
+    objects.put(workflow("Error", "Internal error occurred"))
+    assert workloads(objects).refusal("r1") == "FailedCreate: Internal error occurred"
+    objects.put(workflow("Succeeded", "a word"))
+    assert workloads(objects).refusal("r1") == ""
 
 
 def put_jobs(objects: FakeObjects, run_id: str) -> None:
