@@ -1,6 +1,6 @@
 """What a revision's process does when its supervisor is gone.
 
-A supervisor that ends in order ends its processes first. So a lifeline that
+A supervisor that ends in order ends its processes first. So a pipe that
 closes means that it was killed. Whoever accepts at the service's address then
 starts a successor with the listening socket and goes on answering until the
 successor ends it. Everybody else waits to be ended, and ends by itself when
@@ -31,12 +31,12 @@ log = logging.getLogger("platform_ctl.revision")
 
 
 class WatchedProcess(Protocol):
-    """What a lifeline has to know of its process."""
+    """What the pipe's reader has to know of its process."""
 
     launch: Launch
 
     @property
-    def at_the_door(self) -> bool: ...
+    def is_accepting(self) -> bool: ...
 
     @property
     def is_ending(self) -> bool: ...
@@ -45,11 +45,11 @@ class WatchedProcess(Protocol):
 class ParentDeathPipe:
     """Watched from a thread, so that a stuck event loop is no way to stay alive."""
 
-    def __init__(self, lifeline_fd: int, listen_fd: int) -> None:
-        self._fd = lifeline_fd
+    def __init__(self, parent_fd: int, listen_fd: int) -> None:
+        self._fd = parent_fd
         self._listen_fd = listen_fd
         self._process: WatchedProcess | None = None
-        threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
+        threading.Thread(target=self._watch, name="parent-death", daemon=True).start()
 
     def protects(self, process: WatchedProcess) -> None:
         """From now on there is something that is worth outliving the supervisor for."""
@@ -73,7 +73,7 @@ class ParentDeathPipe:
         if not files.root.is_dir():  # the home was removed, and the supervisor with it
             return
         _print_to(files.log)
-        if process.at_the_door and not self._find_successor(process, files):
+        if process.is_accepting and not self._find_successor(process, files):
             return
         time.sleep(_ADOPTION_S)
 

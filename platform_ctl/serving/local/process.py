@@ -57,11 +57,11 @@ class RevisionProcess:
     def id(self) -> ProcessId:
         return self._id
 
-    async def start(self, *, listen_fd: int, lifeline_fd: int, cwd: str) -> None:
+    async def start(self, *, listen_fd: int, parent_fd: int, cwd: str) -> None:
         """Start it and wait until it is ready. Raises ServiceUnavailable."""
         Path(self.launch.socket).unlink(missing_ok=True)
         ours, theirs = socket.socketpair()
-        fds = (theirs.fileno(), listen_fd, lifeline_fd)
+        fds = (theirs.fileno(), listen_fd, parent_fd)
         module = "platform_ctl.serving.local.revision"
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,

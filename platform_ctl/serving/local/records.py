@@ -53,7 +53,7 @@ class Running(msgspec.Struct, frozen=True):
 
     supervisor: ProcessId
     socket: str
-    door: list[ProcessId] = []
+    accepting: list[ProcessId] = msgspec.field(default_factory=list, name="door")
     """Those that accept at the service's address: one of them starts a supervisor's successor."""
     others: list[ProcessId] = []
 
@@ -61,7 +61,7 @@ class Running(msgspec.Struct, frozen=True):
         """The supervisor is gone, but the service still answers."""
         if self.supervisor.process() is not None:
             return False
-        return any(child.process() is not None for child in self.door)
+        return any(child.process() is not None for child in self.accepting)
 
 
 @dataclass(frozen=True)

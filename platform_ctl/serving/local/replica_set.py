@@ -41,7 +41,7 @@ class Replica:
     restarts: int = 0
     last_failure: str = ""
     keeper: asyncio.Task | None = None
-    at_the_door: bool = False
+    is_accepting: bool = False
     pinged: asyncio.Task | None = field(default=None, repr=False)
 
     def let_go(self) -> None:
@@ -86,14 +86,14 @@ class ReplicaSet:
         self._files = files
         self._on_change = on_change
         self._spec: ServiceSpec | None = None
-        self._members: dict[str, Replica] = {}
+        self._replicas: dict[str, Replica] = {}
         self._retiring: set[Replica] = set()
         self._retirements: set[asyncio.Task] = set()
         self._routing = asyncio.Lock()
         self._watcher: asyncio.Task | None = None
         self._launches = 0
         # Revision processes read this; it reports our end to them, however we end.
-        self._lifeline, self._lifeline_held = os.pipe()
+        self._parent_pipe, self._lifeline_held = os.pipe()
 
     @property
     def port(self) -> int:
@@ -114,21 +114,21 @@ class ReplicaSet:
         records.write_json(self._files.spec, SavedSpec(spec, self.port))
         self._spec = spec
         wanted = {r.name for r in spec.revisions()}
-        leaving = [m for n, m in self._members.items() if n not in wanted]
-        for member in leaving:
-            del self._members[member.revision.name]
-            member.role = "draining"
+        leaving = [m for n, m in self._replicas.items() if n not in wanted]
+        for replica in leaving:
+            del self._replicas[replica.revision.name]
+            replica.role = "draining"
         for role, revision in (("production", spec.production), ("canary", spec.canary)):
             if revision is not None:
-                self._members[revision.name].role = role
+                self._replicas[revision.name].role = role
         self._on_change()  # whoever comes after a kill has to know them
         await self._route()
-        for member in leaving:
-            await self._retire(member)
+        for replica in leaving:
+            await self._retire(replica)
         self._on_change()
 
     async def _start_missing(self, spec: ServiceSpec) -> None:
-        missing = [r for r in spec.revisions() if r.name not in self._members]
+        missing = [r for r in spec.revisions() if r.name not in self._replicas]
         started = await asyncio.gather(
             *(self._launch(r, spec) for r in missing), return_exceptions=True
         )
@@ -138,9 +138,9 @@ class ReplicaSet:
             await asyncio.gather(*(p.end() for p in processes))
             raise failures[0]
         for revision, process in zip(missing, processes, strict=True):
-            member = Replica(revision, "canary", process)
-            member.keeper = asyncio.create_task(self._keep_running(member))
-            self._members[revision.name] = member
+            replica = Replica(revision, "canary", process)
+            replica.keeper = asyncio.create_task(self._keep_running(replica))
+            self._replicas[revision.name] = replica
 
     async def _launch(self, revision: Revision, spec: ServiceSpec) -> RevisionProcess:
         self._launches += 1
@@ -163,78 +163,78 @@ class ReplicaSet:
         )
         await process.start(
             listen_fd=self._listener.fileno(),
-            lifeline_fd=self._lifeline,
+            parent_fd=self._parent_pipe,
             cwd=self._options.project_root,
         )
         log.info("revision %s is ready (process %d)", revision.name, process.id.pid)
         return process
 
     async def _route(self) -> None:
-        """Tell every process its part: first who takes the door over, then who leaves it."""
+        """Tell every process its part: first who begins to accept, then who ends."""
         async with self._routing:
             spec = self._spec
             if spec is None:
                 return
-            door = spec.production or spec.canary
-            if door is None:
+            accepting = spec.production or spec.canary
+            if accepting is None:
                 return
-            first = self._members[door.name]
+            first = self._replicas[accepting.name]
             if first.process.ready:
                 production = spec.production is not None
                 canary = self._canary_route(spec) if production else None
-                await self._take_door(first, production=production, canary=canary)
-            for member in self._members.values():
-                if member is not first and member.at_the_door:
-                    await self._leave_door(member)
+                await self._attach(first, production=production, canary=canary)
+            for replica in self._replicas.values():
+                if replica is not first and replica.is_accepting:
+                    await self._detach(replica)
 
     def _canary_route(self, spec: ServiceSpec) -> channel.Canary | None:
         if spec.canary is None:
             return None
-        socket_path = self._members[spec.canary.name].process.launch.socket
+        socket_path = self._replicas[spec.canary.name].process.launch.socket
         return channel.Canary(spec.canary.name, socket_path, spec.weight_percent)
 
-    async def _take_door(
-        self, member: Replica, *, production: bool, canary: channel.Canary | None
+    async def _attach(
+        self, replica: Replica, *, production: bool, canary: channel.Canary | None
     ) -> None:
         try:
-            await member.process.route(front=True, production=production, canary=canary)
-            member.at_the_door = True
+            await replica.process.route(front=True, production=production, canary=canary)
+            replica.is_accepting = True
         except ServiceUnavailable as exc:  # its keeper starts it again, and routes then
-            await self._put_down(member, exc.what)
+            await self._put_down(replica, exc.what)
 
-    async def _leave_door(self, member: Replica) -> None:
-        member.at_the_door = False
+    async def _detach(self, replica: Replica) -> None:
+        replica.is_accepting = False
         try:
-            await member.process.route(front=False, production=True)
-        except ServiceUnavailable as exc:  # it hangs or is gone: ending it frees the door
+            await replica.process.route(front=False, production=True)
+        except ServiceUnavailable as exc:  # it hangs or is gone: ending it closes its socket
             log.warning("%s", exc.what)
 
-    async def _retire(self, member: Replica) -> None:
+    async def _retire(self, replica: Replica) -> None:
         """Stop accepting now; drain and end in the background."""
-        member.let_go()
-        self._retiring.add(member)
-        was_at_the_door = member.at_the_door
-        if was_at_the_door and member.process.ready:
-            await self._leave_door(member)
-        task = asyncio.create_task(self._end(member, drain=was_at_the_door))
+        replica.let_go()
+        self._retiring.add(replica)
+        was_accepting = replica.is_accepting
+        if was_accepting and replica.process.ready:
+            await self._detach(replica)
+        task = asyncio.create_task(self._end(replica, drain=was_accepting))
         self._retirements.add(task)
         task.add_done_callback(self._retirements.discard)
 
-    async def _end(self, member: Replica, *, drain: bool) -> None:
+    async def _end(self, replica: Replica, *, drain: bool) -> None:
         if drain:
-            await member.process.wait_drained()
-        await member.process.end()
-        log.info("revision %s has ended", member.revision.name)
-        self._retiring.discard(member)
+            await replica.process.wait_drained()
+        await replica.process.end()
+        log.info("revision %s has ended", replica.revision.name)
+        self._retiring.discard(replica)
         self._on_change()
 
     # ---- keeping processes alive ------------------------------------------
 
-    async def _keep_running(self, member: Replica) -> None:
+    async def _keep_running(self, replica: Replica) -> None:
         """Restart a revision whose process ends; a canary only a few times."""
 
         def enough(state: tenacity.RetryCallState) -> bool:
-            return member.role == "canary" and state.attempt_number > _CANARY_RESTARTS
+            return replica.role == "canary" and state.attempt_number > _CANARY_RESTARTS
 
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(
@@ -247,29 +247,29 @@ class ReplicaSet:
             async for attempt in attempts:
                 with attempt:
                     if attempt.retry_state.attempt_number > 1:
-                        await self._restart(member)
-                    await self._until_down(member)
+                        await self._restart(replica)
+                    await self._until_down(replica)
         except tenacity.RetryError:
-            log.error("revision %s is left down: it ended too often", member.revision.name)
+            log.error("revision %s is left down: it ended too often", replica.revision.name)
 
-    async def _until_down(self, member: Replica) -> None:
-        code = await asyncio.shield(member.process.ended)
-        if member.process.ready:  # it was not put down
-            member.last_failure = f"process ended with code {code}"
-        member.process.ready = False
-        member.at_the_door = False
-        log.error("revision %s: %s", member.revision.name, member.last_failure)
+    async def _until_down(self, replica: Replica) -> None:
+        code = await asyncio.shield(replica.process.ended)
+        if replica.process.ready:  # it was not put down
+            replica.last_failure = f"process ended with code {code}"
+        replica.process.ready = False
+        replica.is_accepting = False
+        log.error("revision %s: %s", replica.revision.name, replica.last_failure)
         raise RevisionDown
 
-    async def _restart(self, member: Replica) -> None:
-        await member.process.kill()
-        member.restarts += 1
+    async def _restart(self, replica: Replica) -> None:
+        await replica.process.kill()
+        replica.restarts += 1
         if self._spec is None:  # it ended before its first spec was in force
             raise RevisionDown
         try:
-            member.process = await self._launch(member.revision, self._spec)
+            replica.process = await self._launch(replica.revision, self._spec)
         except (ServiceUnavailable, EvidenceMismatch) as exc:
-            member.last_failure = exc.what
+            replica.last_failure = exc.what
             raise
         await self._route()
         self._on_change()
@@ -280,59 +280,59 @@ class ReplicaSet:
         while True:
             await asyncio.sleep(_WATCH_S)
             rounds += 1
-            for member in list(self._members.values()):
-                if not member.process.ready:
+            for replica in list(self._replicas.values()):
+                if not replica.process.ready:
                     continue
-                used, limit = member.process.rss_bytes(), self._options.limits.memory_bytes
+                used, limit = replica.process.rss_bytes(), self._options.limits.memory_bytes
                 if used > limit:
-                    await self._put_down(member, f"used {used >> 20} of {limit >> 20} MiB")
-                elif rounds % _PING_EVERY == 0 and (not member.pinged or member.pinged.done()):
-                    member.pinged = asyncio.create_task(self._ping(member))
+                    await self._put_down(replica, f"used {used >> 20} of {limit >> 20} MiB")
+                elif rounds % _PING_EVERY == 0 and (not replica.pinged or replica.pinged.done()):
+                    replica.pinged = asyncio.create_task(self._ping(replica))
 
-    async def _ping(self, member: Replica) -> None:
-        process = member.process
+    async def _ping(self, replica: Replica) -> None:
+        process = replica.process
         try:
             await process.ping()
         except ServiceUnavailable as exc:
-            if member.process is process and process.ready:
-                await self._put_down(member, exc.what)
+            if replica.process is process and process.ready:
+                await self._put_down(replica, exc.what)
 
-    async def _put_down(self, member: Replica, why: str) -> None:
-        member.last_failure = why
-        member.process.ready = False
-        await member.process.kill()
+    async def _put_down(self, replica: Replica, why: str) -> None:
+        replica.last_failure = why
+        replica.process.ready = False
+        await replica.process.kill()
 
     # ---- status and end ---------------------------------------------------
 
-    def door_ids(self) -> list[ProcessId]:
+    def accepting_ids(self) -> list[ProcessId]:
         """What accepts, or is next to accept, at the service's address."""
-        return self._ids(lambda m: m.at_the_door or m.role == "production")
+        return self._ids(lambda m: m.is_accepting or m.role == "production")
 
     def other_ids(self) -> list[ProcessId]:
-        return self._ids(lambda m: not m.at_the_door and m.role != "production")
+        return self._ids(lambda m: not m.is_accepting and m.role != "production")
 
     def _ids(self, wanted: Callable[[Replica], bool]) -> list[ProcessId]:
-        members = [*self._members.values(), *self._retiring]
-        return [m.process.id for m in members if m.process.returncode is None and wanted(m)]
+        replicas = [*self._replicas.values(), *self._retiring]
+        return [m.process.id for m in replicas if m.process.returncode is None and wanted(m)]
 
     def status(self) -> dict:
-        members = [*self._members.values(), *self._retiring]
-        down = any(not m.status().ready for m in self._members.values())
+        replicas = [*self._replicas.values(), *self._retiring]
+        down = any(not m.status().ready for m in self._replicas.values())
         return {
             "state": ServiceState.DEGRADED if down else ServiceState.RUNNING,
             "port": self.port,
             "spec": self._spec,
-            "revisions": [m.status() for m in members],
+            "revisions": [m.status() for m in replicas],
         }
 
     async def close(self) -> None:
         """Drain and end everything; the canary last, for production may still ask it."""
         if self._watcher is not None:
             self._watcher.cancel()
-        members = list(self._members.values())
-        for member in members:
-            member.let_go()
-        front = [m.process.end() for m in members if m.at_the_door]
+        replicas = list(self._replicas.values())
+        for replica in replicas:
+            replica.let_go()
+        front = [m.process.end() for m in replicas if m.is_accepting]
         await asyncio.gather(*self._retirements, *front)
-        await asyncio.gather(*(m.process.end() for m in members if not m.at_the_door))
+        await asyncio.gather(*(m.process.end() for m in replicas if not m.is_accepting))
         self._listener.close()

@@ -3,7 +3,7 @@
 Started by the supervisor as ``python -m … CONTROL_FD LISTEN_FD LIFELINE_FD``.
 It always listens on a unix socket of its own (the canary's share arrives
 there); at the front door, the service's shared TCP socket, it accepts only
-while it is told to. When the supervisor's end of the lifeline closes, the
+while it is told to. When the supervisor's end of the parent-death pipe closes, the
 supervisor was killed: this process goes on answering until a successor's
 processes do, and ends in any case (parent_death.py).
 """
@@ -62,7 +62,7 @@ class RevisionServer:
         self.launch = launch
         self._front = front
         self._listen_fd = listen_fd
-        self._door: Listener | None = None
+        self._public: Listener | None = None
         self._tasks: set[asyncio.Task] = set()
         self._stop = asyncio.Event()
 
@@ -76,11 +76,11 @@ class RevisionServer:
         await self._front.check_example()
         self._tell("ready")
         obey = asyncio.create_task(self._obey(reader))
-        obey.add_done_callback(self._told_enough)
+        obey.add_done_callback(self._command_ended)
         await self._stop.wait()
         obey.cancel()
-        if self._door is not None:
-            await self._leave_door(self.launch.limits.drain_s / 2)
+        if self._public is not None:
+            await self._detach(self.launch.limits.drain_s / 2)
         hidden.should_exit = True
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._front.finish()
@@ -93,15 +93,15 @@ class RevisionServer:
             if not isinstance(command, channel.Launch):
                 self._tell("done", command.seq, self._front.condition())
 
-    def _told_enough(self, obey: asyncio.Task) -> None:
-        """The supervisor is gone, which is the lifeline's business; or a command has failed."""
+    def _command_ended(self, obey: asyncio.Task) -> None:
+        """The supervisor is gone, which the parent-death pipe sees to; or a command has failed."""
         if not obey.cancelled() and obey.exception() is not None:
             log.error("a command failed", exc_info=obey.exception())
             self._stop.set()
 
     @property
-    def at_the_door(self) -> bool:
-        return self._door is not None
+    def is_accepting(self) -> bool:
+        return self._public is not None
 
     @property
     def is_ending(self) -> bool:
@@ -109,18 +109,18 @@ class RevisionServer:
 
     async def _route(self, wanted: channel.Route) -> None:
         await self._front.route(production=wanted.production, canary=wanted.canary)
-        if wanted.front and self._door is None:
+        if wanted.front and self._public is None:
             self._front.draining = False
             shared = socket.socket(fileno=os.dup(self._listen_fd))
-            self._door = await self._listen(shared, self._front)
-        elif not wanted.front and self._door is not None:
-            self._keep(self._leave_door(self.launch.limits.drain_s))
+            self._public = await self._listen(shared, self._front)
+        elif not wanted.front and self._public is not None:
+            self._keep(self._detach(self.launch.limits.drain_s))
 
-    async def _leave_door(self, seconds: float) -> None:
-        door, self._door = self._door, None
+    async def _detach(self, seconds: float) -> None:
+        public, self._public = self._public, None
         self._front.draining = True
-        if door is not None:
-            await door.drain(seconds)
+        if public is not None:
+            await public.drain(seconds)
         self._tell("drained")
 
     async def _listen(self, sock: socket.socket, app: App) -> Listener:
@@ -196,11 +196,11 @@ def _build_front(launch: channel.Launch) -> Front:
 
 def main() -> None:
     remember()
-    control_fd, listen_fd, lifeline_fd = map(int, sys.argv[1:4])
+    control_fd, listen_fd, parent_fd = map(int, sys.argv[1:4])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("httpx", "uvicorn", "feast"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    lifeline = ParentDeathPipe(lifeline_fd, listen_fd)
+    parent_pipe = ParentDeathPipe(parent_fd, listen_fd)
     control = socket.socket(fileno=control_fd)
     launch = _read_launch(control)
     try:
@@ -210,7 +210,7 @@ def main() -> None:
         control.sendall(channel.encode(channel.Event("refused", error=exc.as_dict())))
         sys.exit(exc.exit_code)
     process = RevisionServer(launch, front, listen_fd)
-    lifeline.protects(process)
+    parent_pipe.protects(process)
     control.setblocking(False)
     with asyncio.Runner(
         loop_factory=uvicorn.Config(front, log_config=None).get_loop_factory()

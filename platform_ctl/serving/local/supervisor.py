@@ -78,7 +78,9 @@ class Supervisor:
         self._succeeded = False
         self._serves = False
         """What it should serve is known to the fleet."""
-        self._fleet = ReplicaSet(files.name, options, listener, self._sockets, files, self._record)
+        self._replicas = ReplicaSet(
+            files.name, options, listener, self._sockets, files, self._record
+        )
 
     async def run(self, spec: ServiceSpec | None, announce: Any) -> None:
         """Serve until told to stop. ``announce(error or None)`` is called once, when serving."""
@@ -102,23 +104,23 @@ class Supervisor:
                 server.close()
                 if relief is not None:
                     await relief
-                await self._fleet.close()
+                await self._replicas.close()
             self._tidy()
 
     async def _restore(self, spec: ServiceSpec) -> None:
         """Serve what was served last; a canary that does not start keeps production from nobody."""
         try:
-            await self._fleet.apply(spec)
+            await self._replicas.apply(spec)
         except ServiceUnavailable as exc:
             if spec.production is None or spec.canary is None:
                 raise
             log.error("%s: serving production alone", exc.what)
-            await self._fleet.apply(dataclasses.replace(spec, canary=None, weight_percent=0))
+            await self._replicas.apply(dataclasses.replace(spec, canary=None, weight_percent=0))
 
     async def _relieve(self) -> None:
         """End what a killed predecessor has left: first who accepts, then whom that one asks."""
         if (left := self._left) is not None:
-            for processes in (left.door, left.others):
+            for processes in (left.accepting, left.others):
                 limit = self._options.limits.drain_s + _GRACE_S
                 await asyncio.to_thread(end_all, processes, within_s=limit)
             log.info("the processes of supervisor %d have ended", left.supervisor.pid)
@@ -155,10 +157,10 @@ class Supervisor:
         if self._succeeded:  # the record is the successor's
             return
         me = ProcessId.of(os.getpid())
-        door, others = self._fleet.door_ids(), self._fleet.other_ids()
+        accepting, others = self._replicas.accepting_ids(), self._replicas.other_ids()
         if self._left is not None:
-            door, others = [*door, *self._left.door], [*others, *self._left.others]
-        records.write_json(self._files.running, Running(me, str(self._control), door, others))
+            accepting, others = [*accepting, *self._left.accepting], [*others, *self._left.others]
+        records.write_json(self._files.running, Running(me, str(self._control), accepting, others))
 
     def _tidy(self) -> None:
         self._control.unlink(missing_ok=True)
@@ -201,13 +203,13 @@ class Supervisor:
                 self._stop.set()
 
     def _status(self) -> dict[str, Any] | None:
-        return None if self._succeeded else {"status": self._fleet.status()}
+        return None if self._succeeded else {"status": self._replicas.status()}
 
     async def _obey(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["verb"] == "apply":
             spec = msgspec.convert(request["spec"], ServiceSpec)
             check_spec(self._files.name, spec)
-            await self._fleet.apply(spec)
+            await self._replicas.apply(spec)
             self._serves = True
             self._record()
         elif request["verb"] == "restart":
@@ -221,7 +223,7 @@ class Supervisor:
                 where=f"InferenceService {self._files.name}",
                 fix=f"platform-ctl service stop {self._files.name}",
             )
-        return {"status": self._fleet.status()}
+        return {"status": self._replicas.status()}
 
 
 def _bind(options: SupervisorOptions, port: int, name: str) -> socket.socket:
@@ -302,7 +304,7 @@ def _bind_after(
     """Bind anew; what a killed supervisor has left would hold the port."""
     if left is None:
         return _bind(options, port, name)
-    end_all([*left.door, *left.others], within_s=options.limits.drain_s)
+    end_all([*left.accepting, *left.others], within_s=options.limits.drain_s)
     return _bind_again(options, port, name)
 
 

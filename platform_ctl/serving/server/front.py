@@ -162,7 +162,7 @@ class Front:
             if scope["method"] == "POST" and scope["path"] in self._paths:
                 await self._predict(scope, receive, send, passed_on)
             else:
-                await self._app(scope, self._limited(receive), self._farewell(send))
+                await self._app(scope, self._limited(receive), self._close_connection(send))
         finally:
             self.in_flight -= 1
 
@@ -345,7 +345,7 @@ class Front:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def _farewell(self, send: Send) -> Send:
+    def _close_connection(self, send: Send) -> Send:
         if not self.draining:
             return send
 
