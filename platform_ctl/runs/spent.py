@@ -1,4 +1,7 @@
-"""What a step in a pod has spent, as a line of its log: a JSON object, which a log store indexes.
+"""What a step in a pod has spent, as a line of its log: a word, and a JSON object.
+
+The word is not for looks: KFP's API server (2.17.0, ``archive/log.go``) takes a line that is JSON
+for an envelope of a log agent, and leaves out what has no field ``log``.
 
 On this machine the engine measures its steps. In a pod only the step itself knows what the kernel
 has counted for it, and its log is what outlives the pod. Trials and fits are jobs of their own:
@@ -20,7 +23,7 @@ from typing import Any
 from platform_ctl.runs.budget import Kind
 
 EVENT = "step.spent"
-HEAD = f'{{"event": "{EVENT}"'
+HEAD = f"{EVENT} {{"
 """How such a line begins."""
 _KIB = 1024
 
@@ -48,7 +51,7 @@ class StepIdentity:
 
 def line(identity: StepIdentity, spent: Spent) -> str:
     """The line, without an end."""
-    return json.dumps({"event": EVENT, **vars(identity), **vars(spent)})
+    return f"{EVENT} {json.dumps({**vars(identity), **vars(spent)})}"
 
 
 def read(log: bytes) -> list[Spent]:
@@ -58,7 +61,7 @@ def read(log: bytes) -> list[Spent]:
         if not text.startswith(HEAD):
             continue
         try:
-            fields: dict[str, Any] = json.loads(text)
+            fields: dict[str, Any] = json.loads(text.removeprefix(EVENT))
             found.append(Spent(**{k: v for k, v in fields.items() if k in _FIELDS}))
         except (ValueError, TypeError):
             continue

@@ -37,7 +37,7 @@ raise SystemExit(3)
 def test_a_line_is_read_back_and_a_broken_one_is_passed_by() -> None:
     spent = Spent("tune", 12.5, 30.0, trials=4, note="budget")
     written = line(StepIdentity("r1", "tune", 0), spent)
-    log = f'before\n{written}\n{written[:40]}\n{{"event": "step.spent", "kind": 1}}\nafter\n'
+    log = f'before\n{written}\n{written[:40]}\nstep.spent {{"kind": 1}}\nafter\n'
     assert read(log.encode()) == [spent]
     assert last_line(f"ValueError: x\n{written}\n".encode()) == "ValueError: x"
 
