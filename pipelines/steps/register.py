@@ -15,6 +15,7 @@ from platform_ctl.models.model import find_version
 from platform_ctl.models.register import register_model
 from platform_ctl.recipe.gate import GateDecision
 from platform_ctl.report.gather import run_report
+from platform_ctl.runs.learning_curves import learning_curves
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -57,7 +58,7 @@ def run(
                 **targets.provenance(settings),
             },
             parameters=_fit_parameters(settings, run_id),
-            curves=model.metadata.get("history") or {},
+            curves=learning_curves(model.metadata.get("history")),
             attachments={
                 **_files(settings, search.path, decision.path),
                 **_told_of_run(settings, run_id, Path(folder)),

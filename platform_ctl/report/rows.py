@@ -22,6 +22,7 @@ from platform_ctl.report.value import (
 )
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.values import CacheDecision
+from platform_ctl.runs.learning_curves import learning_curves
 from platform_ctl.runs.port import Artifacts
 from platform_ctl.runs.record import ERROR_FILE, Run, Task, TaskState
 from platform_ctl.text import redacted
@@ -102,11 +103,7 @@ def curves(run: Run) -> dict[str, tuple[float, ...]]:
     """The history that a fit leaves as metadata of its model; what is not numbers is left out."""
     found: dict[str, tuple[float, ...]] = {}
     for artifact in (a for task in run.tasks for a in task.artifacts):
-        history = artifact.metadata.get("history")
-        for name, values in history.items() if isinstance(history, dict) else ():
-            numbers = [finite(v) for v in values] if isinstance(values, list) else [None]
-            if all(v is not None for v in numbers):
-                found[str(name)] = tuple(v for v in numbers if v is not None)
+        found |= learning_curves(artifact.metadata.get("history"))
     return found
 
 
