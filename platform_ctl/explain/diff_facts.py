@@ -18,7 +18,7 @@ from platform_ctl.recipe.scores import ERRORS_FILE
 from platform_ctl.recipe.tables import TableState
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.cache.key import CacheKeyInputs
-from platform_ctl.runs.cache.port import Cache
+from platform_ctl.runs.cache.port import Decisions
 from platform_ctl.runs.port import Artifacts, RunReader
 from platform_ctl.runs.record import Run, Task
 
@@ -35,7 +35,7 @@ SPLIT, TRAIN = "split", "train"
 class DiffPorts:
     """Where a run's particulars are found."""
 
-    cache: Cache
+    cache: Decisions
     artifacts: Artifacts
     key_inputs: Callable[[str], CacheKeyInputs | None]
     """Of a key's digest."""

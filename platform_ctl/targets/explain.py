@@ -15,7 +15,7 @@ from platform_ctl.targets.lineage import recorded_lineage
 from platform_ctl.targets.models import mlflow_uri, registry
 from platform_ctl.targets.recipe import data_access, read_pipeline, recipes
 from platform_ctl.targets.releases import release_records, serving
-from platform_ctl.targets.runs import artifacts, cache_decisions, run_reader, step_cache
+from platform_ctl.targets.runs import artifacts, cache_decisions, run_reader
 from platform_ctl.text import without_user
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def compared_run(settings: Settings, run: Run) -> ComparedRun:
 
     db, runs = state_reading(settings), run_reader(settings)
     sources = DiffPorts(
-        cache=step_cache(settings, reading=True),
+        cache=cache_decisions(settings),
         artifacts=artifacts(settings),
         key_inputs=lambda digest: cache_rows.key_inputs(db, digest),
         units=lambda digest: code_digest.units(db, digest),

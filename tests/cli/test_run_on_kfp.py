@@ -48,7 +48,13 @@ def test_a_gate_that_said_no_ends_with_1_also_from_the_cache(user: User) -> None
     first, second = (json.loads(done.stdout) for done in (executed, cached))
     assert second["verdicts"] == first["verdicts"]
     assert {t["path"]: t["state"] for t in second["tasks"]}["judge"] == "CACHED"
-    assert user.run(7).returncode == 0
+    third = user.run(7)
+    assert third.returncode == 0
+    newer = json.loads(third.stdout)["id"]
+    compared = user.type("run", "diff", first["id"], newer, "-o", "json")
+    assert compared.returncode == 0, compared.stderr
+    differs = {(d["kind"], d["what"]): (d["old"], d["new"]) for d in json.loads(compared.stdout)}
+    assert differs["parameter", "x"] == ("-7", "7")
     explained = json.loads(user.type("cache", "explain", second["id"], "-o", "json").stdout)
     judge = next(d for d in explained if d["task"] == "judge")
     assert (judge["decision"], judge["source_run_id"]) == ("HIT", first["id"])
