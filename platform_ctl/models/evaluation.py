@@ -58,7 +58,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class GroupMean:
-    """Means over the golden rows of one cluster: a week, a repository."""
+    """Means over the golden rows of one cluster: a day, a patient."""
 
     label: str
     rows: int
