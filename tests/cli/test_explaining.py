@@ -189,7 +189,7 @@ def test_impact_before_anything_was_run(empty: Type) -> None:
         ),
         (
             ("pipeline", "impact", "small-train", "-p", "trials=many"), 2,
-            "'many' is not (err-bad-parameter)", "platform-ctl pipeline",
+            "not 'many' (err-bad-parameter)", "platform-ctl pipeline",
         ),
         (
             ("pipeline", "impact", "small-train", "-p", "trials"), 2,
