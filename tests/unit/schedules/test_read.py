@@ -88,7 +88,7 @@ BAD = {
         "did you mean trials",
         "trials",
     ),
-    "parameter type": (files.entry(parameters="{trials: many}"), 5, "NUMBER_INTEGER", "edit"),
+    "parameter type": (files.entry(parameters="{trials: many}"), 5, "a whole number", "edit"),
     "parameter range": (files.entry(parameters="{trials: 1000}"), 5, "from 1 to 100", "edit"),
     "parameter file": (
         files.entry(parameters="{text: {valueFrom: {file: none.txt}}}"),
