@@ -42,6 +42,15 @@ NEEDED = (
     ResourceKind("ray.io/v1", "RayJob", "rayjobs"),
     ResourceKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
 )
+MADE = (
+    NEEDED[2],
+    ResourceKind("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices"),
+    ResourceKind("apps/v1", "Deployment", "deployments"),
+    ResourceKind("v1", "Service", "services"),
+    ResourceKind("platform.abukix.dev/v1alpha1", "Approval", "approvals"),
+    ResourceKind("platform.abukix.dev/v1alpha1", "Release", "releases"),
+)
+"""What a promotion leaves; those of the service of this test are removed."""
 pytestmark = [*needs_image, *needs_kfp]
 
 
@@ -51,7 +60,7 @@ def runs() -> KfpRuns:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Cluster:
+def cluster() -> Iterator[Cluster]:
     found = connect(kubeconfig=os.environ[KUBECONFIG], namespace=KFP_NAMESPACE)
     missing = [k.kind for k in NEEDED if found.kind(k.group_version, k.kind) is None]
     if missing:
@@ -60,7 +69,11 @@ def cluster() -> Cluster:
         pytest.skip(f"{KFP_NAMESPACE} serves a {SERVICE} already, which this test would replace")
     labels = {"katib.kubeflow.org/metrics-collector-injection": "enabled"}
     found.patch(NAMESPACE, KFP_NAMESPACE, {"metadata": {"labels": labels}})
-    return found
+    yield found
+    for kind in MADE:
+        for made in found.list(kind) if found.kind(kind.group_version, kind.kind) else ():
+            if SERVICE in made["metadata"]["name"] or made["spec"].get("model") == SERVICE:
+                found.delete(kind, made["metadata"]["name"])
 
 
 @pytest.fixture(scope="module")
