@@ -327,7 +327,7 @@ class Cluster:
                 headers=headers,
                 preload_content=False,
                 timeout=urllib3.Timeout(connect=self.timeout_s, read=timeout_s or self.timeout_s),
-                retries=False,
+                retries=_once_more_when_asked(),
             )
         except (urllib3.exceptions.HTTPError, OSError, ApiException) as exc:
             raise self._unavailable(exc) from exc
@@ -388,6 +388,25 @@ class Cluster:
 
     def _namespace(self, manifest: Mapping[str, Any]) -> str:
         return manifest["metadata"].get("namespace") or self.namespace
+
+
+def _once_more_when_asked() -> Any:
+    """Retries of what the server put off: 429 or 503 with ``Retry-After``, as client-go does.
+
+    A new resource kind is answered so for a second ("storage is (re)initializing"), and so is a
+    caller over its share of API priority and fairness. Nothing else is sent twice.
+    """
+    import urllib3
+
+    return urllib3.Retry(
+        total=5,
+        connect=False,
+        read=False,
+        other=False,
+        redirect=False,
+        allowed_methods=None,
+        raise_on_status=False,
+    )
 
 
 class _NotFound(Exception):
