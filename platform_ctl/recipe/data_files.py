@@ -36,7 +36,8 @@ def record(table: Table) -> None:
     if metadata is None or snapshot is None:
         return
     known = recorded(metadata)
-    paths = [path_of(uri) for uri in table.inspect.files()["file_path"].to_pylist()]
+    # Not table.inspect.files(): it raises ArrowInvalid for a snapshot without a data file.
+    paths = [path_of(task.file.file_path) for task in table.scan().plan_files()]
     new = {p.name: digest(p) for p in paths if p is not None and p.name not in known}
     if new:
         written = metadata / f"{_PREFIX}{snapshot.snapshot_id}.json"
