@@ -51,18 +51,20 @@ def _damage_below(name: str, metadata: Path) -> str:
         table = StaticTable.from_metadata(metadata.as_uri())
         if table.current_snapshot() is None:
             return ""
-        files = table.inspect.files()
+        files = [task.file for task in table.scan().plan_files()]
     except (OSError, EOFError, ValueError, IndexError, NoSuchTableError) as exc:
         return f"{name}: the manifests of the current snapshot cannot be read: {exc or 'cut short'}"
     digests = data_files.recorded(metadata.parent)
-    for uri, size in zip(files["file_path"], files["file_size_in_bytes"], strict=True):
-        path = data_files.path_of(uri.as_py())
+    for file in files:
+        path = data_files.path_of(file.file_path)
         if path is None:
             continue
         if not path.is_file():
             return f"{name}: {path} is gone"
-        if path.stat().st_size != size.as_py():
-            return f"{name}: {path} has {path.stat().st_size} bytes, and had {size.as_py()}"
+        if path.stat().st_size != file.file_size_in_bytes:
+            return (
+                f"{name}: {path} has {path.stat().st_size} bytes, and had {file.file_size_in_bytes}"
+            )
         try:
             pq.read_table(path)
         except (OSError, pyarrow.ArrowException) as exc:
