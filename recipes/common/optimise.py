@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from platform_ctl.errors import BadParameter
+
 MAX_GRADIENT_NORM = 1.0
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises; it then falls to zero as a cosine."""
@@ -142,3 +144,13 @@ def one_cycle(total_steps: int) -> Callable[[int], float]:
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm)))
 
     return factor
+
+
+def check_share(batch_size: int, num_workers: int, pipeline: str, where: str) -> None:
+    """Raises BadParameter where the workers cannot share a batch evenly."""
+    if num_workers < 1 or batch_size % num_workers:
+        raise BadParameter(
+            f"batch_size {batch_size} cannot be shared by {num_workers} workers",
+            where=where,
+            fix=f"platform-ctl pipeline run {pipeline} -p num_workers=1",
+        )

@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
-from platform_ctl.errors import BadParameter
 from recipes.common import metrics, trial_main
 from recipes.common.judge import Rows
-from recipes.common.optimise import Plan, Report, Worker, optimise
+from recipes.common.optimise import Plan, Report, Worker, check_share, optimise
 from recipes.digits import model
 from recipes.digits.recipe import FEATURES, RECIPE
 
@@ -75,12 +74,7 @@ def fit(
     from recipes.common import ray_train
 
     plan = plan_of({**params, "epochs": epochs}, epochs, seed)
-    if num_workers < 1 or plan.batch_size % num_workers:
-        raise BadParameter(
-            f"batch_size {plan.batch_size} cannot be shared by {num_workers} workers",
-            where=__name__,
-            fix=f"platform-ctl pipeline run {RECIPE.pipeline} -p num_workers=1",
-        )
+    check_share(plan.batch_size, num_workers, RECIPE.pipeline, __name__)
     found = ray_train.fit(
         partial(_loop, plan),
         rows_path,

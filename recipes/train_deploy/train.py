@@ -25,7 +25,7 @@ import torch
 
 from platform_ctl.errors import BadParameter, TooLittleHistory
 from recipes.common import optimise
-from recipes.common.optimise import Plan, Report, Worker
+from recipes.common.optimise import Plan, Report, Worker, check_share
 from recipes.train_deploy import model, rows
 from recipes.train_deploy.features import FEATURE_NAMES, LOG_FEATURES
 from recipes.train_deploy.names import PIPELINE, RECIPE
@@ -132,12 +132,7 @@ def fit(
     """
     chosen = params if epochs is None else {**params, "epochs": epochs}
     hp = replace(Hyperparameters.parse(chosen), seed=seed)
-    if num_workers < 1 or hp.batch_size % num_workers:
-        raise BadParameter(
-            f"batch_size {hp.batch_size} cannot be shared by {num_workers} workers",
-            where=__name__,
-            fix=f"platform-ctl pipeline run {PIPELINE} -p num_workers=1",
-        )
+    check_share(hp.batch_size, num_workers, PIPELINE, __name__)
     from recipes.common import ray_train
 
     metrics = ray_train.fit(
