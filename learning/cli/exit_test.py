@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from learning.cli.lab import home_option, print_symptom, say
+from learning.cli.lab import cause_option, home_option, print_symptom, say
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 
@@ -86,7 +86,7 @@ def check_build(ctx: click.Context, output: str) -> None:
 
 
 @check.command("diagnose")
-@click.option("--cause", required=True, metavar="WORD", help="`lab causes` lists them.")
+@cause_option(required=True, help="`lab causes` lists them.")
 @home_option
 @render.output_option
 @click.pass_context

@@ -44,6 +44,20 @@ def complete_fault(
     ]
 
 
+def complete_cause(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The causes whose names begin so, each with its meaning."""
+    from learning.lab import CAUSES
+
+    named = CAUSES.items()
+    return [CompletionItem(n, help=means) for n, means in named if n.startswith(incomplete)]
+
+
+def cause_option(**settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--cause", metavar="WORD", shell_complete=complete_cause, **settings)
+
+
 @command.command("list")
 @render.output_option
 @click.pass_context
@@ -98,7 +112,7 @@ def print_symptom(sandbox: Sandbox, symptom: str) -> None:
 
 
 @command.command()
-@click.option("--cause", default="", metavar="WORD", help="What it was; `lab causes` lists them.")
+@cause_option(default="", help="What it was; `lab causes` lists them.")
 @click.option("--hint", is_flag=True, help="One more hint instead of a check; they are counted.")
 @home_option
 @render.output_option

@@ -135,6 +135,10 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     if sys.stdout is None:  # closed by the caller
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process
     debug = "--debug" in words
+    if COMPLETION & os.environ.keys():
+        from platform_ctl.cli import completion_scripts
+
+        completion_scripts.register()
     try:
         _check_utf8(words)
         sys.exit(_call(command, argv, prog))

@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import CompletionItem
 
+from platform_ctl.cli import completion_scripts
 from platform_ctl.cli.context import load_settings
 
 COMMANDS = ("platform-ctl", "mlship")
 KINDS = {
-    "run": {"run": "runs", "a": "runs", "b": "runs", "task": "tasks"},
+    "run": {"run": "runs", "a": "runs", "b": "runs", "task": "tasks", "pipeline": "pipelines"},
     "cache": {"run": "runs", "task": "tasks"},
     "experiment": {"name": "runs"},
-    "lineage": {"run": "runs", "what": "runs"},
-    "pipeline": {"pipeline": "pipelines"},
-    "model": {"model": "models", "name": "models"},
-    "approval": {"request": "approvals", "model": "models"},
+    "lineage": {"run": "runs", "what": "runs and models"},
+    "pipeline": {"pipeline": "pipelines", "names": "pipelines", "params": "parameters"},
+    "model": {"model": "versions", "name": "models"},
+    "approval": {"request": "approvals", "model": "versions"},
     "release": {"name": "services"},
+    "schedule": {"name": "schedules"},
     "service": {"name": "services"},
     "data": {"recipe": "recipes"},
-    "recipe": {"source": "recipes"},
-    "mlship": {"reference": "models"},
+    "recipe check": {"name": "recipes"},
+    "target": {"components": "components", "component": "components"},
+    "mlship": {"reference": "versions"},
 }
-"""Command -> its parameters (and its subcommands') -> kind of name that completes them."""
+"""Command or one subcommand -> its parameters (and its subcommands') -> kind of their names."""
+ABOUT = {"tasks": "run", "parameters": "pipeline"}
+"""Kind of name -> the argument on which it depends."""
 
 
 @click.command(short_help="Print the completion script of a shell.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(completion_scripts.SHELLS))
 def command(shell: str) -> None:
     """Print the completion script of a shell: commands, options, and names from the home.
 
-    Names are those of runs, tasks, models, approvals, services, recipes and faults.
+    Names are those of runs, tasks, pipelines and their parameters, models with their
+    aliases and versions, approvals, services, schedules, recipes, components and faults.
 
     \b
     bash   eval "$(platform-ctl completion bash)"       in ~/.bashrc
     zsh    eval "$(platform-ctl completion zsh)"        in ~/.zshrc, after compinit
     fish   platform-ctl completion fish | source        in ~/.config/fish/config.fish
     """
-    kind = get_completion_class(shell)
-    assert kind is not None
-    if shell == "bash":  # else bash takes NAME@alias for three words
-        click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}")
     for name in COMMANDS:
-        variable = f"_{name.replace('-', '_')}_complete".upper()
-        click.echo(kind(click.Command(name), {}, name, variable).source())
+        click.echo(completion_scripts.script(shell, name))
 
 
 class Recorded(click.ParamType):
@@ -62,10 +63,19 @@ class Recorded(click.ParamType):
         root = ctx.find_root()
         root.obj = root.obj or {k: root.params.get(k) for k in ("home", "target")}
         try:
-            found = targets.recorded_names(load_settings(ctx), self.kind)
+            found = targets.recorded_names(
+                load_settings(ctx), self.kind, incomplete, self._about(ctx)
+            )
         except Exception:  # noqa: BLE001 - a Tab key has nowhere to show an error
             return []
-        return [CompletionItem(n, help=what) for n, what in found if n.startswith(incomplete)]
+        named = [CompletionItem(n, help=what) for n, what in found]
+        files = self.kind == "pipelines" and not named
+        return [CompletionItem(incomplete, type="file")] if files else named
+
+    def _about(self, ctx: click.Context) -> str:
+        """The argument that the names belong to. While an option lacks its value, click has bound
+        no argument yet: they are what is left over."""
+        return str(ctx.params.get(ABOUT.get(self.kind, "")) or next(iter(ctx.args), ""))
 
 
 def teach(group: str, command: click.Command) -> click.Command:
@@ -73,6 +83,7 @@ def teach(group: str, command: click.Command) -> click.Command:
     for parameter in command.params:
         if kind := KINDS.get(group, {}).get(parameter.name or ""):
             parameter.type = Recorded(kind)
-    for subcommand in getattr(command, "commands", {}).values():
-        teach(group, subcommand)
+    for name, subcommand in getattr(command, "commands", {}).items():
+        own = f"{group} {name}"
+        teach(own if own in KINDS else group, subcommand)
     return command

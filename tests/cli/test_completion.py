@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.settings import Settings
+from tests.support.programs import needs
+from tests.support.terminal import shell
 
 HEAVY = {"feast", "kfp", "mlflow", "numpy", "optuna", "pandas", "pyarrow", "ray", "rich"}
 PROGRAMS = {"platform-ctl": "platform_ctl.cli.app", "mlship": "platform_ctl.cli.mlship"}
@@ -65,6 +66,10 @@ def home(tmp_path) -> Path:
         "INSERT INTO tasks (run_id, path, name, component, state) VALUES"
         " ('0aaaaaaa-0000', 'condition-1.train', 'train', 'comp-train', 'SUCCEEDED')"
     )
+    database.execute(
+        "INSERT INTO recurring_runs (id, key, display_name, description, spec, compiled,"
+        " created_at) VALUES ('r', 'shop/nightly', 'nightly', '', '{}', x'', 0)"
+    )
     database.commit()
     _registered(home / "mlflow" / "mlflow.db")
     (home / "services" / "weekly-commits").mkdir(parents=True)
@@ -72,17 +77,19 @@ def home(tmp_path) -> Path:
 
 
 def _registered(database: Path) -> None:
-    """The two tables of MLflow's store that hold models and aliases."""
+    """The tables of MLflow's store that hold models, aliases and versions."""
     database.parent.mkdir()
     with contextlib.closing(sqlite3.connect(database)) as db, db:
         db.execute("CREATE TABLE registered_models (name TEXT)")
         db.execute("CREATE TABLE registered_model_aliases (name TEXT, alias TEXT, version INT)")
         db.execute("INSERT INTO registered_models VALUES ('shop')")
-        db.execute("INSERT INTO registered_model_aliases VALUES ('shop', 'production', 1)")
+        db.execute("INSERT INTO registered_model_aliases VALUES ('shop', 'production', 7)")
+        db.execute("CREATE TABLE model_versions (name TEXT, version INT)")
+        db.execute("INSERT INTO model_versions VALUES ('shop', 7)")
 
 
-def test_mlship_completes_models_and_aliases(home):
-    assert words(home, "mlship deploy ") == ["shop", "shop@production"]
+def test_mlship_completes_models_aliases_and_versions(home):
+    assert words(home, "mlship deploy ") == ["shop", "shop@production", "shop/7"]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,15 @@ def test_mlship_completes_models_and_aliases(home):
         ("platform-ctl nonsense pipel", ["pipeline"]),
         ("platform-ctl --home /nowhere run show lat", ["latest"]),
         ("mlship dep", ["deploy"]),
+        ("platform-ctl run list --pipeline tr", ["train-deploy"]),
+        ("platform-ctl pipeline run train-deploy -p max_tr", ["max_trials="]),
+        ("platform-ctl pipeline impact -p max_trials=4 digits -p ep", ["epochs="]),
+        ("platform-ctl pipeline run pipelines/comp", ["pipelines/comp"]),
+        ("platform-ctl target install kub", ["kuberay"]),
+        ("platform-ctl recipe check tr", ["train_deploy"]),
+        ("platform-ctl recipe new tr", []),
+        ("platform-ctl lab check --cause alias", ["alias-moved"]),
+        ("platform-ctl exit-test check diagnose --cause alias", ["alias-moved"]),
     ],
 )
 def test_what_needs_no_home(tmp_path, line, expected):
@@ -113,6 +129,9 @@ def test_names_from_the_records_newest_first(home):
     assert words(home, "platform-ctl approval approve ") == ["latest", "0bbbbbbb", "1bbbbbbb"]
     assert words(home, "platform-ctl service stop ") == ["weekly-commits"]
     assert words(home, "platform-ctl run logs latest tr") == ["train"]
+    assert words(home, "platform-ctl run logs 0 tr") == ["train"]
+    assert words(home, "platform-ctl model restore ") == ["shop"]
+    assert words(home, "platform-ctl schedule trigger ") == ["shop/nightly"]
     assert words(home, "platform-ctl cache explain latest ") == ["train"]
     assert words(home, "platform-ctl experiment show 0") == ["0aaaaaaa"]
     assert words(home.parent, f"platform-ctl --home {home} service stop ") == ["weekly-commits"]
@@ -148,36 +167,45 @@ def test_it_loads_nothing_that_takes_its_time(home, words):
     assert done.stderr.strip() == "[]"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_one_the_shell_accepts(shell, tmp_path):
-    code = f"from platform_ctl.cli.app import main; main(['completion', {shell!r}])"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert "_PLATFORM_CTL_COMPLETE" in printed and "_MLSHIP_COMPLETE" in printed
-    if shutil.which(shell):
-        checked = subprocess.run([shell, "-n"], input=printed, capture_output=True, text=True)
-        assert (checked.returncode, checked.stderr) == (0, "")
+TYPED = [
+    ("platform-ctl pipel", "pipeline"),
+    ("platform-ctl run show --out", "--output"),
+    ("platform-ctl run list --state=fai", "--state=failed"),
+    ("platform-ctl run show 1a", "1aaaaaaa"),
+    ("platform-ctl run logs 0a tr", "train"),
+    ("platform-ctl model show shop@pro", "shop@production"),
+    ("platform-ctl model show shop/", "shop/7"),
+    ("platform-ctl service stop wee", "weekly-commits"),
+    ("platform-ctl schedule pause shop/", "shop/nightly"),
+    ("platform-ctl approval show 0b", "0bbbbbbb"),
+    ("mlship deploy shop@", "shop@production"),
+]
 
 
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("run show 1a", "1aaaaaaa"),
-        ("model show shop@pro", "shop@production"),
-    ],
-)
-def test_a_real_bash_completes_as_somebody_types(home, typed, expected):
-    """Sourced and asked the way bash asks; it splits words at COMP_WORDBREAKS."""
+def _environment(home: Path) -> dict[str, str]:
     program = Path(sys.executable).with_name("platform-ctl")
-    *before, last = typed.split()
-    script = f"""
-        export PATH={program.parent}:$PATH PLATFORM_HOME={home}
-        COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'
-        eval "$(platform-ctl completion bash)"
-        last={last}
-        [[ $COMP_WORDBREAKS == *@* ]] && last=${{last##*@}}
-        COMP_WORDS=(platform-ctl {" ".join(before)} $last) COMP_CWORD={len(before) + 1}
-        _platform_ctl_completion platform-ctl
-        echo "${{COMPREPLY[@]}}"
-    """
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert (done.stdout.strip(), done.stderr) == (expected, "")
+    return {"PATH": f"{program.parent}:{os.environ['PATH']}", "PLATFORM_HOME": str(home)}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=needs(n)) for n in ("bash", "zsh")])
+def test_a_real_shell_completes_as_somebody_types(home, name):
+    with shell(name, _environment(home), f'eval "$(platform-ctl completion {name})"') as typing:
+        for line, expected in TYPED:
+            assert (line, typing.completed(line)[-1]) == (line, expected)
+        # The cursor stays behind KEY=, and a value with = before it does not confuse the next one.
+        line = "platform-ctl pipeline run train-deploy -p max_trials=4 -p epo"
+        assert typing.completed(line, then="9")[-1] == "epochs=9"
+
+
+@needs("fish")
+def test_a_real_fish_completes(home):
+    asked = "; ".join(f"complete -C '{line}'" for line, _ in TYPED)
+    script = f"platform-ctl completion fish | source; {asked}"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        env={**os.environ, **_environment(home)},
+        capture_output=True,
+        text=True,
+    )
+    answers = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert (answers, done.stderr) == ([expected for _, expected in TYPED], "")

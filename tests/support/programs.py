@@ -11,9 +11,12 @@ REQUIRED = "PLATFORM_TEST_NO_SKIP"
 """Set by .ci/run, which installs the programs: one that is missing then fails the collection."""
 
 DEBIAN_PACKAGES = {
+    "bash": "bash",
     "chromedriver": "chromium-driver",
+    "fish": "fish",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "zsh": "zsh",
 }
 
 
