@@ -89,7 +89,8 @@ def list_(
         for run in runs:
             click.echo(run.id)
         return
-    losses = _losses(settings, reader, runs)
+    runs = reader.outcomes(runs)
+    losses = _losses(settings, runs)
     if output == "json":
         render.print_json([_summary(run, losses.get(run.id)) for run in runs])
         return
@@ -110,7 +111,7 @@ def list_(
     render.print_table([*columns, "verdicts ?"], rows, empty=_none(settings, wanted))
 
 
-def _losses(settings: Settings, reader: RunReader, runs: Sequence[Run]) -> dict[str, NamedLoss]:
+def _losses(settings: Settings, runs: Sequence[Run]) -> dict[str, NamedLoss]:
     """Run id -> what its model's loss is on the golden set, of the runs that evaluated one."""
     from platform_ctl import targets
     from platform_ctl.recipe.recipe import NamedLoss
@@ -119,10 +120,8 @@ def _losses(settings: Settings, reader: RunReader, runs: Sequence[Run]) -> dict[
     found = {}
     for run in runs:
         loss = declared.get(run.pipeline)
-        if loss is None or not run.state.final:
-            continue
-        metrics = dict(m for task in reader.get(run.id).tasks for m in task.metrics)
-        if loss.name in metrics:
+        metrics = dict(m for task in run.tasks for m in task.metrics)
+        if loss and loss.name in metrics:
             found[run.id] = NamedLoss(loss, metrics[loss.name])
     return found
 

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 TIMEOUT_S = 8.0
 """For one call, from the name look-up to the last byte."""
+CONNECTIONS = 16
+"""Calls at the same time that a connection is kept open for."""
 
 
 class Refusal(Exception):
@@ -64,6 +66,7 @@ class Kfp:
         configuration.host = self.address
         # No retry and, with that, no redirect: it would take the token to somebody else.
         configuration.retries = False
+        configuration.connection_pool_maxsize = CONNECTIONS
         if self._token:
             configuration.api_key = {"authorization": self._token}
             configuration.api_key_prefix = {"authorization": "Bearer"}

@@ -418,3 +418,8 @@ def plain_numbers(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain_numbers(item) for key, item in value.items()}
     return value
+
+
+READY = msgspec.json.Decoder(Pipeline)
+"""Never used: msgspec (0.22) works out a type when it is used for the first time, and crashes the
+process where two threads do so at once. Here it has been done by the thread that imports."""

@@ -25,6 +25,11 @@ class RunReader(Protocol):
         """Newest first, without tasks; -1 for all."""
         ...
 
+    def outcomes(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Runs of ``list`` with their verdicts, and with those of their tasks that measured
+        something; in the same order. One that is gone by now, or has not ended, stays as it is."""
+        ...
+
     def watch(self, run_id: str) -> Iterator[RunEvent]:
         """What happens to it until it has ended, whoever executes it."""
         ...

@@ -16,6 +16,10 @@ ORPHANED = "orphaned: the process of the run died"
 """What the record of an orphaned run says to people."""
 
 
+METRICS = "system.Metrics"
+"""Schema title of the artifacts that hold figures."""
+
+
 class RunState(StrEnum):
     """KFP's run states."""
 
@@ -175,7 +179,7 @@ class Task:
     def metrics(self) -> Iterator[tuple[str, float]]:
         """Names and numbers of its ``system.Metrics``."""
         for artifact in self.artifacts:
-            if artifact.schema_title == "system.Metrics":
+            if artifact.schema_title == METRICS:
                 for name, value in artifact.metadata.items():
                     if isinstance(value, int | float) and not isinstance(value, bool):
                         yield name, float(value)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run
+
+_AT_A_TIME = 20
+"""Runs whose verdicts are read together."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,17 @@ def newest(runs: RunReader, selection: Selection, limit: int) -> Sequence[Run]:
     """At most ``limit`` runs that are selected, newest first, without tasks."""
     if selection.everything:
         return runs.list(limit)
-    return [run for run, _ in zip(_selected(runs, selection), range(limit), strict=False)]
+    return list(islice(_selected(runs, selection), None if limit < 0 else limit))
 
 
 def _selected(runs: RunReader, selection: Selection) -> Iterator[Run]:
-    return (run for run in runs.list(-1) if selection.wants(run))
+    """Verdicts cost more to read than all the rest, and are asked for last."""
+    others = replace(selection, verdict="")
+    found = [run for run in runs.list(-1) if others.wants(run)]
+    if not selection.verdict:
+        yield from found
+        return
+    for begin in range(0, len(found), _AT_A_TIME):
+        for run in runs.outcomes(found[begin : begin + _AT_A_TIME]):
+            if selection.wants(run):
+                yield run

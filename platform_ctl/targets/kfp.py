@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
     from platform_ctl.cluster.kfp import Kfp
+    from platform_ctl.runs.kubernetes.api import RunsApi
 
 
 def kfp(settings: Settings) -> Kfp:
@@ -17,7 +19,6 @@ def kfp(settings: Settings) -> Kfp:
 
     Raises ConfigError for a token that is not a reference, or one that refers to nothing.
     """
-    from platform_ctl.cluster.kfp import connect
     from platform_ctl.home.secrets import read_secret
 
     wanted = settings.kubernetes
@@ -28,4 +29,25 @@ def kfp(settings: Settings) -> Kfp:
             fix="export PLATFORM_CTL_KUBERNETES__KFP_TOKEN=env:KFP_TOKEN",
         )
     token = read_secret(wanted.kfp_token, os.environ).strip() if wanted.kfp_token else ""
-    return connect(wanted.kfp_url, namespace=wanted.namespace, token=token)
+    return _connection(wanted.kfp_url, wanted.namespace, token)
+
+
+def runs_api(settings: Settings) -> RunsApi:
+    """The run endpoints of that server. Raises what ``kfp`` raises."""
+    return _runs_api(kfp(settings))
+
+
+@functools.lru_cache(maxsize=2)
+def _connection(url: str, namespace: str, token: str) -> Kfp:
+    """One a process: runs and their costs are read over the same sockets."""
+    from platform_ctl.cluster.kfp import connect
+
+    return connect(url, namespace=namespace, token=token)
+
+
+@functools.lru_cache(maxsize=2)
+def _runs_api(connection: Kfp) -> RunsApi:
+    """One a process: a log that cannot change any more is fetched once."""
+    from platform_ctl.runs.kubernetes.api import RunsApi
+
+    return RunsApi(connection)

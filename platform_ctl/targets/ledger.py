@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import state
-from platform_ctl.targets.kfp import kfp
+from platform_ctl.targets.kfp import runs_api
 
 if TYPE_CHECKING:
     from platform_ctl.runs.budget import Costs
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 def costs(settings: Settings) -> Costs:
     """What runs have cost, to be looked at: of the home, or of the logs of a cluster's steps."""
     if settings.target == "kubernetes":
-        from platform_ctl.runs.kubernetes.api import RunsApi
         from platform_ctl.runs.kubernetes.ledger import KfpLedger
 
-        return KfpLedger(RunsApi(kfp(settings)), settings.money_per_cpu_hour)
+        return KfpLedger(runs_api(settings), settings.money_per_cpu_hour)
     return ledger(settings)
 
 

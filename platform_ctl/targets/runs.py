@@ -19,7 +19,7 @@ from platform_ctl.errors import (
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import database, require_local, state, state_reading
 from platform_ctl.targets.installation import cluster
-from platform_ctl.targets.kfp import kfp
+from platform_ctl.targets.kfp import runs_api
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     events_of,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from platform_ctl.lineage.facets import Event
     from platform_ctl.runs.cache.port import Cache, Decisions
     from platform_ctl.runs.kubernetes.runs import KfpRuns
-    from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads
+    from platform_ctl.runs.kubernetes.workloads import Workloads
     from platform_ctl.runs.local.runs import LocalOrchestrator
     from platform_ctl.runs.port import Artifacts, Orchestrator, RunReader
     from platform_ctl.runs.record import Run, RunEvent
@@ -75,39 +75,52 @@ def artifacts(settings: Settings) -> Artifacts:
 
 
 def _kfp_runs(settings: Settings) -> KfpRuns:
-    """Runs through KFP's API server; without access to the cluster no pod explains them."""
-    from platform_ctl.cluster.api import CONFIG_MAP
-    from platform_ctl.runs.kubernetes.api import RunsApi
+    """Runs through KFP's API server."""
     from platform_ctl.runs.kubernetes.runs import KfpRuns
     from platform_ctl.runs.kubernetes.submission import prepare
-    from platform_ctl.runs.kubernetes.workloads import NoWorkloads
+    from platform_ctl.runs.kubernetes.workloads import DeferredWorkloads
 
     wanted = settings.kubernetes
-    found: Cluster | None = None
-    with contextlib.suppress(ConfigError, MissingExtra):
-        found = cluster(settings)
 
     def to_submit(documents: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        kept = found.get(CONFIG_MAP, wanted.config_map) if found and wanted.image else None
-        return prepare(documents, wanted, list((kept or {}).get("data") or {}))
+        return prepare(documents, wanted, _config_keys(settings) if wanted.image else [])
 
     return KfpRuns(
-        RunsApi(kfp(settings)),
+        runs_api(settings),
         prepare=to_submit,
-        workloads=_workloads(found) if found else NoWorkloads(),
+        workloads=DeferredWorkloads(lambda: _workloads(settings)),
         service_account=wanted.service_account,
         accounts={PROMOTE: wanted.deployer_account},
     )
 
 
-def _workloads(found: Cluster) -> ClusterWorkloads:
-    """Pods of runs, and the jobs of the rooms whose steps make some."""
-    from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads
+def _config_keys(settings: Settings) -> list[str]:
+    """Names of the settings that pods are given; none without access to the cluster itself."""
+    from platform_ctl.cluster.api import CONFIG_MAP
+
+    found = _reachable(settings)
+    kept = found.get(CONFIG_MAP, settings.kubernetes.config_map) if found else None
+    return list((kept or {}).get("data") or {})
+
+
+def _reachable(settings: Settings) -> Cluster | None:
+    with contextlib.suppress(ConfigError, MissingExtra):
+        return cluster(settings)
+    return None
+
+
+def _workloads(settings: Settings) -> Workloads:
+    """Pods of runs, and the jobs of the rooms whose steps make some; without access to the
+    cluster itself no pod explains a run."""
+    from platform_ctl.runs.kubernetes.workloads import ClusterWorkloads, NoWorkloads
     from platform_ctl.training.kubernetes import findings as fits
     from platform_ctl.training.kubernetes import training
     from platform_ctl.tuning.kubernetes import findings as searches
     from platform_ctl.tuning.kubernetes import tuning
 
+    found = _reachable(settings)
+    if found is None:
+        return NoWorkloads()
     return ClusterWorkloads(
         found,
         findings=[partial(fits.findings, found), partial(searches.findings, found)],
@@ -182,10 +195,9 @@ def cache_decisions(settings: Settings) -> Decisions:
     """What the cache of the target decided for the tasks of runs."""
     if settings.target == "local":
         return step_cache(settings, reading=True)
-    from platform_ctl.runs.kubernetes.api import RunsApi
     from platform_ctl.runs.kubernetes.decisions import KfpDecisions
 
-    return KfpDecisions(RunsApi(kfp(settings)))
+    return KfpDecisions(runs_api(settings))
 
 
 def step_cache(settings: Settings, *, reading: bool = False) -> Cache:

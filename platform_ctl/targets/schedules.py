@@ -366,11 +366,11 @@ def _look_on_kfp(settings: Settings, *, once: bool) -> Iterator[StartedSlot]:
 
 def schedule_of_run(settings: Settings, run_id: str) -> str:
     """Schedule, slot and reason of a run in a few words; empty for a run of no schedule."""
+    if settings.target != "local":
+        return ""
     from platform_ctl.schedules import cron
     from platform_ctl.schedules.local import store
 
-    if settings.target != "local":
-        return ""
     with store.looking(settings.layout.database) as db:
         start = store.read_start(db, run_id) if db is not None else None
     if start is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -170,3 +172,25 @@ def test_what_does_not_exist_is_said_so(target: Target) -> None:
 
 def _put_out(run: Run) -> dict[str, dict[str, Any]]:
     return {t.path: dict(t.outputs.parameters) for t in run.tasks}
+
+
+CONVERT = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import msgspec
+from platform_ctl.ir.pipeline import Pipeline
+document = {document!r}
+barrier = threading.Barrier(8)
+def convert():
+    barrier.wait()
+    msgspec.convert(document, Pipeline)
+threads = [threading.Thread(target=convert) for _ in range(8)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+"""
+
+
+def test_threads_that_read_a_pipeline_first_do_not_end_the_process() -> None:
+    document: dict[str, Any] = {**run_pipelines.judged("example/python-recipe:1"), "platforms": {}}
+    program = CONVERT.format(document=document)
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -71,7 +71,9 @@ class Refused(Exception):
         self.code, self.message = code, message
 
 
-Handler = Callable[[Request], Mapping[str, Any]]
+Answer = Mapping[str, Any] | bytes
+"""JSON, or the bytes of a log."""
+Handler = Callable[[Request], Answer]
 
 
 class Router:
@@ -84,7 +86,7 @@ class Router:
         expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", pattern)
         self._routes.append((method, re.compile(expression), handler))
 
-    def answer(self, request: Request) -> Mapping[str, Any]:
+    def answer(self, request: Request) -> Answer:
         for method, pattern, handler in self._routes:
             found = pattern.fullmatch(request.path)
             if found and method == request.method:
@@ -151,12 +153,13 @@ class FakeKfp:
     def answer(self, request: Request) -> tuple[int, bytes]:
         self.requests.append(request)
         try:
-            return 200, json.dumps(self._answer(request)).encode()
+            said = self._answer(request)
+            return 200, said if isinstance(said, bytes) else json.dumps(said).encode()
         except Refused as exc:
-            said = {"code": exc.code, "message": exc.message, "details": []}
-            return _HTTP[exc.code], json.dumps(said).encode()
+            refusal = {"code": exc.code, "message": exc.message, "details": []}
+            return _HTTP[exc.code], json.dumps(refusal).encode()
 
-    def _answer(self, request: Request) -> Mapping[str, Any]:
+    def _answer(self, request: Request) -> Answer:
         if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
             raise Refused(UNAUTHENTICATED, "Request header error: there is no valid token")
         fault = next((f for f in self.faults if f.hits(request)), None)

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from platform_ctl.cluster.kfp import Kfp, Refusal
+from platform_ctl.cluster.kfp import CONNECTIONS, Kfp, Refusal
+from platform_ctl.runs.record import TaskState
 
 PAGE = 100
-"""Runs in one answer; the server's own limit is 200."""
+"""Runs in one answer at most; the server allows 200, and each comes with its IR and nodes."""
+READERS = CONNECTIONS
+"""Logs of runs that are read at the same time."""
+KEPT_BYTES = 32_000_000
+"""Of logs that one connection remembers."""
 Json = dict[str, Any]
 
 
@@ -37,11 +43,30 @@ AVAILABLE = predicate("storage_state", "EQUALS", "AVAILABLE")
 """Runs that nobody has archived."""
 
 
+class KeptLogs:
+    """Logs that cannot change any more, for as long as the process: several readers ask for the
+    same one (outputs, costs). Full, it takes no more."""
+
+    def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
+        self._kept: dict[tuple[str, str], bytes] = {}
+        self._left, self._lock = limit_bytes, threading.Lock()
+
+    def get(self, run_id: str, node_id: str) -> bytes | None:
+        return self._kept.get((run_id, node_id))
+
+    def keep(self, run_id: str, node_id: str, log: bytes) -> None:
+        with self._lock:
+            if len(log) <= self._left and (run_id, node_id) not in self._kept:
+                self._kept[run_id, node_id] = log
+                self._left -= len(log)
+
+
 @dataclass(frozen=True)
 class RunsApi:
     """Raises KfpUnavailable for a server that does not answer, Refusal for one that refuses."""
 
     kfp: Kfp
+    _logs: KeptLogs = field(default_factory=KeptLogs, repr=False, compare=False)
 
     def create(self, run: Mapping[str, Any]) -> Json:
         return self._json(self.kfp.runs.run_service_create_run, dict(run))
@@ -70,9 +95,9 @@ class RunsApi:
             raise
         return {**run, "pipeline_spec": found.get("pipeline_spec")}
 
-    def newest(self, *predicates: Json) -> Iterator[Json]:
-        """Runs that hold all of ``predicates``, newest first, read a page at a time."""
-        query = {"page_size": PAGE, "sort_by": "created_at desc"}
+    def newest(self, *predicates: Json, page_size: int = PAGE) -> Iterator[Json]:
+        """Runs that hold all of ``predicates``, newest first, ``page_size`` an answer."""
+        query = {"page_size": min(page_size, PAGE), "sort_by": "created_at desc"}
         query |= {"filter": json.dumps({"predicates": list(predicates)})} if predicates else {}
         while True:
             page = self._json(self.kfp.runs.run_service_list_runs, **query)
@@ -106,16 +131,24 @@ class RunsApi:
             return None
         return found[0] if found else None
 
-    def log(self, run_id: str, node_id: str) -> bytes | None:
-        """What a node's pod wrote: read from the pod, else from what Argo archived.
+    def log(self, run_id: str, node_id: str, state: TaskState = TaskState.RUNNING) -> bytes | None:
+        """What the pod of a node wrote; ``state`` is that of its task.
 
-        None where there is neither: the pod has not started, or nothing is archived.
+        Of a task that has ended Argo's archive is asked first: it has the bytes as they were
+        written, and needs no pod. None where nobody has a log: the pod has not started, or nothing
+        is archived.
         """
-        for read in (self._live_log, self._archived_log):
+        if kept := self._logs.get(run_id, node_id):
+            return kept
+        readers = [self._live_log, self._archived_log]
+        for read in reversed(readers) if state.final else readers:
             try:
-                return read(run_id, node_id)
+                log = read(run_id, node_id)
             except Refusal:
                 continue
+            if state.good:
+                self._logs.keep(run_id, node_id, log)
+            return log
         return None
 
     def _live_log(self, run_id: str, node_id: str) -> bytes:

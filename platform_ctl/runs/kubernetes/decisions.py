@@ -17,7 +17,7 @@ from platform_ctl.errors import UnknownName
 from platform_ctl.ir.pipeline import Component, Pipeline
 from platform_ctl.runs.cache.diff import FieldChange
 from platform_ctl.runs.cache.values import CacheDecision
-from platform_ctl.runs.kubernetes.api import AVAILABLE, RunsApi
+from platform_ctl.runs.kubernetes.api import AVAILABLE, READERS, RunsApi
 from platform_ctl.runs.kubernetes.cached import ProducerOutputs
 from platform_ctl.runs.kubernetes.driver import Driver
 from platform_ctl.runs.kubernetes.nodes import WorkflowNode
@@ -26,7 +26,6 @@ from platform_ctl.runs.record import TaskState
 
 EARLIER_RUNS = 20
 """Newest runs before it among which the last one of the same pipeline is looked for."""
-READERS = 4
 
 
 @dataclass(frozen=True)

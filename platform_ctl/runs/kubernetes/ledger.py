@@ -7,14 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from platform_ctl.runs.budget import LedgerEntry, money
-from platform_ctl.runs.kubernetes.api import RunsApi
+from platform_ctl.runs.kubernetes.api import READERS, RunsApi
 from platform_ctl.runs.kubernetes.cached import ProducerOutputs
 from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.kubernetes.records import read
 from platform_ctl.runs.record import TaskState
 from platform_ctl.runs.spent import read as read_spent
-
-READERS = 4
 
 
 @dataclass(frozen=True)
@@ -31,16 +29,18 @@ class KfpLedger:
         if document is None:
             return []
         run, nodes = read(self.api.with_spec(document))
+        producers = ProducerOutputs(self.api)
         with ThreadPoolExecutor(READERS) as pool:
-            found = pool.map(lambda node: list(self._of(run.id, node)), nodes)
+            found = pool.map(lambda node: list(self._of(run.id, node, producers)), nodes)
         return [entry for some in found for entry in some]
 
-    def _of(self, run_id: str, node: WorkflowNode) -> Iterator[LedgerEntry]:
+    def _of(
+        self, run_id: str, node: WorkflowNode, producers: ProducerOutputs
+    ) -> Iterator[LedgerEntry]:
         path = node.task.path
         if node.task.state is TaskState.CACHED:
-            reader = ProducerOutputs(self.api)
-            driver = reader.driver(run_id, node)
-            producer = reader.producer(driver, node) if driver else None
+            driver = producers.driver(run_id, node)
+            producer = producers.producer(driver, node) if driver else None
             if producer:
                 yield from self._of_log(run_id, path, producer.run_id, producer.node, saved=True)
         elif node.executor:
@@ -49,7 +49,7 @@ class KfpLedger:
     def _of_log(
         self, run_id: str, path: str, of_run_id: str, node: WorkflowNode, *, saved: bool
     ) -> Iterator[LedgerEntry]:
-        spent = read_spent(self.api.log(of_run_id, node.task.log) or b"")
+        spent = read_spent(self.api.log(of_run_id, node.task.log, node.task.state) or b"")
         if not any(s.kind == "step" for s in spent):
             wall_s = node.task.usage.wall_s
             yield LedgerEntry(run_id, path, "step", wall_s, 0.0, 0.0, saved_by_cache=saved)

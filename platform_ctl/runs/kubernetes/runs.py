@@ -34,13 +34,14 @@ from platform_ctl.ir import parameters
 from platform_ctl.ir.pipeline import Pipeline
 from platform_ctl.ir.support import UnsupportedUse
 from platform_ctl.recipe.verdict import Verdict
-from platform_ctl.runs.kubernetes.api import AVAILABLE, Json, RunsApi, predicate
+from platform_ctl.runs.kubernetes.api import AVAILABLE, PAGE, READERS, Json, RunsApi, predicate
 from platform_ctl.runs.kubernetes.cached import ProducerOutputs
 from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.kubernetes.outputs import last_line, read_outputs
 from platform_ctl.runs.kubernetes.records import ir_of, pipeline_of, read, record
 from platform_ctl.runs.kubernetes.workloads import NoWorkloads, Workloads
 from platform_ctl.runs.record import (
+    METRICS,
     Blocker,
     EventKind,
     Run,
@@ -64,8 +65,6 @@ SETTLING_S = 0.25
 """Between two looks at the server's clock."""
 VERDICT = "verdict"
 """The output by which a task judges."""
-LOG_READERS = 4
-"""Logs of a run read at the same time."""
 _NO_WORKLOADS = NoWorkloads()
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -89,6 +88,8 @@ class KfpRuns:
     sleep: Callable[[float], None] = time.sleep
     _finished: dict[tuple[str, str, int], Task] = field(default_factory=dict, repr=False)
     """Of finished tasks, by run, path and attempt: a log is read once."""
+    _listed: dict[str, Json] = field(default_factory=dict, repr=False)
+    """The runs of the newest ``list``, as the server told them: whole, as it tells a single one."""
 
     # ---- port -------------------------------------------------------------
 
@@ -119,22 +120,28 @@ class KfpRuns:
     def get(self, run_id: str) -> Run:
         document = self._find(run_id)
         run, nodes = read(document)
-        blockers = {} if run.state is RunState.SUCCEEDED else self._blockers(run, nodes)
-        tasks = self._with_outputs(run.id, pipeline_of(document), nodes) if nodes else []
+        with ThreadPoolExecutor(1) as pods:
+            blocking = pods.submit(self._blockers, run, nodes)
+            tasks = self._with_outputs(run.id, document, nodes, ProducerOutputs(self.api))
+            blockers = blocking.result()
         tasks = [replace(t, blocker=blockers.get(t.path)) for t in tasks]
         tasks = [self._with_failure(run, t) for t in tasks]
         first = next((t for t in tasks if t.state is TaskState.FAILED), None)
         error = run.error or (f"{first.path} failed: {first.error}" if first else "")
         if run.state is RunState.FAILED and not error:
             error = self._refusal(run)
-        judging = _judging(pipeline_of(document)) if nodes else frozenset()
-        verdicts = tuple(v for t in tasks if (v := _verdict(t, judging)))
         return replace(
             run,
             tasks=tuple(tasks),
             error=error if run.state is RunState.FAILED else "",
-            verdicts=verdicts,
+            verdicts=_verdicts(document, tasks),
         )
+
+    def outcomes(self, runs: Sequence[Run]) -> list[Run]:
+        """Reads the logs of the tasks that judge or measure, of several runs at a time."""
+        producers = ProducerOutputs(self.api)
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(lambda run: self._outcome(run, producers), runs))
 
     def watch(self, run_id: str) -> Iterator[RunEvent]:
         found: str = self._patiently(lambda: self._find(run_id)["run_id"])
@@ -143,7 +150,7 @@ class KfpRuns:
         )
 
     def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
-        return (self.api.log(run.id, task.log) or b"")[begin:] if task.log else b""
+        return (self.api.log(run.id, task.log, task.state) or b"")[begin:] if task.log else b""
 
     def pipeline_file(self, run_id: str) -> bytes:
         """As the server has it: the same documents, in another order of keys."""
@@ -273,7 +280,7 @@ class KfpRuns:
 
     def _find(self, run_id: str) -> Json:
         if run_id == "latest":
-            found = list(islice(self.api.newest(AVAILABLE), 1))
+            found = list(islice(self.api.newest(AVAILABLE, page_size=1), 1))
         elif len(run_id) == 36:
             exact = self.api.get(run_id)
             found = [exact] if exact else []
@@ -282,7 +289,7 @@ class KfpRuns:
             found = list(islice((r for r in like if r["run_id"].startswith(run_id)), 2))
         if len(found) == 1:
             return self.api.with_spec(found[0])
-        if not found and not next(self.api.newest(), None):
+        if not found and not next(self.api.newest(page_size=1), None):
             raise NothingYet(
                 f"there is no run yet, so there is no {run_id!r}",
                 where=self.api.kfp.address,
@@ -292,7 +299,10 @@ class KfpRuns:
         raise UnknownName(what, where=run_id, fix="platform-ctl --target kubernetes run list")
 
     def _blockers(self, run: Run, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]:
-        """Who may read runs need not be let near pods: KFP's own record is shown without them."""
+        """None of a run that went well. Who may read runs need not be let near pods: KFP's own
+        record is shown without them."""
+        if run.state is RunState.SUCCEEDED:
+            return {}
         try:
             return self.workloads.blockers(run.id, nodes)
         except (ClusterForbidden, ClusterUnavailable) as exc:
@@ -305,10 +315,28 @@ class KfpRuns:
         except (ClusterForbidden, ClusterUnavailable):
             return ""
 
+    def _outcome(self, run: Run, producers: ProducerOutputs) -> Run:
+        document = self._listed.get(run.id) or self.api.get(run.id)
+        if not run.state.final or document is None:
+            return run
+        document = self.api.with_spec(document)
+        _, nodes = read(document)
+        wanted = _telling(pipeline_of(document)) if nodes else frozenset()
+        telling = [n for n in nodes if n.task.component in wanted]
+        tasks = self._with_outputs(run.id, document, telling, producers)
+        return replace(run, tasks=tuple(tasks), verdicts=_verdicts(document, tasks))
+
     def _with_outputs(
-        self, run_id: str, pipeline: Pipeline, nodes: Sequence[WorkflowNode]
+        self,
+        run_id: str,
+        document: Json,
+        nodes: Sequence[WorkflowNode],
+        producers: ProducerOutputs,
     ) -> list[Task]:
         """The tasks with what they put out; of several logs at a time."""
+        if not nodes:
+            return []
+        pipeline = pipeline_of(document)
         wanted = [n for n in nodes if n.task.state.good and _declares(pipeline, n)]
         judging = _judging(pipeline)
 
@@ -316,7 +344,6 @@ class KfpRuns:
             return node.task.component not in judging, _in_loop(node.task.path)
 
         wanted = sorted(wanted, key=order)[:OUTPUT_LOGS]
-        producers = ProducerOutputs(self.api)
 
         def finished(node: WorkflowNode) -> Task:
             key, task = (run_id, node.task.path, node.task.attempts), node.task
@@ -325,7 +352,7 @@ class KfpRuns:
                 if task.state is TaskState.CACHED:
                     done = replace(task, outputs=producers.of(run_id, node, component))
                 else:
-                    log = self.api.log(run_id, task.log) or b""
+                    log = self.api.log(run_id, task.log, task.state) or b""
                     done = replace(
                         task, outputs=read_outputs(log, component), usage=_usage(task, log)
                     )
@@ -333,7 +360,7 @@ class KfpRuns:
             done = self._finished[key]
             return replace(task, outputs=done.outputs, usage=done.usage)
 
-        with ThreadPoolExecutor(LOG_READERS) as pool:
+        with ThreadPoolExecutor(READERS) as pool:
             read = {task.path: task for task in pool.map(finished, wanted)}
         return [read.get(n.task.path, n.task) for n in nodes]
 
@@ -352,8 +379,11 @@ class KfpRuns:
         return replace(task, error=last_line(log) or code or "the step ended with an error")
 
     def list(self, limit: int) -> list[Run]:
-        found = self.api.newest(AVAILABLE)
-        return [record(document) for document in (found if limit < 0 else islice(found, limit))]
+        found = self.api.newest(AVAILABLE, page_size=PAGE if limit < 0 else max(limit, 1))
+        documents = list(found if limit < 0 else islice(found, limit))
+        self._listed.clear()
+        self._listed.update({d["run_id"]: d for d in documents})
+        return [record(document) for document in documents]
 
 
 def _documents(path: Path) -> list[Json]:
@@ -402,6 +432,22 @@ def _judging(pipeline: Pipeline) -> frozenset[str]:
     """The components that declare a verdict."""
     found = pipeline.components.items()
     return frozenset(n for n, c in found if VERDICT in c.output_definitions.parameters)
+
+
+def _telling(pipeline: Pipeline) -> frozenset[str]:
+    """The components whose outputs are the outcome of a run: verdicts and metrics."""
+    measuring = {
+        name
+        for name, component in pipeline.components.items()
+        for output in component.output_definitions.artifacts.values()
+        if output.artifact_type.schema_title == METRICS
+    }
+    return _judging(pipeline) | measuring
+
+
+def _verdicts(document: Json, tasks: Sequence[Task]) -> tuple[TaskVerdict, ...]:
+    judging = _judging(pipeline_of(document)) if tasks else frozenset()
+    return tuple(v for t in tasks if (v := _verdict(t, judging)))
 
 
 def _verdict(task: Task, judging: frozenset[str]) -> TaskVerdict | None:

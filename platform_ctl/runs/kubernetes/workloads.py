@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
-from platform_ctl.cluster.api import POD, Cluster
+from platform_ctl.cluster.api import POD, Cluster, ResourceKind
 from platform_ctl.cluster.owner import NODE_NAME, RUN_LABEL
 from platform_ctl.cluster.pods import LASTING, Blocked, PodFinding, blocked, phase
 from platform_ctl.cluster.refusals import refused_pods
 from platform_ctl.runs.kubernetes.nodes import WorkflowNode
 from platform_ctl.runs.record import Blocker
 
-WORKFLOW = ("argoproj.io/v1alpha1", "Workflow")
+WORKFLOW = ResourceKind("argoproj.io/v1alpha1", "Workflow", "workflows")
+READERS = 4
+"""Lists of the API server that are asked for at the same time."""
 STOP_S = 60.0
 """How long pods of a cancelled run are waited for: Kubernetes gives a container 30 s to end."""
 _POLL_S = 1.0
@@ -81,6 +85,27 @@ class NoWorkloads:
         """Nothing."""
 
 
+@dataclass
+class DeferredWorkloads:
+    """Those of a connection that is made when it is first needed: the client of the API server
+    takes longer to import than KFP needs to tell what became of a run that went well."""
+
+    connect: Callable[[], Workloads]
+
+    @cached_property
+    def _connected(self) -> Workloads:
+        return self.connect()
+
+    def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]:
+        return self._connected.blockers(run_id, nodes)
+
+    def refusal(self, run_id: str) -> str:
+        return self._connected.refusal(run_id)
+
+    def stop(self, run_id: str) -> None:
+        self._connected.stop(run_id)
+
+
 @dataclass(frozen=True)
 class ClusterWorkloads:
     """Those in the namespace of a connection."""
@@ -95,11 +120,14 @@ class ClusterWorkloads:
     def blockers(self, run_id: str, nodes: Sequence[WorkflowNode]) -> dict[str, Blocker]:
         """Of its own pod, or why it has none; else of a job that it waits for. Pods that are gone
         say nothing."""
-        pods = {_node_of(pod): pod for pod in self._pods(run_id)}
-        found = self._of_pods(pods, nodes)
-        found |= self._of_refused(run_id, [n for n in nodes if _pod_node(n) not in pods])
+        with ThreadPoolExecutor(READERS) as pool:
+            asked = [pool.submit(read, run_id) for read in self.findings]
+            pods = {_node_of(pod): pod for pod in self._pods(run_id)}
+            found = self._of_pods(pods, nodes)
+            found |= self._of_refused(run_id, [n for n in nodes if _pod_node(n) not in pods])
+            of_jobs = [one for some in asked for one in some.result()]
         by_node = {n.executor: n for n in nodes if n.executor and not n.task.state.good}
-        for one in sorted(self._of_jobs(run_id), key=lambda f: not f.lasting):
+        for one in sorted(of_jobs, key=lambda f: not f.lasting):
             node = by_node.get(one.step) or _only(by_node.values(), unless=one.step)
             if node is None:
                 continue
@@ -110,8 +138,7 @@ class ClusterWorkloads:
 
     def refusal(self, run_id: str) -> str:
         """Of a driver as well: its task may not have been come to, and is then in no list."""
-        kind = self.cluster.kind(*WORKFLOW)
-        for workflow in self.cluster.list(kind, labels=f"{RUN_LABEL}={run_id}") if kind else ():
+        for workflow in self._workflows(run_id):
             for node in workflow.get("status", {}).get("nodes", {}).values():
                 if node["type"] == "Pod" and node["phase"] == "Error" and node.get("message"):
                     why = refused_pods(self.cluster, node["message"], _labels(workflow, node))
@@ -130,8 +157,9 @@ class ClusterWorkloads:
     def _pods(self, run_id: str) -> list[dict[str, Any]]:
         return self.cluster.list(POD, labels=f"{RUN_LABEL}={run_id}")
 
-    def _of_jobs(self, run_id: str) -> list[JobFinding]:
-        return [one for read in self.findings for one in read(run_id)]
+    def _workflows(self, run_id: str) -> list[dict[str, Any]]:
+        """One, or none: Argo's record of a run goes an hour after its end."""
+        return self.cluster.list(WORKFLOW, labels=f"{RUN_LABEL}={run_id}")
 
     def _of_refused(self, run_id: str, nodes: Sequence[WorkflowNode]) -> dict[str, Blocker]:
         """Of steps for which Argo could make no pod. Its Workflow is there for an hour after the
@@ -139,9 +167,8 @@ class ClusterWorkloads:
         wanted = {
             _pod_node(n): n.task.path for n in nodes if _pod_node(n) and not n.task.state.good
         }
-        kind = self.cluster.kind(*WORKFLOW) if wanted else None
         found = {}
-        for workflow in self.cluster.list(kind, labels=f"{RUN_LABEL}={run_id}") if kind else ():
+        for workflow in self._workflows(run_id) if wanted else ():
             for node in workflow.get("status", {}).get("nodes", {}).values():
                 path = wanted.get(node["name"])
                 if path and node.get("message") and node["phase"] in ("Pending", "Error"):

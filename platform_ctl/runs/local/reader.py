@@ -5,10 +5,11 @@ Needs nothing that executes: no step server, no cache, no lineage.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from platform_ctl.errors import BadPipelineFile
+from platform_ctl.errors import BadPipelineFile, NothingYet, UnknownName
 from platform_ctl.runs.local.records import RunRecords
 from platform_ctl.runs.record import Run, RunEvent, Task
 from platform_ctl.runs.watch import watch
@@ -27,6 +28,16 @@ class LocalRuns:
 
     def get(self, run_id: str) -> Run:
         return self._records.get(run_id)
+
+    def outcomes(self, runs: Sequence[Run]) -> Sequence[Run]:
+        return [self._outcome(run) for run in runs]
+
+    def _outcome(self, run: Run) -> Run:
+        if not run.state.final:
+            return run
+        with contextlib.suppress(UnknownName, NothingYet):
+            return self._records.get(run.id)
+        return run
 
     def list(self, limit: int) -> list[Run]:
         return self._records.list(limit)

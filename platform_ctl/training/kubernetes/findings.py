@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from platform_ctl.cluster.api import POD, Cluster
+from platform_ctl.cluster.api import POD, Cluster, ResourceKind
 from platform_ctl.cluster.owner import STEP
 from platform_ctl.cluster.pods import LASTING, blocked
 from platform_ctl.cluster.refusals import Refusal, refused_pods
 from platform_ctl.training.kubernetes.manifests import ATTEMPT_LABEL, PREFIX, RUN_LABEL
 
-RAY_JOB = ("ray.io/v1", "RayJob")
+RAY_JOB = ResourceKind("ray.io/v1", "RayJob", "rayjobs")
 NOT_READY_AFTER = timedelta(seconds=90)
 """A Ray head whose container runs this long and whose probe does not pass has a reason for it."""
 
@@ -49,11 +49,8 @@ class TrainingFinding:
 
 def findings(cluster: Cluster, run_id: str) -> list[TrainingFinding]:
     """Everything that keeps the fits of a run from going on, newest attempt of each."""
-    kind = cluster.kind(*RAY_JOB)
-    if kind is None:
-        return []
     newest: dict[str, dict[str, Any]] = {}
-    jobs = cluster.list(kind, labels=f"{RUN_LABEL}={run_id}")
+    jobs = cluster.list(RAY_JOB, labels=f"{RUN_LABEL}={run_id}")
     for job in sorted(jobs, key=lambda j: int(j["metadata"]["labels"].get(ATTEMPT_LABEL, 0))):
         newest[job["metadata"].get("annotations", {}).get(f"{PREFIX}/task", "")] = job
     return [found for job in newest.values() for found in of_job(cluster, job)]

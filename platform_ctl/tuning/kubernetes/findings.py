@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from platform_ctl.cluster.api import EVENT, JOB, POD, Cluster
+from platform_ctl.cluster.api import EVENT, JOB, POD, Cluster, ResourceKind
 from platform_ctl.cluster.owner import STEP
 from platform_ctl.cluster.pods import LASTING, Blocked, PodFinding, blocked
 from platform_ctl.cluster.refusals import FAILED_CREATE, refused_pods
 from platform_ctl.tuning.kubernetes.manifest import RUN_LABEL
 
 VERSION = "kubeflow.org/v1beta1"
+EXPERIMENT = ResourceKind(VERSION, "Experiment", "experiments")
+SUGGESTION = ResourceKind(VERSION, "Suggestion", "suggestions")
+TRIAL = ResourceKind(VERSION, "Trial", "trials")
 EXPERIMENT_OF = "katib.kubeflow.org/experiment"
 COLLECTOR = "metrics-logger-and-collector"
 TAIL_LINES = 60
@@ -52,10 +55,7 @@ class SearchFinding:
 
 def findings(cluster: Cluster, run_id: str) -> list[SearchFinding]:
     """Everything that keeps the searches of a run from a result."""
-    kind = cluster.kind(VERSION, "Experiment")
-    if kind is None:
-        return []
-    searches = cluster.list(kind, labels=f"{RUN_LABEL}={run_id}")
+    searches = cluster.list(EXPERIMENT, labels=f"{RUN_LABEL}={run_id}")
     return [
         replace(found, step=search["metadata"].get("annotations", {}).get(STEP, ""))
         for search in searches
@@ -72,8 +72,7 @@ def of_experiment(cluster: Cluster, experiment: Mapping[str, Any]) -> list[Searc
 
 def suggestion(cluster: Cluster, name: str) -> SearchFinding | None:
     """Why the suggestion service of an Experiment is not ready; None when it is, or has ended."""
-    kind = cluster.kind(VERSION, "Suggestion")
-    there = cluster.get(kind, name) if kind else None
+    there = cluster.get(SUGGESTION, name)
     if there is None:
         return None
     holding = {c["type"] for c in there.get("status", {}).get("conditions", []) if _holds(c)}
@@ -102,11 +101,8 @@ def suggestion(cluster: Cluster, name: str) -> SearchFinding | None:
 
 def trials(cluster: Cluster, name: str) -> list[SearchFinding]:
     """Failed trials and trials without metrics, with the end of what they printed."""
-    kind = cluster.kind(VERSION, "Trial")
-    if kind is None:
-        return []
     found = []
-    for trial in cluster.list(kind, labels=f"{EXPERIMENT_OF}={name}"):
+    for trial in cluster.list(TRIAL, labels=f"{EXPERIMENT_OF}={name}"):
         holding = {c["type"] for c in trial.get("status", {}).get("conditions", []) if _holds(c)}
         own = trial["metadata"]["name"]
         if "MetricsUnavailable" in holding:
