@@ -1,4 +1,5 @@
-"""The port ``runs`` on every target: this machine, a fake KFP API server, a real one."""
+"""The port ``runs`` on every target: this machine, a fake KFP API server, one whose steps are pods
+of a real cluster, a real one."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.cli.pipeline import finish
+from platform_ctl.cluster.api import Cluster
 from platform_ctl.cluster.kfp import Kfp
 from platform_ctl.errors import PlatformError, PreconditionMissing, UnknownName, UsageError
 from platform_ctl.runs.kubernetes.api import RunsApi
@@ -34,6 +36,7 @@ from platform_ctl.runs.record import (
     TaskVerdict,
 )
 from platform_ctl.settings import Settings
+from tests.fakes.kfp_pods import PodRuns
 from tests.fakes.kfp_runs import Runs
 from tests.fakes.kfp_server import serve
 from tests.support import cluster, run_pipelines
@@ -64,7 +67,20 @@ class Target:
         return self.runs.get(run.id), events
 
 
-@pytest.fixture(params=["local", "fake", pytest.param("kfp", marks=cluster.needs_kfp)])
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Cluster]:
+    with cluster.own_namespace("runs") as made:
+        yield made
+
+
+@pytest.fixture(
+    params=[
+        "local",
+        "fake",
+        pytest.param("pods", marks=cluster.needs_image),
+        pytest.param("kfp", marks=cluster.needs_kfp),
+    ]
+)
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
     if request.param == "local":
         settings = msgspec.structs.replace(
@@ -74,6 +90,11 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
     elif request.param == "fake":
         with serve(Runs(step_s=0.2)) as fake:
             yield Target(KfpRuns(RunsApi(Kfp(fake.url)), poll_s=0.05), tmp_path)
+    elif request.param == "pods":
+        runs = PodRuns(request.getfixturevalue("namespace"), account="default")
+        with serve(runs) as fake:
+            api = RunsApi(Kfp(fake.url))
+            yield Target(KfpRuns(api, poll_s=0.5), tmp_path, cluster.image())
     else:
         api = RunsApi(Kfp(os.environ[cluster.KFP_URL]))
         yield Target(KfpRuns(api, poll_s=2.0), tmp_path, cluster.image())

@@ -31,6 +31,8 @@ from tests.fakes.kfp_server import (
 )
 
 NOT_YET = "0001-01-01T00:00:00Z"
+EXECUTOR_OUTPUT = "I1127 22:57:49.146636      14 launcher_v2.go:1230] ExecutorOutput: "
+"""As KFP's launcher (2.17.0) begins the line with what a step put out."""
 Json = dict[str, Any]
 
 
@@ -80,9 +82,28 @@ class FakeRun:
     """DAG node whose condition is false -> when that was known."""
     begun_s: float = 0.0
     end_s: float = 0.0
+    live: bool = False
+    """Whether it is still being executed; ``end_s`` is then how far it has come."""
     state: str = "SUCCEEDED"
     workflow: str = ""
     terminated_s: float | None = None
+    outputs: dict[str, Json] = field(default_factory=dict)
+    """Node of a step that succeeded -> what it put out."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What a step executes."""
+
+    label: str
+    container: Json
+    component: Json
+    inputs: Json
+    """``parameters`` and ``artifacts`` by their names in the component."""
+
+    @property
+    def function(self) -> str:
+        return str(self.container["args"][-1])
 
 
 class Runs:
@@ -141,7 +162,7 @@ class Runs:
             "created_at": _time(begun),
             "scheduled_at": _time(begun),
         }
-        self.kept[run_id] = self._execute(said, begun)
+        self._begin(said, begun)
         return self._now(run_id)
 
     def list(self, request: Request) -> Json:
@@ -167,7 +188,7 @@ class Runs:
         run = self._known(request)
         if not self._ended(run) or run.state == "SUCCEEDED":
             raise Refused(INVALID, "Workflow must be Failed/Error to retry")
-        self.kept[run.said["run_id"]] = self._execute(run.said, self._clock(), run.workflow)
+        self._begin(run.said, self._clock(), run)
         return {}
 
     def cached(self, request: Request) -> Json:
@@ -182,13 +203,13 @@ class Runs:
 
     def log(self, request: Request) -> Json:
         run = self._known(request)
-        for step in run.steps.values():
+        for step in list(run.steps.values()):
             logs = {
                 f"{step.node}-driver(0)": (step.driver_log, step.begin_s),
                 f"{step.node}(0).executor(0)": (step.log, step.end_s),
             }
             for name, (text, at) in logs.items():
-                asked = request.params["node"] == _node_id(run.workflow, name)
+                asked = request.params["node"] == node_id(run.workflow, name)
                 if asked and text and self._clock() >= at:
                     return {"data": base64.b64encode(text.encode()).decode()}
         raise Refused(NOT_FOUND, "artifact main-logs not found")
@@ -210,20 +231,28 @@ class Runs:
 
     # ---- what a run does --------------------------------------------------
 
-    def _execute(self, said: Json, begun: float, workflow: str = "") -> FakeRun:
-        document = _document(said)
-        name = workflow or f"{document['pipelineInfo']['name']}-{said['run_id'][:5]}"
+    def _begin(self, said: Json, begun: float, earlier: FakeRun | None = None) -> None:
+        """``earlier``: the run that is retried; what succeeded in it stays."""
+        name = f"{_document(said)['pipelineInfo']['name']}-{said['run_id'][:5]}"
         run = FakeRun(said, workflow=name, begun_s=begun, end_s=begun)
-        root = f"{name}(0).root(0)"
-        run.opened[root] = begun
-        given = said.get("runtime_config", {}).get("parameters", {})
+        if earlier:
+            run.outputs = earlier.outputs
+            run.steps = {node: earlier.steps[node] for node in earlier.outputs}
+        self.kept[said["run_id"]] = run
+        self._execute(run)
+
+    def _execute(self, run: FakeRun) -> None:
+        document = _document(run.said)
+        root = f"{run.workflow}(0).root(0)"
+        run.opened[root] = run.begun_s
+        given = run.said.get("runtime_config", {}).get("parameters", {})
         declared = document["root"].get("inputDefinitions", {}).get("parameters", {})
         values = {k: s["defaultValue"] for k, s in declared.items() if "defaultValue" in s}
-        good = self._dag(run, document, document["root"], root, {**values, **given})
+        inputs = {"parameters": {**values, **given}, "artifacts": {}}
+        good = self._dag(run, document, document["root"], root, inputs)
         run.state = "SUCCEEDED" if good else "FAILED"
-        return run
 
-    def _dag(self, run: FakeRun, document: Json, dag: Json, base: str, values: Json) -> bool:
+    def _dag(self, run: FakeRun, document: Json, dag: Json, base: str, given: Json) -> bool:
         """Executes the tasks in an order that their inputs allow; whether all went well."""
         tasks, made, bad = dict(dag["dag"]["tasks"]), dict[str, Json](), set[str]()
         while tasks:
@@ -232,11 +261,11 @@ class Runs:
             if _upstream(task) & bad:
                 bad.add(name)
                 continue
-            inputs = {k: _value(b, values, made) for k, b in _parameters(task).items()}
+            inputs = _inputs(task, given, made)
             node = f"{base}.{name}"
             component = document["components"][task["componentRef"]["name"]]
             condition = task.get("triggerPolicy", {}).get("condition")
-            if condition and not conditions.condition(condition, inputs):
+            if condition and not conditions.condition(condition, inputs["parameters"]):
                 run.closed[node] = run.end_s
                 continue
             if "dag" in component:
@@ -251,41 +280,49 @@ class Runs:
     def _leaf(
         self, run: FakeRun, document: Json, task: Json, component: Json, node: str, inputs: Json
     ) -> tuple[bool, Json]:
-        executor = document["deploymentSpec"]["executors"][component["executorLabel"]]
-        container = executor["container"]
-        source, function = container["command"][-1], container["args"][-1]
+        if node in run.outputs:
+            return True, run.outputs[node]
+        label = component["executorLabel"]
+        container = document["deploymentSpec"]["executors"][label]["container"]
+        leaf = Leaf(label, container, component, inputs)
         self._executions += 1
         step = Step(node, run.end_s, run.end_s + self._step_s, "SUCCEEDED")
-        step.execution_id, step.inputs = str(self._executions), inputs
+        step.execution_id, step.inputs = str(self._executions), inputs["parameters"]
         run.steps[node] = step
         if task.get("cachingOptions", {}).get("enableCache"):
-            key = json.dumps([source, inputs], sort_keys=True)
+            key = json.dumps([container, inputs], sort_keys=True)
             step.fingerprint = hashlib.sha256(key.encode()).hexdigest()
             if step.fingerprint in self._cache:
                 step.cached_execution_id, _, outputs = self._cache[step.fingerprint]
                 return True, outputs
-        if function in self._endless:
+        good, outputs = self._perform(run, step, leaf)
+        if good:
+            run.outputs[node] = outputs
+        if good and step.fingerprint:
+            self._cache[step.fingerprint] = step.execution_id, run.said["run_id"], outputs
+        return good, outputs
+
+    def _perform(self, run: FakeRun, step: Step, leaf: Leaf) -> tuple[bool, Json]:
+        """Whether the step went well, and what it put out: here, of parameters alone."""
+        if leaf.function in self._endless:
             step.end_s = run.end_s = float("inf")
             return False, {}
         run.end_s = step.end_s
         try:
-            outputs = _call(source, function, inputs)
+            values = _call(leaf.container["command"][-1], leaf.function, step.inputs)
         except Exception as exc:  # noqa: BLE001 - a step may raise anything
             step.state, step.log = "FAILED", "".join(traceback.format_exception(exc))
             return False, {}
-        message = json.dumps({"parameterValues": outputs}, indent=2)
-        head = "I1127 22:57:49.146636      14 launcher_v2.go:1230] ExecutorOutput: "
-        used = self._spent.get(function)
-        said = line(StepIdentity(run.said["run_id"], function), used) + "\n" if used else ""
-        step.log = f"working\n{said}{head}{message}\n"
-        if step.fingerprint:
-            self._cache[step.fingerprint] = step.execution_id, run.said["run_id"], outputs
+        outputs = {"parameterValues": values}
+        used = self._spent.get(leaf.function)
+        said = line(StepIdentity(run.said["run_id"], leaf.function), used) + "\n" if used else ""
+        step.log = f"working\n{said}{EXECUTOR_OUTPUT}{json.dumps(outputs, indent=2)}\n"
         return True, outputs
 
     # ---- what a reader sees of it now --------------------------------------
 
     def _ended(self, run: FakeRun) -> bool:
-        return run.terminated_s is not None or self._clock() >= run.end_s
+        return run.terminated_s is not None or (not run.live and self._clock() >= run.end_s)
 
     def _now(self, run_id: str) -> Json:
         run, now = self.kept[run_id], self._clock()
@@ -319,20 +356,21 @@ class Runs:
                     "start_time": _time(begin),
                     "end_time": _time(end) if end <= now else NOT_YET,
                     "state": state,
-                    "child_tasks": [{"pod_name": _node_id(w, child)}],
+                    "child_tasks": [{"pod_name": node_id(w, child)}],
                 }
             )
 
         inner = "RUNNING" if self._stale else "SUCCEEDED"
-        entry(w, f"{w}(0)", inner, run.begun_s, run.end_s)
-        for node, begin in run.opened.items():
+        end_s = float("inf") if run.live else run.end_s
+        entry(w, f"{w}(0)", inner, run.begun_s, end_s)
+        for node, begin in list(run.opened.items()):
             if begin <= now:
-                entry(node.rpartition(".")[2].partition("(")[0], node, inner, begin, run.end_s)
-        for node, begin in run.closed.items():
+                entry(node.rpartition(".")[2].partition("(")[0], node, inner, begin, end_s)
+        for node, begin in list(run.closed.items()):
             if begin <= now:
                 name = node.rpartition(".")[2]
                 entry(f"{name}-driver", f"{node}-driver(0)", "SUCCEEDED", begin, begin)
-        for step in run.steps.values():
+        for step in list(run.steps.values()):
             if step.begin_s > now or (run.terminated_s or now) < step.begin_s:
                 continue
             name, state = step.node.rpartition(".")[2], "RUNNING"
@@ -353,17 +391,41 @@ def _document(body: Mapping[str, Any]) -> Json:
     return spec.get("pipeline_spec", spec)
 
 
+def kubernetes_executor(body: Mapping[str, Any], label: str) -> Json:
+    """What the platform spec of a submitted run says of an executor; empty without one."""
+    platforms = body["pipeline_spec"].get("platform_spec", {}).get("platforms", {})
+    executors = platforms.get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    return dict(executors.get(label, {}))
+
+
 def _parameters(task: Json) -> Json:
     return task.get("inputs", {}).get("parameters", {})
 
 
 def _upstream(task: Json) -> set[str]:
+    bindings = [*_parameters(task).values(), *task.get("inputs", {}).get("artifacts", {}).values()]
     produced = {
-        binding["taskOutputParameter"]["producerTask"]
-        for binding in _parameters(task).values()
-        if "taskOutputParameter" in binding
+        output["producerTask"]
+        for binding in bindings
+        for kind, output in binding.items()
+        if kind in ("taskOutputParameter", "taskOutputArtifact")
     }
     return produced | set(task.get("dependentTasks", []))
+
+
+def _inputs(task: Json, given: Json, made: Mapping[str, Json]) -> Json:
+    """Of a task: its parameters and artifacts, from those of its DAG and of the tasks before."""
+    artifacts = task.get("inputs", {}).get("artifacts", {})
+    return {
+        "parameters": {
+            name: _value(binding, given["parameters"], made)
+            for name, binding in _parameters(task).items()
+        },
+        "artifacts": {
+            name: _artifacts(binding, given["artifacts"], made)
+            for name, binding in artifacts.items()
+        },
+    }
 
 
 def _value(binding: Json, values: Json, made: Mapping[str, Json]) -> Any:
@@ -372,7 +434,14 @@ def _value(binding: Json, values: Json, made: Mapping[str, Json]) -> Any:
     if "componentInputParameter" in binding:
         return values[binding["componentInputParameter"]]
     output = binding["taskOutputParameter"]
-    return made[output["producerTask"]][output["outputParameterKey"]]
+    return made[output["producerTask"]]["parameterValues"][output["outputParameterKey"]]
+
+
+def _artifacts(binding: Json, given: Json, made: Mapping[str, Json]) -> Any:
+    if "componentInputArtifact" in binding:
+        return given[binding["componentInputArtifact"]]
+    output = binding["taskOutputArtifact"]
+    return made[output["producerTask"]]["artifacts"][output["outputArtifactKey"]]
 
 
 def _call(source: str, function: str, inputs: Json) -> Json:
@@ -382,7 +451,7 @@ def _call(source: str, function: str, inputs: Json) -> Json:
     return dict(returned._asdict()) if hasattr(returned, "_asdict") else {"Output": returned}
 
 
-def _node_id(workflow: str, name: str) -> str:
+def node_id(workflow: str, name: str) -> str:
     value = 2166136261
     for byte in name.encode():
         value = (value ^ byte) * 16777619 % 2**32

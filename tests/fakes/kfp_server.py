@@ -185,8 +185,9 @@ def serve(
     token: str = "",
     version: str = "2.17.0",
     multi_user: bool = False,
+    address: tuple[str, int] = ("127.0.0.1", 0),
 ) -> Iterator[FakeKfp]:
-    """A server on a free port of the loopback. ``token``: what callers must bring, "" for none."""
+    """A server, on a free port of the loopback. ``token``: what callers must bring, "" for none."""
     router = Router()
     health = {
         "commit_sha": "unknown",
@@ -197,7 +198,7 @@ def serve(
     router.add("GET", f"{PREFIX}/healthz", lambda request: health)
     for part in parts:
         part.routes(router)
-    server = _Server(("127.0.0.1", 0), _HttpHandler)
+    server = _Server(address, _HttpHandler)
     fake = FakeKfp(f"http://127.0.0.1:{server.server_port}", router, list(faults), token)
     server.fake = fake  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
