@@ -170,7 +170,8 @@ class Settings(Section, frozen=True):
     iceberg_catalog: dict[str, str] = {}
     """pyiceberg catalog properties; empty: a SQLite catalog in the home."""
     pseudonym_key_file: str = ""
-    """File with the key of author pseudonyms; empty: one in the home, made at the first ingest."""
+    """File with the key of author pseudonyms; empty: one in the home, made at the first ingest, and
+    none on a cluster. The variable ``PLATFORM_PSEUDONYM_KEY`` goes before it."""
     max_parallel_tasks: int = 0
     """0: one for each core, at least four."""
     money_per_cpu_hour: float = 0.05
@@ -244,6 +245,10 @@ class HomeLayout:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
 
     @property
     def locks(self) -> Path:

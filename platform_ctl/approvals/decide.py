@@ -31,7 +31,7 @@ SELF_APPROVAL_NOTE = (
     "approved by the person who asked: allowed by approval.self_approval, "
     "which only makes sense on a laptop"
 )
-ANYONE_NOTE = "approval.approvers is empty: whoever uses this machine may approve"
+ANYONE_NOTE = "approval.approvers is empty: {} may approve"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def decide(
             fix=f"platform-ctl approval {answer} {request_id} --reason 'why'",
         )
     request = approvals.get(request_id)
-    notes = check_approver(request, answer, approver, settings)
+    notes = check_approver(request, answer, approver, settings, approvals.anyone)
     if request.state is ApprovalState.APPROVED and answer is Answer.APPROVE:
         verify(registry, approvals, recipes, request.id)
         return Decision(request, new=False)
@@ -141,9 +141,14 @@ def policy_of(settings: ApprovalSettings) -> Policy:
 
 
 def check_approver(
-    request: ApprovalRequest, answer: Answer, approver: str, settings: ApprovalSettings
+    request: ApprovalRequest,
+    answer: Answer,
+    approver: str,
+    settings: ApprovalSettings,
+    anyone: str,
 ) -> tuple[str, ...]:
     """Notes on what was allowed; raises NotAnApprover. Anybody may reject their own.
+    ``anyone``: who that is where no approver is named.
 
     The stricter of the policy when it was asked and the one now holds.
     """
@@ -162,7 +167,7 @@ def check_approver(
             fix=f"ask another approver to run: platform-ctl approval show {request.id}",
         )
     notes = [SELF_APPROVAL_NOTE] if own else []
-    return tuple(notes if policy.approvers is not None else [*notes, ANYONE_NOTE])
+    return tuple(notes if policy.approvers is not None else [*notes, ANYONE_NOTE.format(anyone)])
 
 
 def _not_named(request: ApprovalRequest, approver: str, policy: Policy) -> NotAnApprover:

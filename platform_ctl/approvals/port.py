@@ -15,6 +15,11 @@ class Approvals(Protocol):
     long it has waited is not known.
     """
 
+    @property
+    def anyone(self) -> str:
+        """Whom this target lets approve where the settings name nobody, in words."""
+        ...
+
     def open(self, request: ApprovalRequest) -> ApprovalRequest:
         """Store a pending request; a pending one about the same subject is returned instead."""
         ...

@@ -18,7 +18,8 @@ _STDOUT = Path("-")
     "--to",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where the page goes; - is stdout. Default: report.html in the run's folder.",
+    help="Where the page goes; - is stdout. "
+    "Default: report.html in the run's folder, or reports/RUN.html in the home.",
 )
 @render.output_option
 @click.pass_context
@@ -41,4 +42,4 @@ def report(ctx: click.Context, run: str, to: Path | None, output: str) -> None:
     elif to == _STDOUT:
         click.echo(targets.report_page(found), nl=False)
     else:
-        click.echo(targets.write_report(found, to))
+        click.echo(targets.write_report(found, to or targets.report_file(settings, found.run)))

@@ -14,6 +14,7 @@ from platform_ctl.cluster.api import CONFIG_MAP, SECRET, Cluster, ResourceKind
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.installation.room import check_nodes, check_quota
 from platform_ctl.installation.webhooks import NAMESPACE, check_webhooks
+from platform_ctl.recipe.recipe import PSEUDONYM_KEY
 from platform_ctl.settings import KubernetesSettings, TrainingSettings
 
 STORAGE_CLASS = ResourceKind("storage.k8s.io/v1", "StorageClass", "storageclasses", False)
@@ -29,7 +30,7 @@ CONFIG_KEYS = (
     "PLATFORM_CTL_FEAST__ONLINE_STORE",
 )
 """Without these a step looks for its state in a home that its pod does not have."""
-SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", PSEUDONYM_KEY)
 
 RIGHTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "pipeline-runner": (

@@ -223,6 +223,10 @@ class Recipe:
         return f"{name}:{function}" if function else name
 
 
+PSEUDONYM_KEY = "PLATFORM_PSEUDONYM_KEY"
+"""Environment variable with the key of pseudonyms; on a cluster, of the Secret of pods."""
+
+
 @dataclass(frozen=True)
 class DataAccess:
     """Where a recipe finds its data on this target: configuration, not an adapter."""
@@ -233,8 +237,9 @@ class DataAccess:
     """Folder for Feast's registry and online store."""
     golden_dir: Path
     """Folder of golden sets, where ``golden_uri`` is empty."""
-    pseudonym_key_file: Path
-    """HMAC key for author names; created on first use, mode 0600."""
+    pseudonym_key_file: Path | None
+    """HMAC key for author names; created on first use, mode 0600. None where no file outlives the
+    process that reads data: a key that each pod makes anew would name an author anew."""
     lock_dir: Path
     golden_uri: str = ""
     """Address of golden sets that machines share; empty: ``golden_dir``."""
@@ -242,6 +247,8 @@ class DataAccess:
     """SQL URL of Feast's registry; empty: a file in ``feast_dir``."""
     feast_online_store: str = ""
     """``redis://…`` or ``postgresql://…``; empty: SQLite in ``feast_dir``."""
+    pseudonym_key: str = field(default="", repr=False)
+    """The key itself, of the environment; it goes before ``pseudonym_key_file``."""
 
 
 def resolve(reference: str) -> Any:

@@ -58,7 +58,13 @@ from platform_ctl.targets.recipe import (
 )
 from platform_ctl.targets.releases import canary_cost, deploying, released, releasing, serving
 from platform_ctl.targets.repair import repair
-from platform_ctl.targets.report import draw_search, report_page, reporting, write_report
+from platform_ctl.targets.report import (
+    draw_search,
+    report_file,
+    report_page,
+    reporting,
+    write_report,
+)
 from platform_ctl.targets.runs import (
     artifacts,
     cache_decisions,
@@ -154,6 +160,7 @@ __all__ = [
     "removal",
     "remove_component",
     "repair",
+    "report_file",
     "report_page",
     "reporting",
     "run_reader",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from platform_ctl.errors import (
     unknown,
 )
 from platform_ctl.home.extras import missing_extra
-from platform_ctl.recipe.recipe import DataAccess, Recipe
+from platform_ctl.recipe.recipe import PSEUDONYM_KEY, DataAccess, Recipe
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,12 +41,19 @@ def data_access(settings: Settings) -> DataAccess:
         catalog=catalog,
         feast_dir=layout.feast,
         golden_dir=layout.golden,
-        pseudonym_key_file=Path(settings.pseudonym_key_file or layout.secrets / "author-key"),
+        pseudonym_key_file=_pseudonym_key_file(settings),
+        pseudonym_key=os.environ.get(PSEUDONYM_KEY, ""),
         lock_dir=layout.locks,
         golden_uri=f"{shared.rstrip('/')}/golden" if shared else "",
         feast_registry=settings.feast.registry,
         feast_online_store=settings.feast.online_store,
     )
+
+
+def _pseudonym_key_file(settings: Settings) -> Path | None:
+    if settings.pseudonym_key_file:
+        return Path(settings.pseudonym_key_file)
+    return None if settings.target == "kubernetes" else settings.layout.secrets / "author-key"
 
 
 def current_data_access() -> DataAccess:
@@ -57,8 +65,6 @@ def current_data_access() -> DataAccess:
 
 def _with_secrets(catalog: Mapping[str, str]) -> dict[str, str]:
     """A catalog's properties with the values of secrets that are references."""
-    import os
-
     from platform_ctl.home.secrets import read_secret
     from platform_ctl.settings import is_reference, is_secret_property
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from platform_ctl.lineage.graph import TaskRun
     from platform_ctl.report.gather import Reporting
     from platform_ctl.report.value import RunReport
+    from platform_ctl.runs.record import Run
     from platform_ctl.tuning.port import SearchRecord
 
 
@@ -73,14 +74,25 @@ def report_page(report: RunReport) -> str:
     return render(report)
 
 
-def write_report(report: RunReport, path: Path | None = None) -> Path:
-    """The page as a file, whole or not at all; by default in the run's folder. Its path.
+def report_file(settings: Settings, run: Run) -> Path:
+    """Where the page of a run goes when nobody says where: in the run's folder, or for a run
+    that has none on this machine under ``reports`` of the home, which is made."""
+    from platform_ctl.report.page import REPORT_FILE
+
+    if run.directory:
+        return Path(run.directory) / REPORT_FILE
+    settings.layout.reports.mkdir(parents=True, exist_ok=True)
+    return settings.layout.reports / f"{run.id}.html"
+
+
+def write_report(report: RunReport, path: Path) -> Path:
+    """The page as a file, whole or not at all. Its path.
 
     Raises UsageError where it cannot be written.
     """
-    from platform_ctl.report.page import REPORT_FILE, write
+    from platform_ctl.report.page import write
 
-    return write(report, path or Path(report.run.directory) / REPORT_FILE)
+    return write(report, path)
 
 
 def _importance(record: SearchRecord) -> Mapping[str, float]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import NotARepository, UsageError
+from platform_ctl.errors import ConfigError, NotARepository, UsageError
 from platform_ctl.recipe.datasets import Ingested, IngestReport, Progress, no_progress
-from platform_ctl.recipe.recipe import DataAccess
+from platform_ctl.recipe.recipe import PSEUDONYM_KEY, DataAccess
 from recipes.common import iceberg
 from recipes.train_deploy import git_history, names, tables
 from recipes.train_deploy.git_history import Clone, RawCommit
@@ -70,7 +70,7 @@ def ingest_git(
         progress(f"looking at {path.name}", done, len(paths))
         clone = git_history.inspect(path, now_s)
         by_repo.setdefault(clone.repo, []).append(clone)
-    pseudonym = pseudonymiser(data.pseudonym_key_file)
+    pseudonym = pseudonymiser(data)
     with tables.exclusive(data, "data"):
         table = iceberg.load_or_create(data, names.COMMITS, tables.commits_schema(), "committed_at")
         current = table.current_snapshot()
@@ -327,18 +327,31 @@ def _same_name(clone: Clone) -> NotARepository:
     )
 
 
-def pseudonymiser(key_file: Path) -> Callable[[bytes], str]:
-    """Keyed hash of an e-mail (HMAC-SHA256, 128 bits); the key is made on first use, mode 0600."""
-    try:
-        key = key_file.read_bytes()
-    except FileNotFoundError:
-        key = _make_key(key_file)
+def pseudonymiser(data: DataAccess) -> Callable[[bytes], str]:
+    """Keyed hash of an e-mail (HMAC-SHA256, 128 bits). Raises ConfigError without a key."""
+    key = _pseudonym_key(data)
 
     def pseudonym(mail: bytes) -> str:
         digest = hmac.new(key, mail.strip().lower(), hashlib.sha256)
         return digest.hexdigest()[:PSEUDONYM_HEX_DIGITS]
 
     return pseudonym
+
+
+def _pseudonym_key(data: DataAccess) -> bytes:
+    """That of the environment, else of the file, which is made on first use, mode 0600."""
+    if data.pseudonym_key:
+        return data.pseudonym_key.encode()
+    if data.pseudonym_key_file is None:
+        raise ConfigError(
+            "there is no key for the pseudonyms of authors, which every ingest has to share",
+            where=f"environment variable {PSEUDONYM_KEY}",
+            fix="platform-ctl --target kubernetes target install platform",
+        )
+    try:
+        return data.pseudonym_key_file.read_bytes()
+    except FileNotFoundError:
+        return _make_key(data.pseudonym_key_file)
 
 
 def _make_key(key_file: Path) -> bytes:

@@ -194,7 +194,7 @@ def ingest_sample(
         missing = [repo for repo in repos if repo not in present]
         progress("making the sample", 0, 0)
         commits = generate(seed)
-        rows = _rows(commits, missing, now_s, pseudonymiser(data.pseudonym_key_file))
+        rows = _rows(commits, missing, now_s, pseudonymiser(data))
         observed = {
             repo: RepoObservation(head=f"seed {seed}", at=now_s, until=ends_s, last=last)
             for repo, last in _last_commits(rows).items()

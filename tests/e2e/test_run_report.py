@@ -26,9 +26,10 @@ from platform_ctl.releases.release import ReleaseState
 from platform_ctl.report.forest import gate_forest
 from platform_ctl.report.gather import run_report
 from platform_ctl.report.rows import criteria
-from platform_ctl.report.value import Gate
+from platform_ctl.report.value import Gate, RunReport
 from platform_ctl.runs.local.artifacts import LocalArtifacts
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
+from platform_ctl.settings import Settings
 from platform_ctl.tuning.local.folder import FolderTuner
 from recipes.train_deploy.recipe import GATE
 from tests.support import chain as support
@@ -88,10 +89,14 @@ def pages(home: Chain, foreign: tuple[Lab, Run]) -> dict[str, Path]:
         "gone": GONE,
         "promoted": support.PROMOTED,
     }
-    found = {n: targets.write_report(run_report(reporting, r)) for n, r in cases.items()}
+    found = {n: _written(run_report(reporting, r)) for n, r in cases.items()}
     lab, run = foreign
     reporting = targets.reporting(lab.settings)
-    return {**found, "foreign": targets.write_report(run_report(reporting, run.id))}
+    return {**found, "foreign": _written(run_report(reporting, run.id))}
+
+
+def _written(report: RunReport) -> Path:
+    return targets.write_report(report, targets.report_file(Settings(), report.run))
 
 
 def _compile(name: str, path: Path) -> None:

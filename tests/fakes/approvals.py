@@ -24,6 +24,8 @@ from platform_ctl.errors import PlatformError
 class FakeApprovals:
     """Implements ``approvals.port.Approvals``. ``refuse``: what every write is answered with."""
 
+    anyone = "whoever runs this test"
+
     def __init__(
         self,
         *,

@@ -15,7 +15,12 @@ from tests.support.in_cluster import KEYS
 from tests.support.waiting import eventually
 
 DATABASES = ("iceberg", "feast", "mlflow")
-SECRETS = {**KEYS, "PGPASSWORD": "not-asked-for", "REDIS_PASSWORD": "redis-secret"}
+SECRETS = {
+    **KEYS,
+    "PGPASSWORD": "not-asked-for",
+    "PLATFORM_PSEUDONYM_KEY": "of-a-test",
+    "REDIS_PASSWORD": "redis-secret",
+}
 READY_S = 240
 _S3 = f"""
 cat > /data/s3.json <<'END'

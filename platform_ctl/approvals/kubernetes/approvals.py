@@ -41,6 +41,8 @@ _ATTEMPTS = 20
 class ClusterApprovals:
     """Implements ``approvals.port.Approvals``. Raises the errors of ``cluster.api`` too."""
 
+    anyone = "whoever has the role platform-approver"
+
     def __init__(
         self,
         cluster: Cluster,

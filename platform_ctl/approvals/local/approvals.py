@@ -30,6 +30,8 @@ _LIST = "platform-ctl approval list"
 class SqliteApprovals:
     """One instance may serve several threads: each call opens its own connection."""
 
+    anyone = "whoever uses this machine"
+
     def __init__(
         self,
         database: Path,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from platform_ctl.ir.images import with_image
+from platform_ctl.recipe.recipe import PSEUDONYM_KEY
 from platform_ctl.settings import KubernetesSettings
 
 SECRET_KEYS = (
@@ -22,6 +23,7 @@ SECRET_KEYS = (
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_USERNAME",
     "PGPASSWORD",
+    PSEUDONYM_KEY,
     "REDIS_PASSWORD",
 )
 """Of ``kubernetes.secret``; each is optional, and who submits a run need not read it."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from platform_ctl.errors import (
+    ConfigError,
     DiskFull,
     HomeBusy,
     MissingProgram,
@@ -61,6 +63,22 @@ def test_first_ingest_is_a_backfill_and_names_nobody(data, tmp_path):
     assert stat.S_IMODE(data.pseudonym_key_file.stat().st_mode) == 0o600
     assert rows["files_changed"].to_pylist() == [1] * 6
     assert sum(rows["insertions"].to_pylist()) == 18
+
+
+def test_a_key_of_the_environment_names_authors_the_same_in_each_pod(tmp_path):
+    clone = make_repo(tmp_path / "app", weekly_commits(3))
+
+    def authors(folder, **changed):
+        pod = replace(data_access(tmp_path / folder), **changed)
+        ingest_git(pod, [clone], NOW)
+        return set(read_table(pod)["author"].to_pylist())
+
+    shared = {"pseudonym_key_file": None, "pseudonym_key": "of-the-secret"}
+    assert authors("first", **shared) == authors("second", **shared)
+    with pytest.raises(ConfigError, match="no key for the pseudonyms") as refused:
+        authors("third", pseudonym_key_file=None)
+    assert "PLATFORM_PSEUDONYM_KEY" in refused.value.where
+    assert not (tmp_path / "third").exists()
 
 
 def test_what_a_killed_ingest_wrote_is_deleted_by_the_next(data, tmp_path):

@@ -15,6 +15,7 @@ from platform_ctl import targets
 from platform_ctl.report.gather import run_report
 from platform_ctl.report.value import RunReport
 from platform_ctl.runs.record import RunState, TaskState
+from platform_ctl.settings import Settings
 from tests.support.chain import Chain, task
 
 RUN = "1" * 8 + "-1111-4000-8000-" + "1" * 12
@@ -57,3 +58,15 @@ def test_a_link_stays_one_and_the_page_is_its_owners(report: RunReport, tmp_path
     targets.write_report(report, link)
     assert link.is_symlink() and page.read_text().startswith("<!doctype html>")
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
+
+
+def test_a_run_without_a_folder_here_has_its_page_in_the_home(
+    report: RunReport, tmp_path: Path
+) -> None:
+    """Runs of KFP have none, and the page never falls into the working directory."""
+    settings = Settings(home=str(tmp_path))
+    elsewhere = replace(report.run, directory="")
+    expected = tmp_path / "reports" / f"{RUN}.html"
+    assert targets.report_file(settings, elsewhere) == expected
+    targets.write_report(replace(report, run=elsewhere), expected)
+    assert expected.is_file()
