@@ -1,4 +1,4 @@
-"""Metrics, read from the home's records, and the log of what runs do."""
+"""Metrics, read from the records of the target when somebody asks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from platform_ctl.errors import PortInUse
 from platform_ctl.recipe.recipe import resolve
 from platform_ctl.settings import Settings
+from platform_ctl.targets.ledger import costs
 from platform_ctl.targets.recipe import data_access, recipes
+from platform_ctl.targets.runs import run_reader
 
 if TYPE_CHECKING:
     from platform_ctl.metrics.collect_metrics import Scrape
     from platform_ctl.metrics.data import Newest
     from platform_ctl.metrics.exposition import MetricsServer
     from platform_ctl.metrics.port import Metrics
-    from platform_ctl.runs.log_file import RunLog
 
 
 def metrics(settings: Settings) -> list[Metrics]:
@@ -24,7 +25,6 @@ def metrics(settings: Settings) -> list[Metrics]:
     from platform_ctl.lineage.config import configured
     from platform_ctl.metrics.data import TableMetrics
     from platform_ctl.metrics.lineage import LineageMetrics
-    from platform_ctl.metrics.records import RecordMetrics
     from platform_ctl.metrics.releases import ReleaseMetrics
     from platform_ctl.models.training_age import DAY_S
 
@@ -43,12 +43,23 @@ def metrics(settings: Settings) -> list[Metrics]:
 
     to_anywhere = configured(settings.lineage.config_file, os.environ)
     sources: list[Metrics] = [
-        RecordMetrics(layout.database),
+        *_of_runs(settings),
         ReleaseMetrics(layout.database),
         TableMetrics(data_access(settings).catalog, newest, age_limits_s),
         LineageMetrics(layout.lineage, configured=to_anywhere),
     ]
     return [*sources, *_local(settings)] if settings.target == "local" else sources
+
+
+def _of_runs(settings: Settings) -> list[Metrics]:
+    """Of the home's records, which count what ends; of KFP, what ends while the exporter runs."""
+    if settings.target == "local":
+        from platform_ctl.metrics.records import RecordMetrics
+
+        return [RecordMetrics(settings.layout.database)]
+    from platform_ctl.metrics.watched_runs import WatchedRunMetrics
+
+    return [WatchedRunMetrics(run_reader(settings), costs(settings))]
 
 
 def _local(settings: Settings) -> list[Metrics]:
@@ -96,10 +107,3 @@ def metrics_server(settings: Settings, host: str, port: int) -> MetricsServer:
             where="metrics serve",
             fix="platform-ctl metrics serve --port 0",
         ) from exc
-
-
-def run_log(settings: Settings) -> RunLog:
-    """Writes what runs do to the home's log."""
-    from platform_ctl.runs.log_file import JsonLog, RunLog
-
-    return RunLog(JsonLog(settings.layout.logs))

@@ -28,7 +28,6 @@ from platform_ctl.targets.lineage import (
     start_delivery,
     write_backfill,
 )
-from platform_ctl.targets.metrics import run_log
 from platform_ctl.targets.tuning import local_training
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from platform_ctl.runs.kubernetes.runs import KfpRuns
     from platform_ctl.runs.kubernetes.workloads import Workloads
     from platform_ctl.runs.local.runs import LocalOrchestrator
+    from platform_ctl.runs.log_file import RunLog
     from platform_ctl.runs.port import Artifacts, Orchestrator, RunReader
     from platform_ctl.runs.record import Run, RunEvent
 
@@ -160,6 +160,13 @@ def local_engine(settings: Settings) -> LocalOrchestrator:
     )
     made = LocalOrchestrator(settings, database(settings), hooks)
     return made
+
+
+def run_log(settings: Settings) -> RunLog:
+    """Writes what runs do to the home's log."""
+    from platform_ctl.runs.log_file import JsonLog, RunLog
+
+    return RunLog(JsonLog(settings.layout.logs))
 
 
 def record_deaths(settings: Settings) -> tuple[str, ...]:
