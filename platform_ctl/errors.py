@@ -31,6 +31,9 @@ class PlatformError(Exception):
         self.what = what
         self.where = where
         self.fix = fix
+        self.typed = self.meant = ""
+        """A name that nobody knows and the one that it is near to. The command line then offers
+        the command as it was typed, with that one word corrected, in place of ``fix``."""
 
     def __reduce__(self):
         return (_rebuild, (type(self), self.what, self.where, self.fix))
@@ -546,4 +549,29 @@ def unknown(
     names = list(known)
     near = nearest(name, names)
     command = fix.replace("{}", near) if near else otherwise or fix
-    return error(f"{what}; {did_you_mean(name, names)}", where=where, fix=command)
+    made = error(f"{what}; {did_you_mean(name, names)}", where=where, fix=command)
+    made.typed, made.meant = (name, near) if near else ("", "")
+    return made
+
+
+def unknown_id(
+    noun: str, typed: str, ids: Iterable[str], *, where: str, fix: str, shown: int = 8
+) -> UnknownName:
+    """The error to raise for what begins none of ``ids``, or more than one of them.
+
+    ``shown``: how many characters of an id people see and type.
+    """
+    known = list(ids)
+    if not typed:
+        return UnknownName(f"the id of a {noun} is empty", where=where, fix=fix)
+    found = [one[:shown] for one in known if one.startswith(typed)]
+    if found:
+        some = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+        return UnknownName(
+            f"more than one {noun} begins with {typed!r}: {some}", where=where, fix=fix
+        )
+    near = nearest(typed, [one[: max(shown, len(typed))] for one in known])[:shown]
+    hint = f"; did you mean {near}?" if near else ""
+    made = UnknownName(f"there is no {noun} {typed!r}{hint}", where=where, fix=fix)
+    made.typed, made.meant = (typed, near) if near else ("", "")
+    return made

@@ -12,6 +12,7 @@ import click
 from learning.cli.lab import cause_option, home_option, print_symptom, say
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 if TYPE_CHECKING:
     from learning.exit_test import ExitTestRecords
@@ -30,7 +31,9 @@ and verdicts ("the verdict of `gate` was successful"). These are checked; the re
 then: platform-ctl exit-test check articulate FILE"""
 
 
-@click.group("exit-test", help="Build, diagnose, articulate: the exit test, checked from records.")
+@click.group(
+    "exit-test", cls=Group, help="Build, diagnose, articulate: the exit test, checked from records."
+)
 def command() -> None:
     pass
 

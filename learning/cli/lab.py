@@ -13,13 +13,14 @@ from learning import wiring
 from learning.fault import all_faults
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 if TYPE_CHECKING:
     from learning.lab import CheckResult
     from learning.sandbox import Sandbox
 
 
-@click.group(help="Break a scratch home for real, find out why, repair it.")
+@click.group(cls=Group, help="Break a scratch home for real, find out why, repair it.")
 def command() -> None:
     pass
 

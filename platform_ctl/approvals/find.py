@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from platform_ctl.approvals.request import ApprovalRequest
-from platform_ctl.errors import NothingYet, UnknownName
+from platform_ctl.errors import NothingYet, unknown_id
 
 
 def find_request(requests: Sequence[ApprovalRequest], typed: str) -> ApprovalRequest:
@@ -24,5 +24,10 @@ def find_request(requests: Sequence[ApprovalRequest], typed: str) -> ApprovalReq
     found = [r for r in requests if typed and r.id.startswith(typed)]
     if len(found) == 1:
         return found[0]
-    what = f"{len(found)} requests begin with" if found else "there is no approval request"
-    raise UnknownName(f"{what} {typed!r}", where="approval", fix="platform-ctl approval list")
+    raise unknown_id(
+        "approval request",
+        typed,
+        [r.id for r in requests],
+        where="approvals",
+        fix="platform-ctl approval list",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from platform_ctl.approvals.request import Answer, ApprovalRequest, Policy
+from platform_ctl.approvals.request import Answer, ApprovalRequest, ApprovalState, Policy
 from platform_ctl.errors import AlreadyDecided
 from platform_ctl.text import moment
 
@@ -24,11 +24,13 @@ def uncounted(request: ApprovalRequest, policy: Policy) -> list[str]:
 def decided(request: ApprovalRequest) -> AlreadyDecided:
     """The error that says who answered, when, and what."""
     who = f" by {request.decided_by()}" if request.votes else ""
+    approved = request.state is ApprovalState.APPROVED
+    again = f"show {request.id}" if approved else f"request {request.reference}"
     return AlreadyDecided(
         f"request {request.id} is {request.state}{who} since {moment(request.decided_at)}: "
         f"{request.reason}",
         where=f"{request.reference}, approval {request.id}",
-        fix=f"platform-ctl approval request {request.reference}",
+        fix=f"platform-ctl approval {again}",
     )
 
 

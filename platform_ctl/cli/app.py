@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from platform_ctl import __version__
-from platform_ctl.cli.usage import usage_error, wants_json
+from platform_ctl.cli.usage import usage_error, wants_json, with_correction
 from platform_ctl.errors import PlatformError, PreconditionMissing, UsageError
 from platform_ctl.text import visible
 
@@ -165,7 +165,7 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
             import traceback
 
             traceback.print_exc()
-        _print_and_exit(exc, words)
+        _print_and_exit(with_correction(exc, prog, words), words)
     except Exception as exc:
         if debug:
             raise

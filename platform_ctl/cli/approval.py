@@ -12,6 +12,7 @@ import click
 
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 from platform_ctl.text import visible
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from platform_ctl.settings import Settings
 
 
-@click.group(help="List, show and decide approval requests.")
+@click.group(cls=Group, help="List, show and decide approval requests.")
 def command() -> None:
     pass
 

@@ -9,6 +9,7 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 from platform_ctl.cli.units import Duration, Size, text_of_bytes
 from platform_ctl.runs.task_name import shown
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from platform_ctl.runs.cache.values import CacheDecision
 
 
-@click.group(help="Explain, verify and prune the step cache.")
+@click.group(cls=Group, help="Explain, verify and prune the step cache.")
 def command() -> None:
     pass
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from platform_ctl.cli import render
+from platform_ctl.cli.group import Group
 
 
-@click.group(help="Show the settings and where each value comes from.")
+@click.group(cls=Group, help="Show the settings and where each value comes from.")
 def command() -> None:
     pass
 

@@ -13,13 +13,14 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 if TYPE_CHECKING:
     from platform_ctl.recipe.datasets import AuditReport, IngestReport
     from platform_ctl.recipe.recipe import DataAccess, DataSource, Recipe
 
 
-@click.group(help="Ingest, show and audit a recipe's data.")
+@click.group(cls=Group, help="Ingest, show and audit a recipe's data.")
 def command() -> None:
     pass
 

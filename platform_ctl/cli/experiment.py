@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 from platform_ctl.cli.render import output_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from platform_ctl.tuning.port import SearchRecord, Tuner
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Run and show Katib Experiments."""
 

@@ -10,13 +10,14 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 if TYPE_CHECKING:
     from platform_ctl.lineage.graph import Graph, Key, LineagePicture, PrintedTree
     from platform_ctl.settings import Settings
 
 
-@click.group(help="Show, list and deliver OpenLineage events.")
+@click.group(cls=Group, help="Show, list and deliver OpenLineage events.")
 def command() -> None:
     pass
 

@@ -9,6 +9,7 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 if TYPE_CHECKING:
     from platform_ctl.metrics.collect_metrics import Scrape
@@ -17,7 +18,7 @@ PORT = 19471
 """Not among the ports that Prometheus' own exporters have agreed on, nor an ephemeral one."""
 
 
-@click.group(help="Serve metrics to Prometheus.")
+@click.group(cls=Group, help="Serve metrics to Prometheus.")
 def command() -> None:
     pass
 

@@ -8,9 +8,10 @@ from platform_ctl import __version__
 from platform_ctl.cli import render
 from platform_ctl.cli.app import completing, run_command
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mlship")
 @click.option(
     "--home", metavar="DIR", help="Where state lives (default: PLATFORM_HOME or .platform)."

@@ -10,6 +10,7 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 if TYPE_CHECKING:
     from platform_ctl.evidence.reproduce import Comparison
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _NO_MODELS = "no models yet: platform-ctl pipeline list"
 
 
-@click.group(help="List, show and use registered models.")
+@click.group(cls=Group, help="List, show and use registered models.")
 def command() -> None:
     pass
 

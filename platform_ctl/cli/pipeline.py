@@ -12,6 +12,7 @@ import click
 from platform_ctl import errors
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 from platform_ctl.cli.interrupt import how_to_follow
 from platform_ctl.cli.pipeline_upload import upload
 from platform_ctl.runs.task_name import shown
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from platform_ctl.settings import Settings
 
 
-@click.group(help="List, compile and run pipelines.")
+@click.group(cls=Group, help="List, compile and run pipelines.")
 def command() -> None:
     pass
 

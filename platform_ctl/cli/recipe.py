@@ -9,9 +9,10 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 
-@click.group(help="List recipes, check one, make a new one from a file.")
+@click.group(cls=Group, help="List recipes, check one, make a new one from a file.")
 def command() -> None:
     pass
 
@@ -61,8 +62,17 @@ def check(ctx: click.Context, name: str, output: str) -> None:
         ctx.exit(1)
 
 
+def _checked(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    """The name, before anything is asked for. Raises BadParameter, UnknownName."""
+    from platform_ctl import targets
+
+    if not ctx.resilient_parsing:
+        targets.check_recipe_name(load_settings(ctx), name)
+    return name
+
+
 @command.command()
-@click.argument("name")
+@click.argument("name", callback=_checked, is_eager=True)
 @click.option(
     "--kind",
     type=click.Choice(["classification", "regression", "forecast"]),

@@ -8,6 +8,7 @@ import click
 
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 from platform_ctl.text import visible
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from platform_ctl.runs.record import Run
 
 
-@click.group(help="Show, continue, abort or roll back a canary.")
+@click.group(cls=Group, help="Show, continue, abort or roll back a canary.")
 def command() -> None:
     pass
 

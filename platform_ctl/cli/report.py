@@ -8,9 +8,10 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 
-@click.group(help="Write the weekly log from the records.")
+@click.group(cls=Group, help="Write the weekly log from the records.")
 def command() -> None:
     pass
 

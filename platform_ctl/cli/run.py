@@ -13,10 +13,11 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 from platform_ctl.cli.interrupt import goes_on
 from platform_ctl.cli.run_report import report
 from platform_ctl.cli.units import Count, Duration
-from platform_ctl.runs.record import elapsed_s
+from platform_ctl.runs.record import TaskState, elapsed_s
 from platform_ctl.runs.step_log import readable
 from platform_ctl.runs.task_name import find_task, in_flow, shown
 from platform_ctl.text import duration, visible
@@ -34,7 +35,7 @@ _POLL_S = 0.2
 _LOGS = ("platform-ctl", "run", "logs")
 
 
-@click.group(help="List, show, follow, explain, report, resume, cancel and prune runs.")
+@click.group(cls=Group, help="List, show, follow, explain, report, resume, cancel and prune runs.")
 def command() -> None:
     pass
 
@@ -108,7 +109,9 @@ def list_(
         for r in runs
     ]
     columns = ["run", "pipeline", "name ~", "state", "created (UTC)", "took #", "loss ?"]
-    render.print_table([*columns, "verdicts ?"], rows, empty=_none(settings, wanted))
+    render.print_table(
+        [*columns, "verdicts ?"], rows, empty="" if rows else _none(settings, reader, wanted)
+    )
 
 
 def _losses(settings: Settings, runs: Sequence[Run]) -> dict[str, NamedLoss]:
@@ -135,10 +138,22 @@ def _summary(run: Run, loss: NamedLoss | None) -> dict[str, Any]:
     return {**document, "loss": loss.as_dict() if loss else None}
 
 
-def _none(settings: Settings, wanted: Selection) -> str:
+def _none(settings: Settings, reader: RunReader, wanted: Selection) -> str:
+    from platform_ctl.errors import did_you_mean
+    from platform_ctl.runs.select import Selection, newest
+
+    if wanted.pipeline and not newest(reader, Selection(wanted.pipeline), 1):
+        known = sorted({run.pipeline for run in newest(reader, Selection(), 500)})
+        near = f"; {did_you_mean(wanted.pipeline, known)}" if known else ""
+        return f"no run is of a pipeline {wanted.pipeline!r}{near}"
     if not wanted.everything:
         return "no run is like that; platform-ctl run list shows all"
     where = settings.home if settings.target == "local" else settings.kubernetes.namespace
+    if (
+        settings.target == "local"
+        and not Path(settings.project_root, settings.pipelines_package).is_dir()
+    ):
+        return f"no runs yet in {where}; this folder is not in a project: cd to yours"
     return f"no runs yet in {where}: platform-ctl pipeline run NAME"
 
 
@@ -255,11 +270,23 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool, raw: bool) -> No
     from platform_ctl import targets
 
     runs = targets.run_reader(load_settings(ctx))
-    found = runs.get(run)
+    found, wrote = runs.get(run), False
     with contextlib.nullcontext() if found.state.final else goes_on(found.id):
         for path, line in _lines(runs, found, task, follow):
             prefix = b"" if task else f"[{shown(path)}] ".encode()
             click.echo(prefix + (line if raw else readable(line)), nl=False)
+            wrote = True
+    if not wrote:
+        click.echo(_silence(runs.get(found.id), task), err=True)
+
+
+def _silence(run: Run, task: str) -> str:
+    """Why there is nothing to print: no log, and no error."""
+    only = find_task(run, task, command=_LOGS) if task else None
+    if only is not None and only.state is TaskState.CACHED:
+        return f"{task} was not executed: its outputs are from the cache"
+    who = f"{task or 'the run'}"
+    return f"{who} wrote nothing" if run.state.final else f"{who} has written nothing yet"
 
 
 def _lines(runs: RunReader, run: Run, task: str, follow: bool) -> Iterator[tuple[str, bytes]]:

@@ -12,6 +12,7 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 from platform_ctl.cli.interrupt import how_to_follow
 from platform_ctl.cli.units import Duration
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from platform_ctl.schedules.report import Row
 
 
-@click.group(help="Check, plan, apply and run the schedules of pipelines/schedules.")
+@click.group(cls=Group, help="Check, plan, apply and run the schedules of pipelines/schedules.")
 def command() -> None:
     pass
 
@@ -213,8 +214,9 @@ def _agreed(file: Path) -> dict[str, Any]:
         found = json.loads(file.read_bytes())
         fingerprint = found["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it has no fingerprint"
         raise UsageError(
-            f"{file} is not a plan: {type(exc).__name__}",
+            f"{file} is not a plan: {why}",
             where=str(file),
             fix="platform-ctl schedule plan -o json > plan.json",
         ) from exc

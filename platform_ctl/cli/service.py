@@ -9,13 +9,14 @@ import click
 
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 if TYPE_CHECKING:
     from platform_ctl.serving.port import Serving
     from platform_ctl.serving.service import InferenceService, RevisionStatus
 
 
-@click.group(help="List, start and stop InferenceServices.")
+@click.group(cls=Group, help="List, start and stop InferenceServices.")
 def command() -> None:
     pass
 

@@ -8,12 +8,13 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.group import Group
 
 if TYPE_CHECKING:
     from platform_ctl.installation.remove import Removal
 
 
-@click.group(help="Check a cluster, install components into it, remove them.")
+@click.group(cls=Group, help="Check a cluster, install components into it, remove them.")
 def command() -> None:
     pass
 

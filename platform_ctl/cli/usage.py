@@ -1,18 +1,22 @@
 """click's own complaints as errors of the platform: the same four lines, with a command that runs.
 
-The command is the one that was typed with the nearest word that exists, where one is near,
-else the help of the command.
+The command is the one that was typed, with what is wrong in it corrected: the nearest word that
+exists, the nearest value that is allowed, an option that is missing. Where that cannot be known,
+it is the command that lists what could stand there, else the help of the command.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from platform_ctl.errors import UsageError, nearest
+from platform_ctl.errors import PlatformError, UsageError, nearest
 
 
 def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> UsageError:
@@ -25,17 +29,116 @@ def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> U
             fix=shlex.join([prog, *moved]),
         )
     wrong, right = _correction(exc, words)
-    corrected = _replaced(words, wrong, right) if right else []
-    what = exc.format_message()
+    corrected = _replaced(words, wrong, right) if right else _completed(exc, words)
+    what = _what(exc)
     if isinstance(exc, click.exceptions.NoSuchOption) and exc.option_name == "--json":
         right, corrected = "-o json", [w for word in words for w in _as_json(word)]
     if isinstance(exc, click.exceptions.NoSuchOption | click.exceptions.NoSuchCommand):
         what = exc.message.rstrip(".") + (f"; did you mean {right!r}?" if right else "")
+        if isinstance(exc, click.exceptions.NoSuchCommand) and (elsewhere := _of_groups(exc)):
+            what += f"; there is: {', '.join(elsewhere)}"
     return UsageError(
         what[:1].lower() + what[1:].rstrip("."),
         where=path,
-        fix=shlex.join([prog, *corrected]) if corrected else f"{path} --help",
+        fix=shlex.join([prog, *corrected]) if corrected else _instead(exc, path),
     )
+
+
+def with_correction(exc: PlatformError, prog: str, words: Sequence[str]) -> PlatformError:
+    """The error of a mistyped name with, as its fix, the whole command as it was meant."""
+    corrected = _replaced(words, exc.typed, exc.meant) if exc.meant else []
+    if corrected:
+        exc.fix = shlex.join([prog, *corrected])
+    return exc
+
+
+LISTS = {
+    "PIPELINE": "platform-ctl pipeline list",
+    "MODEL": "platform-ctl model list",
+    "NAME[@alias|/version]": "platform-ctl model list",
+    "NAME/VERSION": "platform-ctl model list",
+    "REQUEST": "platform-ctl approval list",
+    "RUN": "platform-ctl run list",
+    "FAULT": "platform-ctl lab list",
+}
+"""Argument as the help calls it -> what lists the words that can stand there."""
+_BY_DEFAULT = {"mlship": "deploy"} | {
+    f"platform-ctl {name}": "show" for name in ("run", "model", "approval", "release", "experiment")
+}
+"""Group -> its command that takes nothing but a name, for who typed the name only."""
+
+
+def _what(exc: click.ClickException) -> str:
+    """click's own sentence; a range in words, where click writes an inequality."""
+    if isinstance(exc, click.BadParameter) and exc.param is not None:
+        bounds = _bounds(exc.param.type)
+        if bounds and "is not in the range" in exc.message:
+            value = exc.message.partition(" ")[0]
+            return f"{exc.param.opts[-1]} must be {bounds}, not {value}"
+    return exc.format_message()
+
+
+def _bounds(kind: click.ParamType) -> str:
+    if not isinstance(kind, click.IntRange | click.FloatRange):
+        return ""
+    if kind.min is not None and kind.max is not None:
+        return f"from {kind.min} to {kind.max}"
+    return f"at least {kind.min}" if kind.min is not None else f"at most {kind.max}"
+
+
+def _completed(exc: click.ClickException, words: Sequence[str]) -> list[str]:
+    """The words with the option that is missing, or without the arguments that are too many."""
+    if isinstance(exc, click.MissingParameter) and isinstance(exc.param, click.Option):
+        option = exc.param
+        example = (
+            "why" if option.name == "reason" else (option.metavar or option.name or "").upper()
+        )
+        return [*words, option.opts[-1], example]
+    extra = _EXTRA.fullmatch(exc.message) if isinstance(exc, click.UsageError) else None
+    if extra:
+        left, too_many = list(words), shlex.split(extra[1])
+        for word in reversed(too_many):
+            if word in left:
+                del left[len(left) - 1 - left[::-1].index(word)]
+        return left if len(left) < len(words) else []
+    return []
+
+
+_EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)\.?")
+
+
+def _instead(exc: click.ClickException, path: str) -> str:
+    """The command that lists what could stand there; the help of the command, where none does."""
+    if isinstance(exc, click.MissingParameter) and exc.param is not None:
+        name = exc.param.make_metavar(exc.ctx) if exc.ctx else ""
+        return LISTS.get(name.strip("[]"), f"{path} --help")
+    if isinstance(exc, click.exceptions.NoSuchCommand):
+        if path in _BY_DEFAULT:
+            return f"{path} {_BY_DEFAULT[path]} {shlex.quote(exc.command_name)}"
+        elsewhere = _of_groups(exc)
+        return f"{path} {elsewhere[0]}" if len(elsewhere) == 1 else f"{path} --help"
+    return f"{path} --help"
+
+
+def _meant_elsewhere(exc: click.exceptions.NoSuchCommand) -> bool:
+    return _ID.fullmatch(exc.command_name) is not None or bool(_of_groups(exc))
+
+
+def _of_groups(exc: click.exceptions.NoSuchCommand) -> list[str]:
+    """``GROUP NAME`` of each group that has a command of the unknown name."""
+    if exc.ctx is None or not isinstance(exc.ctx.command, click.Group):
+        return []
+    found = []
+    for name in exc.ctx.command.list_commands(exc.ctx):
+        with contextlib.suppress(PlatformError):  # a group of the project, outside of one
+            group = exc.ctx.command.get_command(exc.ctx, name)
+            if isinstance(group, click.Group) and exc.command_name in group.commands:
+                found.append(f"{name} {exc.command_name}")
+    return found
+
+
+_ID = re.compile(r"latest|[0-9a-f]{4,36}")
+"""What somebody types who means a run or a request."""
 
 
 def _command(exc: click.ClickException, prog: str, words: Sequence[str]) -> str:
@@ -68,17 +171,40 @@ def _before_the_command(exc: click.ClickException, words: Sequence[str]) -> list
 
 def _correction(exc: click.ClickException, words: Sequence[str]) -> tuple[str, str]:
     """The word that is wrong and the nearest one that is right, or two empty ones."""
+    if isinstance(exc, click.exceptions.NoSuchCommand) and _meant_elsewhere(exc):
+        return "", ""
     if isinstance(exc, click.exceptions.NoSuchOption | click.exceptions.NoSuchCommand):
         wrong = getattr(exc, "option_name", "") or getattr(exc, "command_name", "")
         return wrong, (exc.possibilities or [""])[0]
-    option = exc.param if isinstance(exc, click.BadParameter) else None
-    if isinstance(option, click.Option) and isinstance(option.type, click.Choice):
-        choices = [str(choice) for choice in option.type.choices]
-        for value in _values(words, option.opts):
-            near = nearest(value, choices)
-            if value not in choices and near:
-                return value, near
+    parameter = exc.param if isinstance(exc, click.BadParameter) else None
+    if parameter is None or isinstance(exc, click.MissingParameter):
+        return "", ""
+    given = words if isinstance(parameter, click.Argument) else _values(words, parameter.opts)
+    for value in given:
+        if near := _allowed(parameter.type, value):
+            return value, near
     return "", ""
+
+
+def _allowed(kind: click.ParamType, value: str) -> str:
+    """The allowed value that is nearest to one that is not; "" where the value is right, or
+    nothing is near."""
+    if isinstance(kind, click.Choice):
+        choices = [str(choice) for choice in kind.choices]
+        return "" if value in choices else nearest(value, choices)
+    if isinstance(kind, click.Path):
+        path = Path(value)
+        if not value or path.exists() or not path.parent.is_dir():
+            return ""
+        near = nearest(path.name, (found.name for found in path.parent.iterdir()))
+        return str(path.with_name(near)) if near else ""
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        with contextlib.suppress(ValueError):
+            number = float(value)
+            low = number if kind.min is None else max(number, kind.min)
+            inside = low if kind.max is None else min(low, kind.max)
+            return "" if inside == number else f"{inside:g}"
+    return ""
 
 
 def _values(words: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -96,12 +222,14 @@ def _values(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _replaced(words: Sequence[str], wrong: str, right: str) -> list[str]:
-    """The words, the first ``wrong`` corrected: a word, a side of ``--name=value``, or ``-nvalue``.
+    """The words, the first ``wrong`` corrected: a word, a side of ``--name=value``, ``-nvalue``,
+    or a part of ``NAME@alias`` or ``NAME/version``.
 
     Empty when it is in none of them.
     """
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
+        parts = re.split(r"([@/:])", word)
         if word == wrong:
             better = right
         elif equals and name == wrong:
@@ -110,6 +238,8 @@ def _replaced(words: Sequence[str], wrong: str, right: str) -> list[str]:
             better = f"{name}={right}"
         elif word.startswith("-") and word[2:] == wrong:
             better = f"{word[:2]}{right}"
+        elif wrong in parts:  # NAME@alias, NAME/version
+            better = "".join(right if part == wrong else part for part in parts)
         else:
             continue
         return [*words[:at], better, *words[at + 1 :]]

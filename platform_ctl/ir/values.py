@@ -9,6 +9,7 @@ import json
 import math
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Any, NoReturn
 
 import yaml
@@ -51,7 +52,11 @@ def read_values(path: Path) -> dict[str, Any]:
     try:
         document = _document(path.read_bytes().decode("utf-8-sig"))
     except OSError as exc:
-        raise _bad(f"cannot read the parameters: {exc.strerror}", path) from exc
+        raise BadParameter(
+            f"cannot read the parameters: {exc.strerror}",
+            where=str(path),
+            fix=f"ls {quote(str(path.parent))}",
+        ) from exc
     except yaml.MarkedYAMLError as exc:
         at = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
         raise _bad(f"cannot read the parameters: {at}{exc.problem}", path) from exc

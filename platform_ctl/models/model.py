@@ -183,6 +183,15 @@ def find_model(models: Sequence[RegisteredModel], name: str) -> RegisteredModel:
             where="registry",
             fix="platform-ctl pipeline list",
         )
+    left, colon, number = name.partition(":")
+    if colon and any(m.name == left for m in models):  # as images and Python's packages are named
+        error = NoSuchModel(
+            f"no model named {name!r}; did you mean {left}/{number}?",
+            where="registry",
+            fix=f"platform-ctl model show {left}",
+        )
+        error.typed, error.meant = name, f"{left}/{number}"
+        raise error
     raise unknown(
         f"no model named {name!r}",
         name,

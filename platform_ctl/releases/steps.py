@@ -14,7 +14,7 @@ import uuid
 from platform_ctl.approvals.decide import void_outdated
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalState
-from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName
+from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UnknownName, unknown
 from platform_ctl.models.model import PREVIOUS, PRODUCTION, STAGING, ModelVersion, find_version
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
@@ -142,7 +142,7 @@ def settled(ports: ReleasePorts, service: str) -> Release:
     """Like ``settle``. Raises NothingYet when there is no release."""
     release = settle(ports, service)
     if release is None:
-        raise _nothing_released(service)
+        raise _nothing_released(ports, service)
     return release
 
 
@@ -150,7 +150,7 @@ def newest(ports: ReleasePorts, service: str) -> Release:
     """The newest release of a service, as it stands. Changes nothing; raises NothingYet."""
     release = ports.releases.latest(service)
     if release is None:
-        raise _nothing_released(service)
+        raise _nothing_released(ports, service)
     return release
 
 
@@ -169,12 +169,16 @@ def open_release(ports: ReleasePorts, service: str) -> Release:
     return release
 
 
-def _nothing_released(service: str) -> NothingYet:
-    return NothingYet(
+def _nothing_released(ports: ReleasePorts, service: str) -> NothingYet:
+    what, where, fix = (
         f"nothing was released as {service!r} yet",
-        where="releases",
-        fix="platform-ctl approval list",
+        "releases",
+        "platform-ctl approval list",
     )
+    known = [s.name for s in ports.serving.list() if s.name != service]
+    if not known:
+        return NothingYet(what, where=where, fix=fix)
+    return unknown(what, service, known, where=where, fix=fix, error=NothingYet)
 
 
 # ---- both systems, to one side ---------------------------------------------------

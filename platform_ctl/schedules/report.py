@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from platform_ctl.errors import UnknownName, unknown
+from platform_ctl.errors import NothingYet, UnknownName, unknown
 from platform_ctl.schedules import cron, due
 from platform_ctl.schedules.document import Spec
 from platform_ctl.schedules.port import Pause, RecurringRun, Schedules, ours
@@ -105,8 +105,18 @@ def key_of(name: str, known: Mapping[str, object]) -> str:
         what = f"more than one team has a schedule {name!r}: {', '.join(sorted(found))}"
         raise UnknownName(what, where=name, fix="platform-ctl schedule list")
     names = [*known, *(key.partition("/")[2] for key in known)]
+    if not known:
+        raise NothingYet(
+            f"no schedule is applied yet, so there is no {name!r}",
+            where="schedules",
+            fix="platform-ctl schedule plan",
+        )
     raise unknown(
-        f"no applied schedule {name!r}", name, names, where=name, fix="platform-ctl schedule list"
+        f"no applied schedule {name!r}",
+        name,
+        names,
+        where="schedules",
+        fix="platform-ctl schedule list",
     )
 
 

@@ -46,6 +46,7 @@ from platform_ctl.targets.models import load_model, mlflow_uri, registry, regist
 from platform_ctl.targets.outbox import deliver_lineage
 from platform_ctl.targets.recipe import (
     allowed_parameters,
+    check_recipe_name,
     data_access,
     installed_packages,
     new_recipe,
@@ -107,6 +108,7 @@ __all__ = [
     "cache_decisions",
     "canary_cost",
     "charge_search",
+    "check_recipe_name",
     "cluster",
     "cluster_checks",
     "compared_run",

@@ -170,6 +170,15 @@ def recipe(settings: Settings, name: str | None, *, command: str) -> Recipe:
     return known[wanted]
 
 
+def check_recipe_name(settings: Settings, name: str) -> RecipeName:
+    """The name of a recipe to be. Raises BadParameter for one that is none, or that is taken."""
+    from platform_ctl.recipe.recipe_name import RecipeName, refuse_taken
+
+    parsed = RecipeName.parse(name)
+    refuse_taken(parsed, recipes(settings).values())
+    return parsed
+
+
 def new_recipe(
     settings: Settings,
     name: str,
@@ -186,10 +195,8 @@ def new_recipe(
     """
     from platform_ctl.recipe.recipe import resolve
     from platform_ctl.recipe.recipe_files import RecipeFiles
-    from platform_ctl.recipe.recipe_name import RecipeName, refuse_taken
 
-    parsed = RecipeName.parse(name)
-    refuse_taken(parsed, recipes(settings).values())
+    parsed = check_recipe_name(settings, name)
     library = resolve(f"{settings.recipes_package}.common.new_recipe")
     asked = library.Asked(parsed.word, parsed.module, kind, file, label, time, entity)
     texts, notes = library.render(asked)

@@ -25,15 +25,22 @@ def load(path: Path) -> Experiment:
         is_json = text.lstrip().startswith("{")
         document = json.loads(text) if is_json else yaml.load(text, Loader=_Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as exc:
-        reason = str(exc).replace("\n", " ")
         raise BadExperiment(
-            f"cannot be read: {reason}", where=str(path), fix=f"edit {path}"
+            f"cannot be read: {_reason(exc)}", where=str(path), fix=f"edit {path}"
         ) from exc
     if isinstance(document, dict):
         document.pop("status", None)
     experiment = parse(document, where=str(path))
     check(experiment, where=str(path))
     return experiment
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror
+    if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark:
+        return f"line {exc.problem_mark.line + 1}: {exc.problem}"
+    return " ".join(str(exc).split())
 
 
 class _Loader(yaml.CSafeLoader):

@@ -96,9 +96,15 @@ def inspect(path: Path, now_s: int) -> Clone:
     Raises NotARepository, ShallowClone, MissingProgram.
     """
     path = path.expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise _inside(path, "a file") or NotARepository(
+            f"{path} is a file, not a repository",
+            where=str(path),
+            fix=f"platform-ctl data ingest --recipe {RECIPE} --git {quote(str(path.parent))}",
+        )
     if not path.is_dir():
         raise NotARepository(
-            f"{path} is not a folder" if path.exists() else f"{path} does not exist",
+            f"{path} does not exist",
             where=str(path),
             fix=f"git clone URL {quote(str(path))}",
         )
@@ -320,14 +326,21 @@ def _git(path: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def _not_a_repository(path: Path, stderr: bytes) -> NotARepository:
+def _inside(path: Path, what: str) -> NotARepository | None:
+    """The error for a path within a clone; None where it is in none."""
     enclosing = next((p for p in path.parents if (p / ".git").exists()), None)
-    if enclosing:
-        return NotARepository(
-            f"{path} is a folder inside the repository {enclosing}, not a repository",
-            where=str(path),
-            fix=f"platform-ctl data ingest --recipe {RECIPE} --git {quote(str(enclosing))}",
-        )
+    if enclosing is None:
+        return None
+    return NotARepository(
+        f"{path} is {what} inside the repository {enclosing}, not a repository",
+        where=str(path),
+        fix=f"platform-ctl data ingest --recipe {RECIPE} --git {quote(str(enclosing))}",
+    )
+
+
+def _not_a_repository(path: Path, stderr: bytes) -> NotARepository:
+    if enclosing := _inside(path, "a folder"):
+        return enclosing
     inside = sorted(str(p.parent) for p in path.glob("*/.git"))
     if inside:
         clones = " ".join(quote(clone) for clone in inside)

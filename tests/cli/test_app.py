@@ -145,7 +145,7 @@ def test_a_near_miss_is_named(words: list[str], hint: str) -> None:
             "pipeline run",
             "missing argument 'PIPELINE'",
             "platform-ctl pipeline run",
-            "platform-ctl pipeline run --help",
+            "platform-ctl pipeline list",
         ),
         (
             "run list -o jsn",
@@ -175,7 +175,7 @@ def test_a_near_miss_is_named(words: list[str], hint: str) -> None:
             "run show a b",
             "got unexpected extra argument (b)",
             "platform-ctl run show",
-            "platform-ctl run show --help",
+            "platform-ctl run show a",
         ),
     ],
 )

@@ -179,7 +179,7 @@ def test_impact_before_anything_was_run(empty: Type) -> None:
         (
             ("pipeline", "impact", "small-trian"), 2,
             "no pipeline 'small-trian'; did you mean small-train? (err-unknown-name)",
-            "platform-ctl pipeline list",
+            "platform-ctl pipeline impact small-train",
         ),
         (("pipeline", "impact", "no.yaml"), 2, "no file no.yaml", "platform-ctl pipeline list"),
         (

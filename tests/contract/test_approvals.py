@@ -152,7 +152,7 @@ def test_an_unknown_request_is_named(approvals, word):
 def test_an_ambiguous_prefix_is_refused(approvals):
     approvals.open(a_request())
     approvals.open(a_request("aaaa2222", version="5"))
-    with pytest.raises(UnknownName, match="2 requests begin with 'aaaa'"):
+    with pytest.raises(UnknownName, match="more than one approval request begins with 'aaaa'"):
         approvals.get("aaaa")
 
 

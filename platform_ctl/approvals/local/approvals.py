@@ -21,7 +21,7 @@ from platform_ctl.approvals.request import (
     request_id,
 )
 from platform_ctl.approvals.vote import answered_already, decided, is_enough
-from platform_ctl.errors import NothingYet, UnknownName
+from platform_ctl.errors import NothingYet, unknown_id
 from platform_ctl.home.state import connect, connect_reading, transaction
 
 _LIST = "platform-ctl approval list"
@@ -187,14 +187,14 @@ def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
     found = rows.fetchall()
     if len(found) == 1 and request_id:
         return found[0]
-    if not db.execute("SELECT 1 FROM approvals LIMIT 1").fetchone():
+    ids = [r["id"] for r in db.execute("SELECT id FROM approvals ORDER BY requested_at DESC")]
+    if not ids:
         raise NothingYet(
             f"nothing has asked for an approval yet, so there is no {request_id!r}",
             where="approvals of this home",
             fix="platform-ctl pipeline list",
         )
-    what = f"{len(found)} requests begin with" if found else "there is no approval request"
-    raise UnknownName(f"{what} {request_id!r}", where="approval", fix=_LIST)
+    raise unknown_id("approval request", request_id, ids, where="approvals of this home", fix=_LIST)
 
 
 def _stored(db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:

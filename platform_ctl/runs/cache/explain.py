@@ -5,6 +5,7 @@ from __future__ import annotations
 from platform_ctl.errors import UnknownName, unknown
 from platform_ctl.runs.cache.port import Decisions
 from platform_ctl.runs.cache.values import CacheDecision
+from platform_ctl.runs.task_name import shown
 
 
 def explain_cache(cache: Decisions, run_id: str, task: str = "") -> list[CacheDecision]:
@@ -28,7 +29,7 @@ def explain_cache(cache: Decisions, run_id: str, task: str = "") -> list[CacheDe
         raise unknown(
             f"no task {task!r} in run {run_id[:8]}",
             task,
-            [d.task for d in decisions],
+            [shown(d.task) for d in decisions],
             where=f"run {run_id}",
             fix=f"platform-ctl cache explain {run_id[:8]}",
         )

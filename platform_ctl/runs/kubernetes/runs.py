@@ -24,10 +24,10 @@ from platform_ctl.errors import (
     ClusterUnavailable,
     KfpUnavailable,
     NothingYet,
-    UnknownName,
     UsageError,
     WorkloadFailed,
     from_traceback,
+    unknown_id,
 )
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import parameters
@@ -58,6 +58,8 @@ from platform_ctl.runs.watch import POLL_S, watch
 
 OUTPUT_LOGS = 50
 """Tasks of a run whose outputs are read: each costs a log. Those outside loops come first."""
+_NEAR_MISSES = 50
+"""Newest runs among which the one is looked for that a mistyped id means: one request."""
 SETTLED_S = 1.5
 """After which no run can appear whose time of creation is that of one just made: by the server's
 clock, and by our own where the server does not tell its time."""
@@ -295,8 +297,13 @@ class KfpRuns:
                 where=self.api.kfp.address,
                 fix="platform-ctl pipeline list",
             )
-        what = f"more than one run starts with {run_id!r}" if found else f"no run {run_id!r}"
-        raise UnknownName(what, where=run_id, fix="platform-ctl --target kubernetes run list")
+        raise unknown_id(
+            "run",
+            run_id,
+            (r["run_id"] for r in found or islice(self.api.newest(), _NEAR_MISSES)),
+            where=self.api.kfp.address,
+            fix="platform-ctl --target kubernetes run list",
+        )
 
     def _blockers(self, run: Run, nodes: Sequence[WorkflowNode]) -> Mapping[str, Blocker]:
         """None of a run that went well. Who may read runs need not be let near pods: KFP's own

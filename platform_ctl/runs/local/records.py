@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.errors import NothingYet, UnknownName
+from platform_ctl.errors import NothingYet, unknown_id
 from platform_ctl.home import process
 from platform_ctl.home.state import Database, transaction
 from platform_ctl.runs.record import (
@@ -201,7 +201,7 @@ class RunRecords:
                 "SELECT * FROM runs WHERE substr(id, 1, ?) = ? LIMIT 2", (len(run_id), run_id)
             )
         rows = found.fetchall()
-        if len(rows) == 1:
+        if len(rows) == 1 and run_id:
             return rows[0]
         if not db.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
             raise NothingYet(
@@ -209,8 +209,14 @@ class RunRecords:
                 where="runs of this home",
                 fix="platform-ctl pipeline list",
             )
-        what = f"more than one run starts with {run_id!r}" if rows else f"no run {run_id!r}"
-        raise UnknownName(what, where=run_id, fix="platform-ctl run list")
+        ids = db.execute("SELECT id FROM runs ORDER BY created_at DESC").fetchall()
+        raise unknown_id(
+            "run",
+            run_id,
+            (row["id"] for row in ids),
+            where="runs of this home",
+            fix="platform-ctl run list",
+        )
 
     def record_deaths(self) -> tuple[str, ...]:
         """Write down what ``get`` says of runs whose process is gone, and so of the tasks that

@@ -250,8 +250,10 @@ class KubernetesServing:
                 where=f"namespace {self._cluster.namespace}",
                 fix="platform-ctl model list",
             )
-        raise errors.UnknownName(
-            f"there is no InferenceService {name!r}; there is: {', '.join(known)}",
+        raise errors.unknown(
+            f"there is no InferenceService {name!r}",
+            name,
+            known,
             where=f"namespace {self._cluster.namespace}",
             fix="platform-ctl service list",
         )

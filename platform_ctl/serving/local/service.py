@@ -159,8 +159,10 @@ class LocalServing:
                     where=str(self._dir),
                     fix="platform-ctl model list",
                 )
-            raise errors.UnknownName(
-                f"there is no InferenceService {name!r}; there is: {', '.join(known)}",
+            raise errors.unknown(
+                f"there is no InferenceService {name!r}",
+                name,
+                known,
                 where=str(self._dir),
                 fix="platform-ctl service list",
             )
