@@ -40,6 +40,7 @@ from platform_ctl.targets.lineage import (
     lineage_outbox,
     missing_events,
     recorded_lineage,
+    with_inputs,
 )
 from platform_ctl.targets.metrics import metrics_server, metrics_text, scrape
 from platform_ctl.targets.models import load_model, mlflow_uri, registry, registry_changed
@@ -186,6 +187,7 @@ __all__ = [
     "tune",
     "tuner",
     "upload",
+    "with_inputs",
     "write_evidence",
     "write_report",
 ]

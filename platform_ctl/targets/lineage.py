@@ -14,6 +14,7 @@ from platform_ctl.home.environment import environment
 from platform_ctl.recipe.recipe import DatasetColumns, Recipe, resolve
 from platform_ctl.settings import Settings
 from platform_ctl.targets.home import database
+from platform_ctl.targets.kfp import runs_api
 from platform_ctl.targets.models import mlflow_uri
 from platform_ctl.targets.recipe import data_access, recipes
 from platform_ctl.text import without_user
@@ -160,7 +161,18 @@ def events_of(settings: Settings, run: Run) -> list[Event]:
 def missing_events(settings: Settings, run: Run) -> list[Event]:
     """Of a run that has ended, what its records say and no recorded event does: those of one
     that was killed, or whose disk was full."""
-    return lineage_observer(settings).missing(run) if run.state.final else []
+    if not run.state.final:
+        return []
+    return lineage_observer(settings).missing(with_inputs(settings, run))
+
+
+def with_inputs(settings: Settings, run: Run) -> Run:
+    """A run with what its tasks were given, which records of this machine hold anyway."""
+    if settings.target == "local":
+        return run
+    from platform_ctl.runs.kubernetes.inputs import TaskInputs
+
+    return TaskInputs(runs_api(settings)).of(run)
 
 
 def recorded_lineage(settings: Settings, run: Run) -> RecordedLineage:

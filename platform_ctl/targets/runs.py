@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl.errors import (
     ConfigError,
     DiskFull,
+    KfpUnavailable,
     MissingExtra,
     NothingYet,
     UnknownName,
@@ -26,6 +27,7 @@ from platform_ctl.targets.lineage import (
     lineage_observer,
     lineage_outbox,
     start_delivery,
+    with_inputs,
     write_backfill,
 )
 from platform_ctl.targets.tuning import local_training
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from platform_ctl.cluster.api import Cluster
     from platform_ctl.lineage.facets import Event
     from platform_ctl.runs.cache.port import Cache, Decisions
-    from platform_ctl.runs.kubernetes.runs import KfpRuns
+    from platform_ctl.runs.kubernetes.runs import KfpRuns, Observers
     from platform_ctl.runs.kubernetes.workloads import Workloads
     from platform_ctl.runs.local.runs import LocalOrchestrator
     from platform_ctl.runs.log_file import RunLog
@@ -89,9 +91,29 @@ def _kfp_runs(settings: Settings) -> KfpRuns:
         runs_api(settings),
         prepare=to_submit,
         workloads=DeferredWorkloads(lambda: _workloads(settings)),
+        observers=_observers(settings),
         service_account=wanted.service_account,
         accounts={PROMOTE: wanted.deployer_account},
     )
+
+
+def _observers(settings: Settings) -> Observers:
+    """Log and lineage in the home of whoever follows a run, as of a run of this machine."""
+    from platform_ctl.runs.kubernetes.runs import Observers
+
+    log = run_log(settings)
+
+    def ended(run: Run) -> None:
+        log.ended(run)
+        observer = lineage_observer(settings)
+        try:
+            observer.repair(with_inputs(settings, run))
+            write_backfill(observer, run_reader(settings))
+        except (OSError, KfpUnavailable):
+            observer.owe(run.id)
+        start_delivery(settings)
+
+    return Observers(log.observe, ended)
 
 
 def _config_keys(settings: Settings) -> list[str]:
