@@ -286,7 +286,8 @@ def _wrong_value(
     }.get(source, (str(toml_path), f"edit {toml_path}"))
     choices = _choices(key)
     expected = f"it is one of {', '.join(choices)}" if choices else problem.replace("`", "").lower()
-    return ConfigError(f"setting {key} cannot be {values[key]!r}: {expected}", where=place, fix=fix)
+    value = shown(key, values[key])
+    return ConfigError(f"setting {key} cannot be {value!r}: {expected}", where=place, fix=fix)
 
 
 def _choices(key: str) -> tuple[str, ...]:

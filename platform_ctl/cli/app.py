@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from platform_ctl import __version__
-from platform_ctl.cli.usage import usage_error, wants_json, with_correction
+from platform_ctl.cli.usage import command_line, usage_error, wants_json, with_correction
 from platform_ctl.errors import PlatformError, PreconditionMissing, UsageError
 from platform_ctl.text import visible
 
@@ -144,7 +144,7 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
         sys.exit(_call(command, argv, prog))
     except click.exceptions.Abort as exc:
         if isinstance(exc.__cause__, EOFError):  # a file that was cut short, not a person
-            _print_and_exit(_named(exc.__cause__, shlex.join([prog, *words])), words)
+            _print_and_exit(_named(exc.__cause__, command_line(prog, words)), words)
         if isinstance(exc.__context__, EOFError):  # a question, and nobody to answer it
             _print_and_exit(_unanswered(prog, words), words)
         click.echo("interrupted", err=True)
@@ -169,7 +169,7 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
     except Exception as exc:
         if debug:
             raise
-        _print_and_exit(_named(exc, shlex.join([prog, *words])), words)
+        _print_and_exit(_named(exc, command_line(prog, words)), words)
 
 
 def _check_utf8(words: Sequence[str]) -> None:
@@ -194,7 +194,7 @@ def _unanswered(prog: str, words: Sequence[str]) -> PlatformError:
     command = [w for w in words if not w.startswith("-")][:2]
     return UsageError(
         "an option is missing, and there is no terminal to ask for it",
-        where=shlex.join([prog, *words]),
+        where=command_line(prog, words),
         fix=shlex.join([prog, *command, "--help"]),
     )
 

@@ -227,10 +227,11 @@ def _parameters(
     from platform_ctl.ir import parameters
     from platform_ctl.ir.values import read_values
 
-    text = parameters.split(ir, params, called=called)
-    from_file = read_values(file) if file else {}
     allowed = targets.allowed_parameters(settings, ir.name)
+    text = parameters.split(ir, params, allowed=allowed, called=called)
+    from_file = read_values(file) if file else {}
     parameters.check_secrets({**from_file, **text}, allowed, called=called)
-    given = {**from_file, **parameters.parse(ir, text, called=called)}
-    parameters.resolve(ir, given, allowed=allowed, called=called)
+    given = {**from_file, **parameters.parse(ir, text, allowed=allowed, called=called)}
+    resolved = parameters.resolve(ir, given, allowed=allowed, called=called)
+    targets.check_promotion(settings, ir, resolved)
     return given

@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from platform_ctl.errors import PlatformError, UsageError, nearest
+from platform_ctl.text import redacted
 
 
 def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> UsageError:
@@ -26,7 +27,7 @@ def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> U
         return UsageError(
             f"{moved[0].partition('=')[0]} stands before the command",
             where=path,
-            fix=shlex.join([prog, *moved]),
+            fix=command_line(prog, moved),
         )
     wrong, right = _correction(exc, words)
     corrected = _replaced(words, wrong, right) if right else _completed(exc, words)
@@ -40,7 +41,7 @@ def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> U
     return UsageError(
         what[:1].lower() + what[1:].rstrip("."),
         where=path,
-        fix=shlex.join([prog, *corrected]) if corrected else _instead(exc, path),
+        fix=command_line(prog, corrected) if corrected else _instead(exc, path),
     )
 
 
@@ -48,8 +49,27 @@ def with_correction(exc: PlatformError, prog: str, words: Sequence[str]) -> Plat
     """The error of a mistyped name with, as its fix, the whole command as it was meant."""
     corrected = _replaced(words, exc.typed, exc.meant) if exc.meant else []
     if corrected:
-        exc.fix = shlex.join([prog, *corrected])
+        exc.fix = command_line(prog, corrected)
     return exc
+
+
+def command_line(prog: str, words: Sequence[str]) -> str:
+    """What was typed, as an error may repeat it: without the values of what is called a secret.
+
+    A terminal shows what was typed; a log of a CI keeps what was said of it. In the place of a
+    value stands the reference that belongs there.
+    """
+    return shlex.join([prog, *map(_without_secret, words)])
+
+
+def _without_secret(word: str) -> str:
+    name, equals, value = word.partition("=")
+    if equals and value and not _REFERENCE.fullmatch(value) and redacted(word) != word:
+        return f"{name}=env:{re.sub('[^A-Z0-9]+', '_', name.upper()).strip('_')}"
+    return redacted(word) if "://" in word else word
+
+
+_REFERENCE = re.compile(r"env:\w+|file:(?!//).+")
 
 
 LISTS = {

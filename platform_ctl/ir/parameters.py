@@ -8,7 +8,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from platform_ctl.errors import BadParameter, nearest, unknown
@@ -70,13 +70,21 @@ class _Request:
 
     pipeline: str
     given: Mapping[str, Any]
+    allowed: Mapping[str, Allowed] = field(default_factory=dict)
 
     def with_value(self, name: str, value: Any, *, instead_of: str = "") -> str:
         words = ["platform-ctl", "pipeline", "run", self.pipeline]
         for key, old in self.given.items():
             if key not in (name, instead_of):
-                words += ["-p", f"{key}={_as_text(old)}"]
-        return shlex.join([*words, "-p", f"{name}={_as_text(value)}"])
+                words += ["-p", self._word(key, old)]
+        return shlex.join([*words, "-p", self._word(name, value)])
+
+    def _word(self, name: str, value: Any) -> str:
+        """``NAME=VALUE``; of what is declared secret, the reference that belongs there."""
+        secret = name in self.allowed and self.allowed[name].secret
+        if secret and value not in (None, "") and not _is_reference(value):
+            return f"{name}=env:{name.upper()}"
+        return f"{name}={_as_text(value)}"
 
 
 def resolve(
@@ -93,7 +101,7 @@ def resolve(
     declared literals or outside ``allowed``; its fix is a command that would run.
     """
     check_secrets(given, allowed or {}, called=called or pipeline.name)
-    asked = _Request(called or pipeline.name, given)
+    asked = _Request(called or pipeline.name, given, allowed or {})
     declared = pipeline.root.input_definitions.parameters
     for name in given:
         if name not in declared:
@@ -144,7 +152,7 @@ def typed(
 ) -> Any:
     """One parameter's value, checked as ``resolve`` checks all. Raises BadParameter."""
     check_secrets({name: value}, allowed or {}, called=pipeline.name)
-    asked = _Request(pipeline.name, {name: value})
+    asked = _Request(pipeline.name, {name: value}, allowed or {})
     declared = pipeline.root.input_definitions.parameters
     if name not in declared:
         raise _unknown(pipeline, asked, name)
@@ -155,28 +163,47 @@ def typed(
     return converted
 
 
-def split(pipeline: Pipeline, words: Iterable[str], *, called: str = "") -> dict[str, str]:
-    """``NAME=VALUE`` words, the later over the earlier. Raises BadParameter."""
+def split(
+    pipeline: Pipeline,
+    words: Iterable[str],
+    *,
+    allowed: Mapping[str, Allowed] | None = None,
+    called: str = "",
+) -> dict[str, str]:
+    """``NAME=VALUE`` words, the later over the earlier.
+
+    Raises BadParameter, which repeats no word without ``=``: it may be the value of a secret.
+    """
     declared = pipeline.root.input_definitions.parameters
     text: dict[str, str] = {}
-    for word in words:
+    for position, word in enumerate(words, start=1):
         name, equals, value = word.partition("=")
-        text[name] = value
-        if not equals:
-            asked = _Request(called or pipeline.name, text)
-            if name not in declared:
-                raise _unknown(pipeline, asked, name)
-            raise BadParameter(
-                f"{word!r} is not NAME=VALUE",
-                where=f"parameters of {asked.pipeline}",
-                fix=asked.with_value(name, _example(declared[name])),
-            )
+        if equals:
+            text[name] = value
+            continue
+        asked = _Request(called or pipeline.name, text, allowed or {})
+        near = nearest(name, declared) or (name if name in declared else "")
+        fix = "platform-ctl pipeline list"
+        if near:
+            fix = asked.with_value(near, _example(declared[near]))
+        raise BadParameter(
+            f"word {position} of -p is not NAME=VALUE"
+            + (f"; did you mean {near}=…?" if near else ""),
+            where=f"parameters of {asked.pipeline}",
+            fix=fix,
+        )
     return text
 
 
-def parse(pipeline: Pipeline, text: Mapping[str, str], *, called: str = "") -> dict[str, Any]:
+def parse(
+    pipeline: Pipeline,
+    text: Mapping[str, str],
+    *,
+    allowed: Mapping[str, Allowed] | None = None,
+    called: str = "",
+) -> dict[str, Any]:
     """``-p name=text`` to values of the declared types; unknown names are refused."""
-    asked = _Request(called or pipeline.name, text)
+    asked = _Request(called or pipeline.name, text, allowed or {})
     declared = pipeline.root.input_definitions.parameters
     values = {}
     for name, raw in text.items():
@@ -297,6 +324,13 @@ def _distance(value: Any) -> Callable[[Any], float]:
 def _unknown(pipeline: Pipeline, asked: _Request, name: str) -> BadParameter:
     declared = pipeline.root.input_definitions.parameters
     near = nearest(name, declared)
+    if near in asked.allowed and asked.allowed[near].secret:
+        # Not ``unknown``: the command line would put the name right and repeat the value.
+        return BadParameter(
+            f"the pipeline {pipeline.name} has no parameter {name!r}; did you mean {near}?",
+            where=f"parameters of {asked.pipeline}",
+            fix=asked.with_value(near, asked.given[name], instead_of=name),
+        )
     return unknown(
         f"the pipeline {pipeline.name} has no parameter {name!r}",
         name,

@@ -11,7 +11,7 @@ from platform_ctl.approvals import decide as approve
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.errors import ApprovalMissing, PreconditionMissing, UsageError
-from platform_ctl.models.model import PRODUCTION, ModelVersion
+from platform_ctl.models.model import PRODUCTION, ModelVersion, find_version
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import CanaryPlan, Recipe
 from platform_ctl.releases.release import Release
@@ -105,6 +105,38 @@ def require_approval(
     if given is None:
         raise _not_approved(version, asked[0] if asked else None)
     return approve.verify(registry, approvals, recipes, given.id)
+
+
+def require_promotable(
+    registry: Registry,
+    approvals: Approvals,
+    recipes: Mapping[str, Recipe],
+    approval_id: str,
+    reference: str,
+) -> tuple[str, str, str]:
+    """Model name, version and why it may go to Production: what a ``promote`` run starts from.
+
+    Without an approval, ``reference`` (NAME/VERSION) must be in production already. Raises
+    ApprovalMissing, and UnknownName or NothingYet for an approval that nobody has asked for.
+    """
+    if approval_id:
+        given = approve.verify(registry, approvals, recipes, approval_id)
+        by = ", ".join(vote.approver for vote in given.votes)
+        return given.model, given.version, f"{given.reference} approved by {by}"
+    if not reference:
+        raise ApprovalMissing(
+            "a promotion needs an approval, or a version that is in production",
+            where="promote",
+            fix="platform-ctl approval list",
+        )
+    version = find_version(registry.models(), reference)
+    if PRODUCTION not in version.aliases:
+        raise ApprovalMissing(
+            f"{version} is not in production, and there is no approval",
+            where="promote",
+            fix=f"platform-ctl approval request {version}",
+        )
+    return version.name, version.version, f"{version} is in production already"
 
 
 def _not_approved(version: ModelVersion, last: ApprovalRequest | None) -> ApprovalMissing:

@@ -58,7 +58,14 @@ from platform_ctl.targets.recipe import (
     recipe_of,
     recipes,
 )
-from platform_ctl.targets.releases import canary_cost, deploying, released, releasing, serving
+from platform_ctl.targets.releases import (
+    canary_cost,
+    check_promotion,
+    deploying,
+    released,
+    releasing,
+    serving,
+)
 from platform_ctl.targets.repair import repair
 from platform_ctl.targets.report import (
     draw_search,
@@ -109,6 +116,7 @@ __all__ = [
     "cache_decisions",
     "canary_cost",
     "charge_search",
+    "check_promotion",
     "check_recipe_name",
     "cluster",
     "cluster_checks",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals, promote_pipeline
@@ -15,6 +16,7 @@ from platform_ctl.targets.recipe import data_access, recipes
 from platform_ctl.targets.runs import orchestrator
 
 if TYPE_CHECKING:
+    from platform_ctl.ir.pipeline import Pipeline
     from platform_ctl.releases.deploy import DeployPorts
     from platform_ctl.releases.port import Releases
     from platform_ctl.releases.steps import ReleasePorts
@@ -123,6 +125,25 @@ def deploying(settings: Settings) -> DeployPorts:
         orchestrator(settings),
         lambda: promote_pipeline(settings),
     )
+
+
+def check_promotion(settings: Settings, ir: Pipeline, parameters: Mapping[str, Any]) -> None:
+    """Refuse a run that would only find out in its first step that it may not release anything.
+
+    Looks at pipelines that verify an approval, and at nothing else. Raises ApprovalMissing,
+    UnknownName and NothingYet, as that step would.
+    """
+    from platform_ctl.ir.roles import Role, roles
+    from platform_ctl.releases.deploy import require_promotable
+
+    if Role.VERIFY in roles(ir):
+        require_promotable(
+            registry(settings),
+            approvals(settings),
+            recipes(settings),
+            str(parameters.get("approval_id") or ""),
+            str(parameters.get("model_version") or ""),
+        )
 
 
 def canary_cost(

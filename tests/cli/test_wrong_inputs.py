@@ -179,3 +179,47 @@ def test_no_help_is_cut_off() -> None:
                 formatter = click.HelpFormatter(width=80)
                 command.format_commands(context, formatter)
                 assert "..." not in formatter.getvalue(), context.command_path
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "what"),
+    [
+        ("-p approval_id=zzz", 2, "zzz"),
+        ("-p approval_id=1bbbbbbb", 3, "request 1bbbbbbb is expired, not approved"),
+        ("-p approval_id=", 3, "a promotion needs an approval"),
+        ("-p approval_id= -p model_version=weekly-commits/7", 3, "weekly-commits"),
+    ],
+)
+def test_a_promotion_that_may_not_be_starts_no_run(
+    home: Path, capsys: pytest.CaptureFixture[str], words: str, code: int, what: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        app.run_command(app.cli, f"pipeline run promote {words}".split(" "), prog="platform-ctl")
+    captured = capsys.readouterr()
+    assert (caught.value.code, captured.out) == (code, ""), captured
+    assert what in captured.err and len(captured.err.splitlines()) == 4
+    runs = targets.run_reader(Settings(home=str(home))).list(10)
+    assert [run.id for run in runs] == [RUN]
+    assert not list(home.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pipeline run train-deploy -p db_password=hunter2 --no-such-option",
+        "pipeline run train-deplo -p db_password=hunter2",
+        "pipeline run train-deploy -p db_password=hunter2",
+        "pipeline run train-deploy -p hunter2",
+        "pipeline run train-deploy -p hunter2 -p epochs=3",
+        "pipeline run train-deploy -p source=https://me:hunter2@host/x --no-such-option",
+        "pipeline impact train-deplo -p api_token=hunter2",
+    ],
+)
+def test_what_may_be_a_secret_is_not_repeated(
+    home: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    with pytest.raises(SystemExit):
+        app.run_command(app.cli, line.split(" "), prog="platform-ctl")
+    captured = capsys.readouterr()
+    assert "hunter2" not in captured.out + captured.err
+    assert len(captured.err.splitlines()) == 4

@@ -126,8 +126,26 @@ def test_a_secret_is_given_as_a_reference(value: str) -> None:
     assert parameters.resolve(FREE, {"x": 1, "mode": value}, allowed=SECRET)["mode"] == value
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["hunter2"], ["mode", "hunter2"], ["mode=hunter2", "x"], ["mdoe=hunter2"], ["mode=hunter2"],
+     ["mode=hunter2", "y=1"], ["mode=hunter2", "x=one"]],
+)  # fmt: skip
+def test_no_error_repeats_what_may_be_a_secret(words: list[str]) -> None:
+    """The value of one that is declared, mistyped or right, and a word that is a value alone."""
+    with pytest.raises(BadParameter) as caught:
+        text = parameters.split(FREE, words, allowed=SECRET)
+        parameters.check_secrets(text, SECRET, called="p")
+        parameters.parse(FREE, text, allowed=SECRET)
+    error = caught.value
+    assert "hunter2" not in f"{error.as_dict()}{error.typed}{error.meant}"
+    parameters.split(FREE, shlex.split(error.fix)[5::2])
+
+
 def test_a_word_without_a_value() -> None:
-    with pytest.raises(BadParameter, match="'x' is not NAME=VALUE") as caught:
+    with pytest.raises(
+        BadParameter, match="word 2 of -p is not NAME=VALUE; did you mean x=…"
+    ) as caught:
         parameters.split(PIPELINE, ["rate=0.25", "x"])
     assert _typed_again(caught.value.fix)["rate"] == 0.25
 
