@@ -294,7 +294,7 @@ def _print_audit(recipe: Recipe, report: AuditReport) -> None:
                 for m in report.mismatches
             ],
         )
-    verdict = "no row saw the future" if report.ok else f"{len(report.mismatches)} mismatches"
+    verdict = "no row used later data" if report.ok else f"{len(report.mismatches)} mismatches"
     click.echo(
         f"{verdict}: {report.rows_checked} rows, {report.values_checked} values recomputed "
         f"from {recipe.table or recipe.records_title} @ {report.snapshot_id}"

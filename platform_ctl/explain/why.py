@@ -87,7 +87,7 @@ def _data(facts: DiagnosisFacts) -> Link:
             "fresh",
             "fetch the sources, then platform-ctl data ingest",
         )
-    return Link("data", LinkState.OK, f"{table.name}, fed on {when}")
+    return Link("data", LinkState.OK, f"{table.name}, last ingest {when}")
 
 
 def _snapshot(facts: DiagnosisFacts) -> Link:

@@ -206,13 +206,16 @@ def _transport(config_file: str) -> Transport:
 
     logging.getLogger("openlineage").setLevel(logging.CRITICAL)
     where = config_file or "OPENLINEAGE_CONFIG, OPENLINEAGE_URL, OPENLINEAGE__TRANSPORT__*"
+    file = config_file or os.environ.get("OPENLINEAGE_CONFIG", "")
+    if file and not Path(file).is_file():  # the client would print the events instead
+        raise _unusable(f"the OpenLineage configuration {file} is not a file", where)
     try:
         with _config_file(config_file):
             transport = OpenLineageClient().transport
     except Exception as exc:  # a transport may be anybody's class
         raise _unusable(f"OpenLineage's configuration cannot be used: {exc}", where) from exc
     if transport.kind in _NOWHERE:
-        raise _unusable(f"the transport {transport.kind!r} takes events nowhere", where)
+        raise _unusable(f"the transport {transport.kind!r} does not send events to an endpoint", where)
     return transport
 
 

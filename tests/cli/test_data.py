@@ -88,6 +88,6 @@ def test_the_whole_way_on_one_repository(cli, tmp_path):
     cli("ingest", "--git", str(clone))
     code, out, _ = cli("audit", "--rows", "30")
     assert code == 0
-    assert out.startswith("no row saw the future: 30 rows")
+    assert out.startswith("no row used later data: 30 rows")
     code, out, _ = cli("golden", "refresh", "--reason", "a test", "-o", "json")
     assert [e["reason"] for e in json.loads(out)["history"]] == ["first run"], "the same set"

@@ -255,6 +255,14 @@ def test_a_configuration_that_delivers_nothing_loses_nothing(tmp_path: Path, tex
     assert lineage_delivery.waiting(outbox.folder) == 2
 
 
+def test_a_configuration_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    outbox, missing = Outbox(tmp_path / "outbox"), str(tmp_path / "nowhere.yml")
+    outbox.append(map(event, range(2)))
+    with pytest.raises(ConfigError, match=r"nowhere\.yml is not a file"):
+        lineage_delivery.deliver(outbox.folder, missing)
+    assert lineage_delivery.waiting(outbox.folder) == 2
+
+
 def test_openlineages_own_switch_is_heard() -> None:
     url = {"OPENLINEAGE_URL": "http://localhost:5000"}
     assert configured("", url)
