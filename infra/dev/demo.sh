@@ -26,7 +26,7 @@ run platform-ctl pipeline run train-deploy || {
   code=$?
   [ $code -ne 1 ] || cat <<EOF
 
-The gate said no, so no model was registered and nothing waits for an approval: the reasons are the
+The gate refused the model, so no model was registered and nothing waits for an approval: the reasons are the
 lines beside gate above. Few repositories, or one with an extraordinary week, leave too little to go by;
 docs/how-to/use-your-own-repositories.md says what helps. To look closer (in this shell):
   export PLATFORM_HOME=$PLATFORM_HOME PATH=$PWD/.venv/bin:\$PATH

@@ -31,9 +31,7 @@ and verdicts ("the verdict of `gate` was successful"). These are checked; the re
 then: platform-ctl exit-test check articulate FILE"""
 
 
-@click.group(
-    "exit-test", cls=Group, help="Build, diagnose, articulate: the exit test, checked from records."
-)
+@click.group("exit-test", cls=Group, help="Take the exit test: build, diagnose, articulate.")
 def command() -> None:
     pass
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from learning.sandbox import Sandbox
 
 
-@click.group(cls=Group, help="Break a scratch home for real, find out why, repair it.")
+@click.group(cls=Group, help="Practise: break a scratch home, find the cause, repair it.")
 def command() -> None:
     pass
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 
 EXPIRED = "nobody answered in time"
-CLOCK_BACK = "it was asked for in the future: the clock was set back, and no answer means no"
+CLOCK_BACK = "its request time is in the future (the clock was set back): it counts as not answered"
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """A clock that is corrected by less than this was not set back."""
 

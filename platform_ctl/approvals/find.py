@@ -15,7 +15,7 @@ def find_request(requests: Sequence[ApprovalRequest], typed: str) -> ApprovalReq
     """
     if not requests:
         raise NothingYet(
-            f"nothing has asked for an approval yet, so there is no {typed!r}",
+            f"there is no approval request yet, so there is no {typed!r}",
             where="approvals",
             fix="platform-ctl pipeline list",
         )

@@ -37,8 +37,8 @@ GROUPS: dict[str, str] = {
     "release": "Show, continue, abort or roll back a canary.",
     "service": "List, start and stop InferenceServices.",
     "target": "Check the cluster of the kubernetes target.",
-    "lab": "Break a scratch home for real, find out why, repair it.",
-    "exit-test": "Build, diagnose, articulate: the exit test, checked from records.",
+    "lab": "Practise: break a scratch home, find the cause, repair it.",
+    "exit-test": "Take the exit test: build, diagnose, articulate.",
     "schedule": "Check, plan, apply and run schedules.",
     "report": "Write the weekly log from the records.",
     "lineage": "Show, list and deliver OpenLineage events.",
@@ -114,7 +114,7 @@ def completing(name: str, command: click.Command) -> click.Command:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="platform-ctl")
 @click.option(
-    "--home", metavar="DIR", help="Where state lives (default: PLATFORM_HOME or .platform)."
+    "--home", metavar="DIR", help="Folder of the state (default: PLATFORM_HOME or .platform)."
 )
 @click.option("--target", type=click.Choice(["local", "kubernetes"]), help="Where to run.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")

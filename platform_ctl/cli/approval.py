@@ -28,7 +28,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--all", "everything", is_flag=True, help="Also what has been decided.")
+@click.option("--all", "everything", is_flag=True, help="Also list decided requests.")
 @render.output_option
 @click.pass_context
 def list_(ctx: click.Context, everything: bool, output: str) -> None:

@@ -72,8 +72,15 @@ def verify(ctx: click.Context, output: str) -> int:
 
 
 @command.command()
-@click.option("--older-than", type=Duration(), metavar="AGE", help="Not used for: 12h, 30d …")
-@click.option("--max-size", type=Size(), metavar="SIZE", help="Keep at most: 500MB, 2GB …")
+@click.option(
+    "--older-than",
+    type=Duration(),
+    metavar="AGE",
+    help="Delete results not used for this long: 12h, 30d …",
+)
+@click.option(
+    "--max-size", type=Size(), metavar="SIZE", help="Keep at most this much: 500MB, 2GB …"
+)
 @render.output_option
 @click.pass_context
 def prune(

@@ -29,7 +29,7 @@ def recipe_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--recipe",
         metavar="NAME",
-        help="Whose data (setting default_recipe says whose when none is named).",
+        help="The recipe (default: the setting default_recipe).",
     )(function)
 
 
@@ -257,7 +257,7 @@ def show(ctx: click.Context, recipe: str | None, output: str) -> None:
     "--file",
     "rows_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Rows of a run to check; without it, rows are extracted afresh.",
+    help="Check the rows of this run; without it, extract rows now.",
 )
 @recipe_option
 @render.output_option
@@ -301,7 +301,7 @@ def _print_audit(recipe: Recipe, report: AuditReport) -> None:
     )
 
 
-@command.group(help="Show or renew the rows that judge models.")
+@command.group(help="Show or renew the golden set.")
 def golden() -> None:
     pass
 

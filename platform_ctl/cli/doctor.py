@@ -12,7 +12,7 @@ from platform_ctl.cli.context import load_settings
 @click.option(
     "--repair",
     is_flag=True,
-    help="First carry on what a dead process left: promotions, releases, notifications.",
+    help="First finish promotions, releases and notifications of killed processes.",
 )
 @render.output_option
 @click.pass_context

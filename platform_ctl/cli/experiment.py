@@ -81,7 +81,9 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
             warm_start=warm,
         )
     except KeyboardInterrupt:
-        click.echo("\nthe trials that have ended are kept; the same command goes on", err=True)
+        click.echo(
+            "\nthe trials that have ended are kept; type the same command to continue", err=True
+        )
         raise
     record = tuner.read(experiment.name)
     if output == "json":
@@ -169,7 +171,7 @@ def _warn_of_endless_trials(experiment: Experiment, budget: Any) -> None:
 
     if deadline_s(experiment) is None and budget.wall_s is None:
         click.echo(
-            "note: no activeDeadlineSeconds and no --wall-s: a stuck trial would be waited for",
+            "note: no activeDeadlineSeconds and no --wall-s: a stuck trial would never be ended",
             err=True,
         )
 

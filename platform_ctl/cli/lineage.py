@@ -56,7 +56,7 @@ def show(ctx: click.Context, what: str, output: str) -> None:
     tasks = graph.of_run(run.id)
     if not tasks:
         raise UnknownName(
-            f"no lineage was recorded of run {run.id[:8]}",
+            f"no lineage of run {run.id[:8]} is recorded",
             where=str(settings.layout.lineage),
             fix=f"platform-ctl lineage repair {run.id[:8]}",
         )
@@ -111,7 +111,7 @@ def repair(ctx: click.Context, run: str, output: str) -> None:
 
 
 @command.command()
-@click.option("--refused", is_flag=True, help="First once more what the endpoint refused before.")
+@click.option("--refused", is_flag=True, help="First send the refused events once more.")
 @render.output_option
 @click.pass_context
 def deliver(ctx: click.Context, refused: bool, output: str) -> None:

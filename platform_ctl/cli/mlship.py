@@ -14,7 +14,7 @@ from platform_ctl.cli.group import Group
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mlship")
 @click.option(
-    "--home", metavar="DIR", help="Where state lives (default: PLATFORM_HOME or .platform)."
+    "--home", metavar="DIR", help="Folder of the state (default: PLATFORM_HOME or .platform)."
 )
 @click.option("--target", type=click.Choice(["local", "kubernetes"]), help="Where to deploy.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")

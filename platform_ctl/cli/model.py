@@ -166,9 +166,8 @@ def verify(ctx: click.Context, model: str, output: str) -> None:
         ):
             for sentence in sentences:
                 click.echo(f"{word:<8} {sentence}")
-        click.echo(
-            f"{found.model}: {'not as it was' if found.problems else 'as it was registered'}"
-        )
+        state = "changed since it was registered" if found.problems else "as it was registered"
+        click.echo(f"{found.model}: {state}")
     if found.problems:
         ctx.exit(1)
 

@@ -86,7 +86,9 @@ def compile_(ctx: click.Context, check: bool, release: bool, output: str) -> Non
 )
 @click.option("--no-cache", is_flag=True, help="Execute every step.")
 @click.option("--name", default="", help="A name for the run.")
-@click.option("--explain", is_flag=True, help="Only say what would be ignored or refused.")
+@click.option(
+    "--explain", is_flag=True, help="Print what the target would ignore or refuse, and end."
+)
 @click.option("--detach", is_flag=True, help="Start it and return.")
 @render.output_option
 @click.pass_context
@@ -150,7 +152,9 @@ def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: s
     ]
     render.print_table(["step", "fate", "took #", "why …"], rows)
     against = f"run {expected.against[:8]}" if expected.against else "no earlier run"
-    click.echo(f"\nagainst {against}, steps one after the other, as they took before:")
+    click.echo(
+        f"\ncompared with {against}, one step after the other, with the times and costs of then:"
+    )
     for words, spent in (
         ("at least", expected.at_least),
         ("at most", expected.at_most),
@@ -215,7 +219,7 @@ def _explain(findings: Sequence[UnsupportedUse], output: str) -> None:
         return
     rows = [[f.action, f.where, f.what] for f in findings]
     render.print_table(
-        ["", "where …", "what …"], rows, empty="everything in this pipeline runs here as it is"
+        ["", "where …", "what …"], rows, empty="this target supports everything in this pipeline"
     )
 
 

@@ -14,7 +14,7 @@ from platform_ctl.cli.context import load_settings
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--all", "every", is_flag=True, help="Every pipeline of the project.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be uploaded.")
+@click.option("--dry-run", is_flag=True, help="Print what would be uploaded, and end.")
 @click.option("--run-url", default="", metavar="URL", help="Page of the CI run, to keep with it.")
 @render.output_option
 @click.pass_context
@@ -32,7 +32,7 @@ def upload(
 
     if bool(names) == every:
         raise UsageError(
-            "name the pipelines, or say --all",
+            "name the pipelines, or give --all",
             where="pipeline upload",
             fix="platform-ctl --target kubernetes pipeline upload --all",
         )

@@ -31,7 +31,7 @@ RUNBOOK_KINDS = {
     "alerts": "Something is wrong now",
     "errors": "A command ended with an error",
     "procedures": "How to do it",
-    "postmortems": "What went wrong, and what it taught",
+    "postmortems": "Postmortems",
 }
 
 

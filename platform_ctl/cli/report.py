@@ -21,7 +21,7 @@ def command() -> None:
     "--of",
     "day",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Any day of the week that is meant (UTC); default: this week.",
+    help="Any day of the week to report (UTC); default: this week.",
 )
 @render.output_option
 @click.pass_context

@@ -46,7 +46,7 @@ def command() -> None:
     type=Count(),
     default=20,
     show_default=True,
-    help="At most so many, newest first.",
+    help="Maximum number of runs, newest first.",
 )
 @click.option("--pipeline", default="", metavar="NAME", help="Only runs of this pipeline.")
 @click.option(
@@ -147,7 +147,7 @@ def _none(settings: Settings, reader: RunReader, wanted: Selection) -> str:
         near = f"; {did_you_mean(wanted.pipeline, known)}" if known else ""
         return f"no run is of a pipeline {wanted.pipeline!r}{near}"
     if not wanted.everything:
-        return "no run is like that; platform-ctl run list shows all"
+        return "no run matches; platform-ctl run list shows all"
     where = settings.home if settings.target == "local" else settings.kubernetes.namespace
     if (
         settings.target == "local"
@@ -360,7 +360,7 @@ def cancel(ctx: click.Context, run: str, output: str) -> None:
     help="12h, 30d …",
 )
 @click.option("--keep", default=10, show_default=True, help="Newest runs that stay in any case.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted, and end.")
 @render.output_option
 @click.pass_context
 def prune(ctx: click.Context, older_than: timedelta, keep: int, dry_run: bool, output: str) -> None:
@@ -421,7 +421,7 @@ def _changed(difference: RunDifference) -> str:
 
 def _print_likeliest(found: Sequence[RunDifference]) -> None:
     if not found or not found[0].kind.is_cause:
-        click.echo("nothing changed that a result depends on; whatever differs is noise")
+        click.echo("no input of a result changed; the remaining differences are noise")
         return
     first = found[0]
     steps = ", ".join(map(shown, first.tasks))

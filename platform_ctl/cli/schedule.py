@@ -44,7 +44,9 @@ def check(ctx: click.Context, output: str) -> None:
 
 
 @command.command()
-@click.option("--prune", is_flag=True, help="Also delete what has left the files.")
+@click.option(
+    "--prune", is_flag=True, help="Also delete schedules that are no longer in the files."
+)
 @render.output_option
 @click.pass_context
 def plan(ctx: click.Context, prune: bool, output: str) -> None:
@@ -66,7 +68,9 @@ def plan(ctx: click.Context, prune: bool, output: str) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Output of `schedule plan -o json`; refused when files or target have moved since.",
 )
-@click.option("--prune", is_flag=True, help="Also delete what has left the files.")
+@click.option(
+    "--prune", is_flag=True, help="Also delete schedules that are no longer in the files."
+)
 @click.option("--now", is_flag=True, help="Do not wait for runs of the versions that are replaced.")
 @render.output_option
 @click.pass_context

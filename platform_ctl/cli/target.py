@@ -20,7 +20,9 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--probe", is_flag=True, help="Also start a pod that looks around, and delete it.")
+@click.option(
+    "--probe", is_flag=True, help="Also check image and stores from a pod, which is deleted."
+)
 @render.output_option
 @click.pass_context
 def check(ctx: click.Context, probe: bool, output: str) -> None:
@@ -44,7 +46,7 @@ def check(ctx: click.Context, probe: bool, output: str) -> None:
 
 @command.command()
 @click.argument("components", metavar="[COMPONENT]...", nargs=-1)
-@click.option("--dry-run", is_flag=True, help="Only say what would be made or changed.")
+@click.option("--dry-run", is_flag=True, help="Print what would be created or changed, and end.")
 @render.output_option
 @click.pass_context
 def install(ctx: click.Context, components: tuple[str, ...], dry_run: bool, output: str) -> None:
@@ -72,7 +74,9 @@ def install(ctx: click.Context, components: tuple[str, ...], dry_run: bool, outp
 
 @command.command()
 @click.argument("component")
-@click.option("--confirm", metavar="COMPONENT", help="Its name once more, instead of a question.")
+@click.option(
+    "--confirm", metavar="COMPONENT", help="The component once more, to confirm without a question."
+)
 @click.pass_context
 def remove(ctx: click.Context, component: str, confirm: str | None) -> None:
     """Remove COMPONENT, after saying what is lost with it and its name was typed once more.

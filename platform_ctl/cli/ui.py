@@ -26,6 +26,6 @@ def serve(ctx: click.Context, port: int, path: str) -> None:
     reading = targets.pages(settings)
     pages = LocalPages(reading, targets.actor(settings), port)
     click.echo(pages.address(path))
-    click.echo("whoever has this address can approve in your name: do not share it", err=True)
+    click.echo("anyone with this address can approve in your name: do not share it", err=True)
     with contextlib.suppress(KeyboardInterrupt):
         pages.run()

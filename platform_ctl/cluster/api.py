@@ -348,7 +348,9 @@ class Cluster:
             raise _NotFound(message)
         if status == 409:
             raise ClusterConflict(
-                message, where=self.server, fix="run the command again; it reads the object anew"
+                message,
+                where=self.server,
+                fix="run the command again; it reads the object as it is now",
             )
         if status == 401:
             raise ClusterUnavailable(
@@ -374,7 +376,7 @@ class Cluster:
         target = refusals.target_of(path)
         if webhook := refusals.silent_webhook(self, method, target, labels):
             raise WebhookUnavailable(
-                f"nobody answers for the webhook {webhook}, which has to pass {path}: {message}",
+                f"no server answers for the webhook {webhook}, which has to pass {path}: {message}",
                 where=self.server,
                 fix="platform-ctl --target kubernetes target check",
             )

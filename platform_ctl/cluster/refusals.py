@@ -105,7 +105,7 @@ def refused_pods(cluster: Cluster, message: str = "", labels: Labels | None = No
     the API server has said."""
     namespace = cluster.namespace
     if webhook := silent_webhook(cluster, "POST", Target("", "pods", namespace), labels):
-        text = f"nobody answers for the webhook {webhook}, which has to pass the pod"
+        text = f"no server answers for the webhook {webhook}, which has to pass the pod"
         fix = f"kubectl -n {webhook.partition('Service ')[2].partition('/')[0]} get endpointslices"
         return Refusal(WEBHOOK, f"{text}; {message}" if message else text, fix)
     for quota, used_up in _if_allowed(lambda: list(_used_up(cluster))) or ():

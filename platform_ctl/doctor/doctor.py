@@ -217,13 +217,13 @@ def check_databases(damaged: Mapping[Path, tuple[str, str]]) -> Iterator[Check]:
     for path, (problem, fix) in damaged.items():
         yield Check("databases", Health.FAIL, f"{path} is damaged: {problem}", fix)
     if not damaged:
-        yield Check("databases", Health.OK, "every page and index is sound")
+        yield Check("databases", Health.OK, "every page and index is intact")
 
 
 def check_schema(layout: HomeLayout, schema: Schema) -> Check:
     have, newest = schema.have, schema.newest
     if have is None:
-        return Check("schema", Health.OK, "no home yet; the first command that writes makes it")
+        return Check("schema", Health.OK, "no home yet; the first command that writes creates it")
     if have > newest:
         detail = f"{layout.database} has schema {have}; this version knows {newest}"
         return Check("schema", Health.FAIL, detail, "git pull && make setup")
@@ -272,7 +272,7 @@ def check_runs(runs: Sequence[Run]) -> Check:
     if runs and runs[0].died:
         detail = f"{runs[0].name} was killed before its end"
         return Check("runs", Health.WARN, detail, f"platform-ctl run resume {runs[0].id}")
-    return Check("runs", Health.OK, f"{len(runs)} on record, {going} going on")
+    return Check("runs", Health.OK, f"{len(runs)} recorded, {going} running")
 
 
 def check_services(services: Sequence[InferenceService]) -> Iterator[Check]:
@@ -300,7 +300,7 @@ def check_processes(
         detail = f"pid {process.pid} belongs to no live run or service"
         yield Check("processes", Health.WARN, detail, f"kill {process.pid}")
     if not strays:
-        yield Check("processes", Health.OK, "no leftovers of this home")
+        yield Check("processes", Health.OK, "no left-over process of this home")
 
 
 def _processes_of(home: Path) -> Iterator[psutil.Process]:

@@ -63,7 +63,7 @@ def _unread(facts: DiagnosisFacts, name: str) -> Link | None:
 def _data(facts: DiagnosisFacts) -> Link:
     table = facts.table
     if table is None:
-        return Link("data", LinkState.OK, "not looked at: its catalog is elsewhere")
+        return Link("data", LinkState.OK, "not checked: its catalog is not in this home")
     if not table.exists or not table.current:
         return _broken(
             "data",
@@ -79,7 +79,7 @@ def _data(facts: DiagnosisFacts) -> Link:
     if age_days > FRESH_DAYS:
         return _broken(
             "data",
-            f"stale: {table.name} was last fed {age_days:.0f} days before "
+            f"stale: {table.name} was last ingested {age_days:.0f} days before "
             + ("now" if facts.standing else "the run"),
             "platform-ctl data show",
             DATA_RUNBOOK,
@@ -174,7 +174,11 @@ def _steps(facts: DiagnosisFacts) -> Link:
                 *_why_skipped(facts, skipped),
             )
     executed = sum(t.state is TaskState.SUCCEEDED for t in run.tasks)
-    return Link("step", LinkState.OK, f"{executed} executed, {len(run.tasks) - executed} not")
+    return Link(
+        "step",
+        LinkState.OK,
+        f"{executed} executed, {len(run.tasks) - executed} from the cache or skipped",
+    )
 
 
 def _cache(facts: DiagnosisFacts) -> Link:
@@ -258,7 +262,7 @@ def _registration(facts: DiagnosisFacts) -> Link:
 
 def _alias(facts: DiagnosisFacts) -> Link:
     if facts.model is None or facts.version is None:
-        return Link("alias", LinkState.OK, "nothing to point at")
+        return Link("alias", LinkState.OK, "no version to point to")
     name = facts.model.name
     history = f"platform-ctl model show {name} --history"
     altered = broken_link(facts.moves)
@@ -273,7 +277,7 @@ def _alias(facts: DiagnosisFacts) -> Link:
     for alias, recorded, there in unrecorded_moves(facts.moves, name, facts.aliases):
         return _broken(
             "alias",
-            f"{name}@{alias} was moved by hand",
+            f"{name}@{alias} was moved outside the platform",
             history,
             REGISTRY_RUNBOOK,
             f"the platform put it at {recorded or 'nothing'}, it is at {there or 'nothing'}",

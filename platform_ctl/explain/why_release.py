@@ -21,15 +21,15 @@ def approval(facts: DiagnosisFacts) -> Link:
     if not facts.releases:
         return Link("approval", LinkState.OK, "this pipeline asks for none")
     if _was_in_production(facts):
-        return Link("approval", LinkState.OK, "given: the version has been in production")
+        return Link("approval", LinkState.OK, "the version has been in production")
     request, ask = facts.approval, f"platform-ctl approval request {facts.version}"
     if request is None:
-        return _broken("approval", f"nobody was asked about {facts.version}", ask, ())
+        return _broken("approval", f"no approval of {facts.version} was requested", ask, ())
     who = f"request {request.id} of {moment(request.requested_at)}"
     if request.state in (ApprovalState.PENDING, ApprovalState.APPROVED) and facts.changes:
         return _broken(
             "approval",
-            f"{request.id} is void: what it was about changed",
+            f"{request.id} is void: its subject changed",
             ask,
             (who, *facts.changes),
         )
@@ -52,7 +52,7 @@ def approval(facts: DiagnosisFacts) -> Link:
             expired = (who, f"it expired at {moment(request.expires_at)}, which means no")
             return _broken("approval", f"request {request.id} has expired", ask, expired)
         case ApprovalState.VOID if request.spent:
-            used = f"{request.id} by {request.decided_by()}, used up by the release"
+            used = f"{request.id} by {request.decided_by()}, used by the release"
             return Link("approval", LinkState.OK, used)
         case ApprovalState.VOID:
             return _broken("approval", f"request {request.id} is void", ask, (who, request.reason))
@@ -66,7 +66,7 @@ def release(facts: DiagnosisFacts) -> Link:
     if newest is not None and newest.returns and _left(newest) == facts.number:
         return _broken(
             "release",
-            f"taken back after its promotion: {newest.reason or 'no reason'}",
+            f"rolled back after its promotion: {newest.reason or 'no reason'}",
             f"platform-ctl release show {newest.target.service}",
             (f"release {newest.id[:8]} went back to version {newest.version}",),
             RELEASE_RUNBOOK,
@@ -79,7 +79,7 @@ def release(facts: DiagnosisFacts) -> Link:
         request = facts.approval.id if facts.approval else ""
         return _broken(
             "release",
-            "approved, and never started",
+            "approved, but its promotion never started",
             f'platform-ctl approval approve {request} --reason "start it"',
             (),
             PROMOTION_RUNBOOK,

@@ -99,7 +99,7 @@ def check_gateway(cluster: Cluster, settings: KubernetesSettings) -> Check:
     programmed: dict[str, Any] = next((c for c in conditions if c["type"] == "Programmed"), {})
     if programmed.get("status") == "True":
         return Check("Gateway", Health.OK, f"{namespace}/{name} is programmed")
-    reason = programmed.get("reason", "no controller looked at it")
+    reason = programmed.get("reason", "no controller has processed it")
     wanted = found["spec"]["gatewayClassName"]
     return Check(
         "Gateway",

@@ -64,7 +64,7 @@ def render(project_root: Path, component: InstallComponent) -> list[Object]:
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1][:300] if lines else "kubectl said nothing"
+    return lines[-1][:300] if lines else "kubectl printed nothing"
 
 
 def summary(documents: Sequence[Object]) -> Rendered:

@@ -215,7 +215,9 @@ def _transport(config_file: str) -> Transport:
     except Exception as exc:  # a transport may be anybody's class
         raise _unusable(f"OpenLineage's configuration cannot be used: {exc}", where) from exc
     if transport.kind in _NOWHERE:
-        raise _unusable(f"the transport {transport.kind!r} does not send events to an endpoint", where)
+        raise _unusable(
+            f"the transport {transport.kind!r} does not send events to an endpoint", where
+        )
     return transport
 
 

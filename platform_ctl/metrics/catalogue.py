@@ -78,11 +78,11 @@ RUN_LAST_DURATION = _gauge(
 )
 TRAINING_NEWEST_ROW = _gauge(
     "training_newest_row_timestamp_seconds",
-    "Time of the newest row that the newest evaluated model of the pipeline has learnt from.",
+    "Time of the newest row that the newest evaluated model of the pipeline was trained on.",
     "pipeline",
 )
 TRAINING_AGE_LIMIT = _gauge(
-    "training_age_limit_seconds", "How old the recipe lets that row become.", "pipeline"
+    "training_age_limit_seconds", "Maximum age of that row by the recipe.", "pipeline"
 )
 RUNS_OPEN = _gauge("runs_open", "Runs that have not ended.", "pipeline", "state")
 RUNS_ORPHANED = _gauge(
@@ -114,12 +114,12 @@ VERDICT_LAST = _gauge(
 
 CACHE_LOOKUPS = _counter(
     "cache_lookups_total",
-    "What the step cache answered: hit, miss, or bypass where it was not asked.",
+    "Answers of the step cache: hit, miss, or bypass where caching is off.",
     "pipeline",
     "result",
 )
 CACHE_QUARANTINES = _counter(
-    "cache_quarantines_total", "Entries whose bytes had changed and that are not served any more."
+    "cache_quarantines_total", "Entries that were quarantined because their bytes had changed."
 )
 CACHE_SAVED_WALL = _counter(
     "cache_saved_seconds_total", "Wall time of the work that hits replaced.", "pipeline"
@@ -128,7 +128,7 @@ CACHE_SAVED_CPU = _counter(
     "cache_saved_cpu_seconds_total", "CPU time of the work that hits replaced.", "pipeline"
 )
 CACHE_SAVED_MONEY = _counter(
-    "cache_saved_money_total", "What the work that hits replaced had cost.", "pipeline"
+    "cache_saved_money_total", "Cost of the work that hits replaced.", "pipeline"
 )
 COST_CPU = _counter("cost_cpu_seconds_total", "CPU time that runs used.", "pipeline", "kind")
 COST_MONEY = _counter(
@@ -143,13 +143,13 @@ SEARCHES_RUNNING = _gauge(
 )
 SEARCH_PROGRESS = _gauge(
     "search_last_progress_timestamp_seconds",
-    "When a trial of the least lively running search last changed.",
+    "When a trial last changed, in the running search where that is longest ago.",
     "pipeline",
 )
 
 # ---- approvals and releases -------------------------------------------------
 
-APPROVALS = _gauge("approvals", "Approval requests by what became of them.", "model", "state")
+APPROVALS = _gauge("approvals", "Approval requests by state.", "model", "state")
 APPROVAL_OLDEST = _gauge(
     "approval_oldest_pending_timestamp_seconds",
     "When the request that has waited longest was made.",
@@ -174,7 +174,10 @@ CANARY_WEIGHT = _gauge(
     "service",
 )
 CANARY_VERDICTS = _counter(
-    "canary_verdicts_total", "Verdicts of the canary's analysis, one a look.", "service", "verdict"
+    "canary_verdicts_total",
+    "Verdicts of the canary's analysis, one for each analysis.",
+    "service",
+    "verdict",
 )
 CANARY_HELD = _gauge(
     "canary_held_since_timestamp_seconds",
@@ -196,24 +199,22 @@ SERVICE_UP = _gauge(
 
 TABLE_SNAPSHOT = _gauge(
     "table_last_snapshot_timestamp_seconds",
-    "When the table was last written, which is the last ingest that brought something.",
+    "When the table was last written: the last ingest that added rows.",
     "table",
 )
 TABLE_ROWS = _gauge("table_rows", "Rows of the table's newest snapshot.", "table")
 TABLE_NEWEST = _gauge(
     "table_newest_record_timestamp_seconds",
-    "Time of the newest record in the table, as its recipe tells it.",
+    "Time of the newest record in the table, by its recipe.",
     "table",
 )
 LINEAGE_WAITING = _gauge(
-    "lineage_events_waiting", "Events not delivered yet; 0 where they are to go nowhere."
+    "lineage_events_waiting", "Events not delivered yet; 0 without an endpoint."
 )
 LINEAGE_OLDEST = _gauge(
     "lineage_oldest_waiting_timestamp_seconds", "Time of the first event that waits."
 )
-LINEAGE_REFUSED = _gauge(
-    "lineage_events_refused", "Events that the endpoint will never take, set aside."
-)
+LINEAGE_REFUSED = _gauge("lineage_events_refused", "Events that the endpoint refused for good.")
 
 # ---- schedules --------------------------------------------------------------
 
@@ -238,13 +239,13 @@ SCHEDULE_SLOTS = _counter(
 )
 SCHEDULE_SUPPRESSED = _counter(
     "schedule_triggers_suppressed_total",
-    "Looks at which a true condition started nothing.",
+    "Evaluations in which a true condition started no run.",
     "team",
     "schedule",
     "reason",
 )
 SCHEDULE_HEARTBEAT = _gauge(
-    "schedule_engine_heartbeat_timestamp_seconds", "When the engine last looked what is due."
+    "schedule_engine_heartbeat_timestamp_seconds", "When the engine last checked what is due."
 )
 
 # ---- the exporter itself ----------------------------------------------------

@@ -32,7 +32,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection | None]:
         (schema,) = db.execute("PRAGMA user_version").fetchone()
         if schema < SCHEMA:
             raise PreconditionMissing(
-                f"the home has schema {schema}: the next command that writes to it makes it new",
+                f"the home has schema {schema}: the next command that writes to it migrates it",
                 where=str(database),
                 fix="platform-ctl run list",
             )

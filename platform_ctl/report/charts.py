@@ -163,7 +163,7 @@ def over_time(evaluation: Evaluation) -> Chart | None:
         Tick(x.at(m), g.label[:10]) for m, g in list(zip(at, groups, strict=True))[::every]
     )
     return Chart(
-        "Forecast and what came, over time",
+        "Forecast and actual values over time",
         "",
         "mean of the rows",
         ticks,
@@ -201,14 +201,14 @@ def calibration(evaluation: Evaluation) -> Chart | None:
         Point(
             *spot,
             "predicted",
-            f"{b.rows} rows: predicted {number(b.predicted)}, came {number(b.observed)}",
+            f"{b.rows} rows: predicted {number(b.predicted)}, observed {number(b.observed)}",
         )
         for spot, b in zip(spots, bins, strict=True)
     )
     return Chart(
         "Calibration",
         "predicted probability",
-        "share that came",
+        "observed share",
         x.ticks(),
         y.ticks(),
         points,

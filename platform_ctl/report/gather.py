@@ -183,7 +183,7 @@ class _Gathering:
             return None
         task = facts.task(Role.GATE)
         if task is None or not task.state.good:
-            reason = _not_reached(task) if task else "no gate was asked"
+            reason = _not_reached(task) if task else "no gate ran"
             self._missing("gate", reason)
             return None
         verdict = str(task.outputs.parameters.get("verdict", ""))
@@ -197,7 +197,7 @@ class _Gathering:
 
     def _approval(self, facts: DiagnosisFacts | None) -> ApprovalRequest | None:
         if facts is None or facts.approval is None:
-            nobody = "nobody was asked: this run registered nothing to approve"
+            nobody = "no approval: this run registered nothing"
             self._missing("approval", nobody if facts else self.absent["chain"])
             return None
         return facts.approval
@@ -240,7 +240,7 @@ class _Gathering:
         if found is None:
             self._missing("lineage", "no lineage event of this run was recorded")
         elif not found.edges:
-            self._missing("lineage", "it read nothing from outside and left nothing to others")
+            self._missing("lineage", "it read no dataset from outside and wrote none for others")
             return None
         return found
 

@@ -87,7 +87,9 @@ def _broken_off(run: Run, failures: Sequence[Failure]) -> Headline | None:
     if run.state is RunState.SUCCEEDED:
         return None
     short = run.id[:8]
-    resume = SuggestedAction("go on from what is done", f"platform-ctl run resume {short}")
+    resume = SuggestedAction(
+        "continue after the finished steps", f"platform-ctl run resume {short}"
+    )
     if run.state is RunState.CANCELED:
         return Headline(Tone.NEUTRAL, "Cancelled", _told(run.error), (resume,))
     if not failures:
@@ -96,10 +98,10 @@ def _broken_off(run: Run, failures: Sequence[Failure]) -> Headline | None:
     first = failures[0]
     read = f"platform-ctl run logs {short} {first.task}"
     actions = [
-        SuggestedAction("read all that the step wrote", read, "" if first.fix else STEP_RUNBOOK)
+        SuggestedAction("read the step's whole log", read, "" if first.fix else STEP_RUNBOOK)
     ]
     if first.fix:
-        actions.insert(0, SuggestedAction("what the error asks for", first.fix, first.runbook))
+        actions.insert(0, SuggestedAction("the fix that the error names", first.fix, first.runbook))
     title = f"Failed in {first.task}"
     return Headline(Tone.BAD, title, _told(first.error or run.error), (*actions, resume))
 
@@ -129,7 +131,7 @@ def _verdict_title(
             return f"The canary of {name} is held: a person must decide"
         return f"The canary of {name} {'could not decide' if undecided else 'failed'}"
     if facts and facts.roles.get(Role.GATE) == verdict.task:
-        return "The gate could not decide" if undecided else "The gate said no"
+        return "The gate could not decide" if undecided else "The gate refused the model"
     return f"{verdict.task}: {verdict.verdict}"
 
 
@@ -144,7 +146,7 @@ def _model(
     reasons = tuple(r for v in run.verdicts for r in v.reasons)
     if live == number:
         use = SuggestedAction(
-            "ask the model", f"platform-ctl model predict {facts.version.name}@{PRODUCTION}"
+            "get predictions", f"platform-ctl model predict {facts.version.name}@{PRODUCTION}"
         )
         broken = diagnosis.broken if diagnosis else None
         if broken:
@@ -155,7 +157,7 @@ def _model(
     if release and release.state is not ReleaseState.PROMOTED:
         return _release(name, release, diagnosis)
     if release and live:
-        title = f"{name} was in production; {facts.version.name}/{live} has followed it"
+        title = f"{name} was in production; {facts.version.name}/{live} replaced it"
         return Headline(Tone.NEUTRAL, title, reasons, tuple(_next(diagnosis)))
     if facts.approval:
         return _approval(name, facts.approval, reasons, diagnosis)
@@ -179,11 +181,13 @@ def _release_actions(
     if release is None or not release.state.is_open:
         return found
     service = release.target.service
-    show = SuggestedAction("see how it stands", f"platform-ctl release show {service}")
+    show = SuggestedAction("show its progress", f"platform-ctl release show {service}")
     if release.state is not ReleaseState.HELD:
         return found or (show,)
-    look = SuggestedAction("go on: look once more", f"platform-ctl release continue {service}")
-    stop = SuggestedAction("take it back", f"platform-ctl release abort {service}")
+    look = SuggestedAction(
+        "continue: analyse once more", f"platform-ctl release continue {service}"
+    )
+    stop = SuggestedAction("end it, production stays", f"platform-ctl release abort {service}")
     return show, look, stop
 
 
@@ -193,7 +197,7 @@ def _approval(
     if request.state is ApprovalState.PENDING:
         until = f"No answer by {moment(request.expires_at)} means no"
         asked = (
-            SuggestedAction("look at what is asked", f"platform-ctl approval show {request.id}"),
+            SuggestedAction("read the request", f"platform-ctl approval show {request.id}"),
             SuggestedAction(
                 "say yes", f'platform-ctl approval approve {request.id} --reason "why"'
             ),

@@ -198,7 +198,7 @@ def _steps_lead(report: RunReport) -> str:
 def _timeline_lead(report: RunReport) -> str:
     found = report.timeline
     if not found.critical:
-        return "No chain of steps can be told from the records."
+        return "The records do not show a chain of steps."
     share = 100 * found.critical_s / found.wall_s
     names = " → ".join(key_of(p).rpartition(".")[2] for p in found.critical[:12])
     more = f" and {len(found.critical) - 12} more" if len(found.critical) > 12 else ""

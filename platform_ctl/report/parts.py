@@ -91,7 +91,7 @@ def quality(evaluation: Evaluation) -> dict[str, Any]:
             forecasts,
         ),
         "rows": table(
-            "The golden rows of the picture",
+            "The golden rows of the plot",
             ["row", "actual #", "predicted #", "champion #"],
             points,
         )
@@ -108,7 +108,7 @@ def _groups(evaluation: Evaluation) -> list[tuple[str, Forest]]:
             continue
         if (drawn := group_forest(groups)) is not None:
             most = ", those furthest apart" if len(groups) > MOST_GROUPS else ""
-            found.append((f"Mean by {kind}{most}: forecast (filled) and what came (ring)", drawn))
+            found.append((f"Mean by {kind}{most}: forecast (filled) and actual (ring)", drawn))
     return found
 
 
@@ -181,11 +181,11 @@ def canary(found: CanaryHistory) -> dict[str, Any]:
         "state": "rolled back" if found.undone_by else release.state,
         "chart": charts.canary_weights(found),
         "looks": table(
-            "What each look found",
+            "Every analysis as a table",
             ["look", "weight #", "verdict", "traffic + replay #", "figures"],
             looks,
         ),
-        "events": table("Everything that happened", ["at (UTC)", "what", "detail"], events),
+        "events": table("All events as a table", ["at (UTC)", "what", "detail"], events),
     }
 
 
@@ -239,8 +239,8 @@ def lineage(found: LineageMap) -> dict[str, Any]:
     more = f" {found.left_out} are not drawn." if found.left_out else ""
     rows = [(s.task, ", ".join(s.reads) or "–", ", ".join(s.writes) or "–") for s in found.steps]
     return {
-        "lead": "Datasets that this run read and left behind, and the runs they come from and "
-        f"went to.{inside}{more}",
+        "lead": "Datasets that this run read and wrote, the runs that made them, and the runs "
+        f"that read them.{inside}{more}",
         "wide": wide,
         "tall": tall,
         "table": table("What each step read and wrote", ["step", "read", "wrote"], rows),

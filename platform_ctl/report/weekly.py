@@ -29,7 +29,7 @@ class WeekCost:
 
 @dataclass(frozen=True)
 class Weekly:
-    """Everything that happened from ``starts_at`` (a Monday, 00:00 UTC) for seven days."""
+    """All events as a table from ``starts_at`` (a Monday, 00:00 UTC) for seven days."""
 
     starts_at: datetime
     runs: tuple[Run, ...]
@@ -136,7 +136,7 @@ def _approvals(week: Weekly) -> str:
         [r.reference, str(r.state), ", ".join(v.approver for v in r.votes) or "-", _why(r)]
         for r in (*week.decided, *waiting)
     ]
-    return _table(["model", "state", "by", "why"], rows) if rows else "Nobody was asked."
+    return _table(["model", "state", "by", "why"], rows) if rows else "No approval was requested."
 
 
 def _why(request: ApprovalRequest) -> str:

@@ -323,7 +323,7 @@ def _not_wanted(state: PlanState, spec: Spec, run: RecurringRun) -> list[str]:
         return [f"pinned under KFP {made.kfp}, the server is {state.server.version}"]
     expected = _started(spec, made.start)
     changed = field_changes(run.spec, expected)
-    return [f"changed by hand: {change}" for change in changed]
+    return [f"changed outside the platform: {change}" for change in changed]
 
 
 def _with_document_start(run: RecurringRun, spec: Spec) -> Spec | None:
@@ -370,7 +370,7 @@ def _notes(state: PlanState, runs: Mapping[str, list[RecurringRun]]) -> Iterable
         yield "the controller's time zone cannot be read from here; it must be UTC"
     if not server.deletes_alone:
         which = server.version or "unknown"
-        yield f"KFP {which} may end runs with their schedule: old versions wait until idle"
+        yield f"KFP {which} may end runs with their schedule: old versions stay until idle"
     if not server.local:
         for schedule in state.documents.schedules:
             if schedule.spec.condition is not None:

@@ -284,7 +284,7 @@ class _Entries:
         if self._project.kubernetes and gap_s < CONTROLLER_LOOKS_S:
             place = fields["cron" if expression else "interval_s"]
             place.refuse(
-                f"slots {gap_s} s apart: KFP's controller looks each {CONTROLLER_LOOKS_S} s",
+                f"slots {gap_s} s apart: KFP's controller checks every {CONTROLLER_LOOKS_S} s",
                 'cron: "0 * * * * *"' if expression else f"interval_s: {CONTROLLER_LOOKS_S}",
             )
         return timing

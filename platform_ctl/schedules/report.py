@@ -91,7 +91,9 @@ def heartbeat(at: int | None, now: int, *, schedules: int) -> str:
     if not schedules or (at is not None and now - at <= HEARTBEAT_LATE_S):
         return ""
     seen = "has never run here" if at is None else f"last looked at {cron.utc(at)}"
-    return f"nothing fires these schedules: the engine {seen}; start it: platform-ctl schedule run"
+    return (
+        f"no process fires these schedules: the engine {seen}; start it: platform-ctl schedule run"
+    )
 
 
 def key_of(name: str, known: Mapping[str, object]) -> str:

@@ -58,4 +58,8 @@ def test_a_week_holds_what_happened_in_it_and_nothing_else():
 
 def test_an_empty_week_says_so():
     page = markdown(weekly(MONDAY, runs=[], requests=[], moves=[], ledger={}))
-    assert "Nothing ran." in page and "No stage changed." in page and "Nobody was asked." in page
+    assert (
+        "Nothing ran." in page
+        and "No stage changed." in page
+        and "No approval was requested." in page
+    )

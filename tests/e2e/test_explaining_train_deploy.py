@@ -259,7 +259,9 @@ def test_why_of_an_alias_that_was_moved_by_hand(checkout: Checkout) -> None:
         ".delete_registered_model_alias('weekly-commits', 'production')",
         f"sqlite:///{registry}",
     )
-    assert_broken(why(checkout, "model", "why", MODEL), "alias", "by hand", "production")
+    assert_broken(
+        why(checkout, "model", "why", MODEL), "alias", "outside the platform", "production"
+    )
     change(
         Path(registry),
         "INSERT INTO registered_model_aliases (alias, version, name)"

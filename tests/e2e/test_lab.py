@@ -95,7 +95,7 @@ REPAIRS = {
 SHOWN_BY_DIAGNOSIS = {
     "failed-step": "files_touched",
     "stuck-trials": "Running",
-    "register-refused": "model",
+    "register-refused": "FAILED",
     "blocked-promotion": "the canary plan was",
     "green-run-1": "ceiling",
 }
@@ -134,6 +134,7 @@ def test_broken_then_repaired(sandbox, name):
     before = fault_lab.check(sandbox, FAULTS, cause=fault.cause)
     assert before.cause_named
     assert not before.repaired, "the symptom is not there"
+    assert not fault_lab.check(sandbox, FAULTS).repaired, "the check repaired it"
     if name in SHOWN_BY_DIAGNOSIS:
         assert SHOWN_BY_DIAGNOSIS[name] in diagnose(sandbox, fault.runbook)
     REPAIRS[name](sandbox)

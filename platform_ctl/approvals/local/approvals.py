@@ -30,7 +30,7 @@ _LIST = "platform-ctl approval list"
 class SqliteApprovals:
     """One instance may serve several threads: each call opens its own connection."""
 
-    anyone = "whoever uses this machine"
+    anyone = "every user of this machine"
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
     ids = [r["id"] for r in db.execute("SELECT id FROM approvals ORDER BY requested_at DESC")]
     if not ids:
         raise NothingYet(
-            f"nothing has asked for an approval yet, so there is no {request_id!r}",
+            f"there is no approval request yet, so there is no {request_id!r}",
             where="approvals of this home",
             fix="platform-ctl pipeline list",
         )

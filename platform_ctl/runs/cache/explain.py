@@ -18,7 +18,7 @@ def explain_cache(cache: Decisions, run_id: str, task: str = "") -> list[CacheDe
     decisions = cache.decisions(run_id)
     if not decisions:
         raise UnknownName(
-            f"run {run_id[:8]} has no cache decisions: it asked nothing of the cache",
+            f"run {run_id[:8]} has no cache decisions",
             where=f"run {run_id}",
             fix=f"platform-ctl run show {run_id[:8]}",
         )

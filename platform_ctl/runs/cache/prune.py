@@ -18,7 +18,7 @@ def prune_cache(
     """
     if older_than is None and max_size_bytes is None:
         raise UsageError(
-            "say what to drop: --older-than, --max-size or both",
+            "give --older-than, --max-size or both",
             fix="platform-ctl cache prune --older-than 30d",
         )
     return cache.prune(older_than=older_than, max_size_bytes=max_size_bytes)

@@ -225,7 +225,7 @@ class KfpRuns:
                 on_event(event)
         except (KeyboardInterrupt, KfpUnavailable):
             end = f"platform-ctl --target kubernetes run cancel {run.id[:8]}"
-            on_event(RunEvent(EventKind.NOTE, run.id, text=f"the run goes on; {end} ends it"))
+            on_event(RunEvent(EventKind.NOTE, run.id, text=f"the run continues; {end} ends it"))
             raise
         ended = self._patiently(lambda: self.get(run.id))
         self.observers.ended(ended)

@@ -254,7 +254,7 @@ class Execution:
     def _wait_for(self, attempt: Attempt, run_id: str) -> None:
         if attempt.waits_for != run_id:
             attempt.waits_for = run_id
-            cache = f"run {run_id[:8]} computes the same: its result is waited for"
+            cache = f"run {run_id[:8]} computes the same step: waiting for its result"
             self._on_change(replace(attempt.record, cache=cache))
         self._waiting.append(attempt)
 

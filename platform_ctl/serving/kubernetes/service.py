@@ -346,7 +346,7 @@ def route_refusals(route: Object) -> tuple[str, ...]:
     """The conditions of a route that do not hold, ``TYPE: REASON: MESSAGE``, of each Gateway."""
     parents = route.get("status", {}).get("parents", [])
     if not parents:
-        return ("Accepted: Pending: no Gateway has looked at the route",)
+        return ("Accepted: Pending: no Gateway has processed the route",)
     return tuple(
         f"{c['type']}: {c.get('reason', '')}: {c.get('message', '')}"
         for parent in parents

@@ -234,7 +234,7 @@ def _bind(options: SupervisorOptions, port: int, name: str) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise PortInUse(
-            f"{options.host}:{port} cannot be had: {exc.strerror}",
+            f"{options.host}:{port} cannot be opened: {exc.strerror}",
             where=f"InferenceService {name}",
             fix=f"end what listens on port {port}, then: platform-ctl service start {name}",
         ) from exc

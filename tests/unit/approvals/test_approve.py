@@ -153,7 +153,7 @@ def test_no_self_approval_unless_the_settings_allow_it_and_then_it_says_so(ask, 
         answer(made.id, who="ann", settings=strict)
     notes = answer(made.id, who="ann").notes
     assert "approval.self_approval" in notes[0]
-    assert "whoever uses this machine" in notes[1]
+    assert "every user of this machine" in notes[1]
 
 
 def test_whoever_asked_may_withdraw(ask, answer):

@@ -52,7 +52,7 @@ def test_without_a_time_there_is_no_line() -> None:
 def test_other_clusters_are_compared_furthest_apart_first() -> None:
     found = weekly(["2026-01-05", "2026-01-12", "2026-01-19", "2026-01-26"])
     ((title, drawn),) = parts.quality(found)["groups"]
-    assert title == "Mean by shop: forecast (filled) and what came (ring)"
+    assert title == "Mean by shop: forecast (filled) and actual (ring)"
     assert [row.name for row in drawn.rows] == ["b, 2 rows", "a, 2 rows"]
     many = evaluation(
         label=[1.0] * 40,

@@ -135,7 +135,7 @@ def test_a_server_that_stays_away_ends_the_watch_and_not_the_run(tmp_path: Path)
         port = runs(fake, tries=3, sleep=lambda s: setattr(fake.faults[0], "times", -1))
         with pytest.raises(KfpUnavailable):
             port.run(request(tmp_path), events.append)
-    assert events[-1].text.startswith("the run goes on")
+    assert events[-1].text.startswith("the run continues")
 
 
 def test_pages_and_deleted_runs(tmp_path: Path) -> None:

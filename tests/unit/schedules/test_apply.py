@@ -304,7 +304,7 @@ def test_a_change_by_hand_is_found_and_mended(sandbox):
     sandbox.port.by_hand(run.id, spec=replace(run.spec, max_concurrency=7))
     (change,) = sandbox.plan().changes
     assert change.action is ScheduleAction.RECREATE
-    assert change.why == ("changed by hand: max_concurrency: 7 -> 1",)
+    assert change.why == ("changed outside the platform: max_concurrency: 7 -> 1",)
     sandbox.apply()
     sandbox.port.by_hand(sandbox.port.enabled(KEY)[0].id, enabled=False)
     assert sandbox.actions() == {KEY: ScheduleAction.ENABLE}

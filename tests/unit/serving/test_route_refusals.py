@@ -23,7 +23,7 @@ def route(**conditions: str) -> dict[str, Any]:
         (route(Accepted="True", ResolvedRefs="True"), ()),
         (route(Accepted="False", ResolvedRefs="True"), ("Accepted: Because: of this",)),
         (route(Accepted="True", ResolvedRefs="False"), ("ResolvedRefs: Because: of this",)),
-        ({}, ("Accepted: Pending: no Gateway has looked at the route",)),
+        ({}, ("Accepted: Pending: no Gateway has processed the route",)),
     ],
 )
 def test_conditions_that_do_not_hold_are_named(
