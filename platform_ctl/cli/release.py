@@ -9,11 +9,12 @@ import click
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.releases.release import in_short
 from platform_ctl.text import visible
 
 if TYPE_CHECKING:
     from platform_ctl.releases.analyse import AnalysisProgress
-    from platform_ctl.releases.release import Release, ReleaseEvent
+    from platform_ctl.releases.release import Release
     from platform_ctl.releases.steps import ReleasePorts
     from platform_ctl.runs.record import Run
 
@@ -48,7 +49,7 @@ def show(ctx: click.Context, name: str, output: str) -> None:
     print_release(release)
     if now is not None:
         click.echo(f"{'so far':<9}{_so_far(now)}")
-    rows = [(render.moment(e.at), e.kind, _in_short(e)) for e in events]
+    rows = [(render.moment(e.at), e.kind, in_short(e)) for e in events]
     render.print_table(["at", "what", "detail …"], rows)
     if errors:
         click.echo("\npredictions of real traffic whose label has arrived:")
@@ -180,19 +181,6 @@ def _print(release: Release, output: str) -> None:
         render.print_json(release)
     else:
         print_release(release)
-
-
-def _in_short(event: ReleaseEvent) -> str:
-    detail = event.detail
-    if event.kind == "analysed":
-        asked = ", ".join(f"{n} {source}" for source, n in detail["requests"].items())
-        reasons = "; ".join(detail["reasons"])
-        return f"{detail['weight_percent']} %: {detail['verdict']}: {reasons} ({asked})"
-    if event.kind == "live features":
-        return f"{detail['verdict']}: {detail['reason']}"
-    if "reasons" in detail:
-        return "; ".join(detail["reasons"])
-    return ", ".join(f"{key} {value}" for key, value in detail.items())
 
 
 def _ports(ctx: click.Context) -> ReleasePorts:

@@ -352,8 +352,12 @@ def _failed_task(name: str, facts: DiagnosisFacts, task: Task) -> Link:
         f"{task.path} failed: {task.error}",
         log or f"platform-ctl run show {facts.short}",
         STEP_RUNBOOK,
-        f"after {task.attempts or 1} tries, at {task.ended_at or 'an unknown time'}",
+        f"after {_tries(task)}, at {moment(task.ended_at) if task.ended_at else 'an unknown time'}",
     )
+
+
+def _tries(task: Task) -> str:
+    return "one try" if task.attempts <= 1 else f"{task.attempts} tries"
 
 
 def _runbook_of(blocker: Blocker | None) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from platform_ctl.text import minute
+
 Key = tuple[str, str, str]
 """Namespace, name and version of a dataset; the version may be ""."""
 
@@ -219,7 +221,7 @@ def label(key: Key) -> str:
 
 def _told(task: TaskRun) -> str:
     cached = ", from the cache" if task.produced_by else ""
-    return f"{task.job} ({task.state}{cached}, run {task.parent[:8]}, {task.at[:16]})"
+    return f"{task.job} ({task.state}{cached}, run {task.parent[:8]}, {minute(task.at)})"
 
 
 def _searched(trials: Sequence[TrialRun]) -> str:

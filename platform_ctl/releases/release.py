@@ -146,3 +146,21 @@ def revision_name(version: str, digest: str) -> str:
     """Names a revision by what it serves, so that the same model is the same revision."""
     short = digest.removeprefix("sha256:")[:8]
     return f"v{version}-{short}" if short else f"v{version}"
+
+
+def in_short(event: ReleaseEvent) -> str:
+    """What happened, in a few words: verdict and reasons of an analysis, else the details."""
+    detail = event.detail
+    if event.kind == "analysed":
+        asked = ", ".join(f"{n} {source}" for source, n in detail["requests"].items())
+        reasons = "; ".join(detail["reasons"])
+        return f"{detail['weight_percent']} %: {detail['verdict']}: {reasons} ({asked})"
+    if event.kind == "live features":
+        return f"{detail['verdict']}: {detail['reason']}"
+    if "reasons" in detail:
+        return "; ".join(detail["reasons"])
+    return ", ".join(_IN_WORDS.get(key, key + " {}").format(value) for key, value in detail.items())
+
+
+_IN_WORDS = {"actor": "by {}", "reason": "{}", "weight_percent": "{} % of the traffic"}
+"""Field of an event -> how people read it; any other one by its name."""

@@ -14,6 +14,7 @@ from platform_ctl.errors import PlatformError
 from platform_ctl.explain.diagnosis import Diagnosis, DiagnosisFacts
 from platform_ctl.explain.why import diagnose
 from platform_ctl.explain.why_facts import DiagnosisPorts, facts_of
+from platform_ctl.ir.pipeline import Pipeline, planned_leaves
 from platform_ctl.ir.roles import Role
 from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation as evaluations
@@ -34,6 +35,7 @@ from platform_ctl.report.value import (
 from platform_ctl.runs.budget import LedgerEntry, cost
 from platform_ctl.runs.port import Artifacts
 from platform_ctl.runs.record import Run, Task, TaskState
+from platform_ctl.runs.task_name import in_flow
 from platform_ctl.text import redacted
 from platform_ctl.tuning.port import SearchRecord
 
@@ -93,7 +95,7 @@ class _Gathering:
             parameters=rows.parameters(run, pipeline),
             graph=graph(pipeline, run),
             timeline=timeline(run, pipeline, now),
-            steps=tuple(rows.step_rows(run, decisions, entries)),
+            steps=tuple(rows.step_rows(_in_order(run, pipeline), decisions, entries)),
             cost=cost(entries),
             failures=failures,
             of_run=facts.run.id if facts and facts.run.id != run.id else "",
@@ -243,6 +245,12 @@ class _Gathering:
             self._missing("lineage", "it read no dataset from outside and wrote none for others")
             return None
         return found
+
+
+def _in_order(run: Run, pipeline: Pipeline | None) -> Run:
+    """The run with its tasks in the order of the flow, those that were never started, too."""
+    planned = planned_leaves(pipeline) if pipeline else []
+    return replace(run, tasks=tuple(in_flow(run.tasks, planned)))
 
 
 def _worth_showing(found: Diagnosis | None, facts: DiagnosisFacts | None) -> Diagnosis | None:

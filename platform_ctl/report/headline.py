@@ -62,12 +62,27 @@ def headline(
 ) -> Headline:
     """``release`` is that of the run's model, if it has one; ``facts`` of the run that made it."""
     return (
-        _unfinished(run)
+        _registering(run, facts)
+        or _unfinished(run)
         or _broken_off(run, failures)
         or _verdict(run, facts, diagnosis, release)
         or _model(run, facts, diagnosis, release)
         or _plain(run)
     )
+
+
+def _registering(run: Run, facts: DiagnosisFacts | None) -> Headline | None:
+    """Of a run that goes on behind a gate that said yes. The page that stays beside the registered
+    model is written here, by the step that registers it: it must be true afterwards, too."""
+    gate = facts.task(Role.GATE) if facts and facts.run.id == run.id else None
+    if run.state.final or gate is None or not gate.state.good:
+        return None
+    if gate.outputs.parameters.get("verdict") != Verdict.SUCCESSFUL:
+        return None
+    reasons = gate.outputs.parameters.get("reasons")
+    action = SuggestedAction("see what came after", f"platform-ctl run report {run.id[:8]}")
+    listed = tuple(map(str, reasons)) if isinstance(reasons, list) else ()
+    return Headline(Tone.GOOD, "The model passed the gate", listed, (action,))
 
 
 def _unfinished(run: Run) -> Headline | None:

@@ -15,6 +15,7 @@ from platform_ctl.report.dag import key_of
 from platform_ctl.report.forest import gate_forest, shares
 from platform_ctl.report.plots import Scale, Tick, count, metric, money, number
 from platform_ctl.report.value import RunReport, StepRow
+from platform_ctl.runs import task_name
 from platform_ctl.runs.record import TaskState
 from platform_ctl.text import duration
 
@@ -64,8 +65,8 @@ class StepGroup:
     share: float = 0.0
 
 
-def render(report: RunReport) -> str:
-    """The page. Everything that is not ours is escaped."""
+def render(report: RunReport, *, back: str = "") -> str:
+    """The page. Everything that is not ours is escaped. ``back``: address of the run's own page."""
     sheet = html.style("tokens.css", "style.css")
     shown = _context(report)
     always = ("steps", "cost", "facts")
@@ -76,7 +77,9 @@ def render(report: RunReport) -> str:
     return (
         html.environment()
         .get_template("page.html")
-        .render(report=report, style=sheet, policy=_policy(sheet), sections=sections, **shown)
+        .render(
+            report=report, style=sheet, policy=_policy(sheet), sections=sections, back=back, **shown
+        )
     )
 
 
@@ -252,7 +255,7 @@ def _step_group(key: str, some: Sequence[StepRow], share: float) -> StepGroup:
     if one.source_run and not many:
         reason = f"made by run {one.source_run[:8]}"
     return StepGroup(
-        name=f"{key} × {len(some)}" if many else key,
+        name=f"{task_name.shown(key)} × {len(some)}" if many else task_name.shown(key),
         state=worst,
         states=", ".join(f"{n} {html.look(s).words}" for s, n in states.items()),
         count=len(some),

@@ -67,11 +67,12 @@ def draw_search(record: SearchRecord, path: Path) -> None:
     files.replace(path.resolve(), page.encode())
 
 
-def report_page(report: RunReport) -> str:
-    """The report as one HTML file that needs nothing else."""
+def report_page(report: RunReport, *, back: bool = False) -> str:
+    """The report as one HTML file that needs nothing else. ``back``: among the pages of a home,
+    with links to them."""
     from platform_ctl.report.page import render
 
-    return render(report)
+    return render(report, back=f"/runs/{report.run.id}" if back else "")
 
 
 def report_file(settings: Settings, run: Run) -> Path:

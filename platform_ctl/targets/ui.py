@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platform_ctl.progress import describe, latest
+from platform_ctl.runs.record import TaskState
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals, approvals_as_they_stand, deciding
 from platform_ctl.targets.explain import compared_run
@@ -18,8 +22,16 @@ from platform_ctl.targets.runs import run_reader
 
 if TYPE_CHECKING:
     from platform_ctl.approvals.request import Answer, ApprovalRequest
+    from platform_ctl.models.model import RegisteredModel
     from platform_ctl.runs.record import Run
-    from platform_ctl.ui.views import ApprovalView, ConsolePorts, LineageView, RunRow, ServiceView
+    from platform_ctl.ui.views import (
+        ApprovalView,
+        ConsolePorts,
+        LineageView,
+        RunRow,
+        ServiceView,
+        VersionRow,
+    )
 
 CHANGES_SHOWN = 5
 
@@ -32,14 +44,16 @@ def pages(settings: Settings) -> ConsolePorts:
     return ConsolePorts(
         home=settings.home,
         runs=lambda limit: [_row(settings, run) for run in run_reader(settings).list(limit)],
-        run=lambda run_id: _row(settings, run_reader(settings).get(run_id)),
-        report=lambda run_id: report_page(run_report(reporting(settings), run_id)),
+        run=lambda run_id: _run_row(settings, run_id),
+        report=lambda run_id: report_page(run_report(reporting(settings), run_id), back=True),
         models=lambda: registry(settings).models(),
+        versions=lambda model: _versions(settings, model),
         history=lambda name: [m for m in registry(settings).history() if m.model == name],
         services=lambda: _services(settings),
         approvals=lambda: approvals_as_they_stand(settings),
         approval=lambda request_id: _approval(settings, request_id),
         lineage=lambda name: _lineage(settings, name),
+        money_per_cpu_hour=settings.money_per_cpu_hour,
         answer=lambda *said: _answer(settings, *said),
     )
 
@@ -57,7 +71,7 @@ def _lineage(settings: Settings, name: str) -> LineageView:
     key = find_dataset(graph, name)
     if key is None:
         raise not_in_lineage(name, graph)
-    return LineageView(names, label(key), graph.upstream(key), graph.downstream(key))
+    return LineageView(names, name, label(key), graph.upstream(key), graph.downstream(key))
 
 
 def _answer(settings: Settings, request_id: str, what: Answer, reason: str, who: str) -> str:
@@ -77,6 +91,42 @@ def _row(settings: Settings, run: Run) -> RunRow:
 
     spent = cost(costs(settings).entries(run.id))
     return RunRow(run, spent.money, spent.saved_money)
+
+
+def _run_row(settings: Settings, run_id: str) -> RunRow:
+    """One run with the steps that are to come, and how far those are that run."""
+    from platform_ctl.errors import PlatformError
+    from platform_ctl.ir import file
+    from platform_ctl.ir.pipeline import planned_leaves
+
+    reader = run_reader(settings)
+    run = reader.get(run_id)
+    row = _row(settings, run)
+    if run.state.final and all(t.started_at for t in run.tasks):
+        return row
+    progress = {}
+    for task in run.tasks:
+        if task.state is TaskState.RUNNING and (found := latest(reader.log(run, task, 0))):
+            progress[task.path] = describe(found)
+    try:
+        planned = planned_leaves(file.parse(reader.pipeline_file(run.id), Path(run.pipeline)))
+    except PlatformError:  # the file is gone
+        planned = []
+    return replace(row, planned=planned, progress=progress)
+
+
+def _versions(settings: Settings, model: RegisteredModel) -> list[VersionRow]:
+    from platform_ctl.models.figures import figures
+    from platform_ctl.ui.views import VersionRow
+
+    known = recipes(settings)
+    rows = []
+    for version in model.versions:
+        found = figures(version, known)
+        best = f"{found.baseline.value:.4g} {found.baseline_name}" if found.baseline else ""
+        champion = f"{found.champion.value:.4g}" if found.champion else ""
+        rows.append(VersionRow(version, str(found.model or ""), best, champion))
+    return rows
 
 
 def _services(settings: Settings) -> list[ServiceView]:
@@ -139,7 +189,8 @@ def _since_champion(settings: Settings, request: ApprovalRequest, run_id: str) -
     if older is None or newer is None or older.id == newer.id:
         return ()
     found = compare(compared_run(settings, older), compared_run(settings, newer))
-    causes = [d for d in found if d.kind.is_cause]
+    # What the candidate was compared with is another model by itself: that is no change of anybody.
+    causes = [d for d in found if d.kind.is_cause and not d.what.endswith(".champion")]
     shown = [
         f"{d.kind.name.lower().replace('_', ' ')} {d.what}: {d.old or 'none'} → {d.new or 'none'}"
         for d in causes[:CHANGES_SHOWN]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jinja2
 from markupsafe import Markup
@@ -26,14 +26,14 @@ from starlette.routing import Route
 
 from platform_ctl.approvals.request import Answer
 from platform_ctl.errors import PlatformError
+from platform_ctl.releases.release import in_short
 from platform_ctl.report import html, parts
-from platform_ctl.text import duration
+from platform_ctl.runs.task_name import shown
+from platform_ctl.text import duration, minute
 from platform_ctl.ui.identity import COOKIE, Identity, LocalToken, Person
 from platform_ctl.ui.views import ConsolePorts, attention, costs
 
 RUNS_SHOWN = 50
-METRICS_SHOWN = 4
-"""The shortest names: a slice's or a baseline's figure has a longer one."""
 RUNS_COUNTED = 500
 """Of these the page of costs makes its totals."""
 REFRESH_S = 3
@@ -180,13 +180,32 @@ class _Pages:
 
     def runs(self, request: Request, person: Person) -> Response:
         wanted = {k: request.query_params.get(k, "") for k in ("pipeline", "state")}
-        runs = [
+        known = self._reading.runs(RUNS_COUNTED)
+        found = [
             row
-            for row in self._reading.runs(RUNS_COUNTED)
+            for row in known
             if wanted["pipeline"] in ("", row.run.pipeline)
             and wanted["state"] in ("", str(row.run.state))
-        ][:RUNS_SHOWN]
-        return self._page("runs", "Runs", person, runs=runs, wanted=wanted, refresh=_refresh(runs))
+        ]
+        typed = request.query_params.get("page", "")
+        page = int(typed) if typed.isdecimal() and len(typed) < 6 else 0
+        begin, end = page * RUNS_SHOWN, (page + 1) * RUNS_SHOWN
+        runs = found[begin:end]
+        return self._page(
+            "runs",
+            "Runs",
+            person,
+            runs=runs,
+            wanted=wanted,
+            filtered=any(wanted.values()) or page > 0,
+            pipelines=sorted({row.run.pipeline for row in known}),
+            first=begin + 1,
+            total=len(found),
+            cut=len(known) == RUNS_COUNTED,
+            newer=urlencode({**wanted, "page": page - 1}) if page else "",
+            older=urlencode({**wanted, "page": page + 1}) if len(found) > end else "",
+            refresh=_refresh(runs),
+        )
 
     def run(self, request: Request, person: Person) -> Response:
         row = self._reading.run(request.path_params["run"])
@@ -204,10 +223,9 @@ class _Pages:
         model = next((m for m in self._reading.models() if m.name == name), None)
         if model is None:
             return self._refuse(HTTPStatus.NOT_FOUND, f"There is no model {name!r}.")
-        known = {metric for v in model.versions for metric in v.metrics}
-        metrics = sorted(known, key=lambda name: (len(name), name))[:METRICS_SHOWN]
+        versions = self._reading.versions(model)
         history = list(reversed(self._reading.history(name)))
-        return self._page("model", name, person, model=model, metrics=metrics, history=history)
+        return self._page("model", name, person, model=model, versions=versions, history=history)
 
     def services(self, request: Request, person: Person) -> Response:
         return self._page("services", "Services", person, services=self._reading.services())
@@ -232,7 +250,15 @@ class _Pages:
 
     def cost(self, request: Request, person: Person) -> Response:
         runs = self._reading.runs(RUNS_COUNTED)
-        return self._page("cost", "Cost", person, costs=costs(runs), runs=runs[:RUNS_SHOWN])
+        return self._page(
+            "cost",
+            "Cost",
+            person,
+            costs=costs(runs),
+            counted=len(runs),
+            price=self._reading.money_per_cpu_hour,
+            runs=runs[:RUNS_SHOWN],
+        )
 
     def _approval(
         self,
@@ -310,6 +336,7 @@ def _environment() -> jinja2.Environment:
     assert shared.loader is not None
     own = jinja2.PrefixLoader({"ui": jinja2.PackageLoader(__package__, ".")})
     made = shared.overlay(loader=jinja2.ChoiceLoader([own, shared.loader]))
+    made.filters |= {"step": shown, "minute": minute, "in_short": in_short}
     made.filters["took"] = lambda seconds: "–" if seconds is None else duration(seconds)
     return made
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from platform_ctl.approvals.compare import ComparisonRow
 from platform_ctl.approvals.request import Answer, ApprovalRequest
 from platform_ctl.lineage.graph import PrintedTree
 from platform_ctl.models.evaluation import Evaluation
-from platform_ctl.models.model import AliasMove, RegisteredModel
+from platform_ctl.models.model import AliasMove, ModelVersion, RegisteredModel
 from platform_ctl.releases.release import Release, ReleaseEvent
-from platform_ctl.runs.record import Run
+from platform_ctl.runs.record import Run, Task, TaskState, elapsed_s
+from platform_ctl.runs.task_name import in_flow, shown
 from platform_ctl.serving.service import InferenceService
 
 
@@ -26,6 +28,25 @@ class RunRow:
     money: float = 0.0
     saved: float = 0.0
     """What the cache saved, in the same currency."""
+    planned: Sequence[str] = ()
+    """Paths of the steps in the order of the flow; of one run alone."""
+    progress: Mapping[str, str] = field(default_factory=dict)
+    """Path of a step that runs -> how far it is, in words; of one run alone."""
+
+    @property
+    def took_s(self) -> float | None:
+        """How long it took, or has been going on; None before it started."""
+        return _elapsed_s(self.run.started_at, self.run.ended_at, self.run.state.final)
+
+    @property
+    def steps(self) -> Sequence[StepRow]:
+        """What was, is and will be executed, in the order of the flow."""
+        run = self.run
+        known = tuple(f"{t.path}." for t in run.tasks)
+        later = () if run.state.final else [p for p in self.planned if not _within(p, known)]
+        future = [Task(p, p.rpartition(".")[2], "", TaskState.PENDING) for p in later]
+        tasks = in_flow([*run.tasks, *future], self.planned)
+        return [StepRow(t, shown(t.path), self.progress.get(t.path, "")) for t in tasks]
 
     @property
     def given_name(self) -> str:
@@ -35,7 +56,48 @@ class RunRow:
 
     @property
     def verdicts(self) -> str:
-        return ", ".join(f"{v.task.rpartition('.')[2]}: {v.verdict}" for v in self.run.verdicts)
+        return ", ".join(f"{shown(v.task)}: {v.verdict}" for v in self.run.verdicts)
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One step of a run as the page shows it."""
+
+    task: Task
+    name: str
+    progress: str = ""
+
+    @property
+    def wall_s(self) -> float | None:
+        """None for a step that was not executed, or not yet."""
+        task = self.task
+        if task.usage.wall_s or not task.attempts:
+            return task.usage.wall_s or None
+        return _elapsed_s(task.started_at, task.ended_at, task.state.final)
+
+    @property
+    def note(self) -> str:
+        return self.progress or self.task.error or self.task.cache
+
+
+def _within(path: str, known: Sequence[str]) -> bool:
+    return any(f"{path}.".startswith(one) for one in known)
+
+
+def _elapsed_s(started_at: str | None, ended_at: str | None, final: bool) -> float | None:
+    now = None if final else datetime.now(UTC).isoformat()
+    return elapsed_s(started_at, ended_at or now)
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A version of a model with its losses on its golden set; "" where none is known."""
+
+    version: ModelVersion
+    loss: str = ""
+    baseline: str = ""
+    champion: str = ""
+    """What was in production when it was evaluated."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +134,9 @@ class LineageView:
 
     names: Sequence[str]
     subject: str = ""
+    """As somebody asks for it: NAME or NAME/version."""
+    address: str = ""
+    """With its namespace and version."""
     upstream: PrintedTree | None = None
     downstream: PrintedTree | None = None
 
@@ -85,14 +150,16 @@ class ConsolePorts:
     runs: Callable[[int], Sequence[RunRow]]
     run: Callable[[str], RunRow]
     report: Callable[[str], str]
-    """The whole report of a run, as HTML that needs nothing else."""
+    """The whole report of a run, as HTML that needs nothing else; it links back to ``/runs``."""
     models: Callable[[], Sequence[RegisteredModel]]
+    versions: Callable[[RegisteredModel], Sequence[VersionRow]]
     history: Callable[[str], Sequence[AliasMove]]
     services: Callable[[], Sequence[ServiceView]]
     approvals: Callable[[], Sequence[ApprovalRequest]]
     approval: Callable[[str], ApprovalView]
     lineage: Callable[[str], LineageView]
     """Of NAME or NAME/version of a dataset or model; of "": what there is."""
+    money_per_cpu_hour: float
     answer: Callable[[str, Answer, str, str], str]
     """(request id, answer, reason, who) -> one sentence on what happened."""
 

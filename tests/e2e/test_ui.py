@@ -44,6 +44,19 @@ def browser(site: Site) -> Iterator[Browser]:
         yield made
 
 
+@pytest.mark.parametrize("path", ["/", "/runs", "/models/weekly-commits", "/approvals", "/cost"])
+def test_on_a_phone_a_row_is_a_block_and_nothing_is_cut(
+    browser: Browser, site: Site, path: str
+) -> None:
+    browser.screen(PHONE)
+    browser.open(f"{site.page.origin}{path}")
+    cells = "[...document.querySelectorAll('.rows td')]"
+    assert browser.ask(f"{cells}.length") > 0
+    width = PHONE[0]
+    assert browser.ask(f"Math.max(...{cells}.map(c => c.getBoundingClientRect().right))") <= width
+    assert browser.ask(f"{cells}.every(c => getComputedStyle(c, '::before').content.length > 2)")
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_fits_any_screen_light_and_dark(browser: Browser, site: Site, path: str) -> None:
     browser.screen(DESKTOP)

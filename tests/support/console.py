@@ -29,6 +29,7 @@ from platform_ctl.ui.views import (
     LineageView,
     RunRow,
     ServiceView,
+    VersionRow,
 )
 
 REQUEST = ApprovalRequest(
@@ -94,11 +95,15 @@ class Site:
             run=self._run,
             report=lambda run_id: "<!doctype html><title>report</title>",
             models=lambda: [MODEL],
+            versions=lambda model: [
+                VersionRow(v, "MASE 0.9", "1.05 mean_4w") for v in model.versions
+            ],
             history=lambda name: [MOVE],
             services=lambda: [ServiceView(SERVICE, RELEASE, [EVENT])],
             approvals=lambda: [self.request],
             approval=self._view,
             lineage=self._lineage,
+            money_per_cpu_hour=0.05,
             answer=self._answer,
         )
 
@@ -115,7 +120,7 @@ class Site:
             return LineageView(names)
         made = PrintedTree("train <b>", [PrintedTree("abukix.commits @ 4711")])
         up = PrintedTree(name, [PrintedTree("register", [made])])
-        return LineageView(names, name, up, PrintedTree(name))
+        return LineageView(names, name, f"mlflow {name}", up, PrintedTree(name))
 
     def _view(self, request_id: str) -> ApprovalView:
         if request_id != self.request.id:

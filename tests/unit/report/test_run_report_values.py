@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platform_ctl.explain.diagnosis import DiagnosisFacts
 from platform_ctl.ir.file import read
+from platform_ctl.ir.roles import Role
 from platform_ctl.lineage.graph import TaskRun
 from platform_ctl.models import evaluation
 from platform_ctl.report import charts, forest
@@ -18,7 +20,7 @@ from platform_ctl.report.headline import Failure, Tone, headline
 from platform_ctl.report.lineage_map import MOST_NODES, lineage_map
 from platform_ctl.report.timeline import critical_path, timeline
 from platform_ctl.report.value import CanaryAnalysis, CanaryHistory, SearchSummary, SearchTrial
-from platform_ctl.runs.record import Run, RunState, Task, TaskState, TaskVerdict
+from platform_ctl.runs.record import Outputs, Run, RunState, Task, TaskState, TaskVerdict
 from platform_ctl.text import duration
 from tests.support.chain import ROOT
 
@@ -324,6 +326,21 @@ def test_a_failure_leads_to_what_its_error_asks_for():
 def test_every_state_has_its_headline(state, error, title):
     died = error == "orphaned"
     assert headline(run(state=state, error=error, orphaned=died)).title == title
+
+
+@pytest.mark.parametrize(
+    ("verdict", "title"),
+    [("successful", "The model passed the gate"), ("inconclusive", "Still running")],
+)
+def test_the_page_that_the_registering_step_leaves_is_true_afterwards(verdict, title):
+    """It stays beside the registered model: "still running" would stay there for good."""
+    outputs = Outputs({"verdict": verdict, "reasons": ["9 % better"]})
+    gate = replace(task("gate", 0, 1), outputs=outputs)
+    going_on = run(gate, state=RunState.RUNNING)
+    facts = DiagnosisFacts(going_on, now=0.0, roles={Role.GATE: "gate"})
+    told = headline(going_on, facts)
+    assert told.title == title
+    assert ("9 % better" in told.sentences) == (verdict == "successful")
 
 
 def test_a_verdict_of_no_is_not_a_success():

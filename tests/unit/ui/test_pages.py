@@ -12,7 +12,7 @@ import pytest
 
 from platform_ctl.approvals.request import Answer, ApprovalState
 from platform_ctl.home.sockets import LOOPBACK
-from platform_ctl.runs.record import RunState
+from platform_ctl.runs.record import RunState, Task, TaskState
 from platform_ctl.ui.identity import COOKIE
 from platform_ctl.ui.views import (
     RunRow,
@@ -163,3 +163,33 @@ def test_what_waits_comes_first(site):
     _, _, text = site.ask("GET", "/")
     assert text.index("weekly-commits/4 waits for an answer") < text.index("Newest runs")
     assert "version 4 has 10 % of the traffic" in text
+
+
+def test_a_run_that_goes_on_shows_what_comes_and_how_far_it_is(site):
+    begun = "2026-11-21T07:00:00.000+00:00"
+    tasks = (
+        Task("extract", "extract", "", TaskState.CACHED, begun),
+        Task("train", "train", "", TaskState.RUNNING, begun, attempts=1),
+    )
+    site.rows[0] = RunRow(
+        replace(RUN, state=RunState.RUNNING, started_at=begun, tasks=tasks, verdicts=()),
+        planned=["extract", "train", "gate", "condition-1.register"],
+        progress={"train": "9 of 33 epochs, about 12 s left"},
+    )
+    _, _, text = site.ask("GET", f"/runs/{RUN.id}")
+    names = re.findall(r'<th scope="row">(\w+)</th><td data-label="state">', text)
+    assert names == ["extract", "train", "gate", "register"]
+    assert "train-deploy is running for " in text
+    assert "9 of 33 epochs, about 12 s left" in text
+
+
+def test_no_run_is_left_out_without_a_word(site):
+    site.rows = [RunRow(replace(RUN, id=f"{n:08x}-run")) for n in range(120)]
+    _, _, first = site.ask("GET", "/runs")
+    assert "1 to 50 of 120, newest first" in first and "Newer" not in first
+    older = re.search(r'href="(/runs\?[^"]*)">Older', first)[1].replace("&amp;", "&")
+    _, _, last = site.ask("GET", older.replace("page=1", "page=2"))
+    assert "101 to 120 of 120" in last and "Older" not in last
+    assert f"{119:08x}" in last and "Newer" in last
+    _, _, none = site.ask("GET", "/runs?state=FAILED")
+    assert "No run is like that." in none
