@@ -1,20 +1,21 @@
 """Objects of a Kubernetes API server by kind and name.
 
-One small client over ``kubernetes.client.ApiClient``, which reads kubeconfigs,
-runs exec plug-ins and refreshes tokens. Objects are plain dicts, as the API
-server speaks them, so that a custom resource needs no class. What the server
-refuses comes back as an error of ours: never an ApiException.
+One small client over HTTP; ``access`` says how the server is reached. Objects
+are plain dicts, as the API server speaks them, so that a custom resource needs
+no class. What the server refuses comes back as an error of ours.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from platform_ctl.cluster import refusals
+from platform_ctl.cluster.access import Client, LibraryClient, plain_client
 from platform_ctl.errors import (
     ClusterConflict,
     ClusterForbidden,
@@ -61,9 +62,9 @@ JOB = ResourceKind("batch/v1", "Job", "jobs")
 
 @dataclass
 class Cluster:
-    """A connection. ``client`` is a ``kubernetes.client.ApiClient``; ``connect`` makes one."""
+    """A connection; ``connect`` makes one."""
 
-    client: Any
+    client: Client
     namespace: str
     server: str = ""
     """Address of the API server, without credentials; for messages."""
@@ -314,13 +315,12 @@ class Cluster:
         timeout_s: float | None = None,
     ) -> Any:
         import urllib3
-        from kubernetes.client.exceptions import ApiException
 
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        self.client.update_params_for_auth(headers, [], ["BearerToken"])
-        url = self.client.configuration.host.rstrip("/") + path
+        url = self.client.host + path
         try:
-            response = self.client.rest_client.pool_manager.request(
+            self.client.authorize(headers)
+            response = self.client.pool.request(
                 method,
                 url + (f"?{urlencode(query)}" if query else ""),
                 body=json.dumps(body).encode() if body is not None else None,
@@ -329,7 +329,7 @@ class Cluster:
                 timeout=urllib3.Timeout(connect=self.timeout_s, read=timeout_s or self.timeout_s),
                 retries=_once_more_when_asked(),
             )
-        except (urllib3.exceptions.HTTPError, OSError, ApiException) as exc:
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise self._unavailable(exc) from exc
         if response.status >= 400:
             labels = (body or {}).get("metadata", {}).get("labels")
@@ -427,7 +427,10 @@ def connect(
     No call is made. Raises ConfigError for a kubeconfig that is missing or
     wrong, MissingExtra without the ``kubernetes`` package.
     """
+    if plain := plain_client(kubeconfig, context, os.environ):
+        return Cluster(plain, namespace, plain.host, timeout_s)
     try:
+        import yaml
         from kubernetes import client, config
     except ModuleNotFoundError as exc:
         raise MissingExtra(
@@ -447,10 +450,11 @@ def connect(
             if kubeconfig or context:
                 raise
             config.load_incluster_config(client_configuration=configuration)
-    except (config.ConfigException, OSError, ValueError) as exc:
+    except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as exc:
         raise ConfigError(
             f"no cluster to talk to: {exc}",
             where=kubeconfig or "KUBECONFIG",
             fix="export PLATFORM_CTL_KUBERNETES__KUBECONFIG=PATH",
         ) from exc
-    return Cluster(client.ApiClient(configuration), namespace, configuration.host, timeout_s)
+    made = LibraryClient(client.ApiClient(configuration))
+    return Cluster(made, namespace, made.host, timeout_s)

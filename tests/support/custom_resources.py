@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from platform_ctl.cluster.access import Client
 from platform_ctl.cluster.api import Cluster, connect
 from tests.support.cluster import KUBECONFIG, own_namespace
 from tests.support.waiting import eventually
@@ -41,16 +42,21 @@ def as_person(cluster: Cluster, name: str, *groups: str) -> Cluster:
 
 
 class _Impersonating:
-    """An ApiClient whose calls carry the impersonation headers of the Kubernetes API."""
+    """A client whose calls carry the impersonation headers of the Kubernetes API."""
 
-    def __init__(self, client: Any, name: str, groups: Sequence[str]) -> None:
+    def __init__(self, client: Client, name: str, groups: Sequence[str]) -> None:
         self._client, self._name, self._groups = client, name, groups
 
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(self._client, attribute)
+    @property
+    def host(self) -> str:
+        return self._client.host
 
-    def update_params_for_auth(self, headers: dict[str, str], queries: list, auth: list) -> None:
-        self._client.update_params_for_auth(headers, queries, auth)
+    @property
+    def pool(self) -> Any:
+        return self._client.pool
+
+    def authorize(self, headers: dict[str, str]) -> None:
+        self._client.authorize(headers)
         headers["Impersonate-User"] = self._name
         if self._groups:
             (headers["Impersonate-Group"],) = self._groups

@@ -10,17 +10,14 @@ from threading import Thread
 
 import pytest
 
+from platform_ctl.cluster.access import PlainClient
 from platform_ctl.cluster.api import POD, Cluster
 from platform_ctl.errors import ClusterUnavailable
-
-pytest.importorskip("kubernetes")
 
 
 @contextmanager
 def answering(*statuses: int) -> Iterator[tuple[Cluster, list[str]]]:
     """A server that answers with these statuses, then with 200 and an empty list."""
-    from kubernetes import client
-
     left, methods = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,9 +42,8 @@ def answering(*statuses: int) -> Iterator[tuple[Cluster, list[str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
-    api = client.ApiClient(client.Configuration(host=address))
     try:
-        yield Cluster(client=api, namespace="test", server=address), methods
+        yield Cluster(PlainClient(address), namespace="test", server=address), methods
     finally:
         server.shutdown()
         server.server_close()

@@ -1,0 +1,288 @@
+"""Kills on a cluster, each followed to its end: ``python -m benchmarks.cluster_kills -h``.
+
+Trains, approves and promotes with the platform that ``target install`` has put into the cluster of
+the kubeconfig, and kills what works for it: steps, trials, Ray's head and workers, predictors, the
+controllers of Argo and of approvals; the object store is away for 30 s. A run either ends well, or
+with an error that has a name; then the command that its ``fix`` names has to go on with it. What
+the cluster holds is listed before and after: nothing may be left over.
+
+Every kill is one of the installation: do not run this where somebody else works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from platform_ctl.cluster.api import DEPLOYMENT, JOB, POD, SERVICE, Cluster, ResourceKind, connect
+from platform_ctl.cluster.owner import RUN_LABEL
+from platform_ctl.cluster.pods import phase
+from platform_ctl.serving.kubernetes.manifests import SERVICE_LABEL
+
+DESK = Path(__file__).parents[1] / "infra" / "dev" / "desk.yaml"
+DESK_POD = "desk-of-kills"
+PLACEHOLDER = "platform-ctl/platform:setting-kubernetes.image"
+BUDGET = ("-p", "max_trials=2", "-p", "epochs=3", "-p", "num_workers=1")
+AWAY_S = 30.0
+"""How long the object store is away."""
+RESUMES = 4
+SETTLE_S = 180.0
+"""After the last run, until what it had made is gone."""
+ROUTE = ResourceKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+INFERENCE = ResourceKind("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices")
+MADE = (
+    JOB,
+    DEPLOYMENT,
+    SERVICE,
+    ROUTE,
+    INFERENCE,
+    ResourceKind("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+    ResourceKind("kubeflow.org/v1beta1", "Experiment", "experiments"),
+    ResourceKind("kubeflow.org/v1beta1", "Trial", "trials"),
+    ResourceKind("kubeflow.org/v1beta1", "Suggestion", "suggestions"),
+    ResourceKind("ray.io/v1", "RayJob", "rayjobs"),
+    ResourceKind("ray.io/v1", "RayCluster", "rayclusters"),
+)
+STEP = "-system-container-impl-"
+"""In the name of a pod in which KFP 2.17 executes a step."""
+ERROR = re.compile(r"^error: .*\((err-[a-z-]+)\)", re.MULTILINE)
+FIX = re.compile(r"^fix: +platform-ctl (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is killed: one of the pods with ``labels`` that run, and whose name has ``part``."""
+
+    name: str
+    during: str
+    """``train`` or ``promote``."""
+    labels: str = ""
+    part: str = ""
+
+
+TARGETS = (
+    Target("step", "train", RUN_LABEL, STEP),
+    Target("trial", "train", "katib.kubeflow.org/trial"),
+    Target("ray head", "train", "ray.io/node-type=head"),
+    Target("ray worker", "train", "ray.io/node-type=worker"),
+    Target("workflow controller", "train", "app=workflow-controller"),
+    Target("object store", "train"),
+    Target("step", "promote", RUN_LABEL, STEP),
+    Target("predictor", "promote", SERVICE_LABEL),
+    Target("approval controller", "promote", "app=approval-controller"),
+)
+
+
+@dataclass
+class Kills:
+    """Kills what is due while a command works, and keeps what it has killed."""
+
+    cluster: Cluster
+    store: Cluster
+    random: random.Random
+    done: Counter[str] = field(default_factory=Counter)
+    log: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def during(self, targets: Sequence[Target]) -> Iterator[None]:
+        """Each target once, some seconds after it is there; one that never comes is left out."""
+        over = threading.Event()
+        threads = [
+            threading.Thread(target=self._kill, args=(target, over), daemon=True)
+            for target in targets
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    def _kill(self, target: Target, over: threading.Event) -> None:
+        if not target.labels:
+            over.wait(self.random.uniform(5.0, 60.0))
+            if not over.is_set():
+                self._take_store_away()
+                self._note(target, "s3")
+            return
+        while not over.is_set():
+            found = self._pods(target)
+            if found:
+                over.wait(self.random.uniform(0.0, 6.0))
+                name = self.random.choice(found)
+                if self._delete(name):
+                    self._note(target, name)
+                    return
+            over.wait(1.0)
+
+    def _pods(self, target: Target) -> list[str]:
+        pods = self.cluster.list(POD, labels=target.labels)
+        return [
+            p["metadata"]["name"]
+            for p in pods
+            if target.part in p["metadata"]["name"] and phase(p) == "Running"
+        ]
+
+    def _delete(self, name: str) -> bool:
+        """At once, as a node that dies takes its pods with it; whether it was there."""
+        path = POD.path(self.cluster.namespace, name)
+        query = {"gracePeriodSeconds": "0"}
+        return self.cluster.call("DELETE", path, query, missing_ok=True) is not None
+
+    def _take_store_away(self) -> None:
+        """Its Service finds no pod: connections are refused, and nothing is lost."""
+        selector = (self.store.get(SERVICE, "s3") or {})["spec"]["selector"]
+        self.store.patch(SERVICE, "s3", {"spec": {"selector": {"away": "yes"}}})
+        time.sleep(AWAY_S)
+        self.store.patch(SERVICE, "s3", {"spec": {"selector": {"away": None, **selector}}})
+
+    def _note(self, target: Target, what: str) -> None:
+        self.done[f"{target.during}: {target.name}"] += 1
+        self.log.append(f"{target.during}: {target.name} ({what})")
+        print(f"  {time.strftime('%H:%M:%S')} killed {target.name}: {what}", flush=True)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Somebody at a command line inside the cluster."""
+
+    cluster: Cluster
+    kubectl: Sequence[str]
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        """Exit code and output of a command."""
+        command = [*self.kubectl, "exec", DESK_POD, "--", "platform-ctl", *words]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        return done.returncode, done.stdout
+
+
+@contextlib.contextmanager
+def desk(cluster: Cluster, kubectl: Sequence[str], image: str) -> Iterator[Desk]:
+    text = DESK.read_text(encoding="utf-8").replace(PLACEHOLDER, image)
+    for document in yaml.safe_load_all(text):
+        if document["kind"] == "Pod":
+            document["metadata"]["name"] = DESK_POD
+        document["metadata"]["namespace"] = cluster.namespace
+        cluster.apply(document)
+    try:
+        while phase(cluster.get(POD, DESK_POD) or {}) != "Running":
+            time.sleep(1.0)
+        yield Desk(cluster, kubectl)
+    finally:
+        cluster.delete(POD, DESK_POD)
+
+
+def followed(at: Desk, *words: str) -> tuple[str, list[str]]:
+    """The end of a command, and the names of the errors on the way: what each error's ``fix``
+    says is typed, until there is none or nothing helps."""
+    errors: list[str] = []
+    code, text = at(*words)
+    for _ in range(RESUMES):
+        named = ERROR.search(text)
+        if named is None:
+            break
+        errors.append(named[1])
+        fix = FIX.search(text)
+        if fix is None or not fix[1].startswith(("run resume", "release continue")):
+            break
+        print(f"  {named[1]}: {fix[1]}", flush=True)
+        code, text = at(*fix[1].split())
+    last = " | ".join(text.strip().splitlines()[-3:])
+    return f"exit code {code}: {last}", errors
+
+
+def inventory(cluster: Cluster) -> set[str]:
+    return {f"{kind.kind}/{o['metadata']['name']}" for kind in MADE for o in cluster.list(kind)}
+
+
+def settled(cluster: Cluster, wanted: Callable[[set[str]], bool]) -> set[str]:
+    """What there is, when ``wanted`` holds or time is up."""
+    end = time.monotonic() + SETTLE_S
+    while not wanted(found := inventory(cluster)) and time.monotonic() < end:
+        time.sleep(5.0)
+    return found
+
+
+def lottery(at: Desk, kills: Kills, wanted: int, seed: int) -> list[str]:
+    """Trains and promotes until so many were killed; what did not end as it should."""
+    bad: list[str] = []
+    number = seed
+    while sum(kills.done.values()) < wanted:
+        number += 1
+        seed_word = ("-p", f"seed={number}")
+        with kills.during(_drawn(kills, "train", 3)):
+            end, errors = followed(at, "pipeline", "run", "train-deploy", *BUDGET, *seed_word)
+        print(f"train {number}: {end} {errors}", flush=True)
+        if not end.startswith(("exit code 0", "exit code 1")):
+            bad.append(f"train {number}: {end}")
+            continue
+        if end.startswith("exit code 1"):
+            continue  # the gate said no, which is an answer
+        with kills.during(_drawn(kills, "promote", 2)):
+            words = ("approval", "approve", "latest", "--reason", "lottery", "--wait")
+            end, errors = followed(at, *words)
+        print(f"promote {number}: {end} {errors}", flush=True)
+        if not end.startswith(("exit code 0", "exit code 1")):
+            bad.append(f"promote {number}: {end}")
+    return bad
+
+
+def _drawn(kills: Kills, during: str, count: int) -> list[Target]:
+    """The targets that were killed least often so far, in an order of chance."""
+    found = [t for t in TARGETS if t.during == during]
+    kills.random.shuffle(found)
+    return sorted(found, key=lambda t: kills.done[f"{during}: {t.name}"])[:count]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--image", required=True, help="holds this checkout")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
+    parser.add_argument("--kubeconfig", default="")
+    parser.add_argument("--namespace", default="kubeflow")
+    parser.add_argument("--store-namespace", default="storage")
+    asked = parser.parse_args()
+    cluster, store = (
+        connect(kubeconfig=asked.kubeconfig, namespace=name)
+        for name in (asked.namespace, asked.store_namespace)
+    )
+    kubectl = ["kubectl", *(["--kubeconfig", asked.kubeconfig] if asked.kubeconfig else [])]
+    kills = Kills(cluster, store, random.Random(asked.seed))
+    before = inventory(cluster)
+    with desk(cluster, [*kubectl, "-n", asked.namespace], asked.image) as at:
+        bad = lottery(at, kills, asked.kills, asked.seed)
+        service = at("service", "list")[1]
+    left = settled(cluster, lambda found: not _unexplained(found - before, service))
+    unexplained = _unexplained(left - before, service)
+    print(f"\n{sum(kills.done.values())} kills: {dict(kills.done)}")
+    print(service)
+    print("left over:", *(sorted(unexplained) or ["nothing"]), sep="\n  ")
+    print("did not end as it should:", *(bad or ["nothing"]), sep="\n  ")
+    return int(bool(bad or unexplained))
+
+
+def _unexplained(new: set[str], service: str) -> set[str]:
+    """New objects that no service of the list has: those of one have its name in theirs."""
+    names = {line.split()[0] for line in service.splitlines()[1:] if line.split()}
+    return {n for n in new if not any(n.partition("/")[2].startswith(s) for s in names)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
