@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import yaml
 
 from platform_ctl import targets
+from platform_ctl.cluster.api import Object
 from platform_ctl.errors import ConfigError, StoreUnavailable
 from platform_ctl.installation.components import (
     DIGESTS,
@@ -29,7 +31,7 @@ from platform_ctl.installation.components import (
     read_lock,
 )
 from platform_ctl.installation.digests import on_nodes
-from platform_ctl.installation.lint import check_documents, check_kustomization
+from platform_ctl.installation.lint import check_documents, check_kustomization, check_shared
 from platform_ctl.installation.rendering import render, summary
 from platform_ctl.settings import load
 
@@ -52,14 +54,18 @@ def main(arguments: list[str]) -> int:
     read_digests(ROOT)
     now = {}
     failed = not _rules(check)
+    rendered = {c.name: _rendered(c) for c in components if not local or c.source == OURS}
+    problems = [*_problems(components, rendered)]
     for component in components:
-        skipped = local and component.source != OURS
-        found, problems = (None, []) if skipped else _rendered(component)
-        failed |= bool(problems)
+        documents = rendered.get(component.name) or []
+        found = summary(documents) if documents else None
         now[component.name] = found or known.get(component.name)
         if check and found and found != known.get(component.name):
             failed = True
             say(f"{component.name}: renders to another result than {LOCK} says; make tier6-render")
+    for line in problems:
+        say(line)
+    failed |= bool(problems)
     lock = {name: rendered for name, rendered in now.items() if rendered}
     failed |= not _sums(components, lock)
     if not check:
@@ -98,19 +104,27 @@ def _rules(check: bool) -> bool:
     return True
 
 
-def _rendered(component: InstallComponent) -> tuple[Rendered | None, list[str]]:
-    folder = ROOT / "infra" / "tier6" / component.name
-    problems = check_kustomization(folder / "kustomization.yaml")
+def _rendered(component: InstallComponent) -> list[Object]:
+    """The component's documents; none, and a line that says so, where its base is out of reach."""
     try:
-        documents = render(ROOT, component)
+        return render(ROOT, component)
     except (ConfigError, StoreUnavailable) as exc:
         say(f"{component.name}: not rendered here: {exc.what}")
-        return None, [p.rule for p in problems]
-    ours = component.source == OURS
-    problems += check_documents(documents, ours=ours)
-    for problem in problems:
-        say(f"{component.name}: {problem.rule}: {problem.where}: {problem.detail}")
-    return summary(documents), [p.rule for p in problems]
+        return []
+
+
+def _problems(
+    components: list[InstallComponent], rendered: dict[str, list[Object]]
+) -> Iterator[str]:
+    """What the lint finds, a line each."""
+    for component in components:
+        folder = ROOT / "infra" / "tier6" / component.name
+        found = check_kustomization(folder / "kustomization.yaml")
+        found += check_documents(rendered.get(component.name, []), ours=component.source == OURS)
+        for problem in found:
+            yield f"{component.name}: {problem.rule}: {problem.where}: {problem.detail}"
+    for problem in check_shared(rendered):
+        yield f"{problem.rule}: {problem.where}: {problem.detail}"
 
 
 def _sums(components: list[InstallComponent], lock: dict[str, Rendered]) -> bool:

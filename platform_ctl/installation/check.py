@@ -112,7 +112,8 @@ def _check_absent(component: InstallComponent, absent: Sequence[str], install: s
 
 def is_served(definition: dict[str, Any] | None) -> bool:
     """Whether a CustomResourceDefinition is there and established."""
-    conditions = (definition or {}).get("status", {}).get("conditions", [])
+    # A definition that was made a moment ago has no list of conditions yet, but null.
+    conditions = (definition or {}).get("status", {}).get("conditions") or []
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 

@@ -268,11 +268,13 @@ class Installer:
 
     def _await_workloads(self, component: InstallComponent) -> None:
         deadline = self.clock() + self.ready_timeout_s
-        waiting_for = ""
+        said = ("", "")
         while late := [n for n in component.workloads if not self._available(n)]:
-            if late[0] != waiting_for:
-                waiting_for = late[0]
-                self.progress(f"{component.name}: waiting for {', '.join(late)}")
+            deployment = deployment_of(self.cluster, late[0])
+            stuck = self._stuck(deployment) if deployment else ""
+            if (late[0], stuck) != said:
+                said = (late[0], stuck)
+                self.progress(f"{component.name}: waiting for {', '.join(late)}{stuck}")
             if self.clock() > deadline:
                 raise self._not_ready(component, late[0])
             self.sleep(POLL_S)
@@ -298,23 +300,36 @@ class Installer:
 
     def _why(self, deployment: Object) -> str:
         """Why no pod is made, why one does not run, or what was last said of one."""
-        for condition in deployment.get("status", {}).get("conditions", []):
-            if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-                return f": {condition.get('message', '')}"
+        if stuck := self._stuck(deployment):
+            return stuck
         namespace = deployment["metadata"]["namespace"]
-        labels = deployment["spec"]["selector"].get("matchLabels", {})
-        selector = ",".join(f"{k}={v}" for k, v in labels.items())
-        found = self.cluster.list(POD, labels=selector, namespace=namespace) if selector else []
-        for pod in found:
-            if stuck := pods.blocked(pod):
-                return f": {stuck.reason} in pod {stuck.pod} {stuck.message}".rstrip()
-        for pod in found:
+        for pod in self._pods(deployment):
             name = pod["metadata"]["name"]
             fields = f"type=Warning,involvedObject.name={name}"
             if events := self.cluster.list(EVENT, fields=fields, namespace=namespace):
                 newest = max(events, key=lambda e: str(e.get("lastTimestamp") or ""))
                 return f": {newest['reason']} of pod {name} {newest['message']}"
         return ""
+
+    def _stuck(self, deployment: Object) -> str:
+        """Why no pod is made, or why one does not run; empty while they start."""
+        for condition in deployment.get("status", {}).get("conditions", []):
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+                return f": {condition.get('message', '')}"
+        for pod in self._pods(deployment):
+            if stuck := pods.blocked(pod):
+                return f": {stuck.reason} in pod {stuck.pod} {stuck.message}".rstrip()
+        return ""
+
+    def _pods(self, deployment: Object) -> list[Object]:
+        """The pods of a Deployment, the newest first: older ones may be of another revision."""
+        labels = deployment["spec"]["selector"].get("matchLabels", {})
+        selector = ",".join(f"{k}={v}" for k, v in labels.items())
+        namespace = deployment["metadata"]["namespace"]
+        found = self.cluster.list(POD, labels=selector, namespace=namespace) if selector else []
+        return sorted(
+            found, key=lambda p: str(p["metadata"].get("creationTimestamp")), reverse=True
+        )
 
 
 def ordered(documents: Sequence[Object]) -> list[Object]:

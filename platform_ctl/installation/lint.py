@@ -24,6 +24,12 @@ from platform_ctl.installation.webhooks import hooks_of, stops_pods
 
 PINNED = re.compile(r"[?&]ref=v?\d|/download/v?\d")
 """A remote base names a tag, not a branch."""
+NAMED_IMAGE = re.compile(r'"image"\s*:\s*"([^"]+:[^"]+)"')
+"""An image in the JSON of a ConfigMap, which a controller reads and starts."""
+CREDENTIAL = re.compile(r"(PASSWORD|SECRET|TOKEN|(ACCESS|SECRET)_?KEY)$")
+SWITCHES = ("", "true", "false", "yes", "no")
+"""Values of variables that are named like a credential and are none: MYSQL_ALLOW_EMPTY_PASSWORD."""
+DELETION = "$patch"
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ def check_documents(documents: Sequence[Mapping[str, Any]], *, ours: bool) -> li
         where = f"{document['kind']}/{document['metadata']['name']}"
         if document["kind"] in WORKLOADS:
             found += [ManifestProblem(r, where, d) for r, d in _workload(document, ours)]
+        else:
+            found += [ManifestProblem("latest", where, d) for d in _started_later(document)]
         filled = document.get("data") or document.get("stringData")
         if document["kind"] == "Secret" and ours and filled:
             found.append(ManifestProblem("secret", where, "a manifest carries a secret's value"))
@@ -50,6 +58,40 @@ def check_documents(documents: Sequence[Mapping[str, Any]], *, ours: bool) -> li
         if document["kind"].endswith("WebhookConfiguration"):
             found += [ManifestProblem(r, where, d) for r, d in _webhooks(document, documents)]
     return found
+
+
+def check_shared(
+    rendered: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> list[ManifestProblem]:
+    """Objects that two components render differently. ``rendered``: component -> its documents.
+
+    The installation owns the fields that it applies: each of the two would take away from the
+    object what only the other one has, and no second run would find it unchanged.
+    """
+    first: dict[tuple[str, str, str], tuple[str, Mapping[str, Any]]] = {}
+    found = []
+    for component, documents in rendered.items():
+        for document in documents:
+            metadata = document["metadata"]
+            key = (document["kind"], metadata.get("namespace", ""), metadata["name"])
+            other, before = first.setdefault(key, (component, document))
+            if before != document:
+                where = f"{document['kind']}/{metadata['name']}"
+                what = f"{other} and {component} render it differently"
+                found.append(ManifestProblem("shared-object", where, what))
+    return found
+
+
+def _started_later(document: Mapping[str, Any]) -> Iterator[str]:
+    """Images without a version that a controller takes from this object; ``_KEYS`` are prose."""
+    if document["kind"] == "ConfigMap":
+        for key, text in (document.get("data") or {}).items():
+            if not key.startswith("_"):
+                for image in NAMED_IMAGE.findall(text):
+                    yield from _image(image)
+    one = document.get("spec", {}).get("container") or {}
+    if isinstance(one, Mapping) and "image" in one:
+        yield from _image(one["image"])
 
 
 def _webhooks(
@@ -80,6 +122,11 @@ def _workload(document: Mapping[str, Any], ours: bool) -> Iterator[tuple[str, st
                 yield "resources", f"{name} has no {kind} of cpu and memory"
         if not (context.get("runAsNonRoot") or shared.get("runAsNonRoot")):
             yield "root", f"{name} may run as root"
+        for variable in container.get("env") or []:
+            value = str(variable.get("value", ""))
+            known = value in SWITCHES or value.startswith(("file:", "env:"))
+            if not known and CREDENTIAL.search(variable["name"]):
+                yield "secret", f"{name} carries {variable['name']} as a value"
         if ours:
             yield from _strict(name, context, shared, container)
 
@@ -103,10 +150,6 @@ def _strict(
     profile = context.get("seccompProfile", shared.get("seccompProfile", {}))
     if profile.get("type") != "RuntimeDefault":
         yield "seccomp", f"{name} has no seccomp profile"
-    for variable in container.get("env", []):
-        reference = str(variable.get("value", "env:")).startswith(("file:", "env:"))
-        if not reference and re.search(r"PASSWORD|SECRET|TOKEN$", variable["name"]):
-            yield "secret", f"{name} carries {variable['name']} as a value"
 
 
 def _policy(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -131,11 +174,19 @@ def _policy(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check_kustomization(path: Path) -> list[ManifestProblem]:
-    """Remote bases without a tag. ``path`` is a kustomization.yaml."""
+    """Remote bases without a tag, and patches that some kubectl cannot read."""
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     named = [*content.get("resources", []), *content.get("components", [])]
-    return [
+    found = [
         ManifestProblem("unpinned-base", str(path), f"{base} follows a branch")
         for base in named
         if "://" in base and not PINNED.search(base)
     ]
+    for patch in content.get("patches", []):
+        text = patch.get("patch") or (path.parent / patch["path"]).read_text(encoding="utf-8")
+        documents = [d for d in yaml.safe_load_all(text) if isinstance(d, dict)]
+        if len(documents) > 1 and any(DELETION in d for d in documents):
+            what = f"{patch.get('path', 'a patch')} deletes beside another document"
+            # kubectl 1.32 (kustomize 5.5) ends with a nil pointer there; later ones do not.
+            found.append(ManifestProblem("two-deletions", str(path), what))
+    return found

@@ -8,7 +8,7 @@ import pytest
 
 from platform_ctl.doctor.doctor import Health
 from platform_ctl.errors import ClusterUnavailable
-from platform_ctl.installation.check import check_cluster, check_component, check_server
+from platform_ctl.installation.check import check_cluster, check_component, check_server, is_served
 from platform_ctl.installation.components import InstallComponent, VersionSource
 from platform_ctl.settings import KubernetesSettings, TrainingSettings
 from tests.support.served_objects import ServedObjects
@@ -54,6 +54,13 @@ def served(**changes: Any) -> ServedObjects:
         DEPLOYMENTS: {"items": [deployment("ghcr.io:443/katib/katib-controller:v0.19.0")]},
     }
     return ServedObjects(answers | changes)
+
+
+def test_a_definition_that_was_made_a_moment_ago_is_not_served_yet() -> None:
+    """The API server gives it ``conditions: null`` until it has looked at the names."""
+    assert not is_served({"status": {"conditions": None}})
+    assert not is_served(None)
+    assert is_served(definition("experiments.kubeflow.org"))
 
 
 def test_a_component_that_is_as_the_table_says_is_one_line() -> None:

@@ -85,6 +85,36 @@ def test_a_workload_that_does_not_start_is_named_with_its_reason(
     assert refused.value.fix == "kubectl -n storage describe deployment/s3"
 
 
+def test_the_progress_says_at_once_why_a_pod_does_not_run_and_means_the_newest() -> None:
+    old, new = pod(CREATING), pod(CRASHES)
+    old["metadata"] = {"name": "s3-0", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    new["metadata"] = {"name": "s3-1", "creationTimestamp": "2026-01-02T00:00:00Z"}
+    old["status"]["containerStatuses"][0] = {
+        "name": "c",
+        "state": {"waiting": {"reason": "ImagePullBackOff", "message": "of the revision before"}},
+    }
+    answers = {
+        "/apis/apps/v1/deployments": {"items": [deployment()]},
+        PODS: {"items": [old, new]},
+        EVENTS: {"items": []},
+    }
+    ticks, lines = iter(range(100)), list[str]()
+    installer = Installer(
+        ServedObjects(answers),
+        lambda component: [],
+        lines.append,
+        ready_timeout_s=3,
+        sleep=lambda seconds: None,
+        clock=lambda: float(next(ticks)),
+    )
+    with pytest.raises(ComponentNotReady):
+        installer.install([COMPONENT])
+    assert lines == [
+        "storage: applying 0 objects",
+        "storage: waiting for s3: CrashLoopBackOff in pod s3-1 back-off",
+    ]
+
+
 class AppliedObjects(ServedObjects):
     """Keeps what is applied; kinds are those of the documents."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from platform_ctl.installation.components import FOLDER, read_components, read_lock
-from platform_ctl.installation.lint import check_documents, check_kustomization
+from platform_ctl.installation.lint import check_documents, check_kustomization, check_shared
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -130,6 +130,64 @@ def test_a_policy_that_lets_more_of_a_namespace_in_than_meant_is_found(
 def test_a_secret_with_a_value_is_found() -> None:
     secret = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": "value"}}
     assert [p.rule for p in check_documents([secret], ours=True)] == ["secret"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rules"),
+    [
+        ("DB_PASSWORD", "katib", ["secret"]),
+        ("AWS_SECRET_ACCESS_KEY", "minio123", ["secret"]),
+        ("MYSQL_ALLOW_EMPTY_PASSWORD", "true", []),
+        ("SECRET_NAME", "webhook-certificate", []),
+        ("KFP_TOKEN", "file:/var/run/token", []),
+    ],
+)
+def test_a_password_that_upstream_writes_down_is_found(
+    name: str, value: str, rules: list[str]
+) -> None:
+    broken = copy.deepcopy(DEPLOYMENT)
+    container(broken)["env"] = [{"name": name, "value": value}]
+    assert [p.rule for p in check_documents([broken], ours=False)] == rules
+
+
+@pytest.mark.parametrize(
+    ("document", "rules"),
+    [
+        ({"data": {"agent": '{"image" : "kserve/agent:latest"}'}}, ["latest"]),
+        ({"data": {"agent": '{"image" : "kserve/agent:v0.20.0"}'}}, []),
+        ({"data": {"_example": '{"image" : "kserve/agent:latest"}'}}, []),
+        ({"spec": {"container": {"image": "kserve/storage-initializer:latest"}}}, ["latest"]),
+    ],
+)
+def test_an_image_that_a_controller_starts_later_is_pinned_too(
+    document: dict[str, Any], rules: list[str]
+) -> None:
+    kind = "ConfigMap" if "data" in document else "ClusterStorageContainer"
+    found = check_documents([{"kind": kind, "metadata": {"name": "c"}, **document}], ours=False)
+    assert [p.rule for p in found] == rules
+
+
+def test_an_object_of_two_components_is_the_same_in_both() -> None:
+    """Otherwise each installation takes away what the other one has applied."""
+    plain: dict[str, Any] = {"kind": "Namespace", "metadata": {"name": "shared"}}
+    labelled = {
+        "kind": "Namespace",
+        "metadata": {"name": "shared", "labels": {"enforce": "baseline"}},
+    }
+    assert check_shared({"one": [plain], "two": [plain]}) == []
+    assert [p.rule for p in check_shared({"one": [labelled], "two": [plain]})] == ["shared-object"]
+
+
+def test_two_deletions_in_one_patch_file_are_found(tmp_path: Path) -> None:
+    """The kustomize of kubectl 1.32 ends with a panic there."""
+    one = "$patch: delete\napiVersion: v1\nkind: Secret\nmetadata: {name: %s}\n"
+    (tmp_path / "both.yaml").write_text(one % "a" + "---\n" + one % "b")
+    (tmp_path / "one.yaml").write_text(one % "a")
+    path = tmp_path / "kustomization.yaml"
+    path.write_text("patches: [{path: one.yaml}]")
+    assert check_kustomization(path) == []
+    path.write_text("patches: [{path: both.yaml}]")
+    assert [p.rule for p in check_kustomization(path)] == ["two-deletions"]
 
 
 @pytest.mark.parametrize("ref", ["", "?ref=master", "?ref=release-1.0"])
