@@ -44,7 +44,11 @@ step kubectl apply --server-side --filename infra/kind/gateway-port.yaml
 step platform-ctl target install
 step platform-ctl target check --probe
 
-step platform-ctl --target kubernetes pipeline run ingest -p source=sample
-step platform-ctl --target kubernetes pipeline run train-deploy -p max_trials=4 -p epochs=3
-step platform-ctl --target kubernetes run show
-step platform-ctl --target kubernetes approval list
+# KFP, MLflow and the stores have names that only pods know: the main job is typed in one.
+desk() { step kubectl -n kubeflow exec desk -- platform-ctl "$@"; }
+step sh -c "sed 's|platform-ctl/platform:setting-kubernetes.image|$IMAGE|' infra/dev/desk.yaml | kubectl apply --filename -"
+step kubectl -n kubeflow wait --for=condition=Ready pod/desk --timeout=180s
+desk pipeline run ingest -p source=sample
+desk pipeline run train-deploy -p max_trials=4 -p epochs=3
+desk run show latest
+desk approval list
