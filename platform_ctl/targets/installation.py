@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from platform_ctl.installation.components import InstallComponent
     from platform_ctl.installation.install import Installer
     from platform_ctl.installation.remove import Removal
+
+
+APPLY_TIMEOUT_S = 60.0
+"""How long one object may take: a busy API server reads a definition of a megabyte for ten seconds."""
 
 
 def cluster(settings: Settings) -> Cluster:
@@ -57,7 +62,8 @@ def installer(settings: Settings, progress: Callable[[str], None]) -> Installer:
 
     lock = read_lock(Path(settings.project_root))
     check_images(settings.kubernetes.images, {i for r in lock.values() for i in r.images})
-    return Installer(cluster(settings), lambda c: _rendered(settings, c), progress)
+    connection = dataclasses.replace(cluster(settings), timeout_s=APPLY_TIMEOUT_S)
+    return Installer(connection, lambda c: _rendered(settings, c), progress)
 
 
 def removal(settings: Settings, component: InstallComponent) -> Removal:
