@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 APPLY_TIMEOUT_S = 60.0
-"""How long one object may take: a busy API server reads a definition of a megabyte for ten seconds."""
+"""How long one object may take: a busy API server reads a large definition for ten seconds."""
 
 
 def cluster(settings: Settings) -> Cluster:
