@@ -38,13 +38,13 @@ def command() -> None:
 
 @command.group()
 def start() -> None:
-    """Begin a part; what there is now is remembered."""
+    """Start a part; its check compares with the present state."""
 
 
 @start.command("build")
 @click.pass_context
 def start_build(ctx: click.Context) -> None:
-    """Add a feature, and take it to Staging."""
+    """Start the part in which you add a feature and take it to Staging."""
     from learning import exit_test
 
     features = exit_test.start_build(_records(ctx))
@@ -55,7 +55,7 @@ def start_build(ctx: click.Context) -> None:
 @home_option
 @click.pass_context
 def start_diagnose(ctx: click.Context, folder: Path | None) -> None:
-    """A green run without its model; which of several causes, is random."""
+    """Start the part in which you find why a run has no model, with a random cause."""
     from learning import exit_test, wiring
     from learning.fault import all_faults
 
@@ -67,7 +67,7 @@ def start_diagnose(ctx: click.Context, folder: Path | None) -> None:
 
 @start.command("articulate")
 def start_articulate() -> None:
-    """Write down what you know, about your own runs."""
+    """Start the part in which you write about your own runs."""
     click.echo(_ARTICULATE)
 
 
@@ -80,7 +80,7 @@ def check() -> None:
 @render.output_option
 @click.pass_context
 def check_build(ctx: click.Context, output: str) -> None:
-    """A new feature, cache hits where expected and only there, a model in Staging."""
+    """Check for a new feature, the expected cache hits, and a model in Staging."""
     from learning import exit_test
 
     _print(ctx, exit_test.check_build(_records(ctx)), output)
@@ -92,7 +92,7 @@ def check_build(ctx: click.Context, output: str) -> None:
 @render.output_option
 @click.pass_context
 def check_diagnose(ctx: click.Context, cause: str, folder: Path | None, output: str) -> None:
-    """Is CAUSE what was injected?"""
+    """Check whether CAUSE is the fault that was injected."""
     from learning import exit_test, wiring
     from learning.fault import all_faults
 
@@ -108,7 +108,7 @@ def check_diagnose(ctx: click.Context, cause: str, folder: Path | None, output: 
 @render.output_option
 @click.pass_context
 def check_articulate(ctx: click.Context, file: Path, output: str) -> None:
-    """Hold FILE against the records; the rubric is for a human reader, and there is no score."""
+    """Check the facts in FILE against the records. A rubric for a human covers the rest."""
     from learning import exit_test
     from learning.exit_test_rules import RUBRIC
 

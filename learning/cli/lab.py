@@ -63,7 +63,7 @@ def cause_option(**settings: Any) -> Callable[[Callable[..., Any]], Callable[...
 @render.output_option
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    """Every fault, by what somebody on call would hear."""
+    """List the faults, by the report that somebody on call would get."""
 
     faults = all_faults()
     if output == "json":
@@ -76,7 +76,7 @@ def list_(ctx: click.Context, output: str) -> None:
 @render.output_option
 @click.pass_context
 def causes(ctx: click.Context, output: str) -> None:
-    """The causes that can be named; some belong to no fault."""
+    """List the causes that can be named; some belong to no fault."""
     from learning.lab import CAUSES
 
     if output == "json":
@@ -113,13 +113,15 @@ def print_symptom(sandbox: Sandbox, symptom: str) -> None:
 
 
 @command.command()
-@cause_option(default="", help="What it was; `lab causes` lists them.")
-@click.option("--hint", is_flag=True, help="One more hint instead of a check; they are counted.")
+@cause_option(default="", help="The cause; `lab causes` lists them.")
+@click.option(
+    "--hint", is_flag=True, help="Print one more hint instead of a check; hints are counted."
+)
 @home_option
 @render.output_option
 @click.pass_context
 def check(ctx: click.Context, cause: str, hint: bool, folder: Path | None, output: str) -> None:
-    """Is the home repaired, and is the cause named? Exit code 1 while it is not."""
+    """Check whether the home is repaired and the cause is named. Exit code 1 until then."""
     from learning import session as fault_lab
 
     if hint and cause:
@@ -154,11 +156,13 @@ def _clock(seconds: float) -> str:
 
 
 @command.command()
-@click.option("--all", "everything", is_flag=True, help="Also what later starts would reuse.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also remove the files that later starts reuse."
+)
 @home_option
 @click.pass_context
 def reset(ctx: click.Context, everything: bool, folder: Path | None) -> None:
-    """End the session, unsolved, and remove its home. Nothing is solved by it."""
+    """End the attempt and remove its home. The attempt stays unsolved."""
 
     sandbox = wiring.lab(load_settings(ctx), folder)
     if everything:

@@ -32,7 +32,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def list_(ctx: click.Context, everything: bool, output: str) -> None:
-    """Requests that wait for an answer."""
+    """List the requests that wait for an answer."""
     from platform_ctl import targets
     from platform_ctl.approvals.request import ApprovalState
 
@@ -67,7 +67,7 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, request: str, output: str) -> None:
-    """What REQUEST (an id, a unique prefix, or latest) is about, beside the champion."""
+    """Show the model of REQUEST (an id, a unique prefix, or latest) beside the champion."""
     from platform_ctl import targets
     from platform_ctl.approvals.compare import compare, same_data
     from platform_ctl.approvals.decide import as_they_stand, subject_changes
@@ -128,7 +128,7 @@ def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
 @render.output_option
 @click.pass_context
 def request(ctx: click.Context, model: str, output: str) -> None:
-    """Ask (again) for MODEL: NAME/version or NAME@alias."""
+    """Request an approval of MODEL: NAME/version or NAME@alias."""
     from platform_ctl import targets
     from platform_ctl.approvals.ask import request as ask
     from platform_ctl.approvals.request import ApprovalState
@@ -169,7 +169,7 @@ def _answer_options(function: Any) -> Any:
 @render.output_option
 @click.pass_context
 def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: str) -> None:
-    """Say yes to REQUEST: it starts the canary, and Production if that goes well."""
+    """Approve REQUEST: starts the canary, and moves the model to Production if it passes."""
     from platform_ctl.approvals.request import Answer
 
     settings = load_settings(ctx)
@@ -194,7 +194,7 @@ def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: s
 @render.output_option
 @click.pass_context
 def reject(ctx: click.Context, request: str, reason: str, output: str) -> None:
-    """Say no to REQUEST. It stays no; `approval request` asks again."""
+    """Reject REQUEST for good. `approval request` makes a new request."""
     from platform_ctl.approvals.request import Answer
 
     answered = _answer(load_settings(ctx), request, Answer.REJECT, reason)
@@ -202,7 +202,7 @@ def reject(ctx: click.Context, request: str, reason: str, output: str) -> None:
 
 
 @command.command()
-@click.option("--port", default=0, show_default=True, help="0 picks a free one.")
+@click.option("--port", default=0, show_default=True, help="0: a free port.")
 @click.pass_context
 def serve(ctx: click.Context, port: int) -> None:
     """Open the pages of this home (`platform-ctl ui`) at the requests. Ctrl-C ends it."""
@@ -212,10 +212,10 @@ def serve(ctx: click.Context, port: int) -> None:
 
 
 @command.command()
-@click.option("--once", is_flag=True, help="Look once instead of watching.")
+@click.option("--once", is_flag=True, help="Check once instead of watching.")
 @click.pass_context
 def controller(ctx: click.Context, once: bool) -> None:
-    """Start the promotions of approvals given on a cluster, however they were given."""
+    """Start the promotion of each request that is approved on the cluster."""
     import logging
 
     from platform_ctl import targets

@@ -28,7 +28,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None:
-    """Which field of the key made each task of RUN (or one TASK) hit or miss."""
+    """Explain which field of the cache key made each task of RUN (or TASK) hit or miss."""
     from platform_ctl import targets
     from platform_ctl.runs.cache.explain import explain_cache
 
@@ -49,7 +49,10 @@ def explain(ctx: click.Context, run: str, task: str | None, output: str) -> None
 @render.output_option
 @click.pass_context
 def verify(ctx: click.Context, output: str) -> int:
-    """Hash every cached artifact again; exit 1 if one was not what was stored."""
+    """Hash every cached artifact again, and quarantine those whose bytes changed.
+
+    Exit code 1 when there was one.
+    """
     from platform_ctl import targets
     from platform_ctl.runs.cache.verify import verify_cache
 
@@ -86,7 +89,7 @@ def verify(ctx: click.Context, output: str) -> int:
 def prune(
     ctx: click.Context, older_than: timedelta | None, max_size: int | None, output: str
 ) -> None:
-    """Drop results: first by age, then the least recently used above a size.
+    """Delete cached results: first by age, then the least recently used above a size.
 
     Runs keep their own artifacts: bytes are freed when no run has them either.
     """

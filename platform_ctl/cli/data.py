@@ -118,7 +118,7 @@ def _named_recipe(args: Sequence[str]) -> str | None:
 def ingest(
     ctx: click.Context, paths: tuple[Path, ...], recipe: str | None, output: str, **given: Any
 ) -> None:
-    """Bring in data from one of the recipe's sources, which are the first options below.
+    """Ingest data from one of the recipe's sources, the first options below.
 
     Only what is new is added; the same ingest twice changes nothing.
 
@@ -210,7 +210,7 @@ def _golden_hint(recipe: Recipe, data: DataAccess, report: IngestReport) -> None
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, recipe: str | None, output: str) -> None:
-    """Show what there is, with its range, and the tables with their snapshots."""
+    """Show the entities with their time range, and the tables with their snapshots."""
     chosen, data = _recipe_and_data(ctx, recipe)
     summary = _data_module(chosen).show(data)
     if output == "json":
@@ -251,7 +251,12 @@ def show(ctx: click.Context, recipe: str | None, output: str) -> None:
 
 @command.command()
 @click.option(
-    "--rows", "count", default=200, show_default=True, type=click.IntRange(1), help="How many."
+    "--rows",
+    "count",
+    default=200,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of rows.",
 )
 @click.option(
     "--file",
@@ -265,7 +270,7 @@ def show(ctx: click.Context, recipe: str | None, output: str) -> None:
 def audit(
     ctx: click.Context, count: int, rows_path: Path | None, recipe: str | None, output: str
 ) -> None:
-    """Recompute training rows by brute force and compare: did any see the future?
+    """Recompute training rows by brute force and compare them with the stored rows.
 
     Exit code 1 when one did.
     """
@@ -317,7 +322,9 @@ def golden_show(ctx: click.Context, recipe: str | None, output: str) -> None:
 
 
 @golden.command("refresh")
-@click.option("--reason", default="renewed by hand", show_default=True, help="Kept in its history.")
+@click.option(
+    "--reason", default="renewed by a user", show_default=True, help="Reason, kept in the history."
+)
 @recipe_option
 @render.output_option
 @click.pass_context
@@ -367,7 +374,7 @@ def _print_golden(found: Any, output: str) -> None:
 @render.output_option
 @click.pass_context
 def remove(ctx: click.Context, entity: str, recipe: str | None, output: str) -> None:
-    """Delete everything of an entity; a later ingest of it is a backfill again."""
+    """Delete all data of an entity. A later ingest of it is a backfill again."""
     chosen, data = _recipe_and_data(ctx, recipe)
     count = _of_data(chosen, "remove")(data, entity)
     if output == "json":

@@ -46,14 +46,16 @@ def _parse_values(ctx: click.Context, option: click.Parameter, given: tuple[str,
     help="Another value for an environment variable of the trial's container. One that names a"
     " missing path (ROWS) is taken from the newest run's output of that name (rows).",
 )
-@click.option("--warm-start", metavar="NAME|RUN", help="Learn from an earlier search.")
+@click.option(
+    "--warm-start", metavar="NAME|RUN", help="Start from the trials of an earlier search."
+)
 @click.option("--wall-s", type=float, help="Budget: seconds of wall time.")
 @click.option("--cpu-s", type=float, help="Budget: cpu-seconds of all trials.")
 @click.option("--money", type=float, help="Budget: money, at money_per_cpu_hour.")
 @output_option
 @click.pass_context
 def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
-    """Run the Experiment in FILE, each trial as a process, or go on with it.
+    """Run the Experiment in FILE, each trial as a process, or continue it.
 
     Finished trials are never repeated: after an interrupt or a crash the same
     command continues. With -o json, prints Katib's status.

@@ -27,7 +27,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, what: str, output: str) -> None:
-    """What a RUN read and wrote; what a DATASET or MODEL[/version] came from and led to.
+    """Show what a RUN read and wrote, or the origin and uses of a DATASET or MODEL.
 
     A model may also be named by its alias: NAME@production. -o json gives nodes and edges.
     """
@@ -69,7 +69,7 @@ def show(ctx: click.Context, what: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def events(ctx: click.Context, run: str, output: str) -> None:
-    """The OpenLineage events of RUN in the order they happened: one JSON document a line.
+    """Print the OpenLineage events of RUN in order, one JSON document a line.
 
     With -o json all of them as one document, a list.
     """
@@ -91,7 +91,7 @@ def events(ctx: click.Context, run: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def repair(ctx: click.Context, run: str, output: str) -> None:
-    """Add the events that RUN's records say are missing (a killed run, a full disk)."""
+    """Add lineage events of RUN that were lost (a killed run, a full disk)."""
     from platform_ctl import targets
     from platform_ctl.errors import DiskFull, HomeBusy
 
@@ -115,7 +115,9 @@ def repair(ctx: click.Context, run: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def deliver(ctx: click.Context, refused: bool, output: str) -> None:
-    """Send what waits to where OpenLineage's configuration says; exit code 4 when it cannot.
+    """Send waiting events to the endpoint of OpenLineage's configuration.
+
+    Exit code 4 when the endpoint does not take them.
 
     Runs do this by themselves when they end; an endpoint that was down is
     caught up with here, or by the next run. What an endpoint refuses is set

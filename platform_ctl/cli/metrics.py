@@ -25,19 +25,19 @@ def command() -> None:
 
 @command.command()
 @click.option(
-    "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
+    "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: a free port."
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on. There is no authentication.",
+    help="Address to listen on, without authentication.",
 )
 @click.option("--once", is_flag=True, help="Print the metrics and end (textfile collectors).")
 @render.output_option
 @click.pass_context
 def serve(ctx: click.Context, port: int, host: str, once: bool, output: str) -> None:
-    """Answer Prometheus at http://HOST:PORT/metrics until Ctrl-C.
+    """Serve metrics at http://HOST:PORT/metrics until Ctrl-C.
 
     Everything is read from the home when it is asked for; nothing there is
     changed. A part that cannot be read is told by platform_metrics_source_up.

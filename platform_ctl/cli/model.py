@@ -33,7 +33,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    """Every registered model and where its stages are."""
+    """List the registered models with their versions by stage."""
     from platform_ctl import targets
     from platform_ctl.models.model import STAGES
 
@@ -59,7 +59,7 @@ def list_(ctx: click.Context, output: str) -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
-    """MODEL is NAME (all versions), NAME@alias or NAME/version (one, with its provenance)."""
+    """Show MODEL: NAME (all versions), NAME@alias or NAME/version (one, with provenance)."""
     from platform_ctl import targets
     from platform_ctl.models.model import find_model, find_version, parse_reference
 
@@ -115,11 +115,11 @@ def restore(ctx: click.Context, name: str, reason: str, output: str) -> None:
     type=click.Choice(["text", "json", "csv"]),
     default="text",
     show_default=True,
-    help="json or csv for machines.",
+    help="json, csv: for programs.",
 )
 @click.pass_context
 def predict(ctx: click.Context, model: str, output: str) -> None:
-    """Predictions of MODEL (NAME, NAME@alias or NAME/version) for each entity's newest row.
+    """Print MODEL's (NAME, NAME@alias or NAME/version) predictions for the newest rows.
 
     NAME alone means production, else staging, else the newest version.
     """
@@ -188,7 +188,7 @@ def _verify_version(ctx: click.Context, model: str) -> Verification:
 @render.output_option
 @click.pass_context
 def why(ctx: click.Context, model: str, output: str) -> None:
-    """Why MODEL is, or is not, in production: from its newest run's data to what serves.
+    """Explain why MODEL is, or is not, in production: each link from data to service.
 
     NAME@alias or NAME/version walks the run that made that version. Exit code 1
     when a link is broken.
@@ -212,7 +212,7 @@ def why(ctx: click.Context, model: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, output: str) -> None:
-    """Make MODEL (NAME/version or NAME@alias) again from its evidence, and compare.
+    """Train MODEL (NAME/version or NAME@alias) again from its evidence, and compare.
 
     A run of its own, from the pinned data snapshot with the recorded parameters
     and seed, up to the evaluation: nothing is registered, nobody is asked.

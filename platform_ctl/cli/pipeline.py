@@ -39,7 +39,7 @@ command.add_command(upload)
 @render.output_option
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    """The project's pipelines and their parameters."""
+    """List the project's pipelines and their parameters."""
     from platform_ctl import targets
 
     found = targets.pipelines(load_settings(ctx)).list()
@@ -60,7 +60,7 @@ def list_(ctx: click.Context, output: str) -> None:
 @render.output_option
 @click.pass_context
 def compile_(ctx: click.Context, check: bool, release: bool, output: str) -> None:
-    """Render the pipelines to committed IR (pipelines/compiled/NAME.yaml)."""
+    """Compile the pipelines to IR that is committed (pipelines/compiled/NAME.yaml)."""
     from platform_ctl import targets
 
     pipelines = targets.pipelines(load_settings(ctx))
@@ -135,7 +135,7 @@ def run(
 @render.output_option
 @click.pass_context
 def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: str) -> None:
-    """Which steps of PIPELINE would run, which would hit the cache, and what that takes."""
+    """Predict which steps of PIPELINE would run or hit the cache, and the cost."""
     from platform_ctl import targets
 
     settings = load_settings(ctx)

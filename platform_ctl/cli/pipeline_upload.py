@@ -15,7 +15,9 @@ from platform_ctl.cli.context import load_settings
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--all", "every", is_flag=True, help="Every pipeline of the project.")
 @click.option("--dry-run", is_flag=True, help="Print what would be uploaded, and end.")
-@click.option("--run-url", default="", metavar="URL", help="Page of the CI run, to keep with it.")
+@click.option(
+    "--run-url", default="", metavar="URL", help="Page of the CI run, kept with the version."
+)
 @render.output_option
 @click.pass_context
 def upload(
@@ -26,7 +28,7 @@ def upload(
     run_url: str,
     output: str,
 ) -> None:
-    """Upload the committed IR to KFP; what the newest version holds already is left alone."""
+    """Upload the committed IR to KFP, where it differs from the newest version."""
     from platform_ctl import targets
     from platform_ctl.errors import UsageError
 

@@ -21,7 +21,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    """The project's recipes, and under which names each keeps what it makes."""
+    """List the project's recipes, with the names of their tables and models."""
     from platform_ctl import targets
 
     recipes = targets.recipes(load_settings(ctx)).values()
@@ -38,8 +38,9 @@ def list_(ctx: click.Context, output: str) -> None:
 @render.output_option
 @click.pass_context
 def check(ctx: click.Context, name: str, output: str) -> None:
-    """Say what recipe NAME lacks or has wrong, with file and line. Exit code 1 when there is
-    something.
+    """List what is missing or wrong in recipe NAME, with file and line.
+
+    Exit code 1 when there is something.
 
     \b
     platform-ctl recipe check train-deploy
@@ -101,7 +102,7 @@ def new(
     entity: str,
     output: str,
 ) -> None:
-    """Make a recipe that runs: a CSV or Parquet file and a scikit-learn model.
+    """Make a recipe that runs, from a CSV or Parquet file, with a scikit-learn model.
 
     Less than 400 lines with its tests; everything else is the platform's. Whole or not at all;
     no file that exists is touched.

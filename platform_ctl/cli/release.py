@@ -29,7 +29,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, name: str, output: str) -> None:
-    """Print the newest release of InferenceService NAME and what happened to it."""
+    """Show the newest release of InferenceService NAME and its events."""
     from platform_ctl import targets
     from platform_ctl.releases.analyse import standing
     from platform_ctl.releases.steps import newest
@@ -65,7 +65,7 @@ def show(ctx: click.Context, name: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def continue_(ctx: click.Context, name: str, output: str) -> int:
-    """Go on with an open release: submits its promote run and follows it to its end."""
+    """Continue an open release: submit its promote run and follow it to its end."""
     from platform_ctl import targets
     from platform_ctl.releases.deploy import continue_release
     from platform_ctl.releases.steps import open_release
@@ -78,7 +78,9 @@ def continue_(ctx: click.Context, name: str, output: str) -> int:
 
 @command.command()
 @click.argument("name")
-@click.option("--reason", default="aborted by hand", show_default=True, help="Kept in the record.")
+@click.option(
+    "--reason", default="aborted by a user", show_default=True, help="Reason, kept in the record."
+)
 @render.output_option
 @click.pass_context
 def abort(ctx: click.Context, name: str, reason: str, output: str) -> None:
@@ -92,11 +94,16 @@ def abort(ctx: click.Context, name: str, reason: str, output: str) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--reason", default="rolled back by hand", show_default=True, help="Kept in history.")
+@click.option(
+    "--reason",
+    default="rolled back by a user",
+    show_default=True,
+    help="Reason, kept in the history.",
+)
 @render.output_option
 @click.pass_context
 def rollback(ctx: click.Context, name: str, reason: str, output: str) -> None:
-    """Go back: end an open release, or return from a promoted one to the version before."""
+    """End an open release, or move production back to the version before."""
     from platform_ctl.releases.steps import undo_release
 
     _print(undo_release(_ports(ctx), name, actor=_actor(ctx), reason=reason), output)

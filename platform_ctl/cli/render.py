@@ -38,7 +38,7 @@ def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="json for machines.",
+        help="json: for programs.",
     )(function)
 
 

@@ -26,7 +26,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def weekly(ctx: click.Context, day: datetime | None, output: str) -> None:
-    """Runs, verdicts, approvals, releases and cost of a week, as Markdown."""
+    """Print the runs, verdicts, approvals, releases and cost of a week, as Markdown."""
     from platform_ctl import targets
     from platform_ctl.report import weekly as report
 

@@ -64,7 +64,7 @@ def command() -> None:
 @click.option(
     "--since", type=Duration(), metavar="AGE", help="Only runs created in the last 12h, 30d …"
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print ids only, one a line.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only, one per line.")
 @render.output_option
 @click.pass_context
 def list_(
@@ -77,7 +77,7 @@ def list_(
     quiet: bool,
     output: str,
 ) -> None:
-    """The newest runs, with the loss of the model that each one made."""
+    """List the newest runs, with the loss of the model that each one made."""
     from platform_ctl import targets
     from platform_ctl.runs.select import Selection, newest
 
@@ -162,7 +162,7 @@ def _none(settings: Settings, reader: RunReader, wanted: Selection) -> str:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, run: str, output: str) -> None:
-    """One run (an id, a unique prefix, or latest) and its tasks."""
+    """Show one run (an id, a unique prefix, or latest) and its tasks."""
     import msgspec
 
     from platform_ctl import targets
@@ -246,7 +246,7 @@ def _state(run: Run) -> str:
 @render.output_option
 @click.pass_context
 def watch(ctx: click.Context, run: str, output: str) -> None:
-    """Follow a run to its end, whoever started it."""
+    """Follow a run to its end, whichever process started it."""
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
     from platform_ctl.cli.progress import ProgressDisplay
@@ -262,11 +262,11 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
 @command.command()
 @click.argument("run", default="latest")
 @click.argument("task", default="")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("-f", "--follow", is_flag=True, help="Continue until the run has ended.")
 @click.option("--raw", is_flag=True, help="Lines exactly as written; progress stays JSON.")
 @click.pass_context
 def logs(ctx: click.Context, run: str, task: str, follow: bool, raw: bool) -> None:
-    """Print what the steps of RUN wrote, or one TASK of it: trials, epochs, figures."""
+    """Print the logs of RUN's steps, or of one TASK: trials, epochs, figures."""
     from platform_ctl import targets
 
     runs = targets.run_reader(load_settings(ctx))
@@ -321,7 +321,7 @@ def _new_output(
 @render.output_option
 @click.pass_context
 def resume(ctx: click.Context, run: str, output: str) -> None:
-    """Continue a failed, cancelled or killed run: only what did not finish is executed."""
+    """Continue a failed, cancelled or killed run with the steps that did not finish."""
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
     from platform_ctl.cli.progress import ProgressDisplay
@@ -359,7 +359,9 @@ def cancel(ctx: click.Context, run: str, output: str) -> None:
     metavar="AGE",
     help="12h, 30d …",
 )
-@click.option("--keep", default=10, show_default=True, help="Newest runs that stay in any case.")
+@click.option(
+    "--keep", default=10, show_default=True, help="Number of newest runs to keep in any case."
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be deleted, and end.")
 @render.output_option
 @click.pass_context
@@ -385,7 +387,7 @@ def prune(ctx: click.Context, older_than: timedelta, keep: int, dry_run: bool, o
 @render.output_option
 @click.pass_context
 def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
-    """What changed from run A to run B, likeliest cause first; of A alone, since the run before."""
+    """List what changed from run A to B, or from the run before A to A, likeliest cause first."""
     from platform_ctl import targets
     from platform_ctl.explain.diff_facts import two_runs
     from platform_ctl.explain.run_diff import compare
@@ -435,7 +437,10 @@ def _print_likeliest(found: Sequence[RunDifference]) -> None:
 @render.output_option
 @click.pass_context
 def why(ctx: click.Context, run: str, output: str) -> None:
-    """Walk RUN from its data to what serves; name the first broken link (exit code 1)."""
+    """Check the links of RUN from its data to the service; name the first broken one.
+
+    Exit code 1 when a link is broken.
+    """
     from platform_ctl import targets
     from platform_ctl.cli import diagnosis
     from platform_ctl.explain.why_facts import why_run

@@ -24,7 +24,7 @@ _STDOUT = Path("-")
 @render.output_option
 @click.pass_context
 def report(ctx: click.Context, run: str, to: Path | None, output: str) -> None:
-    """One HTML file about RUN that needs nothing else: outcome, evidence, cost; prints its path.
+    """Write one HTML file about RUN (outcome, evidence, cost) and print its path.
 
     With -o json, prints the figures behind the page and writes no page unless --to asks for it.
     """

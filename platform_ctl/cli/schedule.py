@@ -30,7 +30,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def check(ctx: click.Context, output: str) -> None:
-    """Read the schedule files and refuse what the target would misread. Offline."""
+    """Check the schedule files, offline; refuse what the target would read differently."""
     from platform_ctl import targets
     from platform_ctl.schedules.report import when
 
@@ -50,7 +50,7 @@ def check(ctx: click.Context, output: str) -> None:
 @render.output_option
 @click.pass_context
 def plan(ctx: click.Context, prune: bool, output: str) -> None:
-    """What an apply would change: 0 in sync, 1 changes. Only reads."""
+    """Show what an apply would change. Exit code 0: nothing, 1: changes."""
     from platform_ctl import targets
 
     _, found = targets.schedule_plan(load_settings(ctx), prune=prune)
@@ -75,7 +75,10 @@ def plan(ctx: click.Context, prune: bool, output: str) -> None:
 @render.output_option
 @click.pass_context
 def apply(ctx: click.Context, plan_file: Path | None, prune: bool, now: bool, output: str) -> None:
-    """Make the target what the files say. 0 done, 1 something waits for runs."""
+    """Change the target to what the files declare.
+
+    Exit code 0: done, 1: a change waits for runs to end.
+    """
     from platform_ctl import targets
     from platform_ctl.schedules.apply import ApplyOptions, ApplyOutcome
 
@@ -101,7 +104,7 @@ def apply(ctx: click.Context, plan_file: Path | None, prune: bool, now: bool, ou
 @render.output_option
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    """Applied schedules: their next fire times, last run, and whether something fires them."""
+    """List the applied schedules: next fire times, last run, and what fires them."""
     from platform_ctl import targets
 
     report = targets.schedule_report(load_settings(ctx))
@@ -139,7 +142,7 @@ def trigger(ctx: click.Context, name: str, output: str) -> None:
 def pause(
     ctx: click.Context, name: str, reason: str, until: str | None, duration: timedelta | None
 ) -> None:
-    """Switch NAME off for a while; an apply keeps it off until then."""
+    """Pause NAME for a while; an apply does not end the pause."""
     from platform_ctl import targets
 
     if until and duration:
@@ -155,19 +158,21 @@ def pause(
 @click.argument("name")
 @click.pass_context
 def resume(ctx: click.Context, name: str) -> None:
-    """End the pause of NAME; slots missed meanwhile count as catch_up says."""
+    """End the pause of NAME; missed slots are treated as catch_up says."""
     from platform_ctl import targets
 
     click.echo(f"{targets.schedule_resume(load_settings(ctx), name)} is resumed")
 
 
 @command.command()
-@click.option("--once", is_flag=True, help="Look once and end: for cron, systemd or launchd.")
+@click.option(
+    "--once", is_flag=True, help="Start what is due and end: for cron, systemd or launchd."
+)
 @click.option("--stop-after", type=Duration(), help="End after this time.")
 @render.output_option
 @click.pass_context
 def run(ctx: click.Context, once: bool, stop_after: timedelta | None, output: str) -> None:
-    """Start what is due, in the foreground, until Ctrl-C."""
+    """Start the runs that are due, in the foreground, until Ctrl-C."""
     from platform_ctl import targets
 
     end = time.monotonic() + stop_after.total_seconds() if stop_after else None

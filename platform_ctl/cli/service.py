@@ -35,7 +35,7 @@ def list_(ctx: click.Context, output: str) -> None:
 @render.output_option
 @click.pass_context
 def start(ctx: click.Context, name: str, output: str) -> None:
-    """Serve what NAME served last, at the same address."""
+    """Start NAME with the revisions that it served last, at the same address."""
     _print([_serving(ctx).start(name)], output)
 
 
@@ -44,7 +44,7 @@ def start(ctx: click.Context, name: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def restart(ctx: click.Context, name: str, output: str) -> None:
-    """Replace every process of NAME; it answers all the while.
+    """Replace every process of NAME without refusing a request.
 
     With the settings of now. One that is stopped is started.
     """
@@ -56,7 +56,7 @@ def restart(ctx: click.Context, name: str, output: str) -> None:
 @render.output_option
 @click.pass_context
 def stop(ctx: click.Context, name: str, output: str) -> None:
-    """Answer what was accepted, then end every process of NAME."""
+    """Stop NAME: answer the accepted requests, then end every process."""
     _print([_serving(ctx).stop(name)], output)
 
 
@@ -68,9 +68,9 @@ def stop(ctx: click.Context, name: str, output: str) -> None:
     type=click.IntRange(min=0),
     default=50,
     show_default=True,
-    help="How many of the last lines.",
+    help="Number of lines from the end.",
 )
-@click.option("--revision", metavar="NAME", help="Only what this revision printed.")
+@click.option("--revision", metavar="NAME", help="Only lines of this revision.")
 @click.pass_context
 def logs(ctx: click.Context, name: str, lines: int, revision: str | None) -> None:
     """Print the log of NAME: its supervisor and its revisions."""

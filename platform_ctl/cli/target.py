@@ -26,7 +26,7 @@ def command() -> None:
 @render.output_option
 @click.pass_context
 def check(ctx: click.Context, probe: bool, output: str) -> None:
-    """Print what the cluster has, what it lacks, and the command that mends it.
+    """Print what the cluster has and lacks, with a command that fixes each finding.
 
     Changes nothing without --probe, which shows that the image runs, has the
     libraries, and reaches the stores. Exit code 1 when something fails;
@@ -50,7 +50,7 @@ def check(ctx: click.Context, probe: bool, output: str) -> None:
 @render.output_option
 @click.pass_context
 def install(ctx: click.Context, components: tuple[str, ...], dry_run: bool, output: str) -> None:
-    """Install COMPONENT…, or all that the main job needs, and wait until each is available.
+    """Install COMPONENT…, or all of the core, and wait until each is available.
 
     What somebody else installed is left as it is. The same command again
     continues one that was interrupted, and changes nothing when all is done.
@@ -79,7 +79,7 @@ def install(ctx: click.Context, components: tuple[str, ...], dry_run: bool, outp
 )
 @click.pass_context
 def remove(ctx: click.Context, component: str, confirm: str | None) -> None:
-    """Remove COMPONENT, after saying what is lost with it and its name was typed once more.
+    """Remove COMPONENT, after a list of what is lost with it and a confirmation.
 
     Objects that somebody else made stay.
     """

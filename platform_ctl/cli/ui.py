@@ -10,7 +10,7 @@ from platform_ctl.cli.context import load_settings
 
 
 @click.command(help="Serve the pages of this home: runs, models, services, approvals, cost.")
-@click.option("--port", default=0, show_default=True, help="0 picks a free one.")
+@click.option("--port", default=0, show_default=True, help="0: a free port.")
 @click.pass_context
 def command(ctx: click.Context, port: int) -> None:
     """One address on 127.0.0.1, for whoever has it. Ctrl-C ends it."""

@@ -64,7 +64,7 @@ class Orchestrator(RunReader, Protocol):
         ...
 
     def resume(self, run_id: str, on_event: Callable[[RunEvent], None]) -> Run:
-        """Continue a failed, cancelled or killed run: only what did not finish is executed."""
+        """Continue a failed, cancelled or killed run with the steps that did not finish."""
         ...
 
     def cancel(self, run_id: str) -> Run:

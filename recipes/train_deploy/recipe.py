@@ -75,7 +75,7 @@ RECIPE = Recipe(
         "git": DataSource("Read the histories of the git clones at PATH….", takes_paths=True),
         "sample": DataSource(
             "Write the deterministic sample.",
-            options={"seed": Option("Another sample than the usual one.", int)},
+            options={"seed": Option("Seed of another sample than the default one.", int)},
         ),
     },
     golden=GOLDEN,
