@@ -99,7 +99,7 @@ def repair(ctx: click.Context, run: str, output: str) -> None:
     found = targets.run_reader(settings).get(run)
     where, again = str(settings.layout.lineage), f"platform-ctl lineage repair {found.id[:8]}"
     try:
-        added = targets.lineage_observer(settings).repair(targets.with_inputs(settings, found))
+        added = targets.lineage_observer(settings).repair(found)
     except TimeoutError as exc:
         raise HomeBusy("another process repairs lineage", where=where, fix=again) from exc
     except OSError as exc:

@@ -458,7 +458,7 @@ def execute(ctx: click.Context, run: str) -> None:
     """The process of a detached run."""
     from platform_ctl import targets
 
-    targets.local_engine(load_settings(ctx)).execute_submitted(run)
+    targets.execute_run(load_settings(ctx), run)
 
 
 def _cost(cost: Cost, took: str) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""Runs whose last events are still to be written: one empty file each, named by the run.
+"""Runs whose events are still to be written: one file each, named by the run; it holds the target.
 
-Whoever records that a run's process died writes the file before, and a later command that may
-write writes the events: a kill between the two loses nothing. Looking costs one
-listing of a folder that is mostly empty.
+Whoever follows a run writes the file before its first event and removes it after the last one, and
+whoever records that a run's process died writes it too. So a kill at any instant leaves the file,
+and the next run that ends writes what is missing. Looking costs one listing of a folder that
+holds the runs in flight.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from platform_ctl.home import files
+
 _FOLDER = "owed"
 """Older homes have it under this name."""
 _LOCK = "repair.lock"
@@ -19,31 +22,39 @@ _LOCK_TIMEOUT_S = 60.0
 
 
 class Backfill:
-    """``folder``: the home's lineage folder."""
+    """``folder``: the home's lineage folder; ``target``: the one whose runs can be read here."""
 
-    def __init__(self, folder: Path) -> None:
-        self._lineage = folder
+    def __init__(self, folder: Path, target: str) -> None:
+        self._lineage, self._target = folder, target
         self._folder = folder / _FOLDER
 
     def add(self, run_id: str) -> None:
         """Raises OSError when the disk refuses."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self._folder / run_id).touch()
+        (self._folder / run_id).write_text(self._target)
+
+    def holds(self, run_id: str) -> bool:
+        return (self._folder / run_id).exists()
 
     def done(self, run_id: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             (self._folder / run_id).unlink()
 
     def run_ids(self) -> list[str]:
+        """Runs of the target, and those that older homes noted without one."""
         with contextlib.suppress(FileNotFoundError):
-            return sorted(os.listdir(self._folder))
+            return [i for i in sorted(os.listdir(self._folder)) if self._readable(i)]
         return []
+
+    def _readable(self, run_id: str) -> bool:
+        try:
+            return (self._folder / run_id).read_text() in ("", self._target)
+        except FileNotFoundError:  # another process has just written its events
+            return False
 
     @contextlib.contextmanager
     def one_at_a_time(self) -> Iterator[None]:
         """So that two who look at once do not both write. Raises OSError (TimeoutError)."""
-        from filelock import FileLock
-
         self._lineage.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(self._lineage / _LOCK, timeout=_LOCK_TIMEOUT_S):
+        with files.locked(self._lineage / _LOCK, _LOCK_TIMEOUT_S):
             yield

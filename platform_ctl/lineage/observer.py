@@ -1,4 +1,4 @@
-"""Turns what happens to a run into lineage events, in the run's own process and cheaply."""
+"""Turns what happens to a run into lineage events, in the process that follows it and cheaply."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from platform_ctl.errors import KfpUnavailable, NothingYet, UnknownName
 from platform_ctl.home.state import Database
 from platform_ctl.lineage import events as lineage
 from platform_ctl.lineage.backfill import Backfill
 from platform_ctl.lineage.facets import Event, Producer
 from platform_ctl.lineage.outbox import Outbox
+from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import EventKind, Run, RunEvent, RunState, Task, TaskState
 
 Trials = Callable[[Run, Task, str], Sequence[Event]]
@@ -38,25 +40,36 @@ class LineageObserver:
         database: Database,
         producer: Producer,
         trials: Trials = lambda run, task, about: (),
+        with_inputs: Callable[[Run], Run] = lambda run: run,
     ) -> None:
-        self._spool, self._producer, self._trials = outbox, producer, trials
-        self._database = database
-        self._backfill = Backfill(outbox.folder)
+        """``with_inputs`` completes a record that does not hold what the tasks were given."""
+        self._outbox, self._producer, self._trials = outbox, producer, trials
+        self._database, self._with_inputs = database, with_inputs
+        self._backfill = Backfill(outbox.folder, producer.target)
+        self._incomplete: set[str] = set()
         self._about: dict[str, str] = {}
-        self._repaired: set[str] = set()
 
     def observe(self, run: Run, event: RunEvent) -> None:
         """START of the run; START and end of its tasks."""
         if event.kind is EventKind.RUN and event.state == RunState.RUNNING:
-            self._repaired.discard(run.id)
+            self._begin(run.id)
             self._append(run, [lineage.run_start(run, self._producer)])
         elif event.kind is EventKind.TASK and event.task is not None:
             self._append(run, self.task_events(run, event.task))
 
     def ended(self, run: Run) -> None:
-        """The run's last event, from its final record."""
-        if run.state.final and run.id not in self._repaired:
-            self._append(run, [lineage.run_end(run, self._producer)])
+        """The run's last event, from its final record; of a run that has lost some, none: all that
+        is missing is one backfill."""
+        if run.id in self._incomplete:
+            self._note(run.id)
+            return
+        try:
+            with self._backfill.one_at_a_time():
+                if self._backfill.holds(run.id):  # else another process wrote it meanwhile
+                    self._outbox.append([lineage.run_end(run, self._producer)])
+                    self._backfill.done(run.id)
+        except OSError:
+            self.owe(run.id)
 
     def task_events(self, run: Run, task: Task, *, started: bool = True) -> list[Event]:
         """What a change of a task's record is worth; ``started`` False when no START was written.
@@ -79,7 +92,10 @@ class LineageObserver:
 
     def missing(self, run: Run) -> list[Event]:
         """Events of a run that the outbox does not hold, from its records."""
-        there = {_Key.of(e) for e in self._spool.of_run(run.id)}
+        return self._missing(self._with_inputs(run))
+
+    def _missing(self, run: Run) -> list[Event]:
+        there = {_Key.of(e) for e in self._outbox.of_run(run.id)}
         events = [lineage.run_start(run, self._producer)]
         for task in run.tasks:
             events += self.task_events(run, task, started=False)
@@ -88,27 +104,56 @@ class LineageObserver:
         return [e for e in events if _Key.of(e) not in there]
 
     def repair(self, run: Run) -> int:
-        """Append what is missing; how many events that were. Raises OSError."""
+        """Append what is missing; how many events that were. Raises OSError, KfpUnavailable."""
+        run = self._with_inputs(run)
         with self._backfill.one_at_a_time():
-            events = self.missing(run)
-            self._spool.append(events)
-        if run.state.final:
-            self._repaired.add(run.id)
+            events = self._missing(run)
+            self._outbox.append(events)
+            if run.state.final:
+                self._backfill.done(run.id)
         return len(events)
 
     def owe(self, run_id: str) -> None:
         """Events of the run are missing: the next run that ends, or ``doctor --repair``, adds
         them."""
-        with contextlib.suppress(OSError):
-            self._backfill.add(run_id)
+        self._incomplete.add(run_id)
+        self._note(run_id)
+
+    def write_backfill(self, runs: RunReader) -> bool:
+        """Write the events that a full disk, a kill or a server that was away left out; whether
+        there were any. What cannot be written or read now waits for another time."""
+        written = False
+        for run_id in self._backfill.run_ids():
+            try:
+                run = runs.get(run_id)
+                if not run.state.final:
+                    continue
+                self.repair(run)
+            except (NothingYet, UnknownName):  # removed since
+                self._backfill.done(run_id)
+            except (OSError, KfpUnavailable):
+                return written
+            self._incomplete.discard(run_id)
+            written = True
+        return written
 
     @property
     def backfill(self) -> Backfill:
         return self._backfill
 
+    def _begin(self, run_id: str) -> None:
+        """Note that events of the run are to come. One that is noted already has lost some."""
+        if self._backfill.holds(run_id):
+            self._incomplete.add(run_id)
+        self._note(run_id)
+
+    def _note(self, run_id: str) -> None:
+        with contextlib.suppress(OSError):
+            self._backfill.add(run_id)
+
     def _append(self, run: Run, events: list[Event]) -> None:
         try:
-            self._spool.append(events)
+            self._outbox.append(events)
         except OSError:
             self.owe(run.id)
 
@@ -138,3 +183,36 @@ class LineageObserver:
             .fetchone()
         )
         return (row[0], row[1]) if row else ("", "")
+
+
+@dataclass(frozen=True)
+class LineageFromRecord:
+    """Writes the events of a run when it has ended, from its record: for a target whose events do
+    not hold what a task was given. A kill before leaves the run noted for ``write_backfill``."""
+
+    lineage: LineageObserver
+
+    def observe(self, run: Run, event: RunEvent) -> None:
+        if event.kind is EventKind.RUN and not RunState(event.state).final:
+            self.lineage.owe(run.id)
+
+    def ended(self, run: Run) -> None:
+        """``Delivery`` writes what is noted; a short run may have ended before its first event."""
+        self.lineage.owe(run.id)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """After each run: the events that earlier runs are owed, then the delivery of all."""
+
+    lineage: LineageObserver
+    runs: RunReader
+    start: Callable[[], None]
+    """Starts a process that delivers the outbox."""
+
+    def observe(self, run: Run, event: RunEvent) -> None:
+        """Nothing is delivered before the end: one process a run."""
+
+    def ended(self, run: Run) -> None:
+        self.lineage.write_backfill(self.runs)
+        self.start()

@@ -80,6 +80,21 @@ class Orchestrator(RunReader, Protocol):
         ...
 
 
+class RunObserver(Protocol):
+    """Writes down what the runs do that this process executes or follows.
+
+    Quick, and raises nothing for a disk or a server that refuses: the run goes on without.
+    """
+
+    def observe(self, run: Run, event: RunEvent) -> None:
+        """Hears each event; ``run`` is the record from before the run was started or resumed."""
+        ...
+
+    def ended(self, run: Run) -> None:
+        """Hears of the end, with the final record."""
+        ...
+
+
 class Artifacts(Protocol):
     """Outputs of steps, by the URI that a run's record holds."""
 

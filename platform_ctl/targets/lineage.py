@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.home.environment import environment
 from platform_ctl.recipe.recipe import DatasetColumns, Recipe, resolve
 from platform_ctl.settings import Settings
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from platform_ctl.lineage.facets import Event, Producer
     from platform_ctl.lineage.observer import LineageObserver
     from platform_ctl.lineage.outbox import Outbox
-    from platform_ctl.runs.port import RunReader
+    from platform_ctl.runs.port import RunObserver, RunReader
     from platform_ctl.runs.record import Run, Task
 
 _T = TypeVar("_T")
@@ -48,7 +47,22 @@ def lineage_observer(settings: Settings) -> LineageObserver:
     def trials(run: Run, task: Task, about: str) -> Sequence[Event]:
         return _trial_events(run, task, producer, about)
 
-    return LineageObserver(lineage_outbox(settings), database(settings), producer, trials)
+    return LineageObserver(
+        lineage_outbox(settings),
+        database(settings),
+        producer,
+        trials,
+        with_inputs=lambda run: with_inputs(settings, run),
+    )
+
+
+def lineage_observers(settings: Settings, runs: RunReader) -> Sequence[RunObserver]:
+    """Who writes and delivers the lineage of the runs of this target."""
+    from platform_ctl.lineage.observer import Delivery, LineageFromRecord
+
+    lineage = lineage_observer(settings)
+    writer = lineage if settings.target == "local" else LineageFromRecord(lineage)
+    return writer, Delivery(lineage, runs, lambda: start_delivery(settings))
 
 
 def lineage_producer(settings: Settings) -> Producer:
@@ -132,27 +146,6 @@ def _trial_events(run: Run, task: Task, producer: Producer, about: str) -> Seque
     return trial_events(run, task, story.experiment, story.in_order, producer, about)
 
 
-def write_backfill(observer: LineageObserver, runs: RunReader) -> bool:
-    """Write the events that a full disk or a kill left out; whether there were any.
-
-    A disk that is still full: another time.
-    """
-    backfill, written = observer.backfill, False
-    for run_id in backfill.run_ids():
-        try:
-            run = runs.get(run_id)
-            if not run.state.final:
-                continue
-            observer.repair(run)
-        except (NothingYet, UnknownName):  # removed since
-            pass
-        except OSError:
-            return written
-        backfill.done(run_id)
-        written = True
-    return written
-
-
 def events_of(settings: Settings, run: Run) -> list[Event]:
     """The events of a run that are recorded, then ``missing_events``. Only reads."""
     return [*lineage_outbox(settings).of_run(run.id), *missing_events(settings, run)]
@@ -161,9 +154,7 @@ def events_of(settings: Settings, run: Run) -> list[Event]:
 def missing_events(settings: Settings, run: Run) -> list[Event]:
     """Of a run that has ended, what its records say and no recorded event does: those of one
     that was killed, or whose disk was full."""
-    if not run.state.final:
-        return []
-    return lineage_observer(settings).missing(with_inputs(settings, run))
+    return lineage_observer(settings).missing(run) if run.state.final else []
 
 
 def with_inputs(settings: Settings, run: Run) -> Run:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from platform_ctl.errors import (
     ConfigError,
     DiskFull,
-    KfpUnavailable,
     MissingExtra,
     NothingYet,
     UnknownName,
@@ -25,10 +24,9 @@ from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.lineage import (
     events_of,
     lineage_observer,
+    lineage_observers,
     lineage_outbox,
     start_delivery,
-    with_inputs,
-    write_backfill,
 )
 from platform_ctl.targets.tuning import local_training
 
@@ -36,12 +34,13 @@ if TYPE_CHECKING:
     from platform_ctl.cluster.api import Cluster
     from platform_ctl.lineage.facets import Event
     from platform_ctl.runs.cache.port import Cache, Decisions
-    from platform_ctl.runs.kubernetes.runs import KfpRuns, Observers
+    from platform_ctl.runs.kubernetes.runs import KfpRuns
     from platform_ctl.runs.kubernetes.workloads import Workloads
     from platform_ctl.runs.local.runs import LocalOrchestrator
     from platform_ctl.runs.log_file import RunLog
+    from platform_ctl.runs.observed import ObservedRuns
     from platform_ctl.runs.port import Artifacts, Orchestrator, RunReader
-    from platform_ctl.runs.record import Run, RunEvent
+    from platform_ctl.runs.record import Run
 
 PROMOTE = "promote"
 """The pipeline that every way to Production submits."""
@@ -50,8 +49,9 @@ _EXECUTE_RUN = "from platform_ctl.cli.app import main; main()", "run", "execute"
 
 
 def orchestrator(settings: Settings) -> Orchestrator:
-    """Runs compiled pipelines on the target of the settings."""
-    return _kfp_runs(settings) if settings.target == "kubernetes" else local_engine(settings)
+    """Runs compiled pipelines on the target of the settings; log and lineage observe them."""
+    kubernetes = settings.target == "kubernetes"
+    return _observed(settings, _kfp_runs(settings) if kubernetes else local_engine(settings))
 
 
 def run_reader(settings: Settings) -> RunReader:
@@ -91,29 +91,9 @@ def _kfp_runs(settings: Settings) -> KfpRuns:
         runs_api(settings),
         prepare=to_submit,
         workloads=DeferredWorkloads(lambda: _workloads(settings)),
-        observers=_observers(settings),
         service_account=wanted.service_account,
         accounts={PROMOTE: wanted.deployer_account},
     )
-
-
-def _observers(settings: Settings) -> Observers:
-    """Log and lineage in the home of whoever follows a run, as of a run of this machine."""
-    from platform_ctl.runs.kubernetes.runs import Observers
-
-    log = run_log(settings)
-
-    def ended(run: Run) -> None:
-        log.ended(run)
-        observer = lineage_observer(settings)
-        try:
-            observer.repair(with_inputs(settings, run))
-            write_backfill(observer, run_reader(settings))
-        except (OSError, KfpUnavailable):
-            observer.owe(run.id)
-        start_delivery(settings)
-
-    return Observers(log.observe, ended)
 
 
 def _config_keys(settings: Settings) -> list[str]:
@@ -150,38 +130,35 @@ def _workloads(settings: Settings) -> Workloads:
     )
 
 
+def execute_run(settings: Settings, run_id: str) -> Run:
+    """Executes a submitted run in this process, which is the run's own, and observes it."""
+    engine = local_engine(settings)
+    before = engine.get(run_id)
+    return _observed(settings, engine).follow(
+        lambda tell: engine.execute(run_id, tell), lambda event: None, before
+    )
+
+
+def _observed(settings: Settings, runs: Orchestrator) -> ObservedRuns:
+    from platform_ctl.runs.observed import ObservedRuns
+
+    return ObservedRuns(runs, (run_log(settings), *lineage_observers(settings, runs)))
+
+
 def local_engine(settings: Settings) -> LocalOrchestrator:
     """Executes runs on this machine; ends a run's Ray with the run."""
     require_local(settings, "orchestrator")
     from platform_ctl.runs.local.runs import Hooks, LocalOrchestrator
 
-    observer, log = lineage_observer(settings), run_log(settings)
-
-    def observe(run: Run, event: RunEvent) -> None:
-        log.observe(run, event)
-        observer.observe(run, event)
-
     def on_death(run_id: str) -> None:
-        log.died(run_id)
-        observer.owe(run_id)
+        run_log(settings).died(run_id)
+        lineage_observer(settings).owe(run_id)
 
     def at_end(run_dir: Path) -> None:
         if (run_dir / "ray").is_dir():
             _stop_ray(settings, run_dir)
-        ended = made.get(run_dir.name)
-        log.ended(ended)
-        observer.ended(ended)
-        write_backfill(observer, made)
-        start_delivery(settings)
 
-    hooks = Hooks(
-        at_end,
-        _EXECUTE_RUN,
-        observe,
-        on_death=on_death,
-    )
-    made = LocalOrchestrator(settings, database(settings), hooks)
-    return made
+    return LocalOrchestrator(settings, database(settings), Hooks(at_end, _EXECUTE_RUN, on_death))
 
 
 def run_log(settings: Settings) -> RunLog:
@@ -195,7 +172,7 @@ def record_deaths(settings: Settings) -> tuple[str, ...]:
     """Write down which runs died, with their last events of lineage; the ids of these runs."""
     local = local_engine(settings)
     dead = local.record_deaths()
-    if write_backfill(lineage_observer(settings), local):
+    if lineage_observer(settings).write_backfill(local):
         start_delivery(settings)
     return dead
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from platform_ctl import targets
-from platform_ctl.runs.local.runs import LocalOrchestrator
+from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run, RunEvent, RunRequest
 from platform_ctl.settings import Settings
 
@@ -44,7 +44,7 @@ class Lab:
         )
 
     @property
-    def orchestrator(self) -> LocalOrchestrator:
+    def orchestrator(self) -> Orchestrator:
         return targets.orchestrator(self.settings)
 
     def request(self, name: str, use_cache: bool = True, **parameters: object) -> RunRequest:

@@ -74,17 +74,6 @@ OnEvent = Callable[[RunEvent], None]
 
 
 @dataclass(frozen=True)
-class Observers:
-    """Who hears of the runs that this process follows."""
-
-    event: Callable[[Run, RunEvent], None] = lambda run, event: None
-    ended: Callable[[Run], None] = lambda run: None
-
-
-_NOBODY = Observers()
-
-
-@dataclass(frozen=True)
 class KfpRuns:
     """Run ids are KFP's. Every method may raise KfpUnavailable."""
 
@@ -95,7 +84,6 @@ class KfpRuns:
     service_account: str = ""
     accounts: Mapping[str, str] = field(default_factory=dict)
     """Pipeline -> ServiceAccount, for those whose runs need another one."""
-    observers: Observers = _NOBODY
     poll_s: float = POLL_S
     tries: int = 60
     """Readings of a watched run that may fail in a row, ``poll_s`` apart."""
@@ -108,8 +96,7 @@ class KfpRuns:
     # ---- port -------------------------------------------------------------
 
     def run(self, request: RunRequest, on_event: OnEvent) -> Run:
-        started = self.submit(request)
-        return self._follow(replace(started, started_at=None), on_event)
+        return self._follow(self.submit(request).id, on_event)
 
     def submit(self, request: RunRequest) -> Run:
         """POST is not idempotent, so the key stands in the description and is looked for.
@@ -193,7 +180,7 @@ class KfpRuns:
                 where=run.id,
                 fix=f"platform-ctl --target kubernetes pipeline run {run.pipeline}",
             ) from exc
-        return self._follow(run, on_event)
+        return self._follow(run.id, on_event)
 
     def cancel(self, run_id: str) -> Run:
         """Of a run that has ended, what its steps left behind is removed."""
@@ -217,19 +204,15 @@ class KfpRuns:
 
     # ---- inside -----------------------------------------------------------
 
-    def _follow(self, run: Run, on_event: OnEvent) -> Run:
-        """``run`` without the time of its start is one that nobody has followed before."""
+    def _follow(self, run_id: str, on_event: OnEvent) -> Run:
         try:
-            for event in self.watch(run.id):
-                self.observers.event(run, event)
+            for event in self.watch(run_id):
                 on_event(event)
         except (KeyboardInterrupt, KfpUnavailable):
-            end = f"platform-ctl --target kubernetes run cancel {run.id[:8]}"
-            on_event(RunEvent(EventKind.NOTE, run.id, text=f"the run continues; {end} ends it"))
+            end = f"platform-ctl --target kubernetes run cancel {run_id[:8]}"
+            on_event(RunEvent(EventKind.NOTE, run_id, text=f"the run continues; {end} ends it"))
             raise
-        ended = self._patiently(lambda: self.get(run.id))
-        self.observers.ended(ended)
-        return ended
+        return self._patiently(lambda: self.get(run_id))
 
     def _patiently(self, read: Callable[[], T]) -> T:
         """What ``read`` returns; a server that restarts is waited for, ``tries`` times."""

@@ -74,9 +74,7 @@ class Hooks:
     at_end: Callable[[Path], None]
     """Called with the run's directory, however the run ended."""
     execute: tuple[str, ...]
-    """``python -c`` program and its words that call ``execute_submitted``; the id is appended."""
-    observe: Callable[[Run, RunEvent], None] = lambda run, event: None
-    """Hears what ``on_event`` hears, before it does. Must be quick and must not raise."""
+    """``python -c`` program and its words that call ``execute``; the id is appended."""
     on_death: Callable[[str], None] = lambda run_id: None
     """Hears of a run whose process is gone, before its record says so. Must not raise."""
 
@@ -139,11 +137,11 @@ class LocalOrchestrator(LocalRuns):
 
     # ---- beyond the port: what the CLI needs ------------------------------
 
-    def execute_submitted(self, run_id: str) -> Run:
+    def execute(self, run_id: str, on_event: OnEvent) -> Run:
         """The body of a detached run's process."""
         run = self._records.get(run_id)
         pipeline = ir_file.read(Path(run.directory) / PIPELINE_FILE)
-        return self._execute(pipeline, run, lambda event: None)
+        return self._execute(pipeline, run, on_event)
 
     def explain(self, pipeline: Pipeline) -> Sequence[support.UnsupportedUse]:
         """What of the pipeline is ignored or refused here."""
@@ -240,16 +238,11 @@ class LocalOrchestrator(LocalRuns):
 
     def _execute(self, pipeline: Pipeline, run: Run, on_event: OnEvent) -> Run:
         """Own the run, interpret it, and leave a final record however it ends."""
-
-        def tell(event: RunEvent) -> None:
-            self._hooks.observe(run, event)
-            on_event(event)
-
         directory = Path(run.directory)
         finished = self._records.finished(run.id)
         if not self._records.own(run, os.getpid(), RunState.RUNNING):
             raise _still_running(run)
-        tell(RunEvent(EventKind.RUN, run.id, RunState.RUNNING))
+        on_event(RunEvent(EventKind.RUN, run.id, RunState.RUNNING))
         steps = Steps(
             cwd=Path(self._settings.project_root),
             log=directory / "steps.log",
@@ -259,7 +252,7 @@ class LocalOrchestrator(LocalRuns):
         end = RunEnd(RunState.FAILED, "the run was interrupted")
         try:
             with _disk_errors(directory), _Signals() as signals:
-                end = self._interpret(pipeline, run, steps, cost, finished, signals, tell)
+                end = self._interpret(pipeline, run, steps, cost, finished, signals, on_event)
         except PlatformError as exc:
             end = RunEnd(RunState.FAILED, exc.what)
             raise
@@ -269,7 +262,7 @@ class LocalOrchestrator(LocalRuns):
                 self._records.end(run.id, end)
                 cost.end()
             self._hooks.at_end(directory)
-        tell(RunEvent(EventKind.RUN, run.id, end.state))
+        on_event(RunEvent(EventKind.RUN, run.id, end.state))
         return self._records.get(run.id)
 
     def _interpret(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ import pytest
 
 from platform_ctl import targets
 from platform_ctl.lineage import git_source
+from platform_ctl.lineage.backfill import Backfill
 from platform_ctl.lineage.events import task_run_id
 from platform_ctl.lineage.graph import Graph
 from platform_ctl.lineage.outbox import Outbox
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.runs.local.records import RunRecords
-from platform_ctl.runs.record import Run, RunRequest, RunState
+from platform_ctl.runs.observed import ObservedRuns
+from platform_ctl.runs.port import RunObserver
+from platform_ctl.runs.record import Run, RunEvent, RunRequest, RunState
 from platform_ctl.settings import Settings
 from platform_ctl.tuning.experiment import Trial, TrialState
 from platform_ctl.tuning.local.folder import FolderTuner
@@ -117,13 +121,15 @@ def test_a_look_at_a_killed_run_shows_its_last_events_and_writes_none(tmp_path: 
     outbox = targets.lineage_outbox(settings)
     before = kinds(outbox.of_run(run_id))
     assert ("", "START") in before and ("", "FAIL") not in before
+    noted = noted_runs(settings)
+    assert noted == [run_id]
     assert targets.orchestrator(settings).list(1)[0].died
     shown = targets.events_of(settings, targets.orchestrator(settings).get(run_id))
     assert kinds(shown)[-1] == ("", "FAIL") and (".fit", "FAIL") in kinds(shown)
     last = shown[-1]["run"]["facets"]
     assert "the process of the run died" in last["errorMessage"]["message"]
     assert kinds(outbox.of_run(run_id)) == before
-    assert not (outbox.folder / "owed").exists()
+    assert noted_runs(settings) == noted
 
 
 def test_a_repair_writes_the_last_events_of_a_killed_run_once(tmp_path: Path) -> None:
@@ -137,7 +143,7 @@ def test_a_repair_writes_the_last_events_of_a_killed_run_once(tmp_path: Path) ->
     assert [e["eventTime"] for e in told] == [e["eventTime"] for e in shown]
     assert targets.record_deaths(settings) == ()
     assert kinds(outbox.of_run(run_id)) == kinds(told)
-    assert list((outbox.folder / "owed").iterdir()) == []
+    assert noted_runs(settings) == []
 
 
 def test_a_repair_that_is_killed_itself_loses_nothing(tmp_path: Path) -> None:
@@ -241,6 +247,71 @@ def test_a_full_disk_costs_no_event_in_the_end(
     assert run.state is RunState.SUCCEEDED and len(calls) > 5
     told = kinds(targets.lineage_outbox(settings).of_run(run.id))
     assert len(told) == 14 and len(set(told)) == 14
+
+
+def test_a_kill_between_the_end_of_a_run_and_its_last_event_loses_nothing(tmp_path: Path) -> None:
+    """Whoever follows the next run writes it, once."""
+    pipeline, settings = six_steps.write_project(tmp_path), _settings(tmp_path)
+    observed = targets.orchestrator(settings)
+    assert isinstance(observed, ObservedRuns)
+    unended = replace(observed, observers=[BeforeTheEnd(o) for o in observed.observers])
+    run = unended.run(RunRequest(pipeline), lambda event: None)
+    outbox = targets.lineage_outbox(settings)
+    assert ("", "COMPLETE") not in kinds(outbox.of_run(run.id))
+    assert noted_runs(settings) == [run.id]
+    _run(settings, pipeline)
+    told = kinds(outbox.of_run(run.id))
+    assert told[-1] == ("", "COMPLETE") and len(told) == len(set(told)) == 14
+    assert noted_runs(settings) == []
+
+
+def test_an_end_that_another_process_wrote_is_not_written_twice(tmp_path: Path) -> None:
+    pipeline, settings = six_steps.write_project(tmp_path), _settings(tmp_path)
+    observed = targets.orchestrator(settings)
+    assert isinstance(observed, ObservedRuns)
+    early = [Backfilling(settings), *observed.observers]
+    run = replace(observed, observers=early).run(RunRequest(pipeline), lambda event: None)
+    told = kinds(targets.lineage_outbox(settings).of_run(run.id))
+    assert told[-1] == ("", "COMPLETE") and len(told) == len(set(told)) == 14
+
+
+def test_a_note_about_a_run_of_another_target_stays(tmp_path: Path) -> None:
+    pipeline, settings = six_steps.write_project(tmp_path), _settings(tmp_path)
+    Backfill(settings.layout.lineage, "kubernetes").add("a-run-of-kfp")
+    _run(settings, pipeline)
+    assert os.listdir(settings.layout.lineage / "owed") == ["a-run-of-kfp"]
+    assert noted_runs(settings) == []
+
+
+def noted_runs(settings: Settings) -> list[str]:
+    return targets.lineage_observer(settings).backfill.run_ids()
+
+
+@dataclass(frozen=True)
+class BeforeTheEnd:
+    """An observer whose process is killed when the run has ended."""
+
+    observer: RunObserver
+
+    def observe(self, run: Run, event: RunEvent) -> None:
+        self.observer.observe(run, event)
+
+    def ended(self, run: Run) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Backfilling:
+    """Another process that writes what is noted, between the end of a run and its last event."""
+
+    settings: Settings
+
+    def observe(self, run: Run, event: RunEvent) -> None:
+        pass
+
+    def ended(self, run: Run) -> None:
+        runs = targets.run_reader(self.settings)
+        assert targets.lineage_observer(self.settings).write_backfill(runs)
 
 
 def _settings(root: Path) -> Settings:

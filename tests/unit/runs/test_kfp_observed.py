@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.runs.kubernetes.runs import KfpRuns, Observers
-from platform_ctl.runs.record import Run, RunRequest
+from platform_ctl.runs.observed import ObservedRuns
+from platform_ctl.runs.record import Run, RunEvent, RunRequest
 from platform_ctl.settings import KubernetesSettings, Settings
 from tests.fakes.kfp_runs import Runs
 from tests.fakes.kfp_server import NOT_FOUND, FakeKfp, Fault, serve
@@ -36,6 +36,19 @@ class World:
     def logged(self) -> list[dict[str, Any]]:
         lines = (self.settings.layout.logs / "platform.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
+
+
+@dataclass
+class Away:
+    """An observer that takes KFP away at the end of a run, before the others hear of it."""
+
+    fake: FakeKfp
+
+    def observe(self, run: Run, event: RunEvent) -> None:
+        pass
+
+    def ended(self, run: Run) -> None:
+        self.fake.faults.append(Fault("GET", run.id, drop=True))
 
 
 @pytest.fixture
@@ -83,16 +96,10 @@ def test_a_driver_whose_log_is_gone_leaves_its_task_without_inputs(world: World)
 
 def test_lineage_that_cannot_be_read_is_owed_and_the_run_has_its_answer(world: World) -> None:
     """KFP goes away between the last reading of the run and that of its drivers."""
-    runs = targets.orchestrator(world.settings)
-    assert isinstance(runs, KfpRuns)
-    ended = runs.observers.ended
-
-    def away(run: Run) -> None:
-        world.fake.faults.append(Fault("GET", run.id, drop=True))
-        ended(run)
-
+    observed = targets.orchestrator(world.settings)
+    assert isinstance(observed, ObservedRuns)
     file = run_pipelines.write(world.folder, "judged", run_pipelines.judged(IMAGE))
-    watched = replace(runs, observers=Observers(runs.observers.event, away))
+    watched = replace(observed, observers=[Away(world.fake), *observed.observers])
     run = watched.run(RunRequest(file, {"x": 5}), lambda event: None)
     observer = targets.lineage_observer(world.settings)
     assert run.verdicts and list(observer.backfill.run_ids()) == [run.id]
