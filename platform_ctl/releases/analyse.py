@@ -381,7 +381,7 @@ def _sample(
 
 
 def _arm(seen: Sequence[RequestObservation]) -> Arm:
-    answered = [o.latency_ms for o in seen if o.status == 200 and not o.failure]
+    answered = [o.service_ms for o in seen if o.status == 200 and not o.failure]
     errors = sum(bool(o.failure) or o.status >= 500 for o in seen)
     ((failure, _),) = Counter(o.failure for o in seen if o.failure).most_common(1) or [("", 0)]
     return Arm(len(seen), errors, np.array(answered), failure)

@@ -114,7 +114,7 @@ class RequestObservation:
     status: int
     """HTTP status of that revision; 0 when it gave none."""
     latency_ms: float
-    """Time inside the revision's own process, hop excluded, so that revisions compare."""
+    """Time inside the revision's own process, hop excluded."""
     source: str = "traffic"
     """traffic | replay"""
     failure: str = ""
@@ -123,6 +123,13 @@ class RequestObservation:
     request: dict | None = None
     """The decoded body; None when it was too large to keep."""
     predictions: list[float] = field(default_factory=list)
+    cpu_wait_ms: float = 0.0
+    """Of the latency, what the process only waited for a CPU; 0 where the system does not say."""
+
+    @property
+    def service_ms(self) -> float:
+        """What the revision itself took, so that two compare on a busy machine."""
+        return self.latency_ms - self.cpu_wait_ms
 
 
 def check_spec(name: str, spec: ServiceSpec) -> None:

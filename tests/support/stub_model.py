@@ -22,6 +22,9 @@ class Stub:
         self.calls += 1
         if self.calls > c.get("healthy_calls", 0):
             self.fail(c)
+        compute(c.get("cpu_ms", 0.0))
+        if c.get("raise_every") and self.calls % c["raise_every"] == 0:
+            raise RuntimeError("the model is broken now and then")
         total = frame["a"].to_numpy() + 2 * frame["b"].to_numpy()
         return total * c.get("factor", 1.0) + c.get("bias", 0.0)
 
@@ -34,6 +37,13 @@ class Stub:
             self.hoard.append(bytearray(os.urandom(1024) * (c["eat_bytes"] // 1024)))
         if c.get("raise"):
             raise RuntimeError("the model is broken")
+
+
+def compute(cpu_ms: float) -> None:
+    """Use the CPU, so that what else runs on the machine makes it slower."""
+    end = time.thread_time() + cpu_ms / 1e3
+    while time.thread_time() < end:
+        pass
 
 
 def set_environment() -> None:

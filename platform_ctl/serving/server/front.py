@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 
 from platform_ctl.errors import ServiceUnavailable
 from platform_ctl.serving.server.request_log import RequestLog
+from platform_ctl.serving.server.service_clock import Elapsed, ServiceClock
 from platform_ctl.serving.service import (
     KEY_HEADER,
     REVISION_HEADER,
@@ -36,6 +37,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOP_HEADER = b"x-platform-hop"
 """With the canary's answer to production: the time it took there, in ms."""
+WAIT_HEADER = b"x-platform-cpu-wait"
+"""Beside it: how much of that the canary's process waited for a CPU, in ms."""
 
 REQUESTS = Counter(
     "inference_requests",
@@ -101,6 +104,7 @@ class Front:
         self._seconds = SECONDS.labels(service, revision)
         self._codes: dict[int, Any] = {}
         self._example = example
+        self._clock = ServiceClock()
         self._unanswered = 0
         """Requests since the last one that was answered without an error of ours."""
         self._canary: Canary | None = None
@@ -197,13 +201,13 @@ class Front:
             self._count(503)
             await self._reply(send, _no_production(self._service), self._revision)
             return 200
-        started = time.perf_counter()
+        begun = self._clock.now()
         answer = await self._here(scope, body)
-        elapsed = time.perf_counter() - started
+        elapsed = self._clock.since(begun)
         self._count(answer.status)
-        self._seconds.observe(elapsed)
+        self._seconds.observe(elapsed.wall_ms / 1e3)
         await self._reply(send, answer, self._revision)
-        self._log.write(self._revision, answer.status, elapsed * 1e3, headers, body, answer.body)
+        self._log.write(self._revision, answer.status, elapsed, headers, body, answer.body)
         return answer.status
 
     def _canary_for(self, headers: dict[bytes, bytes], body: bytes) -> Canary | None:
@@ -242,12 +246,13 @@ class Front:
 
     async def _answer_hop(self, scope: Scope, body: bytes, send: Send) -> int:
         """A request that production passed on: answer, and say how long it took here."""
-        started = time.perf_counter()
+        begun = self._clock.now()
         answer = await self._here(scope, body)
-        elapsed = time.perf_counter() - started
+        elapsed = self._clock.since(begun)
         self._count(answer.status)
-        self._seconds.observe(elapsed)
-        answer.headers.append((HOP_HEADER, f"{elapsed * 1e3:.4f}".encode()))
+        self._seconds.observe(elapsed.wall_ms / 1e3)
+        answer.headers.append((HOP_HEADER, f"{elapsed.wall_ms:.4f}".encode()))
+        answer.headers.append((WAIT_HEADER, f"{elapsed.cpu_wait_ms:.4f}".encode()))
         await self._reply(send, answer, self._revision)
         return answer.status
 
@@ -264,23 +269,24 @@ class Front:
         answer, failure = await self._hop(scope, headers, body)
         if answer is None or answer.status >= 500:
             reason = failure or f"status {answer.status if answer else 0}"
-            elapsed_ms = (time.perf_counter() - started) * 1e3
+            elapsed = Elapsed((time.perf_counter() - started) * 1e3, 0.0)
             self._failures += 1
             if self._failures >= _OPEN_AFTER:
                 self._closed_until = time.monotonic() + _OPEN_FOR_S
             FALLBACKS.labels(self._service, reason.split(":")[0]).inc()
             status = answer.status if answer else 0
             REQUESTS.labels(self._service, canary.revision, str(status)).inc()
-            self._log.write(canary.revision, status, elapsed_ms, headers, body, b"", failure=reason)
+            self._log.write(canary.revision, status, elapsed, headers, body, b"", failure=reason)
             return False
         self._failures = 0
-        elapsed_ms = float(dict(answer.headers)[HOP_HEADER])
+        told = dict(answer.headers)
+        elapsed = Elapsed(float(told[HOP_HEADER]), float(told[WAIT_HEADER]))
         REQUESTS.labels(self._service, canary.revision, str(answer.status)).inc()
-        SECONDS.labels(self._service, canary.revision).observe(elapsed_ms / 1e3)
+        SECONDS.labels(self._service, canary.revision).observe(elapsed.wall_ms / 1e3)
         kept = [h for h in answer.headers if h[0] not in _DROPPED]
         kept.append((b"content-length", str(len(answer.body)).encode()))
         await self._reply(send, FrontResponse(answer.status, kept, answer.body), canary.revision)
-        self._log.write(canary.revision, answer.status, elapsed_ms, headers, body, answer.body)
+        self._log.write(canary.revision, answer.status, elapsed, headers, body, answer.body)
         return True
 
     async def _hop(
@@ -379,6 +385,7 @@ class Front:
         if self._client is not None:
             await self._client.close()
         self._log.close()
+        self._clock.close()
 
 
 _DROPPED = {
@@ -392,6 +399,7 @@ _DROPPED = {
     b"transfer-encoding",
     SERVED_BY_HEADER.encode(),
     HOP_HEADER,
+    WAIT_HEADER,
 }
 
 

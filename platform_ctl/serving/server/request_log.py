@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from platform_ctl.serving.server.service_clock import Elapsed
 from platform_ctl.serving.service import KEY_HEADER, REPLAY_HEADER, RequestObservation
 
 FLUSH_S = 0.2
@@ -41,7 +42,7 @@ class RequestLog:
         self,
         revision: str,
         status: int,
-        latency_ms: float,
+        elapsed: Elapsed,
         headers: dict[bytes, bytes],
         request: bytes,
         response: bytes,
@@ -49,7 +50,7 @@ class RequestLog:
         failure: str = "",
     ) -> None:
         """Note one request; it is encoded and written at the next flush."""
-        line = (time.time(), revision, status, latency_ms, headers, request, response)
+        line = (time.time(), revision, status, elapsed, headers, request, response)
         self._lines.append((*line, failure))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
@@ -73,7 +74,7 @@ def _line(
     at: float,
     revision: str,
     status: int,
-    latency_ms: float,
+    elapsed: Elapsed,
     headers: dict[bytes, bytes],
     request: bytes,
     response: bytes,
@@ -85,7 +86,8 @@ def _line(
         id=str(asked.get("id", "") if asked else "") or uuid.uuid4().hex,
         revision=revision,
         status=status,
-        latency_ms=latency_ms,
+        latency_ms=elapsed.wall_ms,
+        cpu_wait_ms=elapsed.cpu_wait_ms,
         source="replay" if headers.get(REPLAY_HEADER.encode()) else "traffic",
         failure=failure,
         key=headers.get(KEY_HEADER.encode(), b"").decode("latin-1"),

@@ -297,6 +297,20 @@ def test_without_traffic_and_rows_a_release_is_held_and_can_be_continued(world):
 
 
 @pytest.mark.parametrize(
+    ("latency_ms", "cpu_wait_ms", "verdict"),
+    [(6.2, 4.5, Verdict.SUCCESSFUL), (6.2, 0.5, Verdict.FAILED)],
+    ids=["waits for a CPU", "slower"],
+)
+def test_waits_for_a_cpu_are_not_held_against_a_canary(world, latency_ms, cpu_wait_ms, verdict):
+    """Medians measured with one model on both sides and a load of 13 on two cores."""
+    release = world.start()
+    traffic(world, "canary", 200, latency_ms=latency_ms, cpu_wait_ms=cpu_wait_ms)
+    traffic(world, "production", 200, latency_ms=2.9, cpu_wait_ms=1.2)
+    done = run_analysis(world.ports, release.id)
+    assert done.verdict is verdict, done.reasons
+
+
+@pytest.mark.parametrize(
     ("store", "verdict", "said"),
     [
         ("skewed", Verdict.FAILED, "feature b of x is 2.5 online and 2 offline for 2024-01-08"),

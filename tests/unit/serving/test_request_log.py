@@ -6,6 +6,7 @@ import asyncio
 import json
 
 from platform_ctl.serving.server.request_log import RequestLog, read
+from platform_ctl.serving.server.service_clock import Elapsed
 
 HEADERS = {b"x-request-key": b"caller"}
 REQUEST = json.dumps({"instances": [[1, 2]]}).encode()
@@ -16,7 +17,7 @@ def write(path, count, *, max_bytes=1_000_000, request=REQUEST, answer=ANSWER):
     async def work():
         log = RequestLog(path, max_bytes=max_bytes)
         for _ in range(count):
-            log.write("v1", 200, 1.5, HEADERS, request, answer)
+            log.write("v1", 200, Elapsed(1.5, 0.5), HEADERS, request, answer)
             if count > 100:
                 log.flush()
         log.close()
