@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import ssl
 import tempfile
 import time
@@ -112,6 +113,8 @@ def plain_client(
     if any(environment.get(name) for name in _PROXIES) or find_spec("urllib3") is None:
         return None
     named = kubeconfig or environment.get("KUBECONFIG", "")
+    if os.pathsep in named:
+        return None
     path = Path(named).expanduser() if named else DEFAULT.expanduser()
     try:
         if path.is_file():

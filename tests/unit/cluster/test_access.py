@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -116,6 +117,8 @@ def test_a_pod_reads_its_token_again(tmp_path: Path) -> None:
     client._read_at = float("-inf")
     assert headers(client) == {"Authorization": "Bearer second"}
     assert plain_client("", "", {**pod, "KUBERNETES_SERVICE_HOST": ""}, account=tmp_path) is None
+    several = {**pod, "KUBECONFIG": f"{tmp_path / 'none'}{os.pathsep}{tmp_path / 'other'}"}
+    assert plain_client("", "", several, account=tmp_path) is None
 
 
 @pytest.mark.parametrize(
