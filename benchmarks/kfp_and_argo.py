@@ -37,7 +37,6 @@ ACCOUNT = "pipeline-runner"
 STEPS = 6
 WORKFLOW = ResourceKind("argoproj.io/v1alpha1", "Workflow", "workflows")
 WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
-CACHE_LABEL = {"workflows.argoproj.io/configmap-type": "Cache"}
 WAIT_S = 600.0
 STEP = "import sys; print(int(sys.argv[1]) + 1, file=open('/tmp/out', 'w'))"
 
