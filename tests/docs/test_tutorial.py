@@ -20,6 +20,20 @@ pytestmark = pytest.mark.e2e
 
 PAGE = ROOT / "docs" / "tutorial.md"
 SMALLER = {"max_trials=4": "max_trials=2", "epochs=10": "epochs=3", "epochs=12": "epochs=4"}
+AFTERWARDS = (
+    "explanation/walk-through.md",
+    "how-to/lineage.md",
+    "how-to/monitor.md",
+    "how-to/read-a-run-report.md",
+    "how-to/schedule.md",
+    "how-to/weekly-log.md",
+)
+"""Pages whose commands can be typed in the home that the tutorial leaves."""
+NOT_HERE = (
+    "approval serve", "exit-test", "lab", "lineage deliver", "schedule run", "schedule trigger",
+)  # fmt: skip
+"""They stay in the foreground, build a home, need an endpoint or start a run."""
+ANSWER_IS_NO = 1
 EFFECTS = {"resolve", "register", "request-approval"}
 SETUP = "make setup"
 
@@ -148,3 +162,18 @@ def test_the_history_says_who_and_why_and_the_address_stays(reader):
         for url in re.findall(r"http://127\.0\.0\.1:\d+", reader.printed(words))
     }
     assert len(urls) == 1
+
+
+@pytest.mark.parametrize("name", AFTERWARDS)
+def test_pages_about_what_is_there_can_be_typed_afterwards(reader, tmp_path, name):
+    page = ROOT / "docs" / name
+    calls = [
+        c.text.replace("--to report.html", f"--to {tmp_path}/r.html") for c in command_lines(page)
+    ]
+    typed = [line for line in calls if not line.removeprefix("platform-ctl ").startswith(NOT_HERE)]
+    typed = [line for line in typed if line != "platform-ctl metrics serve"]
+    assert typed
+    for line in typed:
+        done = reader.run(line)
+        changes = line.startswith("platform-ctl schedule plan")
+        assert done.returncode == (ANSWER_IS_NO if changes else 0), f"{line}\n{done.stderr}"
