@@ -118,7 +118,7 @@ class TargetUnavailable(PlatformError):
 
 
 class WorkloadFailed(PlatformError):
-    """A run, a trial or a rollout ended badly."""
+    """A run, a trial or a rollout failed."""
 
     id = "err-workload-failed"
     exit_code = 5

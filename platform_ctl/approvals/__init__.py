@@ -1,1 +1,1 @@
-"""What a human is asked, bound to digests; the decision, and who is told."""
+"""Approval requests bound to digests, their decisions, and notifications about them."""

@@ -1,4 +1,4 @@
-"""What people are told about approvals: all that is needed to decide, and how."""
+"""Builds the notifications about approvals: what is needed to decide, and the commands."""
 
 from __future__ import annotations
 

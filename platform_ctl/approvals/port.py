@@ -1,4 +1,4 @@
-"""Approval requests and their answers; each request is decided once, whoever comes at once."""
+"""Stores approval requests and answers; a request is decided once, also by concurrent callers."""
 
 from __future__ import annotations
 

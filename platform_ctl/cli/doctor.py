@@ -1,4 +1,4 @@
-"""``platform-ctl doctor``: what stands in the way, each with its fix."""
+"""``platform-ctl doctor``: checks the installation and the home; each finding has a fix."""
 
 from __future__ import annotations
 

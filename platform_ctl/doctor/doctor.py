@@ -1,4 +1,4 @@
-"""What stands in the way of a run on this machine, each with the command that removes it.
+"""Checks whether a run can work on this machine; each finding has the command that fixes it.
 
 Looks only: nothing heavy is imported and nothing is made, so that it answers in
 well under a second and is safe while runs are going on.

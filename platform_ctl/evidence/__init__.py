@@ -1,1 +1,1 @@
-"""The evidence pack of a promoted model: written, verified, reproduced."""
+"""Writes, verifies and reproduces the evidence pack of a promoted model."""

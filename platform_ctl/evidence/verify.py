@@ -1,4 +1,4 @@
-"""Check an evidence pack: byte for byte, in itself, and against the registry. Offline."""
+"""Verifies an evidence pack offline: its bytes, its own digests, and the registry's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the evidence pack of a model version."""
+"""Writes the evidence pack of a model version."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Why a run or model is as it is, what changed between two, what a change will repeat."""
+"""Explains the state of a run or model, compares two runs, and predicts what an edit reruns."""

@@ -1,4 +1,4 @@
-"""What changed between two runs of a pipeline: causes first, likeliest first, then their effects.
+"""Compares two runs of a pipeline: causes, likeliest first, then their effects.
 
 A difference is a cause when nothing upstream explains it: a pipeline parameter,
 what an uncached first task found (the data), code, packages. Input artifacts

@@ -1,4 +1,4 @@
-"""Files of a home: their owner alone reads them, and nobody ever sees half of one."""
+"""Writes files of a home: readable by their owner only, and replaced whole or not at all."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def check_storage_class(cluster: Cluster) -> Check:
     return Check(
         "StorageClass",
         Health.FAIL,
-        "none is the default, so claims wait for ever",
+        "none is the default, so claims wait forever",
         f"kubectl annotate storageclass {name} {DEFAULT_CLASS}=true",
     )
 

@@ -32,7 +32,7 @@ from platform_ctl.installation.stores import configured_stores, unreachable
 from platform_ctl.settings import KubernetesSettings, load
 
 MODULES = {
-    "ray.dashboard.optional_deps": "ray[default]: without it a RayJob stays Initializing for ever",
+    "ray.dashboard.optional_deps": "ray[default]: without it a RayJob stays Initializing forever",
     "boto3": "boto3: MLflow needs it for artifacts in S3",
     "psycopg": "psycopg: the Iceberg catalog and Feast's registry are in PostgreSQL",
     "s3fs": "s3fs: artifacts and golden sets are in S3",

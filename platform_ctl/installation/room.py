@@ -67,7 +67,7 @@ def check_quota(cluster: Cluster, namespace: str, training: TrainingSettings) ->
                 f"{name} leaves {free}; a fit with one worker needs {needed}",
                 f"kubectl -n {namespace} edit resourcequota {name}",
             )
-    return Check("quota", Health.OK, "none is in the way")
+    return Check("quota", Health.OK, "no quota is too small")
 
 
 def _free(hard: Mapping[str, str], used: Mapping[str, str]) -> Room:

@@ -1,4 +1,4 @@
-"""What in the IR would behave differently on the two targets, or change under one's feet."""
+"""Finds what in the IR behaves differently on the two targets, or can change after the commit."""
 
 from __future__ import annotations
 

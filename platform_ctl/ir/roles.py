@@ -1,4 +1,4 @@
-"""Which task of a pipeline plays which part, told by the outputs it declares.
+"""Finds the role of each task of a pipeline by the outputs that it declares.
 
 No name of a recipe or a step is needed: whoever writes an output ``verdict``
 beside ``version`` registers, whoever writes ``approval_id`` asks a human.

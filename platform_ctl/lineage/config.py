@@ -1,4 +1,4 @@
-"""Whether OpenLineage is told to send events anywhere. Asked at the end of every run: cheap."""
+"""Reads whether OpenLineage has an endpoint. Runs at the end of every run, so it is cheap."""
 
 from __future__ import annotations
 

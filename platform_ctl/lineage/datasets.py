@@ -1,4 +1,4 @@
-"""Which datasets a task reads and writes, told by its artifacts and parameters.
+"""Derives the datasets that a task reads and writes from its artifacts and parameters.
 
 Names follow OpenLineage's naming: Iceberg tables ``iceberg``, Feast by its project,
 files by their path. An artifact of a run is one dataset across runs

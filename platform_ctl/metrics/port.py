@@ -1,4 +1,4 @@
-"""Metrics: figures about a part of the home, read when somebody asks."""
+"""Defines metrics of a part of the home, which are read at each scrape."""
 
 from __future__ import annotations
 

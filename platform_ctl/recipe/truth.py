@@ -1,4 +1,4 @@
-"""What came true of a forecast, and whom a logged request asked about."""
+"""Joins forecasts with the labels that arrived, and logged requests with their entities."""
 
 from __future__ import annotations
 

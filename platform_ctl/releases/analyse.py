@@ -1,4 +1,4 @@
-"""Step a release up, judging the canary at each weight."""
+"""Raises the canary's weight step by step, and judges the canary at each weight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first thing a reader wants: what came of it, and what to do next."""
+"""Builds the headline of a report: the outcome of the run, and the next command."""
 
 from __future__ import annotations
 

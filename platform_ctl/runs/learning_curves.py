@@ -1,4 +1,4 @@
-"""Learning curves, from what a fit leaves as ``history`` in the metadata of its model."""
+"""Reads learning curves from ``history`` in the metadata of a fit's model."""
 
 from __future__ import annotations
 

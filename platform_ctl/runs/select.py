@@ -1,4 +1,4 @@
-"""Which runs of a list somebody wants to see."""
+"""Selects runs of a list by pipeline, state, verdict and age."""
 
 from __future__ import annotations
 

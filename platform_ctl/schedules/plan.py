@@ -1,4 +1,4 @@
-"""What an apply would change. Pure: from documents, records and the time to a list of changes."""
+"""Computes what an apply would change, from documents, records and the time, without effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for shell completion. Each costs a millisecond or so, and none makes or changes a file."""
+"""Lists names for shell completion, in about a millisecond each and without writing a file."""
 
 from __future__ import annotations
 

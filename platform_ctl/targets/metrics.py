@@ -1,4 +1,4 @@
-"""Metrics, read from the records of the target when somebody asks."""
+"""Reads metrics from the records of the target at each scrape."""
 
 from __future__ import annotations
 

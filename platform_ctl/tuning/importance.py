@@ -1,4 +1,4 @@
-"""Which hyperparameter mattered in a search."""
+"""Computes the importance of each hyperparameter of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a trial printed to Katib's observation, and the medianstop rule.
+"""Turns the output of a trial into Katib's observation, and applies the medianstop rule.
 
 Reading follows Katib's file metrics collector (v0.19): lines that mention a
 metric are matched against the filters, JSON lines must carry strings, and the

@@ -1,4 +1,4 @@
-"""Who asks for a page: whoever holds this process's token, or who an OIDC token names.
+"""Identifies the reader of a page: the holder of this process's token, or an OIDC token's name.
 
 A header alone names nobody. On a cluster a proxy passes the person's ID token
 on (oauth2-proxy: ``X-Forwarded-Access-Token`` or ``Authorization: Bearer``); it

@@ -1,4 +1,4 @@
-"""What to do with one pipeline, given the server's versions and the history of git.
+"""Decides what to do with one pipeline, given the server's versions and the history of git.
 
 KFP takes the version with the greatest creation time, in whole seconds, for the
 latest; among equals it takes any. Schedules with ``version: latest`` follow it, so

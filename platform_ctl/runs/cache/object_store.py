@@ -69,10 +69,10 @@ class ObjectStore:
 
     def retire(self, digest: str) -> None:
         """Take an object out of sight; ``sweep`` deletes it."""
-        grave = self.root / "retired" / uuid.uuid4().hex
-        grave.parent.mkdir(parents=True, exist_ok=True)
+        retired = self.root / "retired" / uuid.uuid4().hex
+        retired.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            self._home(digest).rename(grave)
+            self._home(digest).rename(retired)
 
     def sweep(self, *, now: float, quarantine_s: float | None) -> None:
         """Delete what was retired, what killed processes left half staged, and what was

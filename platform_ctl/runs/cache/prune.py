@@ -1,4 +1,4 @@
-"""Make the cache smaller."""
+"""Deletes results from the cache by age and by size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hash everything in the cache again."""
+"""Hashes every artifact of the cache again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task that KFP's cache answered put out: what the task did that had done the work.
+"""Reads the outputs of a task that KFP's cache answered from the task that produced them.
 
 The API server serves no outputs, and a task that was not executed has no log of its own. Its
 driver's log names the execution whose outputs it takes; KFP's index of the cache names the run

@@ -1,4 +1,4 @@
-"""Starting a supervisor: the first one of a service, or the successor of one.
+"""Starts a supervisor: the first one of a service, or the one that replaces it.
 
 A successor is given the listening socket, so that the address answers all the
 while: by its predecessor for a restart, and by a revision's process when the

@@ -93,7 +93,7 @@ class ReplicaSet:
         self._watcher: asyncio.Task | None = None
         self._launches = 0
         # Revision processes read this; it reports our end to them, however we end.
-        self._parent_pipe, self._lifeline_held = os.pipe()
+        self._parent_pipe, self._parent_pipe_held = os.pipe()
 
     @property
     def port(self) -> int:

@@ -1,4 +1,4 @@
-"""Training on a cluster: a RayJob for each fit, adopted by whoever asks for it again."""
+"""Trains on a cluster: one RayJob for each fit, which a repeated call adopts."""
 
 from __future__ import annotations
 

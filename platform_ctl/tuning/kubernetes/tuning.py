@@ -1,4 +1,4 @@
-"""Searches on a cluster: a Katib Experiment each, adopted by whoever asks for it again.
+"""Searches on a cluster: one Katib Experiment for each search, which a repeated call adopts.
 
 Katib has no limit of time or money: this process looks at the Experiment every
 two seconds and ends it when the budget is spent. Used time is counted from the

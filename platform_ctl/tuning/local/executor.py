@@ -1,4 +1,4 @@
-"""What the search asks of whoever evaluates trials, and how metrics files are followed."""
+"""Defines the port of trial executors, and follows the metrics files of trials."""
 
 from __future__ import annotations
 

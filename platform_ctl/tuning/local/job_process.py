@@ -31,7 +31,7 @@ TERM_GRACE_S = 2.0
 @dataclass
 class _Running:
     process: subprocess.Popen[bytes]
-    lifeline: int
+    end_pipe: int
     """Read end of a pipe whose write end the process holds: readable when it is gone."""
     metrics: Path
     cpu_s: float = 0.0
@@ -59,7 +59,7 @@ class JobExecutor:
         command = job_command(self._experiment, trial.name, trial.parameters)
         command, metrics = self._place_metrics(command, folder)
         self._followers[trial.name] = self._follower(metrics)
-        lifeline, held = os.pipe()
+        end_pipe, held = os.pipe()
         try:
             self._logs[trial.name] = folder / LOG
             with (folder / LOG).open("wb") as log:
@@ -74,7 +74,7 @@ class JobExecutor:
                     start_new_session=True,
                 )
         except OSError as exc:
-            os.close(lifeline)
+            os.close(end_pipe)
             self._cpu[trial.name] = 0.0
             self._failed_to_start.append(
                 TrialOutcome(trial.name, False, "CannotStart", f"{command.argv[0]}: {exc.strerror}")
@@ -83,15 +83,15 @@ class JobExecutor:
         finally:
             os.close(held)
         self._guard.add(process.pid)
-        self._running[trial.name] = _Running(process, lifeline, metrics)
+        self._running[trial.name] = _Running(process, end_pipe, metrics)
 
     def wait(self, timeout_s: float) -> list[TrialOutcome]:
         outcomes, self._failed_to_start = self._failed_to_start, []
         if outcomes or not self._running:
             return outcomes
-        by_lifeline = {r.lifeline: name for name, r in self._running.items()}
-        ready, _, _ = select.select(list(by_lifeline), [], [], timeout_s)
-        ended = {by_lifeline[fd] for fd in ready}
+        by_pipe = {r.end_pipe: name for name, r in self._running.items()}
+        ready, _, _ = select.select(list(by_pipe), [], [], timeout_s)
+        ended = {by_pipe[fd] for fd in ready}
         # A process may close descriptors it does not know; its exit is what counts.
         ended |= {n for n, r in self._running.items() if n not in ended and _exited(r.process)}
         return [self._outcome(name) for name in sorted(ended)]
@@ -102,7 +102,7 @@ class JobExecutor:
             return
         running.cpu_s = self.cpu_s(name)
         _signal_group(running.process.pid, signal.SIGTERM)
-        select.select([running.lifeline], [], [], TERM_GRACE_S)
+        select.select([running.end_pipe], [], [], TERM_GRACE_S)
         self._reap(name, grace_s=0.0)
 
     def readings(self, name: str) -> Sequence[MetricReport]:
@@ -151,7 +151,7 @@ class JobExecutor:
         process.returncode = os.waitstatus_to_exitcode(status)
         _signal_group(group, signal.SIGKILL)
         self._guard.remove(group)
-        os.close(running.lifeline)
+        os.close(running.end_pipe)
         self._cpu[name] = max(running.cpu_s, usage.ru_utime + usage.ru_stime)
         return process.returncode
 
