@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import sys
 import textwrap
-import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from platform_ctl.cli.step_progress import StepProgress, ThrottledProgress
-from platform_ctl.runs.record import EventKind, Run, RunEvent, Task, TaskState
+from platform_ctl.runs.record import EventKind, Run, RunEvent, Task, TaskState, elapsed_s
 from platform_ctl.runs.task_name import shown
 from platform_ctl.text import duration, visible, visible_lines
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
     from platform_ctl.runs.port import RunReader
@@ -38,7 +39,10 @@ class ProgressDisplay:
         self._spare = ThrottledProgress(
             lambda path, text: self._line(f"          {shown(path)}  {text}")
         )
-        self._begun: dict[str, float] = {}
+        self._begun: dict[str, str] = {}
+        self._runs = runs
+        self._run_id = ""
+        self._run_begun = datetime.now(UTC).isoformat()
         self._live: Any = None
 
     def __enter__(self) -> ProgressDisplay:
@@ -47,7 +51,7 @@ class ProgressDisplay:
             from rich.live import Live
 
             self._live = Live(
-                console=Console(stderr=True), get_renderable=self._table, refresh_per_second=8
+                console=Console(stderr=True), get_renderable=self.screen, refresh_per_second=8
             )
             self._live.start()
         if self._steps is not None:
@@ -73,6 +77,10 @@ class ProgressDisplay:
     def __call__(self, event: RunEvent) -> None:
         if self._steps is not None:
             self._steps(event)
+        if event.run_id and not self._run_id:
+            self._run_id = event.run_id
+            begun = self._runs.get(event.run_id).started_at if self._runs else None
+            self._run_begun = begun or self._run_begun
         if event.kind is EventKind.NOTE:
             self._line(event.text)
         elif event.task is not None:
@@ -82,7 +90,7 @@ class ProgressDisplay:
 
     def _on_task(self, task: Task) -> None:
         if task.state is TaskState.RUNNING:
-            self._begun[task.path] = time.monotonic()
+            self._begun[task.path] = task.started_at or datetime.now(UTC).isoformat()
         if task.state is TaskState.SKIPPED:
             inside = [path for path in self._tasks if path.startswith(f"{task.path}.")]
             for path in inside:
@@ -99,6 +107,19 @@ class ProgressDisplay:
             # Whoever reads along may stop reading: that decides nothing about the run.
             with contextlib.suppress(BrokenPipeError):
                 click.echo(text, err=True)
+
+    def screen(self) -> Group:
+        """The steps, and below them the run: how long it has taken, and how much of it is done."""
+        from rich.console import Group
+        from rich.text import Text
+
+        states = [state for state, _ in self._tasks.values()]
+        done = sum(state not in ("PENDING", TaskState.RUNNING) for state in states)
+        took = duration(_since(self._run_begun))
+        run = f"run {self._run_id[:8]}, " if self._run_id else ""
+        return Group(
+            self._table(), Text(f"{run}{done} of {len(states)} steps, {took}", style="dim")
+        )
 
     def _table(self) -> Table:
         from rich.table import Table
@@ -117,11 +138,16 @@ class ProgressDisplay:
         for path, (state, wall_s) in rows:
             seconds = wall_s
             if state == TaskState.RUNNING:
-                seconds = time.monotonic() - self._begun.get(path, time.monotonic())
+                seconds = _since(self._begun[path]) if path in self._begun else 0.0
             took = duration(seconds) if seconds else ""
             how_far = self._how_far.get(path, "") if state == TaskState.RUNNING else ""
             table.add_row(Text(shown(path)), Text(state, style=state_style(state)), took, how_far)
         return table
+
+
+def _since(begun: str) -> float:
+    """Seconds; a clock that was set back gives none."""
+    return max(0.0, elapsed_s(begun, datetime.now(UTC).isoformat()) or 0.0)
 
 
 def _line(task: Task) -> str:
