@@ -19,7 +19,7 @@ from platform_ctl.cli.run_report import report
 from platform_ctl.cli.units import Count, Duration
 from platform_ctl.runs.record import TaskState, elapsed_s
 from platform_ctl.runs.step_log import readable
-from platform_ctl.runs.task_name import find_task, in_flow, shown
+from platform_ctl.runs.task_name import find_task, in_flow, shown, to_come
 from platform_ctl.text import duration, visible
 
 if TYPE_CHECKING:
@@ -183,7 +183,9 @@ def show(ctx: click.Context, run: str, output: str) -> None:
         click.echo(line)
     if found.directory:
         click.echo(f"files      {found.directory}")
-    _print_tasks(in_flow(found.tasks, _planned(reader, found)))
+    planned = _planned(reader, found)
+    later = [] if found.state.final else to_come(found.tasks, planned)
+    _print_tasks(in_flow([*found.tasks, *later], planned))
     for held in found.stuck:
         if held.blocker and held.blocker.fix:
             click.echo(f"look at    {shown(held.path)}: {held.blocker.fix}")
@@ -206,7 +208,7 @@ def _print_facts(run: Run, scheduled: str) -> None:
 
 def _planned(reader: RunReader, run: Run) -> list[str]:
     """The steps of the run's pipeline in the order of the flow; empty where nobody needs it."""
-    if all(t.started_at for t in run.tasks):
+    if run.state.final and all(t.started_at for t in run.tasks):
         return []
     from platform_ctl.errors import PlatformError
     from platform_ctl.ir import file
@@ -253,7 +255,8 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
 
     runs = targets.run_reader(load_settings(ctx))
     found = runs.get(run).id
-    with goes_on(found), ProgressDisplay(runs=runs) as progress:
+    planned = _planned(runs, runs.get(found))
+    with goes_on(found), ProgressDisplay(planned, runs) as progress:
         for event in runs.watch(found):
             progress(event)
     finish(ctx, runs.get(found), output)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from platform_ctl.errors import unknown
-from platform_ctl.runs.record import Run, Task
+from platform_ctl.runs.record import Run, Task, TaskState
 
 _GROUP = re.compile(r"(condition|condition-branches|exit-handler)-\d+")
 
@@ -50,6 +50,13 @@ def in_flow(tasks: Sequence[Task], planned: Sequence[str]) -> list[Task]:
         return task.started_at is None, task.started_at or "", min(inside, default=len(place))
 
     return sorted(tasks, key=key)
+
+
+def to_come(tasks: Sequence[Task], planned: Sequence[str]) -> list[Task]:
+    """The steps of the flow that are in none of ``tasks``, as PENDING."""
+    known = tuple(f"{task.path}." for task in tasks)
+    later = (path for path in planned if not f"{path}.".startswith(known))
+    return [Task(path, path.rpartition(".")[2], "", TaskState.PENDING) for path in later]
 
 
 def find_task(run: Run, typed: str, *, command: Sequence[str]) -> Task | None:

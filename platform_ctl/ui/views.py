@@ -15,8 +15,8 @@ from platform_ctl.lineage.graph import PrintedTree
 from platform_ctl.models.evaluation import Evaluation
 from platform_ctl.models.model import AliasMove, ModelVersion, RegisteredModel
 from platform_ctl.releases.release import Release, ReleaseEvent
-from platform_ctl.runs.record import Run, Task, TaskState, elapsed_s
-from platform_ctl.runs.task_name import in_flow, shown
+from platform_ctl.runs.record import Run, Task, elapsed_s
+from platform_ctl.runs.task_name import in_flow, shown, to_come
 from platform_ctl.serving.service import InferenceService
 
 
@@ -42,10 +42,8 @@ class RunRow:
     def steps(self) -> Sequence[StepRow]:
         """What was, is and will be executed, in the order of the flow."""
         run = self.run
-        known = tuple(f"{t.path}." for t in run.tasks)
-        later = () if run.state.final else [p for p in self.planned if not _within(p, known)]
-        future = [Task(p, p.rpartition(".")[2], "", TaskState.PENDING) for p in later]
-        tasks = in_flow([*run.tasks, *future], self.planned)
+        later = [] if run.state.final else to_come(run.tasks, self.planned)
+        tasks = in_flow([*run.tasks, *later], self.planned)
         return [StepRow(t, shown(t.path), self.progress.get(t.path, "")) for t in tasks]
 
     @property
@@ -78,10 +76,6 @@ class StepRow:
     @property
     def note(self) -> str:
         return self.progress or self.task.error or self.task.cache
-
-
-def _within(path: str, known: Sequence[str]) -> bool:
-    return any(f"{path}.".startswith(one) for one in known)
 
 
 def _elapsed_s(started_at: str | None, ended_at: str | None, final: bool) -> float | None:

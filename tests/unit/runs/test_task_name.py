@@ -11,7 +11,7 @@ import pytest
 from platform_ctl.errors import UnknownName
 from platform_ctl.runs.record import Run, RunState, Task, TaskState, TaskVerdict
 from platform_ctl.runs.select import Selection, newest
-from platform_ctl.runs.task_name import find_task, in_flow, matching, shown
+from platform_ctl.runs.task_name import find_task, in_flow, matching, shown, to_come
 
 PATHS = ("resolve", "condition-1.register", "for-loop-1.0.add", "for-loop-1.1.add")
 
@@ -91,3 +91,13 @@ def test_a_list_shows_what_is_selected() -> None:
     assert ids(Selection(created_after=datetime(2026, 11, 22, tzinfo=UTC))) == "32"
     assert ids(Selection(pipeline="p"), 1) == "3"
     assert ids(Selection(pipeline="other")) == ""
+
+
+def test_what_is_to_come_is_what_no_task_stands_for():
+    planned = ["extract", "train", "condition-1.register", "condition-1.ask"]
+    begun = [Task("extract", "extract", "", TaskState.SUCCEEDED)]
+    assert [(t.path, t.state) for t in to_come(begun, planned)] == [
+        (path, TaskState.PENDING) for path in planned[1:]
+    ]
+    skipped = Task("condition-1", "condition-1", "", TaskState.SKIPPED)
+    assert [t.path for t in to_come([*begun, skipped], planned)] == ["train"]
