@@ -172,7 +172,8 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
     if output == "json":
         render.print_json(run)
     else:
-        click.echo("\n".join(result_lines(run)))
+        for line in result_lines(run):
+            render.print_hanging(line)
     if run.state is RunState.CANCELED:
         click.echo(f"cancelled; continue with: platform-ctl run resume {run.id[:8]}", err=True)
         ctx.exit(130)

@@ -95,6 +95,19 @@ def print_indented(sentence: str, columns: int) -> None:
     click.echo("\n".join(lines))
 
 
+def print_hanging(line: str) -> None:
+    """A line of columns; on a terminal what does not fit goes on below its last column."""
+    import re
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    columns = re.match(r" +(\S+ {2,})?", line)
+    blank = " " * (columns.end() if columns else 0)
+    broken = textwrap.wrap(line, width, subsequent_indent=blank, break_on_hyphens=False)
+    click.echo("\n".join(broken if len(line) > width else [line]))
+
+
 def print_entry(label: str, sentence: str, *, width: int = 10) -> None:
     """A label and what it labels; on a terminal wrapped under itself, in a pipe one line."""
     import shutil

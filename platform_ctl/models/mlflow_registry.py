@@ -230,7 +230,7 @@ class MlflowRegistry:
         if runs:
             return runs[0].info.run_id
         made_by = candidate.tags.get("run_id") or candidate.digest.removeprefix("sha256:")
-        own = {DIGEST_TAG: candidate.digest, **candidate.tags}
+        own = {**candidate.tags, DIGEST_TAG: candidate.digest}
         return client.create_run(
             experiment,
             tags={**own, **mlflow_pages.run_tags(candidate)},
@@ -275,7 +275,7 @@ class MlflowRegistry:
     ) -> str:
         if all(m.name != candidate.name for m in self.models()):
             client.create_registered_model(candidate.name, description=candidate.title or None)
-        tags = {DIGEST_TAG: candidate.digest, **candidate.tags}
+        tags = {**candidate.tags, DIGEST_TAG: candidate.digest}
         return client.create_model_version(
             candidate.name,
             f"models:/{model_id}",

@@ -67,7 +67,7 @@ def register_model(
             fix="platform-ctl run show latest",
         )
     candidate = _candidate(recipe, Path(model_dir), Path(evaluation_dir))
-    tags = {**candidate.tags, **provenance, **gate_tags(decision)}
+    tags = _people_first({**candidate.tags, **gate_tags(decision), **provenance})
     candidate = replace(
         candidate,
         tags=tags,
@@ -93,6 +93,11 @@ def been_in_production(registry: Registry, version: ModelVersion) -> bool:
         and m.actor != OUTSIDE
         for m in registry.history()
     )
+
+
+def _people_first(tags: dict[str, str]) -> dict[str, str]:
+    """Digests last: MLflow's page of a run shows tags in the order in which they were written."""
+    return dict(sorted(tags.items(), key=lambda tag: tag[0].endswith("_digest")))
 
 
 def gate_tags(decision: GateDecision) -> dict[str, str]:
