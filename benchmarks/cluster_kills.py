@@ -3,8 +3,8 @@
 Trains, approves and promotes with the platform that ``target install`` has put into the cluster of
 the kubeconfig, and kills what works for it: steps, trials, Ray's head and workers, predictors, the
 controllers of Argo and of approvals; the object store is away for 30 s. A run either ends well, or
-with an error that has a name; then the command that its ``fix`` names has to go on with it. What
-the cluster holds is listed before and after: nothing may be left over.
+with an error that has a name; then ``run resume`` has to go on with it. What the cluster holds is
+listed before and after: nothing may be left over.
 
 Every kill is one of the installation: do not run this where somebody else works.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import random
 import re
 import subprocess
@@ -37,6 +38,8 @@ PLACEHOLDER = "platform-ctl/platform:setting-kubernetes.image"
 BUDGET = ("-p", "max_trials=2", "-p", "epochs=3", "-p", "num_workers=1")
 AWAY_S = 30.0
 """How long the object store is away."""
+APART_S = 30.0
+"""Between two kills of the same kind."""
 RESUMES = 4
 SETTLE_S = 180.0
 """After the last run, until what it had made is gone."""
@@ -58,7 +61,7 @@ MADE = (
 STEP = "-system-container-impl-"
 """In the name of a pod in which KFP 2.17 executes a step."""
 ERROR = re.compile(r"^error: .*\((err-[a-z-]+)\)", re.MULTILINE)
-FIX = re.compile(r"^fix: +platform-ctl (.+)$", re.MULTILINE)
+RUN = re.compile(r"^where: +run ([0-9a-f-]{36})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,15 @@ class Kills:
     store: Cluster
     random: random.Random
     done: Counter[str] = field(default_factory=Counter)
-    log: list[str] = field(default_factory=list)
+    away: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
     def during(self, targets: Sequence[Target]) -> Iterator[None]:
         """Each target once, some seconds after it is there; one that never comes is left out."""
         over = threading.Event()
         threads = [
-            threading.Thread(target=self._kill, args=(target, over), daemon=True)
-            for target in targets
+            threading.Thread(target=self._kill, args=(t, over, targets[:n].count(t)), daemon=True)
+            for n, t in enumerate(targets)
         ]
         for thread in threads:
             thread.start()
@@ -112,7 +115,9 @@ class Kills:
             for thread in threads:
                 thread.join()
 
-    def _kill(self, target: Target, over: threading.Event) -> None:
+    def _kill(self, target: Target, over: threading.Event, earlier: int) -> None:
+        """``earlier``: how many others have the same target; they take turns."""
+        over.wait(earlier * APART_S)
         if not target.labels:
             over.wait(self.random.uniform(5.0, 60.0))
             if not over.is_set():
@@ -145,14 +150,15 @@ class Kills:
 
     def _take_store_away(self) -> None:
         """Its Service finds no pod: connections are refused, and nothing is lost."""
-        selector = (self.store.get(SERVICE, "s3") or {})["spec"]["selector"]
-        self.store.patch(SERVICE, "s3", {"spec": {"selector": {"away": "yes"}}})
-        time.sleep(AWAY_S)
-        self.store.patch(SERVICE, "s3", {"spec": {"selector": {"away": None, **selector}}})
+        with self.away:
+            try:
+                self.store.patch(SERVICE, "s3", {"spec": {"selector": {"away": "yes"}}})
+                time.sleep(AWAY_S)
+            finally:
+                self.store.patch(SERVICE, "s3", {"spec": {"selector": {"away": None}}})
 
     def _note(self, target: Target, what: str) -> None:
         self.done[f"{target.during}: {target.name}"] += 1
-        self.log.append(f"{target.during}: {target.name} ({what})")
         print(f"  {time.strftime('%H:%M:%S')} killed {target.name}: {what}", flush=True)
 
 
@@ -189,20 +195,19 @@ def desk(cluster: Cluster, kubectl: Sequence[str], image: str) -> Iterator[Desk]
 
 
 def followed(at: Desk, *words: str) -> tuple[str, list[str]]:
-    """The end of a command, and the names of the errors on the way: what each error's ``fix``
-    says is typed, until there is none or nothing helps."""
+    """The end of a command, and the names of the errors on the way. After each the run is resumed,
+    until there is no error or nothing helps."""
     errors: list[str] = []
     code, text = at(*words)
     for _ in range(RESUMES):
-        named = ERROR.search(text)
+        named, run = ERROR.search(text), RUN.search(text)
         if named is None:
             break
+        print(f"  {named[0]}", flush=True)
         errors.append(named[1])
-        fix = FIX.search(text)
-        if fix is None or not fix[1].startswith(("run resume", "release continue")):
+        if run is None:
             break
-        print(f"  {named[1]}: {fix[1]}", flush=True)
-        code, text = at(*fix[1].split())
+        code, text = at("run", "resume", run[1])
     last = " | ".join(text.strip().splitlines()[-3:])
     return f"exit code {code}: {last}", errors
 
@@ -219,14 +224,13 @@ def settled(cluster: Cluster, wanted: Callable[[set[str]], bool]) -> set[str]:
     return found
 
 
-def lottery(at: Desk, kills: Kills, wanted: int, seed: int) -> list[str]:
+def lottery(at: Desk, kills: Kills, asked: argparse.Namespace) -> list[str]:
     """Trains and promotes until so many were killed; what did not end as it should."""
-    bad: list[str] = []
-    number = seed
-    while sum(kills.done.values()) < wanted:
+    number, bad = asked.seed, list[str]()
+    while sum(kills.done.values()) < asked.kills:
         number += 1
         seed_word = ("-p", f"seed={number}")
-        with kills.during(_drawn(kills, "train", 3)):
+        with kills.during(_drawn(kills, "train", asked.per_run)):
             end, errors = followed(at, "pipeline", "run", "train-deploy", *BUDGET, *seed_word)
         print(f"train {number}: {end} {errors}", flush=True)
         if not end.startswith(("exit code 0", "exit code 1")):
@@ -234,7 +238,7 @@ def lottery(at: Desk, kills: Kills, wanted: int, seed: int) -> list[str]:
             continue
         if end.startswith("exit code 1"):
             continue  # the gate said no, which is an answer
-        with kills.during(_drawn(kills, "promote", 2)):
+        with kills.during(_drawn(kills, "promote", asked.per_run // 2)):
             words = ("approval", "approve", "latest", "--reason", "lottery", "--wait")
             end, errors = followed(at, *words)
         print(f"promote {number}: {end} {errors}", flush=True)
@@ -247,13 +251,15 @@ def _drawn(kills: Kills, during: str, count: int) -> list[Target]:
     """The targets that were killed least often so far, in an order of chance."""
     found = [t for t in TARGETS if t.during == during]
     kills.random.shuffle(found)
-    return sorted(found, key=lambda t: kills.done[f"{during}: {t.name}"])[:count]
+    found.sort(key=lambda t: kills.done[f"{during}: {t.name}"])
+    return list(itertools.islice(itertools.cycle(found), count))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", required=True, help="holds this checkout")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--per-run", type=int, default=8, help="while one run trains")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
     parser.add_argument("--kubeconfig", default="")
     parser.add_argument("--namespace", default="kubeflow")
@@ -267,7 +273,7 @@ def main() -> int:
     kills = Kills(cluster, store, random.Random(asked.seed))
     before = inventory(cluster)
     with desk(cluster, [*kubectl, "-n", asked.namespace], asked.image) as at:
-        bad = lottery(at, kills, asked.kills, asked.seed)
+        bad = lottery(at, kills, asked)
         service = at("service", "list")[1]
     left = settled(cluster, lambda found: not _unexplained(found - before, service))
     unexplained = _unexplained(left - before, service)

@@ -183,11 +183,12 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
         where = f"run {run.id}, task {task}"
         logs = f"platform-ctl run logs {run.id[:8]}{f' {task}' if broken and broken.log else ''}"
         if failure := _failure(run, broken):
-            own = {
-                "where": f"{where}; {failure['where']}".rstrip("; "),
-                "fix": failure["fix"] or logs,
-            }
-            raise errors.from_dict({**failure, **own})
+            own = {"where": f"{where}; {failure['where']}".rstrip("; "), "fix": failure["fix"]}
+            error = errors.from_dict({**failure, **own})
+            # What was away comes back, and then the run goes on from where it stopped.
+            away = isinstance(error, errors.TargetUnavailable)
+            error.fix = error.fix or (f"platform-ctl run resume {run.id[:8]}" if away else logs)
+            raise error
         raise errors.StepFailed(
             f"{task}: {broken.error if broken else run.error}", where=where, fix=logs
         )

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import ClusterUnavailable, ConfigError, MissingExtra
+from platform_ctl.errors import (
+    ClusterUnavailable,
+    ConfigError,
+    MissingExtra,
+    PlatformError,
+    StoreUnavailable,
+)
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from platform_ctl.runs.spent import StepIdentity
 
 POD = "KFP_POD_NAME"
@@ -40,8 +49,32 @@ def _step_in_pod(kubeconfig: str, context: str, namespace: str) -> StepIdentity:
 
 
 def account_for_step(settings: Settings) -> None:
-    """Have this process write what it has spent when it ends, if it is a step in a pod."""
+    """Have this process say what it has spent and what ended it, if it is a step in a pod."""
     if settings.target == "kubernetes" and os.environ.get(POD):
         from platform_ctl.runs.spent import write_at_exit
 
         write_at_exit(step_in_pod(settings))
+        sys.excepthook = functools.partial(name_outage, settings)
+
+
+def name_outage(
+    settings: Settings,
+    kind: type[BaseException],
+    exc: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """Print what ended the process, as an error of ours where a shared store is away now.
+
+    Libraries say so by words of their own (Arrow by those of a bare OSError), so the stores are
+    asked. Takes the place of ``sys.excepthook``.
+    """
+    from platform_ctl.installation.stores import configured_stores, unreachable
+
+    down = []
+    if not isinstance(exc, PlatformError):
+        down = unreachable(configured_stores(settings, os.environ))
+    if down:
+        named = ", ".join(f"{store.address} ({store.name}, {store.setting})" for store in down)
+        error = StoreUnavailable(f"nothing answers at {named}", where=POD, fix="")
+        error.__cause__, kind, exc, trace = exc, StoreUnavailable, error, None
+    sys.__excepthook__(kind, exc, trace)
