@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
 import random
 import re
 import subprocess
@@ -33,7 +34,7 @@ from platform_ctl.cluster.pods import phase
 from platform_ctl.serving.kubernetes.manifests import SERVICE_LABEL
 
 DESK = Path(__file__).parents[1] / "infra" / "dev" / "desk.yaml"
-DESK_POD = "desk-of-kills"
+DESK_POD = f"desk-of-kills-{os.getpid()}"
 PLACEHOLDER = "platform-ctl/platform:setting-kubernetes.image"
 BUDGET = ("-p", "max_trials=2", "-p", "epochs=3", "-p", "num_workers=1")
 AWAY_S = 30.0
@@ -70,12 +71,15 @@ class Target:
 
     name: str
     during: str
-    """``train`` or ``promote``."""
+    """``ingest``, ``train`` or ``promote``."""
     labels: str = ""
     part: str = ""
 
 
 TARGETS = (
+    Target("step", "ingest", RUN_LABEL, STEP),
+    Target("workflow controller", "ingest", "app=workflow-controller"),
+    Target("object store", "ingest"),
     Target("step", "train", RUN_LABEL, STEP),
     Target("trial", "train", "katib.kubeflow.org/trial"),
     Target("ray head", "train", "ray.io/node-type=head"),
@@ -119,7 +123,7 @@ class Kills:
         """``earlier``: how many others have the same target; they take turns."""
         over.wait(earlier * APART_S)
         if not target.labels:
-            over.wait(self.random.uniform(5.0, 60.0))
+            over.wait(self.random.uniform(5.0, 40.0))
             if not over.is_set():
                 self._take_store_away()
                 self._note(target, "s3")
@@ -224,6 +228,20 @@ def settled(cluster: Cluster, wanted: Callable[[set[str]], bool]) -> set[str]:
     return found
 
 
+def ingests(at: Desk, kills: Kills, asked: argparse.Namespace) -> list[str]:
+    """Ingests the sample until so many were killed; no row may come twice."""
+    bad: list[str] = []
+    while sum(kills.done.values()) < asked.kills:
+        words = ("pipeline", "run", "ingest", "-p", "source=sample", "--no-cache")
+        with kills.during(_drawn(kills, "ingest", asked.per_run)):
+            end, errors = followed(at, *words)
+        print(f"ingest: {end} {errors}", flush=True)
+        if not end.startswith("exit code 0"):
+            bad.append(f"ingest: {end}")
+    print(at("data", "show")[1], flush=True)
+    return bad
+
+
 def lottery(at: Desk, kills: Kills, asked: argparse.Namespace) -> list[str]:
     """Trains and promotes until so many were killed; what did not end as it should."""
     number, bad = asked.seed, list[str]()
@@ -259,6 +277,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", required=True, help="holds this checkout")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--only", choices=["ingest"], default="", help="no training")
     parser.add_argument("--per-run", type=int, default=8, help="while one run trains")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
     parser.add_argument("--kubeconfig", default="")
@@ -273,7 +292,7 @@ def main() -> int:
     kills = Kills(cluster, store, random.Random(asked.seed))
     before = inventory(cluster)
     with desk(cluster, [*kubectl, "-n", asked.namespace], asked.image) as at:
-        bad = lottery(at, kills, asked)
+        bad = (ingests if asked.only == "ingest" else lottery)(at, kills, asked)
         service = at("service", "list")[1]
     left = settled(cluster, lambda found: not _unexplained(found - before, service))
     unexplained = _unexplained(left - before, service)
