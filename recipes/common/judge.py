@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from platform_ctl.recipe import scores
 from platform_ctl.recipe.recipe import Loss
+from recipes.common import metrics
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,12 +44,8 @@ class Rows:
 Losses = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 Baselines = Callable[[Rows, Rows], Mapping[str, np.ndarray]]
 """(training and validation rows, golden rows) -> baseline -> its predictions of the golden rows."""
-Figures = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
-"""(predictions, labels) -> by name."""
-
-
-def _nothing(prediction: np.ndarray, label: np.ndarray) -> Mapping[str, Any]:
-    return {}
+Metric = Callable[[np.ndarray, np.ndarray], float]
+"""(predictions, labels) -> a figure of them all."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,11 @@ class Judge:
     loss: Loss
     losses: Losses
     baselines: Baselines
-    figures: Figures
-    """Further metrics of each forecaster."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    """Further metrics of each forecaster, by name."""
+    intervals: Sequence[str] = ()
+    """Names of those that get an interval for the candidate, beside that of the loss."""
     slices: Callable[[Rows], np.ndarray] | None = None
-    more: Figures = _nothing
-    """Whatever else evaluation.json is to say of the candidate."""
 
     def evaluate(
         self, model_dir: str, rows_path: str, out_dir: str, champion_dir: str | None = None
@@ -89,11 +86,23 @@ class Judge:
             model_digest=candidate.digest,
             champion_digest=champion.digest if champion else "",
             leak_check=leak_check(seen, golden),
-            metrics={name: self.figures(p, golden.label) for name, p in predictions.items()},
-            more={**_times(seen, golden), **self.more(predictions["candidate"], golden.label)},
+            metrics={
+                name: {metric: of(p, golden.label) for metric, of in self.metrics.items()}
+                for name, p in predictions.items()
+            },
+            more={
+                **_times(seen, golden),
+                **self._intervals(predictions["candidate"], golden.label),
+            },
         )
         pq.write_table(golden.table, Path(out_dir) / scores.ROWS_FILE)
         return found
+
+    def _intervals(self, prediction: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+        found = {
+            name: metrics.interval(self.metrics[name], prediction, label) for name in self.intervals
+        }
+        return {"intervals": found} if found else {}
 
     def _scores(self, golden: Rows, predictions: Mapping[str, np.ndarray]) -> scores.Scores:
         ones = np.ones(len(golden.label))
@@ -110,6 +119,11 @@ class Judge:
             prediction=predictions["candidate"],
             champion_prediction=predictions.get("champion"),
         )
+
+
+def halves(values: np.ndarray, low: str, high: str) -> np.ndarray:
+    """Two slices of the golden rows: ``high`` above the median of ``values``, else ``low``."""
+    return np.where(values > np.median(values), high, low)
 
 
 def leak_check(seen: Rows, golden: Rows) -> dict[str, Any]:

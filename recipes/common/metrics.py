@@ -35,6 +35,11 @@ def accuracy(probability: np.ndarray, label: np.ndarray) -> float:
     return float(((probability >= 0.5) == (label == 1)).mean())
 
 
+def rmse(prediction: np.ndarray, label: np.ndarray) -> float:
+    """Root of the mean squared error, in the label's unit."""
+    return float(np.sqrt(((prediction - label) ** 2).mean()))
+
+
 def interval(
     metric: Callable[[np.ndarray, np.ndarray], float], probability: np.ndarray, label: np.ndarray
 ) -> list[float] | None:

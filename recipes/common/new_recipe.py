@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import BadParameter
-from recipes.common.tabular import FORECAST_FEATURES
+from recipes.common import table_file
+from recipes.common.tabular import FORECAST_FEATURES, GOLDEN_SHARE, MIN_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,16 +63,10 @@ def render(asked: Asked) -> tuple[dict[str, str], list[str]]:
 
 
 def _read(asked: Asked) -> pd.DataFrame:
-    import pandas as pd
-
     try:
-        if asked.file.suffix in (".parquet", ".pq"):
-            return pd.read_parquet(asked.file).head(LOOKED_AT_ROWS)
-        return pd.read_csv(asked.file, nrows=LOOKED_AT_ROWS)
-    except FileNotFoundError as exc:
-        raise _bad(asked, f"{asked.file} does not exist") from exc
-    except (OSError, ValueError) as exc:
-        raise _bad(asked, f"{asked.file} cannot be read: {exc}") from exc
+        return table_file.read(asked.file, LOOKED_AT_ROWS)
+    except table_file.UnreadableFile as exc:
+        raise _bad(asked, f"{asked.file} {exc}", exc.fix) from exc
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,8 @@ class _Chosen:
     title: str
     label: str
     features: tuple[str, ...]
-    positive: str
+    classes: tuple[str, str] | None
+    """Of a classification: the one that counts as 1, and the other."""
     time: str
     entity: str
     ceiling: float
@@ -89,50 +85,56 @@ class _Chosen:
 
     @classmethod
     def of(cls, asked: Asked, frame: pd.DataFrame) -> _Chosen:
-        for column in (asked.label, asked.time, asked.entity):
-            if column and column not in frame.columns:
-                raise _bad(asked, f"{asked.file} has no column {column!r}; it has: {_list(frame)}")
-        if len(frame.columns) < 2:
-            raise _bad(asked, f"{asked.file} has one column; a label and a feature are needed")
-        time = asked.time or (_first_time(frame) if asked.kind == "forecast" else "")
-        label = asked.label or [c for c in frame.columns if c not in (time, asked.entity)][-1]
-        if asked.kind == "forecast" and not time:
-            raise _bad(asked, f"{asked.file} has no column of times, which a forecast needs")
-        rest = [c for c in frame.columns if c not in (label, time, asked.entity)]
-        numeric = [c for c in rest if frame[c].dtype.kind in "iufb"]
+        _refuse_columns(asked, frame)
         forecast = asked.kind == "forecast"
-        features = FORECAST_FEATURES if forecast else tuple(numeric)
+        time = asked.time or (_first_time(frame) if forecast else "")
+        if forecast and not time:
+            raise _bad(asked, f"{asked.file} has no column of times, which a forecast needs")
+        _check_times(asked, frame, time)
+        label = asked.label or [c for c in frame.columns if c not in (time, asked.entity)][-1]
+        rest = [c for c in frame.columns if c not in (label, time, asked.entity)]
+        reasons = {} if forecast else {c: why for c in rest if (why := _unfit(frame[c]))}
+        features = FORECAST_FEATURES if forecast else tuple(c for c in rest if c not in reasons)
         if not features:
             raise _bad(asked, f"{asked.file} has no column of numbers beside {label!r}")
-        left_out = rest if forecast else [c for c in rest if c not in numeric]
+        if name := "" if forecast else table_file.reserved(features):
+            raise _bad(asked, f"{asked.file}: a feature cannot be called {name!r}; rename it")
         notes = [f"label: {label}; {len(features)} features"]
-        if left_out:
-            notes.append(
-                f"left out (not a number, or not used by a forecast): {', '.join(left_out)}"
-            )
-        positive, ceiling = cls._label(asked, frame, label)
+        notes += [f"left out: {column} ({why})" for column, why in reasons.items()]
+        if forecast and rest:
+            notes.append(f"left out, not used by a forecast: {', '.join(rest)}")
+        wanted = round(MIN_ROWS["golden"] / GOLDEN_SHARE)
+        if len(frame) < wanted:
+            notes.append(f"{len(frame)} rows: a run needs about {wanted}, or it is refused")
+        classes, ceiling = cls._label(asked, frame, label)
         title = f"{label}, from {asked.file.name}"
-        return cls(asked, title, label, features, positive, time, asked.entity, ceiling, notes)
+        return cls(asked, title, label, features, classes, time, asked.entity, ceiling, notes)
 
     @staticmethod
-    def _label(asked: Asked, frame: pd.DataFrame, label: str) -> tuple[str, float]:
-        """The value that counts as 1 (the rarer one), and the loss of knowing nothing."""
+    def _label(
+        asked: Asked, frame: pd.DataFrame, label: str
+    ) -> tuple[tuple[str, str] | None, float]:
+        """Both classes, the rarer one first, and the loss of knowing nothing."""
         values = frame[label].dropna()
         if asked.kind != "classification":
             if values.dtype.kind not in "iuf":
                 raise _bad(asked, f"column {label!r} does not hold numbers")
-            return "", max(float((values - values.median()).abs().mean()) * 1.5, 1e-9)
-        counts = values.value_counts()
+            if values.nunique() < 2:
+                raise _bad(asked, f"column {label!r} has one value: there is nothing to learn")
+            return None, max(float((values - values.median()).abs().mean()) * 1.5, 1e-9)
+        counts = table_file.classes(values).value_counts()
         if len(counts) != 2:
             raise _bad(
                 asked,
                 f"column {label!r} has {len(counts)} values; a classification has two classes",
             )
-        return str(counts.index[-1]), 0.7
+        return (str(counts.index[-1]), str(counts.index[0])), 0.7
 
     def values(self) -> dict[str, str]:
         listed = "\n    ".join(_wrapped(", ".join(map(_text, self.features)) + ","))
-        extra = {"positive": self.positive, "time": self.time, "entity": self.entity}
+        positive, negative = self.classes or ("", "")
+        extra = {"positive": positive, "negative": negative, "time": self.time}
+        extra["entity"] = self.entity
         lines = [f"\n    {name}={_text(v)}," for name, v in extra.items() if v]
         forecast = self.asked.kind == "forecast"
         return {
@@ -152,13 +154,12 @@ _REGRESSION = {
     "estimator": "HistGradientBoostingRegressor",
     "estimator_extra": '\n        loss="absolute_error",',
     "predicts": "Predicted values",
-    "predict": "self.model.predict(self._matrix(inputs))",
-    "losses_import": "",
-    "loss_doc": "Absolute error of each row (n,), in the label's unit.",
-    "loss_code": "np.abs(prediction - label)",
-    "evaluate_import": "judge",
-    "figures": 'return {"rmse": float(np.sqrt(((prediction - label) ** 2).mean()))}',
-    "evaluate_more": "",
+    "predict": "return np.asarray(self.model.predict(self._matrix(inputs)), np.float64)",
+    "learn_doc": "A fitted model.",
+    "learn": "return estimator(params, seed).fit(rows.x, rows.label)",
+    "loss_unit": "in the label's unit",
+    "loss_function": "absolute_error",
+    "metrics": '\n    metrics={"rmse": metrics.rmse},',
     "test_label": "x[:, 0] * 3 + x[:, -1]",
 }
 _KIND_VALUES: Mapping[str, Mapping[str, str]] = {
@@ -167,18 +168,16 @@ _KIND_VALUES: Mapping[str, Mapping[str, str]] = {
         "estimator": "HistGradientBoostingClassifier",
         "estimator_extra": "",
         "predicts": "Probabilities of the positive class",
-        "predict": "self.model.predict_proba(self._matrix(inputs))[:, 1]",
-        "losses_import": "\nfrom recipes.common.metrics import log_loss\n",
-        "loss_doc": "Log loss of each row (n,), in nats.",
-        "loss_code": "log_loss(prediction, label)",
-        "evaluate_import": "judge, metrics",
+        "predict": """matrix = self._matrix(inputs)
+        return np.asarray(self.model.predict_proba(matrix)[:, 1], np.float64)""",
+        "learn_doc": _REGRESSION["learn_doc"],
+        "learn": _REGRESSION["learn"],
+        "loss_unit": "in nats",
+        "loss_function": "log_loss",
         "baselines": 'return {"base_rate": np.full(len(golden.label), seen.label.mean())}',
-        "figures": """return {
-        "auroc": metrics.auroc(prediction, label),
-        "calibration_error": metrics.calibration_error(prediction, label),
-    }""",
-        "evaluate_more": """
-    more=lambda p, y: {"intervals": {"auroc": metrics.interval(metrics.auroc, p, y)}},""",
+        "metrics": """
+    metrics={"auroc": metrics.auroc, "calibration_error": metrics.calibration_error},
+    intervals=("auroc",),""",
         "test_label": "(x[:, 0] + x[:, -1] > 0).astype(float)",
     },
     "regression": {
@@ -187,6 +186,13 @@ _KIND_VALUES: Mapping[str, Mapping[str, str]] = {
     },
     "forecast": {
         **_REGRESSION,
+        "predict": """matrix = self._matrix(inputs)
+        newest = matrix[:, 0]
+        changes = self.model.predict(matrix - newest[:, None])
+        return np.asarray(newest + changes, np.float64)""",
+        "learn_doc": "Fitted on changes from lag_1: trees do not follow a series beyond its past.",
+        "learn": """newest = rows.x[:, 0]
+    return estimator(params, seed).fit(rows.x - newest[:, None], rows.label - newest)""",
         "baselines": """names = ("lag_1", "mean_4", "mean_8")
     return {name: golden.column(name) for name in names}""",
     },
@@ -211,19 +217,54 @@ def _fill(name: str, values: Mapping[str, str]) -> str:
     return text
 
 
+def _refuse_columns(asked: Asked, frame: pd.DataFrame) -> None:
+    """Raises BadParameter for columns that are not there, or are asked to be two things."""
+    named = [column for column in (asked.label, asked.time, asked.entity) if column]
+    for column in named:
+        if column not in frame.columns:
+            raise _bad(asked, f"{asked.file} has no column {column!r}; it has: {_list(frame)}")
+        if named.count(column) > 1:
+            raise _bad(asked, f"column {column!r} cannot be two of label, time and entity")
+    if len(frame.columns) < 2:
+        raise _bad(asked, f"{asked.file} has one column; a label and a feature are needed")
+
+
+def _check_times(asked: Asked, frame: pd.DataFrame, column: str) -> None:
+    """Raises BadParameter for a column that cannot be read as times, or in two ways."""
+    if not column:
+        return
+    try:
+        table_file.times(frame[column])
+    except ValueError as exc:
+        raise _bad(asked, f"column {column!r} does not hold times: {exc}") from exc
+
+
+def _unfit(values: pd.Series) -> str:
+    """Why a column is no feature; "" when it is one."""
+    import pandas as pd
+
+    if not values.notna().any():
+        return "it is empty"
+    if values.dtype.kind in "iufb":
+        return ""
+    numbers = pd.to_numeric(values, errors="coerce")
+    first = values[numbers.isna() & values.notna()].head(1)
+    return f"{str(first.iloc[0])!r} is no number" if len(first) else f"it holds {values.dtype}"
+
+
 def _first_time(frame: pd.DataFrame) -> str:
+    """The first column of timestamps or dates; whole numbers may be anything."""
     import pandas as pd
 
     for column in frame.columns:
-        if frame[column].dtype.kind == "M":
+        kind = frame[column].dtype.kind
+        if kind == "M" or isinstance(frame[column].dtype, pd.DatetimeTZDtype):
             return str(column)
-        if (
-            frame[column].dtype.kind in "OUS"
-            or str(frame[column].dtype) == "string"
-            or str(frame[column].dtype) == "str"
-        ):
-            parsed = pd.to_datetime(frame[column].head(100), errors="coerce", utc=True)
-            if len(parsed) and parsed.notna().all():
+        if kind not in "iufbc" and frame[column].notna().any():
+            read = pd.to_datetime(
+                frame[column].head(100), errors="coerce", utc=True, format="mixed"
+            )
+            if read.notna().all():
                 return str(column)
     return ""
 
@@ -242,9 +283,6 @@ def _list(frame: pd.DataFrame) -> str:
     return ", ".join(map(str, frame.columns))
 
 
-def _bad(asked: Asked, what: str) -> BadParameter:
-    return BadParameter(
-        what,
-        where=str(asked.file),
-        fix=f"platform-ctl recipe new {asked.word} --kind {asked.kind} --csv FILE --label COLUMN",
-    )
+def _bad(asked: Asked, what: str, fix: str = "") -> BadParameter:
+    again = f"platform-ctl recipe new {asked.word} --kind {asked.kind} --csv FILE --label COLUMN"
+    return BadParameter(what, where=str(asked.file), fix=fix or again)

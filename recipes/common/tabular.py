@@ -37,7 +37,7 @@ from platform_ctl.recipe.datasets import (
 )
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.recipe.truth import Truth
-from recipes.common import audit, iceberg
+from recipes.common import audit, iceberg, table_file
 from recipes.common.golden import GoldenFile, GoldenSets, of_rows
 from recipes.common.judge import GOLDEN_KEY
 
@@ -55,7 +55,7 @@ _ROW, _INGESTED = "row", "ingested_at"
 
 @dataclass(frozen=True)
 class Table:
-    """Which columns of the file mean what. ``positive``: the label that counts as 1."""
+    """Which columns of the file mean what."""
 
     recipe: str
     name: str
@@ -63,6 +63,9 @@ class Table:
     label: str
     features: tuple[str, ...]
     positive: str = ""
+    """The label that counts as 1; empty: labels are numbers."""
+    negative: str = ""
+    """The label that counts as 0, and none but these two; empty: every other one does."""
     time: str = ""
     entity: str = ""
     forecast: bool = False
@@ -106,6 +109,15 @@ class Table:
                 )
             snapshot = self._append(table, fresh, now)
         return IngestReport(self.name, snapshot, now, tuple(parts))
+
+    def ingest_frame(
+        self, access: DataAccess, frame: pd.DataFrame, *, now: datetime, progress: Progress
+    ) -> IngestReport:
+        """Append rows that a recipe makes itself, as ``ingest`` does those of a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"{self.recipe}.parquet"
+            frame.to_parquet(file)
+            return self.ingest(access, paths=[file], now=now, progress=progress)
 
     def ingest_labels(
         self,
@@ -183,30 +195,43 @@ class Table:
         return once, tuple(notes)
 
     def _file(self, path: Path) -> pd.DataFrame:
-        import pandas as pd
-
         try:
-            if path.suffix in (".parquet", ".pq"):
-                return pd.read_parquet(path)
-            return pd.read_csv(path)
-        except FileNotFoundError as exc:
-            raise self._bad(path, "does not exist") from exc
-        except (OSError, ValueError) as exc:  # pandas' parsers and Arrow raise kinds of ValueError
-            raise self._bad(path, f"cannot be read: {exc}") from exc
+            return table_file.read(path)
+        except table_file.UnreadableFile as exc:
+            raise self._bad(path, str(exc), exc.fix) from exc
 
     def _typed(self, path: Path, column: str, values: pd.Series) -> pd.Series:
         import pandas as pd
 
         try:
             if column == self.time:
-                times = pd.to_datetime(values, utc=True)
-                return times.dt.as_unit("us")
-            if column == self.entity or (column == self.label and self.positive):
-                return values.astype("string")
-            return pd.to_numeric(values).astype("float64")
+                return table_file.times(values)
+            if column == self.label and self.positive:
+                return self._classes(path, values)
+            if column == self.entity:
+                return table_file.classes(values)
+            return self._numbers(pd.to_numeric(values).astype("float64"))
         except (ValueError, TypeError) as exc:
             kind = "times" if column == self.time else "numbers"
             raise self._bad(path, f"column {column!r} does not hold {kind}: {exc}") from exc
+
+    def _classes(self, path: Path, values: pd.Series) -> pd.Series:
+        found = table_file.classes(values)
+        others = found[~found.isin([self.positive, self.negative])].dropna().unique()
+        if self.negative and len(others):
+            raise self._bad(
+                path,
+                f"column {self.label!r} has {others[0]!r}, which is neither {self.positive!r} "
+                f"nor {self.negative!r}",
+            )
+        return found
+
+    @staticmethod
+    def _numbers(values: pd.Series) -> pd.Series:
+        """JSON, in which rows are asked about, has no infinity. Raises ValueError."""
+        if np.isinf(values).any():
+            raise ValueError(f"{values[np.isinf(values)].iloc[0]} is not finite")
+        return values
 
     def _names(self, frame: pd.DataFrame) -> list[str]:
         if self.time:
@@ -238,11 +263,11 @@ class Table:
         named = (_ROW, *self.columns, _INGESTED)
         return Schema(*(NestedField(i, c, kind(c), required=False) for i, c in enumerate(named, 1)))
 
-    def _bad(self, path: Path, what: str) -> BadParameter:
+    def _bad(self, path: Path, what: str, fix: str = "") -> BadParameter:
         return BadParameter(
             f"{path} {what}",
             where=str(path),
-            fix=f"platform-ctl data ingest --recipe {self.recipe} --csv FILE",
+            fix=fix or f"platform-ctl data ingest --recipe {self.recipe} --csv FILE",
         )
 
     # ---- what a run is about ---------------------------------------------------------

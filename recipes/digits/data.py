@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import datetime
-from pathlib import Path
 
 from platform_ctl.recipe.datasets import IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import DataAccess
@@ -27,7 +25,4 @@ def ingest_sample(
 
     frame = load_digits(as_frame=True).frame
     frame[TABLE.label] = (frame.pop("target") % 2 == 1).map({True: "yes", False: "no"})
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "digits.parquet"
-        frame.to_parquet(file)
-        return TABLE.ingest(access, paths=[file], now=now, progress=progress)
+    return TABLE.ingest_frame(access, frame, now=now, progress=progress)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from recipes.common import judge, metrics
@@ -22,37 +20,21 @@ def baselines(seen: judge.Rows, golden: judge.Rows) -> dict[str, np.ndarray]:
     }
 
 
-def figures(prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Further metrics beside the mean loss."""
-    return {
-        "accuracy": metrics.accuracy(prediction, label),
-        "auroc": metrics.auroc(prediction, label),
-        "calibration_error": metrics.calibration_error(prediction, label),
-    }
-
-
-def intervals(prediction: np.ndarray, label: np.ndarray) -> dict[str, Any]:
-    """Of accuracy and AUROC, beside that of the loss."""
-    found = {
-        "accuracy": metrics.interval(metrics.accuracy, prediction, label),
-        "auroc": metrics.interval(metrics.auroc, prediction, label),
-    }
-    return {"intervals": found}
-
-
 def slices(golden: judge.Rows) -> np.ndarray:
     """By ink: how much of it an image has, against the median of the golden images."""
-    ink = golden.x.sum(1)
-    return np.where(ink > np.median(ink), "heavy", "light")
+    return judge.halves(golden.x.sum(1), "light", "heavy")
 
 
-JUDGE = judge.Judge(
+evaluate = judge.Judge(
     predict.load,
     LOSS,
     losses.losses,
     baselines,
-    figures,
+    metrics={
+        "accuracy": metrics.accuracy,
+        "auroc": metrics.auroc,
+        "calibration_error": metrics.calibration_error,
+    },
+    intervals=("accuracy", "auroc"),
     slices=slices,
-    more=intervals,
-)
-evaluate = JUDGE.evaluate
+).evaluate

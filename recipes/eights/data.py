@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import datetime
-from pathlib import Path
 
 from platform_ctl.recipe.datasets import IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import DataAccess
@@ -37,7 +35,4 @@ def ingest_sample(
     frame[TABLE.label] = (frame.pop("target") == 8).map({True: "yes", False: "no"})
     frame[TABLE.entity] = [f"image-{n:04d}" for n in range(len(frame))]
     frame.loc[frame.index >= len(frame) - (unlabelled or 0), TABLE.label] = None
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "digits.parquet"
-        frame.to_parquet(file)
-        return TABLE.ingest(access, paths=[file], now=now, progress=progress)
+    return TABLE.ingest_frame(access, frame, now=now, progress=progress)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from recipes.common import judge, metrics
@@ -16,33 +14,21 @@ def baselines(seen: judge.Rows, golden: judge.Rows) -> dict[str, np.ndarray]:
     return {"base_rate": np.full(len(golden.label), seen.label.mean())}
 
 
-def figures(prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Further metrics beside the mean loss."""
-    return {
-        "average_precision": metrics.average_precision(prediction, label),
-        "auroc": metrics.auroc(prediction, label),
-        "calibration_error": metrics.calibration_error(prediction, label),
-    }
-
-
-def intervals(prediction: np.ndarray, label: np.ndarray) -> dict[str, Any]:
-    """Of the AUROC, beside that of the loss."""
-    return {"intervals": {"auroc": metrics.interval(metrics.auroc, prediction, label)}}
-
-
 def slices(golden: judge.Rows) -> np.ndarray:
     """By ink: how much of it an image has, against the median of the golden images."""
-    ink = golden.x.sum(1)
-    return np.where(ink > np.median(ink), "heavy", "light")
+    return judge.halves(golden.x.sum(1), "light", "heavy")
 
 
-JUDGE = judge.Judge(
+evaluate = judge.Judge(
     predict.load,
     LOSS,
     losses.losses,
     baselines,
-    figures,
+    metrics={
+        "average_precision": metrics.average_precision,
+        "auroc": metrics.auroc,
+        "calibration_error": metrics.calibration_error,
+    },
+    intervals=("auroc",),
     slices=slices,
-    more=intervals,
-)
-evaluate = JUDGE.evaluate
+).evaluate

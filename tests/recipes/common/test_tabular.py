@@ -115,6 +115,25 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(access, tmp_
         PLAIN.resolve(access)
 
 
+CLASSES = Table("classes", "classes.rows", "y", ("a", "b"), positive="1", negative="0")
+
+
+def test_a_class_is_one_however_pandas_reads_the_file(access, tmp_path):
+    """A column with a hole is one of floats, and 1.0 is the class 1."""
+    frame = plain(300).assign(y=lambda t: (t["y"] > 0).astype(float))
+    frame.loc[:9, "y"] = np.nan
+    ingest(CLASSES, access, tmp_path, frame)
+    ingest(CLASSES, access, tmp_path, plain(300, seed=1).assign(y=1))
+    rows = extracted(CLASSES, access, tmp_path)[2].to_pandas()
+    assert rows["label"].sum() == frame["y"].sum() + 300
+
+
+def test_a_class_that_nobody_declared_is_refused(access, tmp_path):
+    frame = plain(300).assign(y=["1", "0", "yes"] * 100)
+    with pytest.raises(BadParameter, match="'yes', which is neither '1' nor '0'"):
+        ingest(CLASSES, access, tmp_path, frame)
+
+
 def test_a_file_that_is_none(access, tmp_path):
     with pytest.raises(BadParameter, match="does not exist"):
         PLAIN.ingest(access, paths=[tmp_path / "no.csv"], now=NOW)
