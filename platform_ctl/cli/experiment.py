@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from platform_ctl.tuning.experiment import Experiment, Trial
     from platform_ctl.tuning.port import SearchRecord, Tuner
 
+RUNS, RUNS_OF_ALL = 50, 500
+"""How many runs are looked through for a trial's rows; more where one pipeline's are wanted."""
+
 
 @click.group(cls=Group)
 def command() -> None:
@@ -66,8 +69,9 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
     settings = load_settings(ctx)
     tuner = targets.tuner(settings)
     experiment = _adapt(tuner.load(file), options)
+    own = _recipe_of(file)
     if settings.target == "local":
-        experiment = _with_newest_outputs(settings, experiment)
+        experiment = _with_newest_outputs(settings, experiment, own)
     warm: tuple[Trial, ...] = ()
     if options["warm_start"]:
         warm = tuple(tuner.read(tuner.find(options["warm_start"])).trials)
@@ -92,8 +96,6 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
         print_json(status.to_json())
     else:
         _print_search(record)
-    recipe = file.resolve().parent
-    own = recipe.name if (recipe / "recipe.py").is_file() else ""
     targets.log_search(settings, record, experiment=own)
     status.best_parameters()
 
@@ -144,8 +146,17 @@ def _adapt(experiment: Experiment, options: dict[str, Any]) -> Experiment:
     return with_environment(adapted, options["values"])
 
 
-def _with_newest_outputs(settings: Settings, experiment: Experiment) -> Experiment:
-    """What a trial reads and is not there is taken from the newest run that made it."""
+def _recipe_of(file: Path) -> str:
+    """The recipe in whose folder an Experiment lies; "" for any other file."""
+    folder = file.resolve().parent
+    return folder.name if (folder / "recipe.py").is_file() else ""
+
+
+def _with_newest_outputs(settings: Settings, experiment: Experiment, recipe: str) -> Experiment:
+    """What a trial reads and is not there is taken from the newest run that made it.
+
+    A recipe's own Experiment reads what a run of its pipeline has made, and no other recipe's.
+    """
     from platform_ctl import targets
     from platform_ctl.errors import NothingYet
     from platform_ctl.tuning.inputs import missing_paths, newest_outputs
@@ -155,12 +166,14 @@ def _with_newest_outputs(settings: Settings, experiment: Experiment) -> Experime
     if not missing:
         return experiment
     runs = targets.run_reader(settings)
-    found = newest_outputs(missing, runs.list(50), runs.get)
+    known = targets.recipes(settings).get(recipe)
+    pipeline, newest = (known.pipeline, RUNS_OF_ALL) if known else ("", RUNS)
+    found = newest_outputs(missing, runs.list(newest), runs.get, pipeline)
     for name in missing:
         if name not in found:
             raise NothingYet(
-                f"the trial reads {name}={missing[name]}, which is not there, and no run has "
-                f"made {name.lower()!r}",
+                f"the trial reads {name}={missing[name]}, which is not there, and no run "
+                f"{f'of recipe {recipe} ' if recipe else ''}has made {name.lower()!r}",
                 where=f"{experiment.name}: spec.trialTemplate",
                 fix=f"platform-ctl experiment run FILE -p {name}=PATH",
             )

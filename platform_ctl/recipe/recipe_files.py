@@ -123,7 +123,12 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _format(paths: list[Path], root: Path) -> None:
-    """Longer names break lines elsewhere. Without ruff, ``make format`` does it later."""
+    """Longer names break lines elsewhere, others come before ``common`` among the imports.
+
+    Without ruff, ``make format`` does it later.
+    """
     present = [str(path) for path in paths if path.exists() and path.suffix != ".yaml"]
-    command = [sys.executable, "-m", "ruff", "format", "--config", str(root / "pyproject.toml")]
-    subprocess.run([*command, *present], capture_output=True, check=False)
+    for words in (["check", "--select", "I", "--fix"], ["format"]):
+        command = [sys.executable, "-m", "ruff", *words, "--no-cache"]
+        config = ["--config", str(root / "pyproject.toml")]
+        subprocess.run([*command, *config, *present], capture_output=True, check=False)

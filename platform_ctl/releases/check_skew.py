@@ -22,7 +22,9 @@ def check_skew(data: DataAccess, target: Target) -> Skew:
     home without its data.
     """
     if not target.live_features:
-        return Skew(Verdict.SUCCESSFUL, "this recipe looks no features up")
+        return Skew(
+            Verdict.SUCCESSFUL, "live features were not compared: this recipe has no live.py"
+        )
     live = resolve(target.live_features)
     try:
         found = judge_skew(live.rows(data, _ENTITIES), target.features)

@@ -19,15 +19,18 @@ def missing_paths(experiment: Experiment) -> dict[str, str]:
 
 
 def newest_outputs(
-    names: Iterable[str], runs: Iterable[Run], read: Callable[[str], Run]
+    names: Iterable[str], runs: Iterable[Run], read: Callable[[str], Run], pipeline: str = ""
 ) -> dict[str, tuple[str, str]]:
     """For each of ``names`` (ROWS) the newest artifact output of that name (``rows``).
 
-    ``runs`` come newest first, without tasks. Returned: the path, and the id of its run.
+    ``runs`` come newest first, without tasks; with ``pipeline``, only its runs count. Returned:
+    the path, and the id of its run.
     """
     wanted = set(names)
     found: dict[str, tuple[str, str]] = {}
     for run in runs:
+        if pipeline and run.pipeline != pipeline:
+            continue
         if not wanted - found.keys():
             break
         for task in read(run.id).tasks:

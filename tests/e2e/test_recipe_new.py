@@ -93,16 +93,18 @@ def series(tmp_path_factory) -> Path:
 
 def test_a_forecast_is_judged_by_time_in_the_same_home(checkout, series):
     words = ("--kind", "forecast", "--csv", str(series), "--entity", "meter")
-    checkout.ctl("recipe", "new", "meter-load", *words)
-    checkout.ctl("data", "ingest", "--recipe", "meter-load", "--csv", str(series))
-    told = checkout.ctl("pipeline", "run", "meter-load", "-p", "max_trials=2")
+    checkout.ctl("recipe", "new", "ac-load", *words)
+    checkout.ctl("data", "ingest", "--recipe", "ac-load", "--csv", str(series))
+    told = checkout.ctl("pipeline", "run", "ac-load", "-p", "max_trials=2")
     assert re.search(r"MAE [\d.]+ \(beside lag_1 [\d.]+, mean_4 [\d.]+, mean_8 [\d.]+\)", told)
+    # Its name comes before that of the library among the imports.
+    checkout.python("-m", "ruff", "check", "--no-cache", "recipes", "pipelines", "tests/recipes")
     run = checkout.json("run", "show", "latest")
     (evaluated,) = (t for t in run["tasks"] if t["name"] == "evaluate")
     made = [a for some in evaluated["outputs"]["artifacts"].values() for a in some]
     (metrics,) = (a["metadata"] for a in made if a["schema_title"] == "system.Metrics")
     assert 0 < metrics["training_age_days"] < 160
-    shown = checkout.json("data", "show", "--recipe", "meter-load")["entities"]
+    shown = checkout.json("data", "show", "--recipe", "ac-load")["entities"]
     assert [(e["name"], e["rows"]) for e in shown] == [(f"m{i}", 160) for i in range(4)]
 
 

@@ -33,6 +33,18 @@ def test_the_newest_output_that_still_exists_counts(tmp_path: Path) -> None:
     assert found == {"ROWS": (str(tmp_path / "old"), "old")}
 
 
+def test_rows_of_another_pipeline_are_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    (tmp_path / "own").touch()
+    names = {"other": "b", "own": "a"}
+    runs = {
+        run_id: replace(_run(run_id), pipeline=of, tasks=(_extract(str(tmp_path / run_id)),))
+        for run_id, of in names.items()
+    }
+    found = newest_outputs(["ROWS"], runs.values(), runs.__getitem__, "a")
+    assert found == {"ROWS": (str(tmp_path / "own"), "own")}
+
+
 def _run(run_id: str) -> Run:
     return Run(run_id, run_id, "p", RunState.SUCCEEDED, "2026-01-01T00:00:00Z", "/nowhere")
 
