@@ -8,6 +8,7 @@ the word and decode the JSON behind it; no other text of a log means anything.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -51,6 +52,12 @@ def complete_history(units: Sequence[Progress]) -> dict[str, list[float]]:
 def line(progress: Progress) -> str:
     """The line of a log, without its newline."""
     return WORD + msgspec.json.encode(progress).decode()
+
+
+def write(progress: Progress) -> None:
+    """On standard output, which is the log of a step."""
+    sys.stdout.write(line(progress) + "\n")
+    sys.stdout.flush()
 
 
 def parse(text: str) -> Progress | None:

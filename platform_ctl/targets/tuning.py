@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.errors import ConfigError
-from platform_ctl.progress import Progress, complete_history
-from platform_ctl.progress import line as progress_line
 from platform_ctl.settings import Settings, is_reference
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import prepared_mlflow_uri
@@ -123,12 +119,8 @@ def train(
     workers: int,
     epochs: int = 0,
 ) -> Metrics:
-    """Run a fit for the task that this process executes; its epochs go to the task's log.
-
-    ``function`` and the rest as in training.port.TrainingJob. The result holds ``history``, each
-    figure after each epoch, where every epoch was reported: a fit that went on from a kept epoch
-    has none, and the artifact's metadata is the same whenever the fit is.
-    """
+    """Run a fit for the task that this process executes; see ``runs.fit.fit``."""
+    from platform_ctl.runs.fit import fit
     from platform_ctl.training.port import TrainingJob, WorkerResources
 
     run_id, task = task_of_this_process(settings)
@@ -145,18 +137,7 @@ def train(
         run_id=run_id,
         task=task,
     )
-    epochs_seen: list[Progress] = []
-
-    def on_progress(progress: Progress) -> None:
-        epochs_seen.append(progress)
-        _write_progress(progress)
-
-    begun = time.monotonic()
-    metrics = training(settings).run(job, on_progress=on_progress)
-    if settings.target == "kubernetes":
-        _write_spent(settings, _spent_on_fit(settings, workers, time.monotonic() - begun))
-    history = complete_history(epochs_seen)
-    return {**metrics, "history": history} if history else metrics
+    return fit(training(settings), job, worker.head_cpus, _spent_of_step(settings))
 
 
 def tune(
@@ -172,24 +153,12 @@ def tune(
 
     Each trial that ends is a line of the task's log. Outside a run, the search has a new id.
     """
-    from platform_ctl.tuning.progress import TrialLines, finished_trials
+    from platform_ctl.tuning.search import Search, run_search
 
     run_id, _ = task_of_this_process(settings)
-    search = run_id or f"{experiment.name}-{uuid.uuid4().hex[:8]}"
-    made = tuner(settings)
-    ended = finished_trials(lambda: made.read(search).trials)
-    made.run(
-        experiment,
-        search=search,
-        trial=trial,
-        inputs=inputs,
-        budget=budget,
-        seed=seed,
-        on_trial=TrialLines(experiment, _write_progress, ended),
-    )
-    record = made.read(search)
-    if settings.target == "kubernetes":
-        _write_spent(settings, _spent_on(record))
+    search_id = run_id or f"{experiment.name}-{uuid.uuid4().hex[:8]}"
+    search = Search(search_id, experiment, trial, inputs, budget, seed)
+    record = run_search(tuner(settings), search, _spent_of_step(settings))
     package = trial.partition(":")[0].rpartition(".")[0]
     log_search(settings, record, run_id, experiment=package.rpartition(".")[2])
     return record
@@ -206,38 +175,14 @@ def task_of_this_process(settings: Settings) -> tuple[str, str]:
     return step.run_id, step.task
 
 
-def _write_spent(settings: Settings, spent: Spent) -> None:
-    """Of a job of this step: it is not this process that has used it."""
+def _spent_of_step(settings: Settings) -> Callable[[Spent], None]:
+    """Notes what a job of this step used, which on a cluster is not this process; on this machine
+    the ledger is charged as the job runs."""
     from platform_ctl.runs.spent import write
 
-    write(step_in_pod(settings), spent)
-
-
-def _spent_on_fit(settings: Settings, workers: int, wall_s: float) -> Spent:
-    """What a fit had reserved: its head and its workers, for as long as it was waited for."""
-    from platform_ctl.runs.spent import Spent
-
-    cpus = settings.training.head_cpus + workers * settings.training.worker_cpus
-    return Spent("ray", round(wall_s, 3), round(wall_s * cpus, 3))
-
-
-def _spent_on(record: SearchRecord) -> Spent:
-    from platform_ctl.runs.spent import Spent
-    from platform_ctl.tuning.progress import cut_short, wall_s
-
-    return Spent(
-        "tune",
-        wall_s(record.status),
-        sum(trial.cpu_s for trial in record.trials),
-        trials=record.status.trials,
-        note=cut_short(record.status),
-    )
-
-
-def _write_progress(progress: Progress) -> None:
-    """On standard output, which is the log of a step."""
-    sys.stdout.write(progress_line(progress) + "\n")
-    sys.stdout.flush()
+    if settings.target != "kubernetes":
+        return lambda spent: None
+    return lambda spent: write(step_in_pod(settings), spent)
 
 
 def log_search(
