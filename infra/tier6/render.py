@@ -119,7 +119,7 @@ def _problems(
     """What the lint finds, a line each."""
     for component in components:
         folder = ROOT / "infra" / "tier6" / component.name
-        found = check_kustomization(folder / "kustomization.yaml")
+        found = [p for k in folder.rglob("kustomization.yaml") for p in check_kustomization(k)]
         found += check_documents(rendered.get(component.name, []), ours=component.source == OURS)
         for problem in found:
             yield f"{component.name}: {problem.rule}: {problem.where}: {problem.detail}"

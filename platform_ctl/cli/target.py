@@ -69,7 +69,8 @@ def install(ctx: click.Context, components: tuple[str, ...], dry_run: bool, outp
         render.print_json(changes)
         return
     rows = [(c.component, c.outcome, len(c.created), len(c.changed), c.unchanged) for c in changes]
-    render.print_table(["component", "outcome", "made", "changed", "unchanged"], rows)
+    outcome = "would be" if dry_run else "outcome"
+    render.print_table(["component", outcome, "made", "changed", "unchanged"], rows)
 
 
 @command.command()

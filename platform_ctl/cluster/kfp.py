@@ -176,11 +176,18 @@ class Kfp:
             if exc.status in (0, None) or 300 <= exc.status < 400 or exc.status in (502, 503, 504):
                 return self._unavailable(f"HTTP {exc.status}" if exc.status else str(exc.reason))
             return Refusal(exc.status, _message(exc.body))
+        if isinstance(exc, urllib3.exceptions.NameResolutionError) and self._is_service:
+            return self._unavailable("only pods know its name", _FORWARD_FIX)
         if isinstance(exc, urllib3.exceptions.HTTPError | OSError):
             return self._unavailable(_reason(exc))
         if isinstance(exc, ValueError | TypeError | AttributeError):
             return self._unavailable(f"its answer cannot be read ({type(exc).__name__})")
         return exc
+
+    @property
+    def _is_service(self) -> bool:
+        """Whether the address is the name that KFP's Service has inside the cluster."""
+        return (urlsplit(self.address).hostname or "").endswith(".svc.cluster.local")
 
     def _unavailable(self, why: str, fix: str = "") -> KfpUnavailable:
         return KfpUnavailable(
@@ -190,6 +197,10 @@ class Kfp:
         )
 
 
+_FORWARD_FIX = (
+    "kubectl -n kubeflow port-forward service/ml-pipeline 8888 & "
+    "export PLATFORM_CTL_KUBERNETES__KFP_URL=http://127.0.0.1:8888"
+)
 _TOKEN_FIX = (
     "kubectl create token platform-ci --audience pipelines.kubeflow.org --duration 1h, "
     "and name it in PLATFORM_CTL_KUBERNETES__KFP_TOKEN=env:NAME"

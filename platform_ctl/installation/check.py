@@ -73,7 +73,7 @@ def check_component(cluster: Cluster, component: InstallComponent) -> list[Check
     """One line where all is well or nothing is there; else one for each thing that is not well."""
     install = f"platform-ctl target install {component.name}"
     absent = [n for n in component.definitions if not is_served(cluster.get(DEFINITION, n, ""))]
-    deployments = {name: deployment_of(cluster, name) for name in component.workloads}
+    deployments = {name: deployment_of(cluster, component, name) for name in component.workloads}
     if absent or (deployments and not any(deployments.values())):
         return [_check_absent(component, absent, install)]
     problems = [
@@ -117,10 +117,21 @@ def is_served(definition: dict[str, Any] | None) -> bool:
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
-def deployment_of(cluster: Cluster, name: str) -> dict[str, Any] | None:
-    """A Deployment by name in any namespace: a cluster may keep a component where it likes."""
-    found = cluster.list(DEPLOYMENT, fields=f"metadata.name={name}", namespace="")
-    return found[0] if found else None
+def deployment_of(
+    cluster: Cluster, component: InstallComponent, name: str
+) -> dict[str, Any] | None:
+    """A Deployment of a component; elsewhere than in its namespace only where that can be.
+
+    ``redis`` of another team is no part of our storage; an operator that serves every namespace
+    is the cluster's, wherever somebody else has put it.
+    """
+    namespace, _, own = name.rpartition("/")
+    if found := cluster.get(DEPLOYMENT, own, namespace or component.namespace):
+        return found
+    if not component.anywhere:
+        return None
+    elsewhere = cluster.list(DEPLOYMENT, fields=f"metadata.name={own}", namespace="")
+    return elsewhere[0] if elsewhere else None
 
 
 def _check_workload(
@@ -128,6 +139,7 @@ def _check_workload(
 ) -> Check | None:
     if deployment is None:
         return Check(component.name, Health.FAIL, f"there is no Deployment {name}", install)
+    name = deployment["metadata"]["name"]
     status = deployment.get("status", {})
     wanted, available = deployment["spec"].get("replicas", 1), status.get("availableReplicas", 0)
     if wanted and available >= wanted:
@@ -161,7 +173,7 @@ def installed_version(cluster: Cluster, component: InstallComponent) -> str:
     source = component.version_of
     if source == VersionSource():
         return component.version
-    if source.image and (deployment := deployment_of(cluster, source.image)):
+    if source.image and (deployment := deployment_of(cluster, component, source.image)):
         image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
         tagged = image.split("@")[0].rsplit("/", 1)[-1]
         return tagged.partition(":")[2] or "latest"

@@ -66,6 +66,9 @@ class InstallComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs: list[str] = []
     definitions: list[str] = []
     workloads: list[str] = []
+    """Deployments, as NAME in the component's namespace or NAMESPACE/NAME."""
+    anywhere: bool = False
+    """Whether its controllers serve every namespace, so that they may live in another one."""
     own_kinds: list[str] = []
     """Kinds whose objects are made even where somebody else installed the definitions."""
     version_of: VersionSource = VersionSource()

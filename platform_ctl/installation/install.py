@@ -105,7 +105,7 @@ class Installer:
     def adopted(self, component: InstallComponent) -> bool:
         """Whether all of it is there and none of it is ours."""
         found = [self.cluster.get(DEFINITION, name, "") for name in component.definitions]
-        found += [deployment_of(self.cluster, name) for name in component.workloads]
+        found += [deployment_of(self.cluster, component, name) for name in component.workloads]
         if not found or not all(o and not is_ours(o) for o in found):
             return False
         if not component.own_kinds:
@@ -201,7 +201,7 @@ class Installer:
                 f"the Secret {wanted.name} of {wanted.namespace} lacks {', '.join(given)}",
                 where=self.cluster.server,
                 fix=f"kubectl -n {wanted.namespace} create secret generic {wanted.name} "
-                f"--from-literal={given[0]}=…",
+                f"--from-literal={given[0]}=VALUE",
             )
         data = {key: self._value(wanted.keys[key], wanted) for key in missing}
         manifest = {
@@ -269,8 +269,8 @@ class Installer:
     def _await_workloads(self, component: InstallComponent) -> None:
         deadline = self.clock() + self.ready_timeout_s
         said = ("", "")
-        while late := [n for n in component.workloads if not self._available(n)]:
-            deployment = deployment_of(self.cluster, late[0])
+        while late := [n for n in component.workloads if not self._available(component, n)]:
+            deployment = deployment_of(self.cluster, component, late[0])
             stuck = self._stuck(deployment) if deployment else ""
             if (late[0], stuck) != said:
                 said = (late[0], stuck)
@@ -279,8 +279,8 @@ class Installer:
                 raise self._not_ready(component, late[0])
             self.sleep(POLL_S)
 
-    def _available(self, name: str) -> bool:
-        deployment = deployment_of(self.cluster, name)
+    def _available(self, component: InstallComponent, name: str) -> bool:
+        deployment = deployment_of(self.cluster, component, name)
         if deployment is None:
             return False
         status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
@@ -289,13 +289,13 @@ class Installer:
         return bool(seen and updated and status.get("availableReplicas", 0) >= wanted)
 
     def _not_ready(self, component: InstallComponent, name: str) -> ComponentNotReady:
-        deployment = deployment_of(self.cluster, name)
+        deployment = deployment_of(self.cluster, component, name)
         namespace = deployment["metadata"]["namespace"] if deployment else component.namespace
         why = self._why(deployment) if deployment else ""
         return ComponentNotReady(
             f"{component.name}: {name} is not available after {self.ready_timeout_s:.0f} s{why}",
             where=f"namespace {namespace}",
-            fix=f"kubectl -n {namespace} describe deployment/{name}",
+            fix=f"kubectl -n {namespace} describe deployment/{name.rpartition('/')[2]}",
         )
 
     def _why(self, deployment: Object) -> str:

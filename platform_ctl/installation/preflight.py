@@ -18,6 +18,8 @@ from platform_ctl.recipe.recipe import PSEUDONYM_KEY
 from platform_ctl.settings import KubernetesSettings, TrainingSettings
 
 STORAGE_CLASS = ResourceKind("storage.k8s.io/v1", "StorageClass", "storageclasses", False)
+LOCAL_VOLUMES = "https://github.com/rancher/local-path-provisioner/deploy?ref=v0.0.32"
+"""Makes the class ``local-path``, which the next check asks to be the default."""
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 GATEWAY = ResourceKind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"
@@ -74,7 +76,10 @@ def check_storage_class(cluster: Cluster) -> Check:
     name = classes[0]["metadata"]["name"] if classes else ""
     if not name:
         return Check(
-            "StorageClass", Health.FAIL, "the cluster has none", "kubectl get storageclass"
+            "StorageClass",
+            Health.FAIL,
+            "the cluster has none; folders of the node do for a cluster of one node",
+            f"kubectl apply --kustomize '{LOCAL_VOLUMES}'",
         )
     return Check(
         "StorageClass",

@@ -63,11 +63,11 @@ class Elsewhere:
         return value
 
     def component(self, component: InstallComponent) -> InstallComponent:
-        """Deployments are found by name in any namespace, so they get names of their own."""
         found = msgspec.convert(self.moved(msgspec.to_builtins(component)), InstallComponent)
-        workloads = [
-            f"{self.mark}-{w}" for w in component.workloads if component.name != "platform"
-        ]
+        # Without a slash it is the name of a Deployment, which stays: `mlflow` lives in `mlflow`.
+        workloads = [self.moved(w) if "/" in w else w for w in component.workloads]
+        if component.name == "platform":
+            workloads = []
         return msgspec.structs.replace(
             found, name=component.name, workloads=workloads, definitions=[], needs=[]
         )
@@ -83,9 +83,7 @@ class Elsewhere:
         # Objects named like their namespace (the Deployment and the Service of MLflow) keep it.
         moved = [self.moved(d) | {"kind": d["kind"]} for d in documents]
         for before, document in zip(documents, moved, strict=True):
-            if document["kind"] == "Deployment":
-                document["metadata"]["name"] = f"{self.mark}-{before['metadata']['name']}"
-            elif document["kind"] != "Namespace":
+            if document["kind"] != "Namespace":
                 document["metadata"]["name"] = before["metadata"]["name"]
         return [d for d in moved if d["kind"] not in LEFT_OUT and not _runs_platform(d)]
 
@@ -174,7 +172,7 @@ def test_a_pod_reaches_every_store_and_says_which_is_down(
     cluster, elsewhere, components = place
     own = KubernetesSettings(namespace=cluster.namespace, image=image())
     assert [c.health for c in probe_cluster(cluster, own)] == [Health.OK, Health.OK]
-    name, spot = f"{elsewhere.mark}-s3", f"{elsewhere.mark}-storage"
+    name, spot = "s3", f"{elsewhere.mark}-storage"
     cluster.patch(DEPLOYMENT, name, {"spec": {"replicas": 0}}, namespace=spot)
     eventually(lambda: not ready_pods(cluster, spot, "s3"), seconds=60)
     [found] = [c for c in probe_cluster(cluster, own) if c.health == Health.FAIL]
@@ -194,7 +192,7 @@ def test_a_dry_run_says_what_would_be_mended_and_changes_nothing(
     place: tuple[Cluster, Elsewhere, list[InstallComponent]],
 ) -> None:
     cluster, elsewhere, components = place
-    name, spot = f"{elsewhere.mark}-redis", f"{elsewhere.mark}-storage"
+    name, spot = "redis", f"{elsewhere.mark}-storage"
     cluster.patch(DEPLOYMENT, name, {"spec": {"replicas": 0}}, namespace=spot)
     [planned] = installer(place, []).plan(components[:1])
     assert planned.changed == [f"Deployment/{name}"]
@@ -239,7 +237,7 @@ def _foreign_deployment(cluster: Cluster) -> str:
     for found in cluster.list(DEPLOYMENT, namespace=""):
         managers = {m.get("manager") for m in found["metadata"].get("managedFields", [])}
         if "platform-ctl" not in managers:
-            return str(found["metadata"]["name"])
+            return f"{found['metadata']['namespace']}/{found['metadata']['name']}"
     pytest.skip("every Deployment of the cluster was made from here")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -42,6 +43,21 @@ class Experiments:
             {"display_name": name, "created_at": f"2026-11-27T00:00:{len(self.kept):02}Z"}
         )
         return self.kept[-1]
+
+
+def test_a_name_that_only_pods_know_comes_with_the_command_that_forwards_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(*args: object, **kwargs: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(KfpUnavailable) as refused:
+        kfp.connect("", namespace="kubeflow").health()
+    assert refused.value.fix.startswith("kubectl -n kubeflow port-forward service/ml-pipeline")
+    with pytest.raises(KfpUnavailable) as other:
+        kfp.connect("http://kfp.example.org", namespace="kubeflow").health()
+    assert "port-forward" not in other.value.fix
 
 
 def test_health_says_the_version() -> None:

@@ -25,6 +25,7 @@ KATIB = InstallComponent(
     namespace="kubeflow",
     definitions=["experiments.kubeflow.org"],
     workloads=["katib-controller"],
+    anywhere=True,
     version_of=VersionSource(image="katib-controller"),
 )
 
@@ -54,6 +55,40 @@ def served(**changes: Any) -> ServedObjects:
         DEPLOYMENTS: {"items": [deployment("ghcr.io:443/katib/katib-controller:v0.19.0")]},
     }
     return ServedObjects(answers | changes)
+
+
+@pytest.mark.parametrize(
+    ("workload", "namespace", "anywhere", "health"),
+    [
+        ("redis", "storage", False, Health.OK),
+        ("redis", "shop", False, Health.WARN),
+        ("kubeflow/redis", "kubeflow", False, Health.OK),
+        ("redis", "shop", True, Health.OK),
+    ],
+)
+def test_a_deployment_of_the_same_name_in_another_namespace_is_not_the_component(
+    workload: str, namespace: str, anywhere: bool, health: Health
+) -> None:
+    """``redis`` of another team is no part of our storage; an operator may live elsewhere."""
+    found = deployment("redis:7")
+    found["metadata"] = {"name": "redis", "namespace": namespace}
+    component = InstallComponent(
+        "storage",
+        "",
+        "1",
+        "",
+        "storage",
+        core=False,
+        workloads=[workload],
+        anywhere=anywhere,
+    )
+    cluster = ServedObjects(
+        {
+            DEPLOYMENTS: {"items": [found]},
+            f"/apis/apps/v1/namespaces/{namespace}/deployments/redis": found,
+        }
+    )
+    assert [c.health for c in check_component(cluster, component)] == [health]
 
 
 def test_a_definition_that_was_made_a_moment_ago_is_not_served_yet() -> None:

@@ -23,6 +23,7 @@ SETTINGS = {
     "data": {"MLFLOW": "http://mlflow.mlflow:5000", "REGION": "us-east-1"},
 }
 COMPONENT = InstallComponent("storage", "", "1", "", "storage", workloads=["s3"])
+DEPLOYMENT_OF_S3 = "/apis/apps/v1/namespaces/storage/deployments/s3"
 PODS = "/api/v1/namespaces/storage/pods"
 EVENTS = "/api/v1/namespaces/storage/events"
 CRASHES = {"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}}
@@ -67,7 +68,7 @@ def test_a_workload_that_does_not_start_is_named_with_its_reason(
     found: dict[str, Any], container: dict[str, Any], events: dict[str, Any], words: str
 ) -> None:
     answers = {
-        "/apis/apps/v1/deployments": {"items": [found]},
+        DEPLOYMENT_OF_S3: found,
         PODS: {"items": [pod(container)]},
         EVENTS: events,
     }
@@ -94,7 +95,7 @@ def test_the_progress_says_at_once_why_a_pod_does_not_run_and_means_the_newest()
         "state": {"waiting": {"reason": "ImagePullBackOff", "message": "of the revision before"}},
     }
     answers = {
-        "/apis/apps/v1/deployments": {"items": [deployment()]},
+        DEPLOYMENT_OF_S3: deployment(),
         PODS: {"items": [old, new]},
         EVENTS: {"items": []},
     }
