@@ -285,9 +285,26 @@ def _wrong_value(
         "flag": ("the command line", "platform-ctl --help"),
     }.get(source, (str(toml_path), f"edit {toml_path}"))
     choices = _choices(key)
-    expected = f"it is one of {', '.join(choices)}" if choices else problem.replace("`", "").lower()
+    expected = f"it is one of {', '.join(choices)}" if choices else _in_words(problem)
     value = shown(key, values[key])
     return ConfigError(f"setting {key} cannot be {value!r}: {expected}", where=place, fix=fix)
+
+
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+
+
+def _in_words(problem: str) -> str:
+    """msgspec's ``Expected `int`, got `str` `` in words."""
+    named = re.sub(r"`(\w+)(?: \| null)?`", lambda m: _TYPES.get(m[1], m[1]), problem)
+    return named[:1].lower() + named[1:].replace("`", "")
 
 
 def _choices(key: str) -> tuple[str, ...]:

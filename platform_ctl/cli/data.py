@@ -246,7 +246,7 @@ def show(ctx: click.Context, recipe: str | None, output: str) -> None:
             for s in summary.snapshots
         ],
     )
-    click.echo(f"\nas of {summary.as_of or 'never'}")
+    click.echo(f"\nas of {render.moment(summary.as_of) if summary.as_of else 'never'}")
 
 
 @command.command()

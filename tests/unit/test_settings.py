@@ -194,3 +194,15 @@ def test_a_wrong_value_is_blamed_on_the_variable_that_holds_it(
 def test_an_empty_home_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the home is empty text"):
         load(tmp_path, home="")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("MAX_PARALLEL_TASKS", "expected a whole number, got text"),
+        ("MONEY_PER_CPU_HOUR", "expected a number, got text"),
+    ],
+)
+def test_a_wrong_type_is_told_in_words(tmp_path, name, said):
+    with pytest.raises(ConfigError, match=said):
+        settings.load(cwd=tmp_path, env={f"PLATFORM_CTL_{name}": "x"})
