@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from platform_ctl.ui.views import RunRow
 from tests.support.browser import DESKTOP, Browser, chromium
 from tests.support.console import RUN, Site
 from tests.support.programs import needs
@@ -68,6 +70,22 @@ def test_a_page_fits_any_screen_light_and_dark(browser: Browser, site: Site, pat
         browser.screen(size, dark=dark)
         assert browser.overflow_px() == 0
         assert browser.find("h1").is_displayed() and browser.find("nav a").is_displayed()
+
+
+def test_a_long_name_stays_in_its_card_and_paper_has_no_buttons(
+    browser: Browser, site: Site
+) -> None:
+    known, site.rows = site.rows, [RunRow(replace(RUN, name="x" * 120))]
+    try:
+        for size, media in ((DESKTOP, ""), (PHONE, ""), (DESKTOP, "print")):
+            browser.screen(size, media=media)
+            browser.open(f"{site.page.origin}/runs")
+            card = "document.querySelector('.card')"
+            assert browser.ask(f"{card}.scrollWidth - {card}.clientWidth") <= 0
+            assert browser.find("form.filter").is_displayed() == (media != "print")
+    finally:
+        site.rows = known
+        browser.screen(DESKTOP)
 
 
 def test_dark_is_dark(browser: Browser, site: Site) -> None:
