@@ -15,7 +15,7 @@ from typing import ClassVar, TypeVar, overload
 
 
 class PlatformError(Exception):
-    """Root of every error here; raised as itself it is a bug that nobody foresaw.
+    """Root of the platform's errors; raised itself it is an internal error (a bug).
 
     ``what`` happened, ``where``, and ``fix``, the command that helps. Renders as
     four lines on stderr (``cli/app.py``); never as a traceback.
@@ -85,7 +85,7 @@ def _rebuild(cls: type[PlatformError], what: str, where: str, fix: str) -> Platf
 
 
 class UsageError(PlatformError):
-    """The words of the command are wrong."""
+    """The command line is invalid."""
 
     id = "err-usage"
     exit_code = 2
@@ -126,7 +126,7 @@ class WorkloadFailed(PlatformError):
 
 
 class Unsupported(PlatformError):
-    """This target cannot do it; said before anything ran."""
+    """This target does not support it; refused before anything runs."""
 
     id = "err-unsupported"
     exit_code = 6
@@ -149,7 +149,7 @@ class BadParameter(UsageError):
 
 
 class UnknownSetting(ConfigError):
-    """A setting nobody knows; the message names the nearest one."""
+    """An unknown setting; the message names the nearest one."""
 
     id = "err-unknown-setting"
 
@@ -185,7 +185,7 @@ class BadExperiment(ConfigError):
 
 
 class BadSchedule(ConfigError):
-    """A schedule file says what is not understood, or what KFP would read differently."""
+    """A schedule file is invalid, or KFP would read it differently."""
 
     id = "err-schedule"
 
@@ -203,13 +203,13 @@ class HomeDamaged(ConfigError):
 
 
 class HomeNotUsable(ConfigError):
-    """The home is no folder, or one that may not be written."""
+    """The home is not a folder, or this account may not write to it."""
 
     id = "err-home-not-usable"
 
 
 class NothingYet(PreconditionMissing):
-    """The home holds none of what was asked for by name, so no name could be right."""
+    """Nothing of this kind exists in the home yet, so no name can match."""
 
     id = "err-nothing-yet"
 
@@ -329,7 +329,7 @@ class WrongZone(PreconditionMissing):
 
 
 class DiskFull(TargetUnavailable):
-    """No room left where the home lives."""
+    """The disk of the home is full."""
 
     id = "err-disk-full"
 
@@ -353,7 +353,7 @@ class ServiceUnavailable(TargetUnavailable):
 
 
 class FeaturesUnavailable(TargetUnavailable):
-    """The feature store did not answer, or knows an entity only in part."""
+    """The feature store did not answer, or lacks features of an entity."""
 
     id = "err-features-unavailable"
 
@@ -377,13 +377,13 @@ class ClusterUnavailable(TargetUnavailable):
 
 
 class WebhookUnavailable(ClusterUnavailable):
-    """A webhook that has to pass what is written has nobody who answers for it."""
+    """A webhook that must admit an object has no server that answers."""
 
     id = "err-webhook-unavailable"
 
 
 class KfpUnavailable(TargetUnavailable):
-    """KFP's API server cannot be reached, is slow, or does not know who calls."""
+    """KFP's API server cannot be reached, is slow, or rejects the credentials."""
 
     id = "err-kfp-unavailable"
 
