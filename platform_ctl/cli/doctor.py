@@ -12,11 +12,13 @@ from platform_ctl.cli.context import load_settings
 @click.option(
     "--repair",
     is_flag=True,
-    help="First finish promotions, releases and notifications of killed processes.",
+    help="First finish promotions, releases and notifications of killed processes, and rebuild a"
+    " damaged feature store.",
 )
+@click.option("--deep", is_flag=True, help="Hash every cached object, model and file of a run.")
 @render.output_option
 @click.pass_context
-def command(ctx: click.Context, repair: bool, output: str) -> None:
+def command(ctx: click.Context, repair: bool, deep: bool, output: str) -> None:
     """Exit code 1 when a check fails; warnings leave it at 0. Without --repair, only looks."""
     from platform_ctl import targets
     from platform_ctl.doctor import doctor
@@ -44,6 +46,8 @@ def command(ctx: click.Context, repair: bool, output: str) -> None:
         checks += check_aliases(targets.registry(settings))
     if local and settings.layout.iceberg / "catalog.db" not in damaged:
         checks += check_tables(targets.data_access(settings).catalog)
+    if local:
+        checks += targets.stored_bytes(settings, damaged.keys(), deep=deep)
     if output == "json":
         render.print_json(checks)
     else:

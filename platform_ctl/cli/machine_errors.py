@@ -1,50 +1,18 @@
-"""What a machine or a library raised, as an error of ours by its type and number.
-
-An exception is recognised by its class, ``errno`` or SQLite's result code
-(https://www.sqlite.org/rescode.html), never by the words of its message.
-"""
+"""An exception that nobody caught, as an error of ours."""
 
 from __future__ import annotations
 
-import errno
 import os
-import pwd
-import sqlite3
-import stat
-from collections.abc import Iterator
 from pathlib import Path
 
-from platform_ctl.errors import (
-    DiskFull,
-    HomeDamaged,
-    HomeNotUsable,
-    PlatformError,
-    StoreUnavailable,
-)
-from platform_ctl.home.extras import missing_extra
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
+from platform_ctl.errors import PlatformError, StoreUnavailable
+from platform_ctl.home.machine_errors import of_machine
 
 
 def named(exc: BaseException, command: str) -> PlatformError:
     """What happened, by its id; what nobody foresaw is ``err-internal``."""
-    for cause in _chain(exc):
-        if error := _of_module(cause, command) or _of_sqlite(cause, command):
-            return error
-        if isinstance(cause, EOFError):
-            return HomeDamaged(
-                "a file of the home ends before it should",
-                where=command,
-                fix="platform-ctl doctor",
-            )
-        if isinstance(cause, OSError):
-            if cause.errno in _NO_ROOM:
-                return _no_room(cause, command)
-            if _under_proc(cause):
-                return _no_right(Path(os.fsdecode(cause.filename)), command)
-            if cause.errno in _NO_RIGHT and cause.filename:
-                return _no_right(Path(os.fsdecode(cause.filename)), command)
+    if error := of_machine(exc, command):
+        return error
     if down := _unreachable_stores():
         return StoreUnavailable(
             f"nothing answers at {', '.join(down)}",
@@ -56,12 +24,6 @@ def named(exc: BaseException, command: str) -> PlatformError:
         where=command,
         fix="run it again with --debug and report the traceback",
     )
-
-
-def _under_proc(cause: OSError) -> bool:
-    """Whether it is the kernel's own file system, where nobody makes a folder."""
-    named_file = os.fsdecode(cause.filename or "")
-    return cause.errno == errno.ENOENT and named_file.startswith(("/proc/", "/sys/"))
 
 
 def _unreachable_stores() -> list[str]:
@@ -79,66 +41,3 @@ def _unreachable_stores() -> list[str]:
         return []
     down = unreachable(configured_stores(loaded, os.environ))
     return [f"{store.address} ({store.name}, {store.setting})" for store in down]
-
-
-def _chain(exc: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what it was raised from: a library wraps what the machine said."""
-    while exc is not None:
-        yield exc
-        exc = exc.__cause__ or exc.__context__
-
-
-def _of_module(cause: BaseException, command: str) -> PlatformError | None:
-    if not isinstance(cause, ModuleNotFoundError):
-        return None
-    return missing_extra(cause.name or "", command)
-
-
-def _of_sqlite(cause: BaseException, command: str) -> PlatformError | None:
-    if not isinstance(cause, sqlite3.Error):
-        return None
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return _no_room(cause, command)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return HomeDamaged(
-            f"a database of the home is damaged: {cause}", where=command, fix="platform-ctl doctor"
-        )
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return HomeNotUsable(
-            f"a database of the home cannot be opened for this: {cause}",
-            where=command,
-            fix="platform-ctl config show --origin",
-        )
-    return None
-
-
-def _no_room(cause: BaseException, command: str) -> DiskFull:
-    return DiskFull(f"there is no room left to write: {cause}", where=command, fix="df -h")
-
-
-def _no_right(path: Path, command: str) -> HomeNotUsable:
-    """Names whose the file is: what helps depends on that."""
-    owner = _owner(path)
-    mine = owner == pwd.getpwuid(os.geteuid()).pw_name
-    return HomeNotUsable(
-        f"{path} may not be used by this account{f'; it belongs to {owner}' if owner else ''}",
-        where=command,
-        fix=f"chmod u+rwX {path}" if mine else "export PLATFORM_HOME=$HOME/.platform",
-    )
-
-
-def _owner(path: Path) -> str:
-    """``NAME (mode 0700)`` of the nearest part of the path that can be looked at; "" if none."""
-    for place in (path, *path.parents):
-        try:
-            found = place.stat()
-        except OSError:
-            continue
-        try:
-            name = pwd.getpwuid(found.st_uid).pw_name
-        except KeyError:
-            name = f"uid {found.st_uid}"
-        mode = f"{stat.S_IMODE(found.st_mode):04o}"
-        return name if place == path else f"{name} ({place}, mode {mode})"
-    return ""

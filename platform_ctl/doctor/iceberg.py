@@ -17,11 +17,12 @@ from platform_ctl.recipe import data_files, iceberg_sqlite
 def check_tables(catalog: Mapping[str, str]) -> Iterator[Check]:
     """One check for each table of a catalog on this machine, with the file that is damaged."""
     for name in iceberg_sqlite.names(catalog):
-        damage = _damage(catalog, name)
+        try:
+            damage, fix = _damage(catalog, name), _fix(catalog)
+        except HomeDamaged as exc:
+            damage, fix = f"{name}: {exc.what} ({exc.where})", exc.fix
         health = Health.FAIL if damage else Health.OK
-        yield Check(
-            "iceberg", health, damage or f"{name} is whole", _fix(catalog) if damage else ""
-        )
+        yield Check("iceberg", health, damage or f"{name} is whole", fix if damage else "")
 
 
 def _fix(catalog: Mapping[str, str]) -> str:

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
+
+import msgspec
+
+from platform_ctl.errors import HomeDamaged
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -47,11 +52,49 @@ def record(table: Table) -> None:
 
 
 def recorded(metadata: Path) -> dict[str, str]:
-    """Digests by the name of the data file. ``metadata``: the folder of the table's metadata."""
+    """Digests by the name of the data file. ``metadata``: the folder of the table's metadata.
+
+    Raises HomeDamaged for a list of digests that cannot be read: without it files are read as
+    those of an older version, which have none.
+    """
     found: dict[str, str] = {}
     for path in sorted(metadata.glob(f"{_PREFIX}*.json")):
-        found |= json.loads(path.read_bytes())
+        try:
+            found |= msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        except msgspec.DecodeError as exc:
+            raise HomeDamaged(
+                f"the digests of data files cannot be read: {exc}",
+                where=str(path),
+                fix=shlex.join(["mv", str(path), f"{path}.damaged"]),
+            ) from exc
     return found
+
+
+def require_whole(table: Table) -> None:
+    """Raise HomeDamaged, with the file, when a data file of the current snapshot is not what was
+    written: it may decode, and would be another figure.
+
+    Reads every file that has a digest (about 1 GB/s). A table that is elsewhere is not looked at.
+    """
+    metadata = _metadata_folder(table)
+    digests = recorded(metadata) if metadata is not None else {}
+    if not digests or table.current_snapshot() is None:
+        return
+    for path in (path_of(task.file.file_path) for task in table.scan().plan_files()):
+        if path is None or path.name not in digests:
+            continue
+        if not path.is_file():
+            raise _not_whole(f"{path.name} is gone", path)
+        if digest(path) != digests[path.name]:
+            raise _not_whole(f"{path.name} is not what was written", path)
+
+
+def _not_whole(what: str, path: Path) -> HomeDamaged:
+    return HomeDamaged(
+        f"a data file of an Iceberg table is damaged: {what}",
+        where=str(path),
+        fix="platform-ctl doctor",
+    )
 
 
 def digest(path: Path) -> str:

@@ -14,6 +14,7 @@ from platform_ctl.targets.approvals import (
 )
 from platform_ctl.targets.completion import recorded_names
 from platform_ctl.targets.data import record_audit
+from platform_ctl.targets.doctor import stored_bytes
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
 from platform_ctl.targets.explain import compared_run, current_subject, impact, looking
 from platform_ctl.targets.home import (
@@ -190,6 +191,7 @@ __all__ = [
     "serving",
     "state",
     "step_cache",
+    "stored_bytes",
     "train",
     "training",
     "tune",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platform_ctl.errors import BadPipelineFile, HomeDamaged
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import approvals
 from platform_ctl.targets.home import state_reading
@@ -73,10 +74,19 @@ class _Services:
 
 
 def _pipeline_of(runs: RunReader, run: Run) -> Pipeline:
-    """What a run executes. Raises BadPipelineFile for one that was lost or is not understood."""
+    """What a run executes. Raises BadPipelineFile where there is none, and HomeDamaged for a copy
+    that is not understood: it was, when the run started."""
     from platform_ctl.ir import file as ir_file
 
-    return ir_file.parse(runs.pipeline_file(run.id), Path(f"run {run.id}"))
+    kept = runs.pipeline_file(run.id)
+    try:
+        return ir_file.parse(kept, Path(f"run {run.id}"))
+    except BadPipelineFile as exc:
+        raise HomeDamaged(
+            f"the copy of its pipeline that run {run.id[:8]} keeps cannot be read: {exc.what}",
+            where=exc.where,
+            fix="platform-ctl doctor --deep",
+        ) from exc
 
 
 def impact(settings: Settings, file: Path, parameters: Mapping[str, Any]) -> Impact:

@@ -62,9 +62,7 @@ def damaged_databases(settings: Settings) -> dict[Path, tuple[str, str]]:
     from platform_ctl.home.state import damage, set_aside
 
     layout = settings.layout
-    named = (layout.database, layout.mlflow / "mlflow.db", layout.iceberg / "catalog.db")
-    online = sorted(layout.feast.rglob("online*.db"))  # Feast's registry is a .db and no database
-    databases = (*named, *online)
+    databases = (layout.database, layout.mlflow / "mlflow.db", layout.iceberg / "catalog.db")
     found = {path: damage(path) for path in databases}
     return {path: (message, set_aside(path)) for path, message in found.items() if message}
 

@@ -97,7 +97,7 @@ class GoldenSets:
             raise GoldenSetTampered(
                 f"the golden set was changed: pinned {digest[:12]}, found {found[:12]}",
                 where=path,
-                fix=f"restore the file, or: {self._refresh}",
+                fix=self._refresh,
             )
         try:
             return msgspec.json.decode(content, type=GoldenFile)
@@ -126,11 +126,26 @@ class GoldenSets:
             history=tuple(pin.history),
         )
 
-    def pin(self, content: GoldenFile, snapshot_id: str, now: datetime, reason: str) -> str:
-        """Put the set in force; its digest. The same set again changes nothing."""
-        before = self._pin()
+    def pin(
+        self,
+        content: GoldenFile,
+        snapshot_id: str,
+        now: datetime,
+        reason: str,
+        *,
+        renew: bool = False,
+    ) -> str:
+        """Put the set in force; its digest. The same set again changes nothing, but a file of it
+        that is gone or damaged.
+
+        ``renew``: a pin that cannot be read is replaced, without its history. Raises
+        GoldenSetTampered for one otherwise.
+        """
+        before = self._readable_pin() if renew else self._pin()
         digest = content.digest
         if before and before.digest == digest:
+            if not self._is_whole(digest):
+                self.files.write(f"{digest}.json", content.encoded())
             return digest
         entry = {
             "digest": digest,
@@ -174,6 +189,20 @@ class GoldenSets:
             fix=self._refresh,
         )
 
+    def _readable_pin(self) -> _Pin | None:
+        """None also for a pin that cannot be read."""
+        try:
+            return self._pin()
+        except GoldenSetTampered:
+            return None
+
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            self.read(digest)
+        except (MissingGoldenSet, GoldenSetTampered):
+            return False
+        return True
+
     def _pin(self) -> _Pin | None:
         try:
             return msgspec.json.decode(self.files.read("pin.json"), type=_Pin)
@@ -188,7 +217,9 @@ class GoldenSets:
 
     @property
     def _refresh(self) -> str:
-        return f"platform-ctl data golden refresh --recipe {self.recipe}"
+        return (
+            f"platform-ctl data golden refresh --recipe {self.recipe} --reason 'damaged, made anew'"
+        )
 
 
 def of_rows(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import filelock
 
 from platform_ctl.cluster.answering import ICEBERG, require_answer
-from platform_ctl.errors import DiskFull, HomeBusy, MissingTable
+from platform_ctl.errors import DiskFull, HomeBusy, HomeDamaged, MissingTable
 from platform_ctl.recipe import data_files
 from platform_ctl.recipe.recipe import DataAccess
 
@@ -59,18 +59,57 @@ def open_catalog(access: DataAccess, *, create: bool = False) -> Catalog | None:
 
 
 def load(access: DataAccess, name: str, recipe: str) -> Table:
-    """An existing table, at its newest snapshot. Raises MissingTable."""
+    """An existing table, at its newest snapshot. Raises MissingTable, and HomeDamaged for one
+    whose metadata cannot be read."""
     from pyiceberg.exceptions import NoSuchTableError
 
     catalog = open_catalog(access)
     if catalog is not None:
         with contextlib.suppress(NoSuchTableError):
-            return catalog.load_table(name)
+            return _open(catalog, name)
     raise MissingTable(
         f"there is no table {name} yet: ingest data first",
         where=name,
         fix=f"platform-ctl data ingest --recipe {recipe} --help",
     )
+
+
+def load_whole(access: DataAccess, name: str, recipe: str) -> Table:
+    """``load``, for who computes from it: the bytes of its data files are those that were written.
+
+    Raises MissingTable and HomeDamaged.
+    """
+    table = load(access, name, recipe)
+    with _manifests_of(name):
+        data_files.require_whole(table)
+    return table
+
+
+def _open(catalog: Catalog, name: str) -> Table:
+    """Raises NoSuchTableError, and HomeDamaged where the metadata file is cut short."""
+    from pyiceberg.exceptions import ValidationError
+
+    try:
+        return catalog.load_table(name)
+    except ValidationError as exc:
+        raise HomeDamaged(
+            f"the metadata of the table {name} cannot be read: it is damaged",
+            where=name,
+            fix="platform-ctl doctor",
+        ) from exc
+
+
+@contextlib.contextmanager
+def _manifests_of(name: str) -> Iterator[None]:
+    """A manifest that ends before it should is damage of the table: pyiceberg says EOF."""
+    try:
+        yield
+    except EOFError as exc:
+        raise HomeDamaged(
+            f"the manifests of {name} cannot be read: they end before they should",
+            where=name,
+            fix="platform-ctl doctor",
+        ) from exc
 
 
 def load_or_create(
@@ -84,7 +123,7 @@ def load_or_create(
     catalog = open_catalog(access, create=True)
     assert catalog is not None
     try:
-        return catalog.load_table(name)
+        return _open(catalog, name)
     except NoSuchTableError:
         pass
     spec = UNPARTITIONED_PARTITION_SPEC

@@ -293,6 +293,15 @@ class Table:
         """The golden set in force; None before the first run. Raises GoldenSetTampered."""
         return self.golden(access).show()
 
+    def golden_refresh(self, access: DataAccess, reason: str) -> GoldenSet | None:
+        """Pin the newest rows, also where the set in force is damaged (contract.MoreData). Raises
+        MissingTable, TooLittleHistory."""
+        snapshot, rows = self._newest(access)
+        with iceberg.exclusive(access, self.recipe, "golden set"):
+            golden, now = self._golden(rows), datetime.now(UTC)
+            self.golden(access).pin(golden, snapshot, now, reason, renew=True)
+        return self.golden_show(access)
+
     def show(self, access: DataAccess) -> DataSummary:
         """Entities with their ranges, and the table's snapshots; where each row is an entity of its
         own, how many there are. Raises MissingTable."""
@@ -341,7 +350,7 @@ class Table:
         import pyarrow.parquet as pq
 
         pinned = self.golden(access).read(golden_digest)
-        table = iceberg.load(access, self.name, self.recipe)
+        table = iceberg.load_whole(access, self.name, self.recipe)
         rows = self.rows(table.scan(snapshot_id=int(snapshot_id)).to_arrow().to_pandas())
         self._check_enough(rows)
         rows, _ = self.golden(access).apply_to(rows, pinned)
@@ -444,7 +453,7 @@ class Table:
                 return self.audit(access, path, n)
         rows = pq.read_table(rows_path)
         snapshot = (rows.schema.metadata or {})[b"snapshot_id"].decode()
-        table = iceberg.load(access, self.name, self.recipe)
+        table = iceberg.load_whole(access, self.name, self.recipe)
         records = table.scan(snapshot_id=int(snapshot)).to_arrow().sort_by(_INGESTED)
         subject = audit.Subject(
             rows.to_pylist(),
@@ -471,7 +480,7 @@ class Table:
         return pa.Table.from_pandas(newest, preserve_index=False)
 
     def _newest(self, access: DataAccess) -> tuple[str, pa.Table]:
-        table = iceberg.load(access, self.name, self.recipe)
+        table = iceberg.load_whole(access, self.name, self.recipe)
         snapshot = table.current_snapshot()
         if snapshot is None:
             raise MissingTable(

@@ -13,6 +13,7 @@ resolve = TABLE.resolve
 foresee = TABLE.foresee
 show = TABLE.show
 golden_show = TABLE.golden_show
+golden_refresh = TABLE.golden_refresh
 latest_rows = TABLE.latest_rows
 audit = TABLE.audit
 

@@ -58,7 +58,7 @@ def audit_rows(data: DataAccess, rows_path: Path, count: int) -> AuditReport:
 
     rows = pq.read_table(rows_path)
     snapshot = (rows.schema.metadata or {}).get(b"snapshot_id")
-    commits = tables.commits_at(data, snapshot.decode() if snapshot else None)
+    commits = tables.commits_at(data, snapshot.decode() if snapshot else None, whole=True)
     by_repo = _read(commits)
     chosen = _sample(rows, by_repo, count)
     mismatches: list[Mismatch] = []

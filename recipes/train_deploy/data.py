@@ -47,9 +47,10 @@ _STALE_AFTER = 2 * WEEK
 def resolve(data: DataAccess, now: datetime | None = None) -> Resolved:
     """Pin what a run is about: the newest snapshot, its ``as_of``, the golden set.
 
-    Raises MissingTable, TooLittleHistory, GoldenSetTampered, HomeBusy.
+    Raises MissingTable, TooLittleHistory, GoldenSetTampered, HomeBusy, and HomeDamaged for data
+    files that are not what was written.
     """
-    commits = tables.commits_at(data)
+    commits = tables.commits_at(data, whole=True)
     _require_repositories(commits)
     newest = selection.as_of(commits.observed)
     digest = golden.current(data, commits, now or datetime.now(UTC))
@@ -135,7 +136,7 @@ def golden_refresh(data: DataAccess, reason: str, now: datetime | None = None) -
     commits = tables.commits_at(data)
     _require_repositories(commits)
     with tables.exclusive(data, "golden set"):
-        golden.create(data, commits, now or datetime.now(UTC), reason)
+        golden.create(data, commits, now or datetime.now(UTC), reason, renew=True)
     return golden.sets(data).show()
 
 

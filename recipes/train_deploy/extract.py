@@ -41,7 +41,7 @@ def extract(
     assert starts_at and ends_at  # this recipe's golden sets are of weeks
     with tables.exclusive(data, "features"):
         rebuilt = build.ensure(data, commits)
-        repo_weeks = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
+        repo_weeks = tables.load(data, names.REPO_WEEKS, whole=True).scan().to_arrow()
         chosen = selection.select(repo_weeks, newest, starts_at, ends_at)
         selection.check_enough(chosen, newest)
         chosen, changed_labels = golden.sets(data).apply_to(chosen, pinned)
@@ -87,8 +87,8 @@ def latest_rows(data: DataAccess, snapshot_id: str | None = None) -> pa.Table:
     commits = tables.commits_at(data, snapshot_id)
     with tables.exclusive(data, "features"):
         build.ensure(data, commits)
-        rows = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
-        features = tables.load(data, names.FEATURES).scan().to_arrow()
+        rows = tables.load(data, names.REPO_WEEKS, whole=True).scan().to_arrow()
+        features = tables.load(data, names.FEATURES, whole=True).scan().to_arrow()
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
     con.register("weeks", rows)

@@ -48,13 +48,21 @@ def foresee(data: DataAccess, commits: CommitsSnapshot) -> str:
     return _select(commits, build.compute(commits)[1]).digest
 
 
-def create(data: DataAccess, commits: CommitsSnapshot, now: datetime, reason: str) -> str:
-    """Select the golden weeks of a snapshot and pin them; the digest. Raises TooLittleHistory."""
+def create(
+    data: DataAccess,
+    commits: CommitsSnapshot,
+    now: datetime,
+    reason: str,
+    *,
+    renew: bool = False,
+) -> str:
+    """Select the golden weeks of a snapshot and pin them; the digest. ``renew`` as
+    ``GoldenSets.pin`` has it. Raises TooLittleHistory."""
     with tables.exclusive(data, "features"):
         build.ensure(data, commits)
         repo_weeks = tables.load(data, names.REPO_WEEKS).scan().to_arrow()
     content = _select(commits, repo_weeks)
-    return sets(data).pin(content, str(commits.snapshot_id), now, reason)
+    return sets(data).pin(content, str(commits.snapshot_id), now, reason, renew=renew)
 
 
 def _select(commits: CommitsSnapshot, repo_weeks: pa.Table) -> GoldenFile:

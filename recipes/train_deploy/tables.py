@@ -62,10 +62,11 @@ class CommitsSnapshot:
         return {repo: line[-1] for repo, line in self.timelines.items()}
 
 
-def load(data: DataAccess, name: str) -> Table:
-    """An existing table, at its newest snapshot. Raises MissingTable."""
+def load(data: DataAccess, name: str, *, whole: bool = False) -> Table:
+    """An existing table, at its newest snapshot; ``whole``: its data files are checked against
+    their digests. Raises MissingTable and HomeDamaged."""
     try:
-        return iceberg.load(data, name, RECIPE)
+        return (iceberg.load_whole if whole else iceberg.load)(data, name, RECIPE)
     except MissingTable as exc:
         raise _no_table(name) from exc
 
@@ -123,9 +124,12 @@ def observations(properties: Mapping[str, str]) -> dict[str, RepoObservation]:
     }
 
 
-def commits_at(data: DataAccess, snapshot_id: str | int | None = None) -> CommitsSnapshot:
-    """The commits table at a snapshot (default: newest). Raises MissingTable."""
-    table = load(data, COMMITS)
+def commits_at(
+    data: DataAccess, snapshot_id: str | int | None = None, *, whole: bool = False
+) -> CommitsSnapshot:
+    """The commits table at a snapshot (default: newest); ``whole`` as ``load`` has it. Raises
+    MissingTable and HomeDamaged."""
+    table = load(data, COMMITS, whole=whole)
     wanted = int(snapshot_id) if snapshot_id is not None else None
     current = table.current_snapshot() if wanted is None else table.snapshot_by_id(wanted)
     if current is None:

@@ -157,6 +157,20 @@ class StepCache:
                     return f"artifact {name} {problem}"
         return ""
 
+    def damaged(self, *, deep: bool = False) -> list[Quarantined]:
+        """See ``ports.cache.Cache.damaged``."""
+        problems: dict[str, str] = {}
+        found = []
+        for entry in rows.live_entries(self._db):
+            for name, digest in rows.objects_of(self._db, entry.key):
+                path = self._objects.path(digest)
+                if digest not in problems:
+                    sound = not deep and self._is_fresh(digest)
+                    problems[digest] = "" if sound else _unlike(measure(path), digest)
+                if problems[digest]:
+                    found.append(_taken_out(entry, name, problems[digest], str(path)))
+        return found
+
     def verify(self) -> VerifyReport:
         """See ``ports.cache.Cache.verify``."""
         entries = rows.live_entries(self._db)

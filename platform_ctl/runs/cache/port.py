@@ -13,6 +13,7 @@ from platform_ctl.runs.cache.values import (
     Hit,
     Miss,
     PruneReport,
+    Quarantined,
     Stored,
     VerifyReport,
 )
@@ -65,6 +66,11 @@ class Cache(Decisions, Protocol):
 
     def bypass(self, *, run_id: str, task: str, reason: str) -> None:
         """Record that a task ran without asking the cache."""
+        ...
+
+    def damaged(self, *, deep: bool = False) -> list[Quarantined]:
+        """Artifacts that are not what was stored. Changes nothing: they stay where they are, at
+        ``path``. Without ``deep``, bytes are read only where the stamps of a file have changed."""
         ...
 
     def verify(self) -> VerifyReport:

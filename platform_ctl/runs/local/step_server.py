@@ -234,12 +234,17 @@ def _explain(
 ) -> None:
     """The traceback from the component's own code on: how it was called is of no interest.
 
-    An error of the platform's own also leaves what it says, and its fix, as JSON.
+    An error of the platform's own also leaves what it says, and its fix, as JSON; so does what
+    the machine says in a step that works with the platform: a damaged file, a full disk.
     """
-    errors = sys.modules.get("platform_ctl.errors")
-    if errors and isinstance(error, errors.PlatformError):
-        with open(os.path.join(folder, "error.json"), "w", encoding="utf-8") as file:
-            json.dump(error.as_dict(), file)
+    if "platform_ctl.errors" in sys.modules:
+        from platform_ctl.errors import PlatformError
+        from platform_ctl.home.machine_errors import of_machine
+
+        own = error if isinstance(error, PlatformError) else of_machine(error, "")
+        if own is not None:
+            with open(os.path.join(folder, "error.json"), "w", encoding="utf-8") as file:
+                json.dump(own.as_dict(), file)
     inner = trace
     while inner and not inner.tb_frame.f_code.co_filename.endswith("ephemeral_component.py"):
         inner = inner.tb_next
