@@ -135,10 +135,11 @@ def with_settings(
     image: str,
     gateway_class: str,
     gateway: str,
+    gateway_namespace: str = "gateway",
     images: Mapping[str, str] = MappingProxyType({}),
     digests: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Object]:
-    """The documents with the images and the Gateway's class of the settings.
+    """The documents with the images, the Gateway and its class of the settings.
 
     An image that no setting replaces gets its digest from ``digests``, where it has one.
     Raises ConfigError when a workload needs the platform's image and the setting is empty.
@@ -148,6 +149,9 @@ def with_settings(
         if document["kind"] == "Gateway":
             document["metadata"]["name"] = gateway
             document["spec"]["gatewayClassName"] = gateway_class
+        if document["kind"] == "HTTPRoute":
+            for parent in document["spec"]["parentRefs"]:
+                parent.update(name=gateway, namespace=gateway_namespace)
         if document["kind"] not in WORKLOADS:
             continue
         for container in all_containers(document):

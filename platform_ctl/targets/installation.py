@@ -90,6 +90,7 @@ def _rendered(settings: Settings, component: InstallComponent) -> list[Object]:
         image=wanted.image,
         gateway_class=wanted.gateway_class,
         gateway=wanted.gateway,
+        gateway_namespace=wanted.gateway_namespace,
         images=wanted.images,
         digests=read_digests(root),
     )

@@ -60,6 +60,18 @@ def test_the_name_comes_before_the_longest_beginning(image: str, used: str) -> N
     assert replaced(image, IMAGES) == used
 
 
+def test_a_route_of_ours_is_attached_to_the_gateway_of_the_settings() -> None:
+    route = {
+        "kind": "HTTPRoute",
+        "metadata": {"name": "mlflow"},
+        "spec": {"parentRefs": [{"name": "platform", "namespace": "gateway"}]},
+    }
+    [found] = with_settings(
+        [route], image="", gateway_class="c", gateway="edge", gateway_namespace="network"
+    )
+    assert found["spec"]["parentRefs"] == [{"name": "edge", "namespace": "network"}]
+
+
 def test_every_container_gets_the_images_of_the_settings() -> None:
     [found] = with_settings(
         [deployment(PLATFORM_IMAGE)],
