@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from kfp import dsl
 
 from pipelines import registration_components as registration
 from pipelines import training_components as step
@@ -12,44 +16,84 @@ from platform_ctl.recipe.recipe import Recipe
 DESCRIPTION = "Resolve, extract, tune, train, evaluate, gate, register as Staging, ask a human."
 
 
-def train_and_register(recipe: Recipe, *, max_trials: Any, seed: Any, **workers: Any) -> None:
+@dataclass(frozen=True)
+class StepResources:
+    """Request and limit of one step's container, as Kubernetes quantities; "": the namespace's."""
+
+    cpu: str = ""
+    memory: str = ""
+
+    def give(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """The task with them; this machine ignores them and says so."""
+        if self.cpu:
+            task.set_cpu_request(self.cpu).set_cpu_limit(self.cpu)
+        if self.memory:
+            task.set_memory_request(self.memory).set_memory_limit(self.memory)
+        return task
+
+
+NOTHING_SAID = StepResources()
+STEPS = ("extract", "tune", "train", "evaluate")
+"""Steps whose need depends on the data; the others read and write a few records."""
+
+
+def train_and_register(
+    recipe: Recipe,
+    *,
+    max_trials: Any,
+    seed: Any,
+    resources: Mapping[str, StepResources] | None = None,
+    **workers: Any,
+) -> None:
     """Add all steps to the pipeline that is being defined.
 
-    The values are parameters of the pipeline or constants. ``workers``: ``epochs`` and
-    ``num_workers`` of a fit on workers; none for one that runs in its step's own process.
+    The values are parameters of the pipeline or constants. ``resources``: by step, of STEPS.
+    ``workers``: ``epochs`` and ``num_workers`` of a fit on workers; none for one that runs in its
+    step's own process. Raises ValueError for resources of a step that is none of STEPS.
     """
+    given = resources or {}
+    if unknown := sorted(set(given) - set(STEPS)):
+        raise ValueError(f"there is no step {unknown[0]!r}; there is: {', '.join(STEPS)}")
+
+    def task(name: str, **inputs: Any) -> Any:
+        return given.get(name, NOTHING_SAID).give(getattr(step, name)(**inputs)).outputs
+
     code = recipe.package
     resolved = step.resolve(function=f"{code}.data:resolve", model_name=recipe.model_name)
     resolved = resolved.set_caching_options(False).outputs
-    extracted = step.extract(
+    extracted = task(
+        "extract",
         function=f"{code}.extract:extract",
         feature_service=recipe.feature_service,
         snapshot_id=resolved["snapshot_id"],
         as_of=resolved["as_of"],
         golden_digest=resolved["golden_digest"],
-    ).outputs
-    tuned = step.tune(
+    )
+    tuned = task(
+        "tune",
         function=f"{code}.train:trial",
         experiment=f"{code.replace('.', '/')}/{EXPERIMENT_FILE}",
         budget=f"{code}.recipe:BUDGET",
         rows=extracted["training"],
         max_trials=max_trials,
         seed=seed,
-    ).outputs
-    model = step.train(
+    )
+    model = task(
+        "train",
         function=f"{code}.train:fit",
         rows=extracted["training"],
         parameters=tuned["parameters"],
         seed=seed,
         **workers,
-    ).outputs["model"]
-    evaluation = step.evaluate(
+    )["model"]
+    evaluation = task(
+        "evaluate",
         function=f"{code}.evaluate:evaluate",
         model_name=recipe.model_name,
         model=model,
         rows=extracted["rows"],
         champion=resolved["champion"],
-    ).outputs["evaluation"]
+    )["evaluation"]
     gated = step.gate(thresholds=f"{code}.recipe:GATE", evaluation=evaluation).outputs
     registration.register_if_successful(
         recipe.name, resolved, extracted, tuned, model, evaluation, gated

@@ -95,6 +95,9 @@ class TrainingSettings(Section, frozen=True):
     """An existing Ray cluster: ray://HOST:10001 or HOST:6379; empty: one made for the run."""
     ray_token: str = ""
     """Reference to that cluster's token: ``env:NAME`` or ``file:PATH``; empty: it asks for none."""
+    ray_checkpoints: str = ""
+    """Folder that every node of that cluster can write, as s3://… or file://…; empty: no epoch is
+    kept, and a step that dies starts its fit again."""
     head_cpus: float = 0.5
     """CPUs of Ray's head, which runs the function and no worker."""
     head_memory_mib: int = 2048

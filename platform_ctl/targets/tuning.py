@@ -60,7 +60,7 @@ def _ray_cluster(settings: Settings) -> Training:
             fix="export PLATFORM_CTL_TRAINING__RAY_TOKEN=env:RAY_TOKEN",
         )
     token = read_secret(wanted.ray_token, os.environ).strip() if wanted.ray_token else ""
-    return RayClusterTraining(wanted.ray_address, token)
+    return RayClusterTraining(wanted.ray_address, token, wanted.ray_checkpoints)
 
 
 def local_training(settings: Settings) -> LocalTraining:

@@ -3,6 +3,7 @@ and RayJobs where a cluster is."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -120,6 +121,21 @@ def test_more_workers_than_cores_share_them(tmp_path: Path) -> None:
 def test_a_reference_to_nothing_is_refused(training: Training, tmp_path: Path) -> None:
     with pytest.raises(BadParameter, match="names no function"):
         training.run(job(tmp_path, "nobody"))
+
+
+def test_a_fit_on_an_existing_cluster_goes_on_with_the_epochs_it_kept(
+    training: Training, tmp_path: Path
+) -> None:
+    if not isinstance(training, RayClusterTraining):
+        pytest.skip("a setting of existing Ray clusters")
+    kept = tmp_path / "kept"
+    keeping = dataclasses.replace(training, checkpoints=kept.as_uri())
+    with pytest.raises(TrainingFailed, match="killed in epoch 2"):
+        keeping.run(job(tmp_path, "interrupted"))
+    assert list(kept.rglob("epoch-1"))
+    again = job(tmp_path, "interrupted", out=str(tmp_path / "later"))
+    assert keeping.run(again) == {"went_on_with": 1}
+    assert list(kept.rglob("epoch-1")) == [], "what it kept is deleted after it succeeded"
 
 
 def test_ending_a_run_twice_is_fine(training: Training) -> None:

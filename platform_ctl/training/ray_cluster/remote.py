@@ -55,8 +55,13 @@ class Answer(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
-def fit(job: TrainingJob, inputs: Mapping[str, Files], actor: Any) -> Answer:
-    """Calls the function of ``job`` on this node; its workers are wherever Ray puts them."""
+def fit(
+    job: TrainingJob, inputs: Mapping[str, Files], actor: Any, checkpoints: str | None = None
+) -> Answer:
+    """Calls the function of ``job`` on this node; its workers are wherever Ray puts them.
+
+    ``checkpoints``: URI of a folder that every node can write; None: no epoch is kept.
+    """
     with tempfile.TemporaryDirectory(prefix="fit-") as folder:
         for name, content in inputs.items():
             write(Path(folder) / "inputs" / name, content)
@@ -68,6 +73,7 @@ def fit(job: TrainingJob, inputs: Mapping[str, Files], actor: Any) -> Answer:
                 out,
                 report=Report(actor),
                 resources_per_worker=resources(job),
+                checkpoints=checkpoints,
             )
         except PlatformError as exc:
             traceback.print_exc()

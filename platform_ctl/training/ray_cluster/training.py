@@ -9,17 +9,20 @@ brings Ray and the libraries, in the versions of this process.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from platform_ctl.errors import (
     BadParameter,
@@ -47,34 +50,42 @@ class RayClusterTraining:
 
     address: str
     token: str = field(default="", repr=False)
+    checkpoints: str = ""
+    """URI of a folder that every node of the cluster can write; empty: no epoch is kept."""
 
     def run(self, job: TrainingJob, *, on_progress: OnProgress = lambda progress: None) -> Metrics:
-        """As the port says. A fit that was interrupted starts again."""
+        """As the port says. A fit that was interrupted goes on with its last kept epoch, or starts
+        again where none is kept."""
         call.resolve(job.function)
         inputs = {name: remote.read(_local(uri)) for name, uri in job.inputs.items()}
         with self._connected(job):
             self._refuse_what_is_not_there(job)
-            answer = self._answer(job, inputs, on_progress)
+            kept = checkpoints_of(self.checkpoints, job, inputs)
+            answer = self._answer(job, inputs, on_progress, kept)
         if answer.metrics is None:
             raise from_dict(answer.error or _NO_ANSWER)
         out = _local(job.out)
         out.mkdir(parents=True, exist_ok=True)
         remote.write(out, answer.files)
+        _forget(kept)
         return answer.metrics
 
     def end_run(self, run_id: str) -> None:
         """Nothing is left: Ray ends the tasks of a client that is gone."""
 
     def _answer(
-        self, job: TrainingJob, inputs: dict[str, remote.Files], on_progress: OnProgress
+        self,
+        job: TrainingJob,
+        inputs: dict[str, remote.Files],
+        on_progress: OnProgress,
+        checkpoints: str | None,
     ) -> remote.Answer:
         import ray
 
         started_at = datetime.now(UTC)
         reports: Any = ray.remote(remote.Reports).options(num_cpus=0).remote()
-        task = (
-            ray.remote(remote.fit).options(num_cpus=0, max_retries=0).remote(job, inputs, reports)
-        )
+        fit = ray.remote(remote.fit).options(num_cpus=0, max_retries=0)
+        task = fit.remote(job, inputs, reports, checkpoints)
         try:
             done: list[Any] = []
             while not done:
@@ -144,6 +155,31 @@ class RayClusterTraining:
             file.touch(mode=0o600)
             file.write_text(self.token, encoding="ascii")
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(file)
+
+
+def checkpoints_of(root: str, job: TrainingJob, inputs: Mapping[str, remote.Files]) -> str | None:
+    """Where a fit keeps its epochs: the same folder for the same job on the same bytes.
+
+    None without a root. Where the model goes is no part of it: a later attempt has another place.
+    """
+    if not root:
+        return None
+    digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(job, inputs={}, out="")))
+    for name, files in sorted(inputs.items()):
+        for path, content in sorted(files.items()):
+            digest.update(f"\0{name}\0{path}\0".encode() + hashlib.sha256(content).digest())
+    return f"{root.rstrip('/')}/training/{digest.hexdigest()[:32]}/checkpoints"
+
+
+def _forget(checkpoints: str | None) -> None:
+    """Delete the epochs of a fit that has succeeded."""
+    if checkpoints is None:
+        return
+    import fsspec
+
+    system, path = fsspec.core.url_to_fs(checkpoints)
+    if system.exists(path):
+        system.rm(path, recursive=True)
 
 
 def _packages(job: TrainingJob) -> list[str]:
