@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from platform_ctl.errors import NothingYet, UnknownName, unknown
+from platform_ctl.runs.port import RunReader
+from platform_ctl.runs.record import RunState
 from platform_ctl.schedules import cron, due
 from platform_ctl.schedules.document import Spec
 from platform_ctl.schedules.port import Pause, RecurringRun, Schedules, ours
@@ -79,6 +81,32 @@ def rows(
             )
         )
     return tuple(found)
+
+
+def state_of(runs: RunReader) -> Callable[[str], RunState | None]:
+    """Reads the state of a run by its id; None for one that is gone."""
+
+    def read(run_id: str) -> RunState | None:
+        try:
+            return runs.get(run_id).state
+        except (UnknownName, NothingYet):
+            return None
+
+    return read
+
+
+def last_run_of(runs: RunReader) -> Callable[[str], LastRun | None]:
+    """Reads what the list shows of a run by its id; None for one that is gone."""
+
+    def read(run_id: str) -> LastRun | None:
+        try:
+            run = runs.get(run_id)
+        except (UnknownName, NothingYet):
+            return None
+        verdicts = tuple(f"{v.task}: {v.verdict}" for v in run.verdicts)
+        return LastRun(run.id, run.state.value, verdicts)
+
+    return read
 
 
 def current_version(runs: Sequence[RecurringRun]) -> RecurringRun:

@@ -14,8 +14,9 @@ from typing import Protocol
 
 import msgspec
 
-from platform_ctl.errors import PlatformError
+from platform_ctl.errors import PlatformError, ScheduleBusy
 from platform_ctl.schedules.document import ConditionKind, Spec
+from platform_ctl.schedules.port import RecurringRun
 
 _SEEN = 200
 """Upstream runs that are remembered."""
@@ -187,3 +188,14 @@ class TriggerEvaluator:
     def _keep(self, key: str, before: TriggerState, memory: TriggerState) -> None:
         if memory != before:
             self._memories.put_trigger_state(key, msgspec.json.encode(memory))
+
+
+def refuse_when_busy(key: str, current: RecurringRun, active: int) -> None:
+    """Raises ScheduleBusy where a schedule has as many runs under way as it may have."""
+    limit = current.spec.max_concurrency if current.spec else 1
+    if active >= limit:
+        raise ScheduleBusy(
+            f"{key} has {active} run(s) under way, and max_concurrency is {limit}",
+            where=key,
+            fix="platform-ctl run list",
+        )

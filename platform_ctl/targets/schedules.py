@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import ConfigError, MissingExtra, NothingYet, UnknownName, Unsupported
+from platform_ctl.errors import ConfigError, MissingExtra, Unsupported
 from platform_ctl.settings import Settings
 from platform_ctl.targets.approvals import notifier
 from platform_ctl.targets.home import require_local
@@ -24,16 +22,16 @@ from platform_ctl.targets.schedule_files import schedule_documents, schedule_sou
 
 if TYPE_CHECKING:
     from platform_ctl.cluster.api import Cluster
-    from platform_ctl.runs.record import Run, RunState
+    from platform_ctl.runs.record import Run
     from platform_ctl.schedules.apply import Applied, ApplyOptions, Clock
     from platform_ctl.schedules.conditions import Readings
     from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
-    from platform_ctl.schedules.local.engine import ScheduleEngine, StartedSlot
+    from platform_ctl.schedules.local.engine import StartedSlot
+    from platform_ctl.schedules.local.machine import MachineSchedules
     from platform_ctl.schedules.local.store import LocalSchedules
     from platform_ctl.schedules.plan import PlanState, SchedulePlan
     from platform_ctl.schedules.port import RecurringRun, Schedules
     from platform_ctl.schedules.report import ScheduleReport
-    from platform_ctl.schedules.trigger import Trigger, TriggerEvaluator
 
 
 def schedules(settings: Settings, *, reading: bool = False) -> Schedules:
@@ -99,27 +97,8 @@ def _clock() -> Clock:
 # ---- what starts runs ---------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class EngineOfThisMachine:
-    """Everything that one look of ``schedule run`` needs."""
-
-    engine: ScheduleEngine
-    arbiter: TriggerEvaluator
-    store: LocalSchedules
-
-    def triggers(self) -> list[Trigger]:
-        """Applied schedules with a condition."""
-        from platform_ctl.schedules.trigger import Trigger
-
-        return [
-            Trigger(run.spec, run.id, run.created_at)
-            for run in self.store.list()
-            if run.enabled and run.spec is not None and run.spec.condition is not None
-        ]
-
-
 @contextmanager
-def schedule_engine(settings: Settings) -> Iterator[EngineOfThisMachine]:
+def schedule_engine(settings: Settings) -> Iterator[MachineSchedules]:
     """The engine of this machine, alone. Raises HomeBusy when another one runs."""
     from platform_ctl.schedules.local.store import exclusive
 
@@ -129,31 +108,30 @@ def schedule_engine(settings: Settings) -> Iterator[EngineOfThisMachine]:
         yield schedule_looker(settings, store)
 
 
-def schedule_looker(settings: Settings, store: LocalSchedules) -> EngineOfThisMachine:
+def schedule_looker(settings: Settings, store: LocalSchedules) -> MachineSchedules:
     """Engine and arbiter over one store."""
     from platform_ctl.schedules.local.conditions import LocalTriggerPorts
     from platform_ctl.schedules.local.engine import RunPorts, ScheduleEngine
+    from platform_ctl.schedules.local.machine import MachineSchedules
+    from platform_ctl.schedules.report import state_of
     from platform_ctl.schedules.trigger import TriggerEvaluator
 
     runs = orchestrator(settings)
-
-    def state(run_id: str) -> RunState | None:
-        try:
-            return runs.get(run_id).state
-        except (UnknownName, NothingYet):
-            return None
 
     def newest(pipeline: str) -> Path:
         return pipelines(settings).find(pipeline)
 
     now = _clock().now
     engine = ScheduleEngine(
-        store, RunPorts(runs.submit, state, newest), settings.layout.root / "schedules", now
+        store,
+        RunPorts(runs.submit, state_of(runs), newest),
+        settings.layout.root / "schedules",
+        now,
     )
     doors = LocalTriggerPorts(store, engine, newest, schedule_readings(settings), now).doors(
         _notify(settings)
     )
-    return EngineOfThisMachine(engine, TriggerEvaluator(store, doors, now), store)
+    return MachineSchedules(engine, TriggerEvaluator(store, doors, now), store, now)
 
 
 def _notify(settings: Settings) -> Callable[[str, str], None]:
@@ -219,33 +197,19 @@ def schedule_report(settings: Settings) -> ScheduleReport:
     """Applied schedules, their next slots and last runs. Only reads."""
     from platform_ctl.schedules import report
 
-    runs, now = run_reader(settings), _clock().now()
-
-    def last_run(run_id: str) -> report.LastRun | None:
-        try:
-            run = runs.get(run_id)
-        except (UnknownName, NothingYet):
-            return None
-        verdicts = tuple(f"{v.task}: {v.verdict}" for v in run.verdicts)
-        return report.LastRun(run.id, run.state.value, verdicts)
-
     port, source = schedules(settings, reading=True), schedule_source(settings).repository
-    rows = report.rows(port, source, last_run, now)
+    last_run = report.last_run_of(run_reader(settings))
+    rows = report.rows(port, source, last_run, _clock().now())
     return report.ScheduleReport(rows, schedule_heartbeat(settings))
 
 
 def schedule_heartbeat(settings: Settings) -> str:
     """What is wrong with the engine of this machine; empty when nothing is, or KFP fires."""
-    from platform_ctl.schedules import report
-    from platform_ctl.schedules.local import store
+    from platform_ctl.schedules.local.machine import heartbeat
 
     if settings.target != "local":
         return ""
-    with store.looking(settings.layout.database) as db:
-        if db is None:
-            return ""
-        enabled = sum(1 for run in store.read_runs(db) if run.enabled)
-        return report.heartbeat(store.read_heartbeat(db), _clock().now(), schedules=enabled)
+    return heartbeat(settings.layout.database, _clock().now())
 
 
 def schedule_trigger(settings: Settings, name: str) -> Run:
@@ -256,51 +220,18 @@ def schedule_trigger(settings: Settings, name: str) -> Run:
     key, runs = _applied(settings, name)
     current, by = current_version(runs), f"by {local_user()}"
     if settings.target == "kubernetes":
-        return _trigger_on_kfp(settings, key, runs, current, by)
-    return _trigger_here(settings, key, current, by)
+        from platform_ctl.schedules.kubernetes.triggers import KfpTriggerPorts
 
-
-def _trigger_here(settings: Settings, key: str, current: RecurringRun, by: str) -> Run:
-    from platform_ctl.schedules.local.store import Start
-
-    store = schedule_store(settings)
-    engine = schedule_looker(settings, store).engine
-    engine.settle()
-    _refuse_when_busy(key, current, engine.active(key))
-    submission = f"trigger:{key}:{uuid.uuid4()}"
-    start = Start(submission, key, None, current.id, "trigger", by, _clock().now())
-    return run_reader(settings).get(engine.start(start).run_id)
-
-
-def _trigger_on_kfp(
-    settings: Settings, key: str, runs: list[RecurringRun], current: RecurringRun, by: str
-) -> Run:
-    """A run of the compiled pipeline of the files, where that is the version that is applied."""
-    from platform_ctl.schedules.kubernetes.triggers import KfpTriggerPorts
-
-    port = kfp_schedules(settings)
-    port.list()
-    by_clock = port.activity([run.id for run in runs]).in_flight
-    _refuse_when_busy(key, current, len(by_clock) + port.open_runs_named(f"{key} "))
-    schedule = schedule_documents(settings).find(key)
-    if schedule is None:
-        raise UnknownName(
-            f"{key} is applied and not in these files", where=key, fix="platform-ctl schedule plan"
+        ports = KfpTriggerPorts(
+            kfp_schedules(settings),
+            orchestrator(settings),
+            schedule_readings(settings),
+            _clock().now,
+            schedule_documents(settings),
         )
-    doors = KfpTriggerPorts(port, orchestrator(settings), schedule_readings(settings), _clock().now)
-    return run_reader(settings).get(doors.start(schedule, f"trigger:{key}:{uuid.uuid4()}", by))
-
-
-def _refuse_when_busy(key: str, current: RecurringRun, active: int) -> None:
-    from platform_ctl.errors import ScheduleBusy
-
-    limit = current.spec.max_concurrency if current.spec else 1
-    if active >= limit:
-        raise ScheduleBusy(
-            f"{key} has {active} run(s) under way, and max_concurrency is {limit}",
-            where=key,
-            fix="platform-ctl run list",
-        )
+        return run_reader(settings).get(ports.trigger(key, runs, current, by))
+    machine = schedule_looker(settings, schedule_store(settings))
+    return run_reader(settings).get(machine.trigger(key, current, by))
 
 
 def schedule_pause(settings: Settings, name: str, why: str, until: int | None) -> str:
@@ -327,19 +258,11 @@ def schedule_resume(settings: Settings, name: str) -> str:
 
 def schedule_run(settings: Settings, *, once: bool, until: float | None) -> Iterator[StartedSlot]:
     """Start what is due until ``until`` (of the monotonic clock), or once; yields what started."""
-    from platform_ctl.schedules.local.engine import StartedSlot
-
     if settings.target == "kubernetes":
         yield from _look_on_kfp(settings, once=once)
         return
-    with schedule_engine(settings) as looker:
-        while True:
-            yield from looker.engine.look()
-            for one in looker.arbiter.look(looker.triggers()):
-                yield StartedSlot(one.key, None, one.reason, one.run_id, one.error)
-            if once or (until is not None and time.monotonic() >= until):
-                return
-            time.sleep(looker.engine.wait_s())
+    with schedule_engine(settings) as machine:
+        yield from machine.run(once=once, until=until)
 
 
 def _look_on_kfp(settings: Settings, *, once: bool) -> Iterator[StartedSlot]:
@@ -368,16 +291,9 @@ def schedule_of_run(settings: Settings, run_id: str) -> str:
     """Schedule, slot and reason of a run in a few words; empty for a run of no schedule."""
     if settings.target != "local":
         return ""
-    from platform_ctl.schedules import cron
-    from platform_ctl.schedules.local import store
+    from platform_ctl.schedules.local.machine import schedule_of_run
 
-    with store.looking(settings.layout.database) as db:
-        start = store.read_start(db, run_id) if db is not None else None
-    if start is None:
-        return ""
-    if start.slot is not None:
-        return f"{start.key}, slot {cron.utc(start.slot)}"
-    return f"{start.key}, {start.reason}: {start.evidence}"
+    return schedule_of_run(settings.layout.database, run_id)
 
 
 def _applied(settings: Settings, name: str) -> tuple[str, list[RecurringRun]]:

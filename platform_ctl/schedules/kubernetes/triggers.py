@@ -6,17 +6,24 @@ KFP has no trigger with a condition: the files are looked at by a CronJob
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from platform_ctl.cluster.api import CONFIG_MAP, Cluster
+from platform_ctl.errors import UnknownName
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import RunRequest
 from platform_ctl.schedules import conditions, cron
 from platform_ctl.schedules.document import ConditionKind, Documents, Schedule
 from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
-from platform_ctl.schedules.port import Pause
-from platform_ctl.schedules.trigger import ConditionReading, Trigger, TriggerPorts
+from platform_ctl.schedules.port import Pause, RecurringRun
+from platform_ctl.schedules.trigger import (
+    ConditionReading,
+    Trigger,
+    TriggerPorts,
+    refuse_when_busy,
+)
 
 MEMORIES = "platform-schedule-triggers"
 """ConfigMap of what conditions remember: ``KIND.team.name``."""
@@ -125,6 +132,23 @@ class KfpTriggerPorts:
             )
         )
         return run.id
+
+    def trigger(
+        self, key: str, runs: Sequence[RecurringRun], current: RecurringRun, by: str
+    ) -> str:
+        """Start a run of the files' compiled pipeline now; its id. ``runs``: the schedule's
+        versions. Raises ScheduleBusy at ``max_concurrency``, UnknownName."""
+        self.port.list()
+        by_clock = self.port.activity([run.id for run in runs]).in_flight
+        refuse_when_busy(key, current, len(by_clock) + self.port.open_runs_named(f"{key} "))
+        schedule = self.documents.find(key)
+        if schedule is None:
+            raise UnknownName(
+                f"{key} is applied and not in these files",
+                where=key,
+                fix="platform-ctl schedule plan",
+            )
+        return self.start(schedule, f"trigger:{key}:{uuid.uuid4()}", by)
 
     def _schedule(self, key: str) -> Schedule:
         found = self.documents.find(key)
