@@ -168,7 +168,9 @@ def _with_newest_outputs(settings: Settings, experiment: Experiment, recipe: str
     runs = targets.run_reader(settings)
     known = targets.recipes(settings).get(recipe)
     pipeline, newest = (known.pipeline, RUNS_OF_ALL) if known else ("", RUNS)
-    found = newest_outputs(missing, runs.list(newest), runs.get, pipeline)
+    found = newest_outputs(
+        missing, runs.list(newest), runs.get, targets.artifacts(settings).fetch, pipeline
+    )
     for name in missing:
         if name not in found:
             raise NothingYet(

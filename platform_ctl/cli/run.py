@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,10 @@ def list_(
     if output == "json":
         render.print_json([_summary(run, losses.get(run.id)) for run in runs])
         return
+    _print_list(runs, losses, empty="" if runs else _none(settings, reader, wanted))
+
+
+def _print_list(runs: Sequence[Run], losses: Mapping[str, NamedLoss], empty: str) -> None:
     rows = [
         [
             r.id[:8],
@@ -109,9 +113,7 @@ def list_(
         for r in runs
     ]
     columns = ["run", "pipeline", "name ~", "state", "created (UTC)", "took #", "loss ?"]
-    render.print_table(
-        [*columns, "verdicts ?"], rows, empty="" if rows else _none(settings, reader, wanted)
-    )
+    render.print_table([*columns, "verdicts ?"], rows, empty=empty)
 
 
 def _losses(settings: Settings, runs: Sequence[Run]) -> dict[str, NamedLoss]:

@@ -7,7 +7,7 @@ from platform_ctl.explain.diagnosis import DiagnosisFacts, Link, LinkState
 from platform_ctl.models.model import PREVIOUS, PRODUCTION
 from platform_ctl.releases.release import Release, ReleaseState
 from platform_ctl.runs.record import RunState, TaskState
-from platform_ctl.serving.service import ServiceState
+from platform_ctl.serving.service import InferenceService, ServiceState
 from platform_ctl.text import moment
 
 APPROVAL_RUNBOOK = "runbooks/procedures/approve-a-model.md"
@@ -93,7 +93,6 @@ def service(facts: DiagnosisFacts) -> Link:
     if not wanted or facts.recipe is None:
         return Link("service", LinkState.NOT_REACHED, "nothing is in production yet")
     name, found = facts.recipe.inference_service, facts.service
-    start = f"platform-ctl service start {name}"
     if found is None:
         return _broken(
             "service",
@@ -102,11 +101,16 @@ def service(facts: DiagnosisFacts) -> Link:
             (f"version {wanted} is in production and nothing serves it",),
             SERVICE_RUNBOOK,
         )
+    return _answering(found, name, wanted)
+
+
+def _answering(found: InferenceService, name: str, wanted: str) -> Link:
+    """Whether a service that exists answers with version ``wanted``."""
     if found.state is ServiceState.STOPPED:
         return _broken(
             "service",
             f"{name} is stopped",
-            start,
+            f"platform-ctl service start {name}",
             (f"version {wanted} is in production and nothing answers at {found.url}",),
             SERVICE_RUNBOOK,
         )

@@ -77,15 +77,9 @@ def run_analysis(
     recent = replay.read_replayed(evidence.rows, columns)
     approved = replay.read_approved(evidence.evaluation)
     golden = replay.read_rows(evidence.rows, columns, "golden")
-    unfaithful = _unfaithful(ports, release, golden, approved)
-    if unfaithful:
-        return _conclude(ports, release, Verdict.FAILED, (unfaithful,))
-    skew = check_skew(ports.data, release.target)
-    release = ports.releases.update(
-        release, "live features", verdict=skew.verdict, reason=skew.reason
-    )
-    if skew.verdict is not Verdict.SUCCESSFUL:
-        return _conclude(ports, release, skew.verdict, (skew.reason,))
+    release, verdict, reason = _before_traffic(ports, release, golden, approved)
+    if verdict is not Verdict.SUCCESSFUL:
+        return _conclude(ports, release, verdict, (reason,))
     while True:
         release = ports.releases.update(
             dataclasses.replace(release, state=ReleaseState.RUNNING, looks=release.looks + 1),
@@ -104,6 +98,23 @@ def run_analysis(
         if release.production is None or release.step + 1 == len(release.plan.weights_percent):
             return _conclude(ports, release, Verdict.SUCCESSFUL, analysis.reasons)
         release = dataclasses.replace(release, step=release.step + 1)
+
+
+def _before_traffic(
+    ports: ReleasePorts,
+    release: Release,
+    golden: replay.HeldOut,
+    approved: replay.ApprovedPredictions,
+) -> tuple[Release, Verdict, str]:
+    """Whether the canary answers as approved, from the features of training; and why not."""
+    unfaithful = _unfaithful(ports, release, golden, approved)
+    if unfaithful:
+        return release, Verdict.FAILED, unfaithful
+    skew = check_skew(ports.data, release.target)
+    release = ports.releases.update(
+        release, "live features", verdict=skew.verdict, reason=skew.reason
+    )
+    return release, skew.verdict, skew.reason
 
 
 def _stops(release: Release, percent: int) -> bool:

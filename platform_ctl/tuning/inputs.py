@@ -19,12 +19,17 @@ def missing_paths(experiment: Experiment) -> dict[str, str]:
 
 
 def newest_outputs(
-    names: Iterable[str], runs: Iterable[Run], read: Callable[[str], Run], pipeline: str = ""
+    names: Iterable[str],
+    runs: Iterable[Run],
+    read: Callable[[str], Run],
+    fetch: Callable[[str], Path | None],
+    pipeline: str = "",
 ) -> dict[str, tuple[str, str]]:
     """For each of ``names`` (ROWS) the newest artifact output of that name (``rows``).
 
-    ``runs`` come newest first, without tasks; with ``pipeline``, only its runs count. Returned:
-    the path, and the id of its run.
+    ``runs`` come newest first, without tasks; ``fetch`` gives the path of an artifact's bytes by
+    its URI, or None. With ``pipeline``, only its runs count. Returned: the path, and the id of
+    its run.
     """
     wanted = set(names)
     found: dict[str, tuple[str, str]] = {}
@@ -36,6 +41,6 @@ def newest_outputs(
         for task in read(run.id).tasks:
             for name in wanted - found.keys():
                 for artifact in task.outputs.artifacts.get(name.lower(), ()):
-                    if Path(artifact.uri).exists():
-                        found[name] = (artifact.uri, run.id)
+                    if path := fetch(artifact.uri):
+                        found[name] = (str(path), run.id)
     return found

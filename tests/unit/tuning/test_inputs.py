@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from platform_ctl.runs.local.artifacts import LocalArtifacts
 from platform_ctl.runs.record import Artifact, Outputs, Run, RunState, Task, TaskState
 from platform_ctl.tuning.inputs import missing_paths, newest_outputs
 from tests.support.experiments import double, experiment
@@ -29,7 +30,7 @@ def test_the_newest_output_that_still_exists_counts(tmp_path: Path) -> None:
     }
     (tmp_path / "older").touch()
     listed = [_run(run_id) for run_id in runs]
-    found = newest_outputs(["ROWS", "OTHER"], listed, runs.__getitem__)
+    found = newest_outputs(["ROWS", "OTHER"], listed, runs.__getitem__, LocalArtifacts().fetch)
     assert found == {"ROWS": (str(tmp_path / "old"), "old")}
 
 
@@ -41,8 +42,16 @@ def test_rows_of_another_pipeline_are_not_taken(tmp_path: Path) -> None:
         run_id: replace(_run(run_id), pipeline=of, tasks=(_extract(str(tmp_path / run_id)),))
         for run_id, of in names.items()
     }
-    found = newest_outputs(["ROWS"], runs.values(), runs.__getitem__, "a")
+    found = newest_outputs(["ROWS"], runs.values(), runs.__getitem__, LocalArtifacts().fetch, "a")
     assert found == {"ROWS": (str(tmp_path / "own"), "own")}
+
+
+def test_an_output_in_a_store_is_given_as_its_copy(tmp_path: Path) -> None:
+    """Of a run on a cluster, whose record holds a URI of the object store."""
+    copies = {"s3://bucket/rows": tmp_path / "copy"}
+    run = replace(_run("of-kfp"), tasks=(_extract("s3://bucket/rows"),))
+    found = newest_outputs(["ROWS"], [run], lambda run_id: run, copies.get)
+    assert found == {"ROWS": (str(tmp_path / "copy"), "of-kfp")}
 
 
 def _run(run_id: str) -> Run:
