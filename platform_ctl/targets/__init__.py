@@ -26,14 +26,12 @@ from platform_ctl.targets.home import (
     state,
 )
 from platform_ctl.targets.installation import (
-    cluster,
     cluster_checks,
     components,
     installer,
     removal,
     remove_component,
 )
-from platform_ctl.targets.kfp import kfp
 from platform_ctl.targets.ledger import costs, ledger
 from platform_ctl.targets.lineage import (
     events_of,
@@ -97,7 +95,6 @@ from platform_ctl.targets.schedules import (
     schedule_trigger,
 )
 from platform_ctl.targets.tuning import (
-    charge_search,
     log_search,
     train,
     training,
@@ -116,10 +113,8 @@ __all__ = [
     "artifacts",
     "cache_decisions",
     "canary_cost",
-    "charge_search",
     "check_promotion",
     "check_recipe_name",
-    "cluster",
     "cluster_checks",
     "compared_run",
     "components",
@@ -139,7 +134,6 @@ __all__ = [
     "impact",
     "installed_packages",
     "installer",
-    "kfp",
     "ledger",
     "lineage_observer",
     "lineage_outbox",

@@ -99,10 +99,6 @@ class ReplicaSet:
     def port(self) -> int:
         return self._listener.getsockname()[1]
 
-    @property
-    def has_canary(self) -> bool:
-        return self._spec is not None and self._spec.canary is not None
-
     # ---- applying a spec --------------------------------------------------
 
     async def apply(self, spec: ServiceSpec) -> None:
