@@ -28,7 +28,8 @@ class ObservedRuns:
     """
 
     runs: Orchestrator
-    observers: Sequence[RunObserver]
+    observers: Callable[[], Sequence[RunObserver]]
+    """Called when a run is about to be followed: to submit one needs none of what they need."""
 
     # ---- followed to the end -----------------------------------------------
 
@@ -47,12 +48,12 @@ class ObservedRuns:
         ``before``: the record of a run that was there already; else the first event tells which
         one it is, and it has not been started before.
         """
-        followed = before
+        followed, observers = before, self.observers()
 
         def tell(event: RunEvent) -> None:
             nonlocal followed
             followed = followed or replace(self.runs.get(event.run_id), started_at=None)
-            for observer in self.observers:
+            for observer in observers:
                 observer.observe(followed, event)
             on_event(event)
 
@@ -61,16 +62,10 @@ class ObservedRuns:
         except PlatformError:
             if followed:
                 with contextlib.suppress(PlatformError):
-                    self._ended(self.runs.get(followed.id))
+                    _tell_end(observers, self.runs.get(followed.id))
             raise
-        self._ended(ended)
+        _tell_end(observers, ended)
         return ended
-
-    def _ended(self, run: Run) -> None:
-        """A run that goes on without this process has no end yet."""
-        if run.state.final:
-            for observer in self.observers:
-                observer.ended(run)
 
     # ---- as the target does it ---------------------------------------------
 
@@ -103,3 +98,10 @@ class ObservedRuns:
 
     def explain(self, pipeline: Pipeline) -> Sequence[UnsupportedUse]:
         return self.runs.explain(pipeline)
+
+
+def _tell_end(observers: Sequence[RunObserver], run: Run) -> None:
+    """A run that continues without this process has no end yet."""
+    if run.state.final:
+        for observer in observers:
+            observer.ended(run)

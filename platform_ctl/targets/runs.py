@@ -142,7 +142,7 @@ def execute_run(settings: Settings, run_id: str) -> Run:
 def _observed(settings: Settings, runs: Orchestrator) -> ObservedRuns:
     from platform_ctl.runs.observed import ObservedRuns
 
-    return ObservedRuns(runs, (run_log(settings), *lineage_observers(settings, runs)))
+    return ObservedRuns(runs, lambda: (run_log(settings), *lineage_observers(settings, runs)))
 
 
 def local_engine(settings: Settings) -> LocalOrchestrator:

@@ -254,7 +254,7 @@ def test_a_kill_between_the_end_of_a_run_and_its_last_event_loses_nothing(tmp_pa
     pipeline, settings = six_steps.write_project(tmp_path), _settings(tmp_path)
     observed = targets.orchestrator(settings)
     assert isinstance(observed, ObservedRuns)
-    unended = replace(observed, observers=[BeforeTheEnd(o) for o in observed.observers])
+    unended = replace(observed, observers=lambda: [BeforeTheEnd(o) for o in observed.observers()])
     run = unended.run(RunRequest(pipeline), lambda event: None)
     outbox = targets.lineage_outbox(settings)
     assert ("", "COMPLETE") not in kinds(outbox.of_run(run.id))
@@ -269,8 +269,8 @@ def test_an_end_that_another_process_wrote_is_not_written_twice(tmp_path: Path) 
     pipeline, settings = six_steps.write_project(tmp_path), _settings(tmp_path)
     observed = targets.orchestrator(settings)
     assert isinstance(observed, ObservedRuns)
-    early = [Backfilling(settings), *observed.observers]
-    run = replace(observed, observers=early).run(RunRequest(pipeline), lambda event: None)
+    early = [Backfilling(settings), *observed.observers()]
+    run = replace(observed, observers=lambda: early).run(RunRequest(pipeline), lambda event: None)
     told = kinds(targets.lineage_outbox(settings).of_run(run.id))
     assert told[-1] == ("", "COMPLETE") and len(told) == len(set(told)) == 14
 

@@ -99,7 +99,7 @@ def test_lineage_that_cannot_be_read_is_owed_and_the_run_has_its_answer(world: W
     observed = targets.orchestrator(world.settings)
     assert isinstance(observed, ObservedRuns)
     file = run_pipelines.write(world.folder, "judged", run_pipelines.judged(IMAGE))
-    watched = replace(observed, observers=[Away(world.fake), *observed.observers])
+    watched = replace(observed, observers=lambda: [Away(world.fake), *observed.observers()])
     run = watched.run(RunRequest(file, {"x": 5}), lambda event: None)
     observer = targets.lineage_observer(world.settings)
     assert run.verdicts and list(observer.backfill.run_ids()) == [run.id]
