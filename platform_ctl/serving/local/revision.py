@@ -73,7 +73,7 @@ class RevisionServer:
         inside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         inside.bind(self.launch.socket)
         hidden = await self._listen(inside, self._front.inside)
-        await self._front.check_example()
+        await self._front.prepare()
         self._tell("ready")
         obey = asyncio.create_task(self._obey(reader))
         obey.add_done_callback(self._command_ended)
@@ -174,8 +174,7 @@ def _build_front(launch: channel.Launch) -> Front:
     if launch.revision.model_digest:
         check_stored(model_dir, launch.revision.model_digest)
     lookup = EntityLookup(launch.online_features, launch.data) if launch.online_features else None
-    if lookup is not None:
-        lookup.warm()
+    warming = lookup.warm() if lookup is not None else None
     model = RevisionModel(
         launch.service,
         load_predictor(model_dir),
@@ -191,6 +190,7 @@ def _build_front(launch: channel.Launch) -> Front:
         log=requests,
         limits=launch.limits,
         example=read_example(model_dir),
+        warming=warming,
     )
 
 

@@ -81,11 +81,11 @@ def build_front(options: argparse.Namespace, limits: ServiceLimits, workdir: Pat
     model_dir = fetch(options.model_uri, workdir)
     if options.model_digest:
         check_stored(model_dir, options.model_digest)
-    lookup = None
+    lookup = warming = None
     if options.online_features:
         data_access: Callable[[], DataAccess] = resolve(options.data_access)
         lookup = EntityLookup(options.online_features, data_access())
-        lookup.warm()
+        warming = lookup.warm()
     model = RevisionModel(
         options.name,
         load_predictor(model_dir),
@@ -102,6 +102,7 @@ def build_front(options: argparse.Namespace, limits: ServiceLimits, workdir: Pat
         log=request_log.RequestLog(requests / f"{revision}.jsonl", max_bytes=limits.log_bytes),
         limits=limits,
         example=read_example(model_dir),
+        warming=warming,
     )
 
 
@@ -120,7 +121,7 @@ async def serve(
     options: argparse.Namespace, front: Front, folder: Path, limits: ServiceLimits
 ) -> None:
     """Answer until SIGTERM, then answer what was accepted."""
-    await front.check_example()
+    await front.prepare()
     await front.route(production=True, canary=None)
     http = request_timeout.protocol(limits.request_timeout_s)
     predictor = _server(front, options.port, limits, http=http)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,7 @@ FALLBACKS = Counter(
 
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's number for it; counted, for nobody is left to be told."""
+_WARM_LIMIT_S = 30.0
 _ILL_AFTER = 5
 """Errors in a row after which this process is said to give no predictions."""
 _EXAMPLE_SCOPE: Scope = {
@@ -94,7 +96,9 @@ class Front:
         log: RequestLog,
         limits: ServiceLimits,
         example: bytes = b"",
+        warming: Future | None = None,
     ) -> None:
+        """``warming``: done once the feature lookup is fast."""
         self._app = app
         self._service = service
         self._revision = revision
@@ -104,6 +108,7 @@ class Front:
         self._seconds = SECONDS.labels(service, revision)
         self._codes: dict[int, Any] = {}
         self._example = example
+        self._warming = warming
         self._clock = ServiceClock()
         self._unanswered = 0
         """Requests since the last one that was answered without an error of ours."""
@@ -116,11 +121,16 @@ class Front:
         self.draining = False
         self.in_flight = 0
 
-    async def check_example(self) -> None:
-        """Ask the model for the prediction of its own input example, where it has one.
+    async def prepare(self) -> None:
+        """Wait for the feature lookup, then ask the model for the prediction of its own input
+        example, where it has one.
 
-        Raises ServiceUnavailable when it does not answer.
+        Who replaces another process answers as fast as that one from the first request on. A
+        lookup that fails or takes too long says so to whoever asks for it. Raises
+        ServiceUnavailable when the model does not answer.
         """
+        if self._warming is not None:
+            await asyncio.wait([asyncio.wrap_future(self._warming)], timeout=_WARM_LIMIT_S)
         if not self._example:
             return
         path = f"/v1/models/{self._service}:predict"
