@@ -194,14 +194,16 @@ def _unfaithful(
     golden = golden.take(kept)
     caller = _caller(ports, release)
     try:
-        served, served_by = replay.ask_all(caller, golden, revision="canary")
+        served = replay.ask_all(
+            caller, golden, revision="canary", candidate=release.target.candidate.name
+        )
     except ServiceUnavailable as exc:
         if release.production is not None:
             raise
         return exc.what  # nobody else could answer: it is the candidate that does not
     finally:
         caller.close()
-    if served_by != release.target.candidate.name:
+    if served is None:
         return "the canary does not answer the golden rows; production had to"
     expected = np.array([approved.predictions[k] for k in golden.keys])
     return fidelity(served, expected, golden.keys)

@@ -21,6 +21,8 @@ from platform_ctl.serving.service import (
 
 _TIMEOUT_S = 30.0
 _BATCH = 250
+GOLDEN_ATTEMPTS = 5
+"""Each takes the canary's timeout when it does not answer."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,23 @@ class Caller:
         )
 
 
-def ask_all(caller: Caller, rows: HeldOut, *, revision: str) -> tuple[np.ndarray, str]:
-    """Predictions for every row, a batch at a time, and who gave the last of them."""
+def ask_all(caller: Caller, rows: HeldOut, *, revision: str, candidate: str) -> np.ndarray | None:
+    """Predictions of ``candidate`` for every row, a batch at a time; None when it does not answer.
+
+    When it is late, another revision answers in its place. Such a batch is asked again, so
+    that one stall decides nothing, and never compared.
+    """
     answers: list[float] = []
-    served_by = ""
     for start in range(0, len(rows.keys), _BATCH):
         batch = [rows.instance(i) for i in range(start, min(start + _BATCH, len(rows.keys)))]
-        predictions, served_by = caller.ask(batch, key=f"batch-{start}", revision=revision)
+        for _ in range(GOLDEN_ATTEMPTS):
+            predictions, served_by = caller.ask(batch, key=f"batch-{start}", revision=revision)
+            if served_by == candidate:
+                break
+        else:
+            return None
         answers += predictions
-    return np.array(answers), served_by
+    return np.array(answers)
 
 
 def in_turn(
