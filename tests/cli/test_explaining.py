@@ -145,7 +145,7 @@ def test_impact_in_words(type_: Type, story: tuple[Project, Run, Run]) -> None:
     assert said.code == 0 and said.err == ""
     assert "parameters.trials: 2 -> 3" in said.out
     assert "a hit if nothing changes in search.rate" in said.out
-    assert f"against run {story[2].id[:8]}, " in said.out
+    assert f"compared with run {story[2].id[:8]}, " in said.out
     assert [line.split()[0] for line in said.out.splitlines()[-3:]] == ["at", "at", "saved"]
 
 
@@ -164,7 +164,7 @@ def test_impact_before_anything_was_run(empty: Type) -> None:
     said = empty("pipeline", "impact", "small-train")
     assert said.code == 0
     assert "it would fail now: there is no table shop.sales yet" in said.out
-    assert "against no earlier run" in said.out
+    assert "compared with no earlier run" in said.out
 
 
 # ---- what is not there ----------------------------------------------------------
