@@ -92,7 +92,7 @@ def test_the_history_says_who_when_and_why(cli):
         (("model", "show", "weekly-commits@stagin"), 3, "did you mean staging"),
         (("model", "show", "a/b/c"), 2, "is not NAME, NAME@alias or NAME/version"),
         (("model", "predict", "weekly-commits"), 3, "err-no-table"),
-        (("approval", "show", "zzzz"), 3, "nothing has asked for an approval yet"),
+        (("approval", "show", "zzzz"), 3, "there is no approval request yet"),
         (("approval", "approve", "latest", "--reason", " "), 2, "needs a reason"),
         (("approval", "request", "weekly-commits/9"), 3, "has no version 9"),
     ],
