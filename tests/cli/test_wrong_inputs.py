@@ -121,7 +121,7 @@ def test_mlship_with_nothing_but_a_model_means_its_only_command(
         ("run logs latest nosuch", "there is: register, train"),
         ("schedule trigger nosuch", "no schedule is applied yet"),
         ("schedule apply --plan /nosuch", "/nosuch is not a plan: No such file or directory"),
-        ("experiment run README.md", "cannot be read: line 5: "),
+        ("experiment run README.md", "cannot be read: line "),
         ("recipe new train_deploy", "train-deploy"),
         ("approval reject 0bbbbbbb --reason late", "request 0bbbbbbb is approved"),
     ],
