@@ -73,6 +73,8 @@ def run_analysis(
     is over, and ServiceUnavailable when production does not answer.
     """
     release = _open(ports, release_id)
+    # A kill of every process ends the service too, and nothing else of a resumed run starts it.
+    ports.serving.apply(release.target.service, release.split())
     evidence, columns = evidence_here(ports.registry, release), _columns(ports, release)
     recent = replay.read_replayed(evidence.rows, columns)
     approved = replay.read_approved(evidence.evaluation)

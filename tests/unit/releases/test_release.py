@@ -6,6 +6,8 @@ import dataclasses
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from platform_ctl.approvals.local.approvals import SqliteApprovals
@@ -16,13 +18,19 @@ from platform_ctl.approvals.request import (
     Subject,
     Vote,
 )
-from platform_ctl.errors import HomeBusy, NothingYet, PreconditionMissing, UsageError
+from platform_ctl.errors import (
+    HomeBusy,
+    NothingYet,
+    PreconditionMissing,
+    ServiceUnavailable,
+    UsageError,
+)
 from platform_ctl.home.state import connect
 from platform_ctl.recipe.recipe import CanaryPlan, DataAccess
 from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.analyse import run_analysis, standing
 from platform_ctl.releases.local.releases import SqliteReleases
-from platform_ctl.releases.release import ReleaseState, Target
+from platform_ctl.releases.release import Evidence, ReleaseState, Target
 from platform_ctl.releases.steps import (
     ReleasePorts,
     promote_release,
@@ -294,6 +302,22 @@ def test_without_traffic_and_rows_a_release_is_held_and_can_be_continued(world):
     weights = [e["weight_percent"] for e in done.log if e["kind"] == "analysed"]
     assert weights == [10, 10, 50, 100]
     assert done.log[-1]["requests"] == {"traffic": 200, "replay": 0}
+
+
+def test_a_service_whose_every_process_was_killed_is_started_before_it_is_asked(world, tmp_path):
+    """The run that is resumed finds golden rows to ask, and nobody who answers."""
+    rows = {"row": ["x"], "split": ["golden"], "label": [1.0], "a": [1.0], "b": [1.0]}
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    errors = {"row": ["x"], "prediction": [1.0], "champion_prediction": [1.0]}
+    pq.write_table(pa.table(errors), tmp_path / "errors.parquet")
+    evidence = Evidence(str(tmp_path / "rows.parquet"), str(tmp_path))
+    target = dataclasses.replace(world.target("2"), evidence=evidence, features=("a", "b"))
+    release = start_release(world.ports, target, PLAN, approval_id="a", actor="me")
+    world.serving.stop(NAME)
+    with pytest.raises(ServiceUnavailable):  # this fake has no address at which it answers
+        run_analysis(world.ports, release.id)
+    assert world.serving.get(NAME).state is ServiceState.RUNNING
+    assert world.serving.specs[NAME] == release.split()
 
 
 @pytest.mark.parametrize(
