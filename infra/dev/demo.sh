@@ -37,7 +37,7 @@ EOF
 }
 run platform-ctl approval list
 # Nothing approves by itself: this line is the human's decision.
-run platform-ctl approval approve latest --reason "demo: beats both naive baselines" --wait
+run platform-ctl approval approve latest --reason "demo: beats the naive baselines" --wait
 run platform-ctl model predict weekly-commits@production
 run platform-ctl release show weekly-commits
 run platform-ctl service list

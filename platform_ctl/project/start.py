@@ -12,6 +12,8 @@ from platform_ctl.settings import TOML_NAME
 PARTS = ("recipes", "pipelines", "runbooks", TOML_NAME)
 """What a project consists of. An installed package holds them under ``TEMPLATE``."""
 TEMPLATE = "template"
+IGNORED = "# State of platform-ctl, and what Python writes.\n/.platform/\n__pycache__/\n.venv/\n"
+"""The ``.gitignore`` of a new project; one that is there stays as it is."""
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -39,6 +41,10 @@ def start(folder: Path) -> list[Path]:
                 shutil.copytree(source / part, target, ignore=_NOT_COPIED)
             else:
                 shutil.copy(source / part, target)
+        ignored = folder / ".gitignore"
+        if not ignored.exists():
+            made.append(ignored)
+            ignored.write_text(IGNORED, encoding="utf-8")
     except OSError:
         for target in made:
             shutil.rmtree(target, ignore_errors=True)
