@@ -122,6 +122,6 @@ def test_a_forecast_is_judged_by_time_in_the_same_home(checkout, series):
     ],
 )
 def test_what_cannot_be_a_recipe_is_refused_and_leaves_nothing(checkout, words, said):
-    told = checkout.ctl("recipe", "new", "other", *words, code=2)
-    assert said in told and "fix:   platform-ctl recipe new other" in told
-    assert list(checkout.root.rglob("*other*")) == []
+    told = checkout.ctl("recipe", "new", "unmade", *words, code=2)
+    assert said in told and "fix:   platform-ctl recipe new unmade" in told
+    assert list(checkout.root.rglob("*unmade*")) == []
