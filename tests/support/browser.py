@@ -77,10 +77,13 @@ class Browser:
         self.wait_to_leave(left)
 
     def wait_to_leave(self, page: Any) -> None:
+        from selenium.common.exceptions import WebDriverException
         from selenium.webdriver.support.expected_conditions import staleness_of
         from selenium.webdriver.support.wait import WebDriverWait
 
-        WebDriverWait(self.driver, _PATIENCE_S).until(staleness_of(page))
+        # In the middle of a navigation the driver has errors of its own: it is asked again.
+        wait = WebDriverWait(self.driver, _PATIENCE_S, ignored_exceptions=(WebDriverException,))
+        wait.until(staleness_of(page))
 
     @property
     def text(self) -> str:

@@ -290,7 +290,7 @@ class Front:
             return False
         self._failures = 0
         told = dict(answer.headers)
-        elapsed = Elapsed(float(told[HOP_HEADER]), float(told[WAIT_HEADER]))
+        elapsed = Elapsed(float(told[HOP_HEADER]), float(told.get(WAIT_HEADER, 0)))
         REQUESTS.labels(self._service, canary.revision, str(answer.status)).inc()
         SECONDS.labels(self._service, canary.revision).observe(elapsed.wall_ms / 1e3)
         kept = [h for h in answer.headers if h[0] not in _DROPPED]

@@ -13,6 +13,7 @@ import logging.handlers
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -94,7 +95,10 @@ def _line(
         request=asked,
         predictions=_predictions(response) if status == 200 else [],
     )
-    return orjson.dumps(observation).decode()
+    try:
+        return orjson.dumps(observation).decode()
+    except orjson.JSONEncodeError:  # nested deeper than it writes, though it was read
+        return orjson.dumps(replace(observation, request=None, predictions=[])).decode()
 
 
 def _decoded(body: bytes) -> dict | None:

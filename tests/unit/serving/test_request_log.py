@@ -45,6 +45,20 @@ def test_large_and_binary_bodies_are_counted_not_kept(tmp_path):
     assert seen.request is None and seen.predictions == []
 
 
+def test_a_request_that_cannot_be_written_takes_no_other_with_it(tmp_path):
+    nested = b'{"instances":' + b"[" * 900 + b"]" * 900 + b"}"
+
+    async def work():
+        log = RequestLog(tmp_path / "v1.jsonl", max_bytes=1_000_000)
+        for request in (REQUEST, nested, REQUEST):
+            log.write("v1", 200, Elapsed(1.5, 0.5), HEADERS, request, ANSWER)
+        log.close()
+
+    asyncio.run(work())
+    seen = read(tmp_path, since=0)
+    assert [o.request is None for o in seen] == [False, True, False]
+
+
 def test_a_line_cut_short_is_passed_over(tmp_path):
     path = tmp_path / "v1.jsonl"
     write(path, 2)
