@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,17 @@ STEPS = ("extract", "tune", "train", "evaluate")
 """Steps whose need depends on the data; the others read and write a few records."""
 
 
+def _tasks(resources: Mapping[str, StepResources]) -> Callable[..., Any]:
+    """Adds a step by its name and inputs, with its resources, and returns its outputs."""
+    if unknown := sorted(set(resources) - set(STEPS)):
+        raise ValueError(f"there is no step {unknown[0]!r}; there is: {', '.join(STEPS)}")
+
+    def task(name: str, **inputs: Any) -> Any:
+        return resources.get(name, NOTHING_SAID).give(getattr(step, name)(**inputs)).outputs
+
+    return task
+
+
 def train_and_register(
     recipe: Recipe,
     *,
@@ -51,14 +62,7 @@ def train_and_register(
     ``workers``: ``epochs`` and ``num_workers`` of a fit on workers; none for one that runs in its
     step's own process. Raises ValueError for resources of a step that is none of STEPS.
     """
-    given = resources or {}
-    if unknown := sorted(set(given) - set(STEPS)):
-        raise ValueError(f"there is no step {unknown[0]!r}; there is: {', '.join(STEPS)}")
-
-    def task(name: str, **inputs: Any) -> Any:
-        return given.get(name, NOTHING_SAID).give(getattr(step, name)(**inputs)).outputs
-
-    code = recipe.package
+    task, code = _tasks(resources or {}), recipe.package
     resolved = step.resolve(function=f"{code}.data:resolve", model_name=recipe.model_name)
     resolved = resolved.set_caching_options(False).outputs
     extracted = task(

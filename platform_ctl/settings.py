@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from platform_ctl.errors import ConfigError, HomeNotUsable, UnknownSetting, nearest
+from platform_ctl.text import is_reference
 
 TOML_NAME = "platform-ctl.toml"
 ENV_PREFIX = "PLATFORM_CTL_"
@@ -410,13 +411,7 @@ _SECRET_NAME = re.compile(
     r"token|credential|secret|password|passwd|(?:access|account)[-_.]?key|sas|connection-string",
     re.IGNORECASE,
 )
-_REFERENCE = re.compile(r"env:\w+|file:(?!//).+")
 MASK = "***"
-
-
-def is_reference(value: str) -> bool:
-    """Whether a value says where a secret is, instead of what it is."""
-    return bool(_REFERENCE.fullmatch(value))
 
 
 def is_secret_property(name: str) -> bool:

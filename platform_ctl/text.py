@@ -99,3 +99,11 @@ def _escape(character: str) -> str:
     if unicodedata.category(character) in ("Zs", "Co", "Cn"):
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+_REFERENCE = re.compile(r"env:\w+|file:(?!//).+")
+
+
+def is_reference(value: str) -> bool:
+    """Whether a value says where a secret is, instead of what it is."""
+    return bool(_REFERENCE.fullmatch(value))

@@ -13,12 +13,8 @@ def named(exc: BaseException, command: str) -> PlatformError:
     """What happened, by its id; what nobody foresaw is ``err-internal``."""
     if error := of_machine(exc, command):
         return error
-    if down := _unreachable_stores():
-        return StoreUnavailable(
-            f"nothing answers at {', '.join(down)}",
-            where=command,
-            fix="platform-ctl config show --origin",
-        )
+    if away := _outage():
+        return StoreUnavailable(away, where=command, fix="platform-ctl config show --origin")
     return PlatformError(
         f"{type(exc).__name__}: {' '.join(str(exc).split())}",
         where=command,
@@ -26,18 +22,17 @@ def named(exc: BaseException, command: str) -> PlatformError:
     )
 
 
-def _unreachable_stores() -> list[str]:
-    """Servers of shared state that the settings name and that accept no connection now.
+def _outage() -> str:
+    """Which servers of shared state accept no connection now; empty when none was asked for.
 
     Arrow says that an object store is gone by the words of a bare OSError:
     whether it is gone can only be asked.
     """
     from platform_ctl import settings
-    from platform_ctl.installation.stores import configured_stores, unreachable
+    from platform_ctl.installation.stores import outage
 
     try:
         loaded = settings.load(cwd=Path.cwd(), env=os.environ).settings
     except PlatformError:
-        return []
-    down = unreachable(configured_stores(loaded, os.environ))
-    return [f"{store.address} ({store.name}, {store.setting})" for store in down]
+        return ""
+    return outage(loaded, os.environ)

@@ -169,6 +169,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
 
     from platform_ctl import targets
     from platform_ctl.runs.budget import cost
+    from platform_ctl.runs.planned import planned_steps
 
     settings = load_settings(ctx)
     reader = targets.run_reader(settings)
@@ -185,7 +186,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
         click.echo(line)
     if found.directory:
         click.echo(f"files      {found.directory}")
-    planned = _planned(reader, found)
+    planned = planned_steps(reader, found)
     later = [] if found.state.final else to_come(found.tasks, planned)
     _print_tasks(in_flow([*found.tasks, *later], planned))
     for held in found.stuck:
@@ -206,20 +207,6 @@ def _print_facts(run: Run, scheduled: str) -> None:
         click.echo(f"verdict    {shown(verdict.task)}: {verdict.verdict}")
         for reason in verdict.reasons:
             render.print_indented(reason, 11)
-
-
-def _planned(reader: RunReader, run: Run) -> list[str]:
-    """The steps of the run's pipeline in the order of the flow; empty where nobody needs it."""
-    if run.state.final and all(t.started_at for t in run.tasks):
-        return []
-    from platform_ctl.errors import PlatformError
-    from platform_ctl.ir import file
-    from platform_ctl.ir.pipeline import planned_leaves
-
-    try:
-        return planned_leaves(file.parse(reader.pipeline_file(run.id), Path(run.pipeline)))
-    except PlatformError:  # the file is gone
-        return []
 
 
 def _print_tasks(tasks: Sequence[Task]) -> None:
@@ -254,14 +241,14 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl import targets
     from platform_ctl.cli.pipeline import finish
     from platform_ctl.cli.progress import ProgressDisplay
+    from platform_ctl.runs.planned import planned_steps
 
     runs = targets.run_reader(load_settings(ctx))
-    found = runs.get(run).id
-    planned = _planned(runs, runs.get(found))
-    with goes_on(found), ProgressDisplay(planned, runs) as progress:
-        for event in runs.watch(found):
+    found = runs.get(run)
+    with goes_on(found.id), ProgressDisplay(planned_steps(runs, found), runs) as progress:
+        for event in runs.watch(found.id):
             progress(event)
-    finish(ctx, runs.get(found), output)
+    finish(ctx, runs.get(found.id), output)
 
 
 @command.command()

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from platform_ctl.errors import PlatformError, UsageError, nearest
-from platform_ctl.text import redacted
+from platform_ctl.text import is_reference, redacted
 
 
 def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> UsageError:
@@ -31,7 +31,7 @@ def usage_error(exc: click.ClickException, prog: str, words: Sequence[str]) -> U
         )
     wrong, right = _correction(exc, words)
     corrected = _replaced(words, wrong, right) if right else _completed(exc, words)
-    what = _what(exc)
+    what = _what(exc, wrong)
     if isinstance(exc, click.exceptions.NoSuchOption) and exc.option_name == "--json":
         right, corrected = "-o json", [w for word in words for w in _as_json(word)]
     if isinstance(exc, click.exceptions.NoSuchOption | click.exceptions.NoSuchCommand):
@@ -64,12 +64,9 @@ def command_line(prog: str, words: Sequence[str]) -> str:
 
 def _without_secret(word: str) -> str:
     name, equals, value = word.partition("=")
-    if equals and value and not _REFERENCE.fullmatch(value) and redacted(word) != word:
+    if equals and value and not is_reference(value) and redacted(word) != word:
         return f"{name}=env:{re.sub('[^A-Z0-9]+', '_', name.upper()).strip('_')}"
     return redacted(word) if "://" in word else word
-
-
-_REFERENCE = re.compile(r"env:\w+|file:(?!//).+")
 
 
 LISTS = {
@@ -88,13 +85,12 @@ _BY_DEFAULT = {"mlship": "deploy"} | {
 """Group -> its command that takes nothing but a name, for who typed the name only."""
 
 
-def _what(exc: click.ClickException) -> str:
-    """click's own sentence; a range in words, where click writes an inequality."""
-    if isinstance(exc, click.BadParameter) and exc.param is not None:
-        bounds = _bounds(exc.param.type)
-        if bounds and "is not in the range" in exc.message:
-            value = exc.message.partition(" ")[0]
-            return f"{exc.param.opts[-1]} must be {bounds}, not {value}"
+def _what(exc: click.ClickException, wrong: str) -> str:
+    """click's own sentence; a range in words, where click writes an inequality. ``wrong``: the
+    word that is not in it, if that is what is wrong."""
+    parameter = exc.param if isinstance(exc, click.BadParameter) else None
+    if wrong and parameter is not None and (bounds := _bounds(parameter.type)):
+        return f"{parameter.opts[-1]} must be {bounds}, not {wrong}"
     return exc.format_message()
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import yaml
+
 from platform_ctl.cluster import refusals
 from platform_ctl.cluster.access import Client, LibraryClient, plain_client
 from platform_ctl.errors import (
@@ -430,7 +432,6 @@ def connect(
     if plain := plain_client(kubeconfig, context, os.environ):
         return Cluster(plain, namespace, plain.host, timeout_s)
     try:
-        import yaml
         from kubernetes import client, config
     except ModuleNotFoundError as exc:
         raise MissingExtra(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platform_ctl.doctor.doctor import Check, Health
 from platform_ctl.errors import EvidenceMismatch
-from platform_ctl.evidence.verify import verify_version
+from platform_ctl.evidence.verify import verify_pack
 from platform_ctl.evidence.write import PARTS, pack_file, registered_problems
 from platform_ctl.models.model import ModelVersion
 from platform_ctl.models.port import Part, Registry
@@ -36,7 +36,7 @@ def check_versions(registry: Registry, packs: Path, *, deep: bool) -> Iterator[C
 
 def _check_version(registry: Registry, version: ModelVersion, packs: Path) -> Iterator[Check]:
     altered = registered_problems(registry, version)
-    of_pack = [p for p in verify_version(registry, version, packs).problems if p not in altered]
+    of_pack = verify_pack(version, packs).problems
     pack = pack_file(packs, version)
     if altered:
         sound = pack.is_file() and not of_pack

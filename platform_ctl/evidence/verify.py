@@ -52,8 +52,16 @@ def verify_version(registry: Registry, version: ModelVersion, folder: Path) -> V
     A version that is in production has a pack, and one that a run made has
     everything in it.
     """
-    found = Verification(str(version), [f"the registered files of {version}, by their digests"])
-    found.problems += registered_problems(registry, version)
+    found = verify_pack(version, folder)
+    found.checked.insert(0, f"the registered files of {version}, by their digests")
+    found.problems = [*registered_problems(registry, version), *found.problems]
+    return found
+
+
+def verify_pack(version: ModelVersion, folder: Path) -> Verification:
+    """The pack of a version alone, in itself and against what was registered; no file of the
+    registry is read."""
+    found = Verification(str(version))
     target = pack_file(folder, version)
     if not target.is_file():
         if version.stage == "Production":

@@ -31,6 +31,9 @@ class Store:
     def address(self) -> str:
         return f"{self.host}:{self.port}"
 
+    def __str__(self) -> str:
+        return f"{self.address} ({self.name}, {self.setting})"
+
 
 def configured_stores(settings: Settings, env: Mapping[str, str]) -> list[Store]:
     """Servers that these settings and variables name; none for what lives in the home."""
@@ -55,6 +58,12 @@ def configured_stores(settings: Settings, env: Mapping[str, str]) -> list[Store]
 def unreachable(stores: list[Store]) -> list[Store]:
     """Those where nothing accepts a connection now."""
     return [store for store in stores if not _accepts(store)]
+
+
+def outage(settings: Settings, env: Mapping[str, str]) -> str:
+    """One sentence on the stores of these settings that are away now; empty when all answer."""
+    down = unreachable(configured_stores(settings, env))
+    return f"nothing answers at {', '.join(map(str, down))}" if down else ""
 
 
 def _accepts(store: Store) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,9 +12,8 @@ from typing import Any, NoReturn
 
 from platform_ctl.errors import BadParameter, nearest, unknown
 from platform_ctl.ir.pipeline import UNSET, InputParameter, ParameterType, Pipeline, plain_numbers
+from platform_ctl.text import is_reference
 
-_REFERENCE = re.compile(r"env:\w+|file:(?!//).+")
-"""As settings refer to secrets."""
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -144,7 +142,7 @@ def check_secrets(given: Mapping[str, Any], allowed: Mapping[str, Allowed], *, c
 
 
 def _is_reference(value: Any) -> bool:
-    return isinstance(value, str) and bool(_REFERENCE.fullmatch(value))
+    return isinstance(value, str) and is_reference(value)
 
 
 def typed(

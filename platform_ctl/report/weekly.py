@@ -29,7 +29,7 @@ class WeekCost:
 
 @dataclass(frozen=True)
 class Weekly:
-    """All events as a table from ``starts_at`` (a Monday, 00:00 UTC) for seven days."""
+    """Everything that happened from ``starts_at`` (a Monday, 00:00 UTC) for seven days."""
 
     starts_at: datetime
     runs: tuple[Run, ...]

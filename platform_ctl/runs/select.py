@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
+from platform_ctl.errors import NothingYet, UnknownName
 from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run
 
@@ -39,6 +41,13 @@ class Selection:
                 or datetime.fromisoformat(run.created_at) >= self.created_after
             )
         )
+
+
+def find(runs: RunReader, run_id: str) -> Run | None:
+    """A run by its id; None for one that is gone."""
+    with contextlib.suppress(UnknownName, NothingYet):
+        return runs.get(run_id)
+    return None
 
 
 def newest(runs: RunReader, selection: Selection, limit: int) -> Sequence[Run]:

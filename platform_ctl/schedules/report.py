@@ -9,6 +9,7 @@ from itertools import islice
 from platform_ctl.errors import NothingYet, UnknownName, unknown
 from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import RunState
+from platform_ctl.runs.select import find
 from platform_ctl.schedules import cron, due
 from platform_ctl.schedules.document import Spec
 from platform_ctl.schedules.port import Pause, RecurringRun, Schedules, ours
@@ -87,10 +88,8 @@ def state_of(runs: RunReader) -> Callable[[str], RunState | None]:
     """Reads the state of a run by its id; None for one that is gone."""
 
     def read(run_id: str) -> RunState | None:
-        try:
-            return runs.get(run_id).state
-        except (UnknownName, NothingYet):
-            return None
+        run = find(runs, run_id)
+        return run.state if run else None
 
     return read
 
@@ -99,9 +98,8 @@ def last_run_of(runs: RunReader) -> Callable[[str], LastRun | None]:
     """Reads what the list shows of a run by its id; None for one that is gone."""
 
     def read(run_id: str) -> LastRun | None:
-        try:
-            run = runs.get(run_id)
-        except (UnknownName, NothingYet):
+        run = find(runs, run_id)
+        if run is None:
             return None
         verdicts = tuple(f"{v.task}: {v.verdict}" for v in run.verdicts)
         return LastRun(run.id, run.state.value, verdicts)

@@ -66,7 +66,8 @@ def current_data_access() -> DataAccess:
 def _with_secrets(catalog: Mapping[str, str]) -> dict[str, str]:
     """A catalog's properties with the values of secrets that are references."""
     from platform_ctl.home.secrets import read_secret
-    from platform_ctl.settings import is_reference, is_secret_property
+    from platform_ctl.settings import is_secret_property
+    from platform_ctl.text import is_reference
 
     return {
         name: read_secret(value, os.environ)

@@ -68,13 +68,10 @@ def name_outage(
     Libraries say so by words of their own (Arrow by those of a bare OSError), so the stores are
     asked. Takes the place of ``sys.excepthook``.
     """
-    from platform_ctl.installation.stores import configured_stores, unreachable
+    from platform_ctl.installation.stores import outage
 
-    down = []
-    if not isinstance(exc, PlatformError):
-        down = unreachable(configured_stores(settings, os.environ))
-    if down:
-        named = ", ".join(f"{store.address} ({store.name}, {store.setting})" for store in down)
-        error = StoreUnavailable(f"nothing answers at {named}", where=POD, fix="")
+    away = "" if isinstance(exc, PlatformError) else outage(settings, os.environ)
+    if away:
+        error = StoreUnavailable(away, where=POD, fix="")
         error.__cause__, kind, exc, trace = exc, StoreUnavailable, error, None
     sys.__excepthook__(kind, exc, trace)

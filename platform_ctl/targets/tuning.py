@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.errors import ConfigError
-from platform_ctl.settings import Settings, is_reference
+from platform_ctl.settings import Settings
 from platform_ctl.targets.ledger import ledger
 from platform_ctl.targets.models import prepared_mlflow_uri
 from platform_ctl.targets.step import step_in_pod
+from platform_ctl.text import is_reference
 
 if TYPE_CHECKING:
     from platform_ctl.recipe.recipe import Budget

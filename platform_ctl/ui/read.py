@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from platform_ctl.approvals import decide
 from platform_ctl.approvals.compare import compare as compare_with_champion
 from platform_ctl.approvals.decide import DecisionPorts, as_they_stand, subject_changes
 from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import Answer, ApprovalRequest
-from platform_ctl.errors import PlatformError, UnknownName
 from platform_ctl.explain.compared import ComparedRun
 from platform_ctl.explain.run_diff import compare
-from platform_ctl.ir import file as ir_file
-from platform_ctl.ir.pipeline import planned_leaves
 from platform_ctl.lineage.find import find_dataset, not_in_lineage
 from platform_ctl.lineage.graph import Graph, label
 from platform_ctl.lineage.outbox import Outbox
@@ -28,8 +24,10 @@ from platform_ctl.progress import describe, latest
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.releases.port import Releases
 from platform_ctl.runs.budget import Costs, cost
+from platform_ctl.runs.planned import planned_steps
 from platform_ctl.runs.port import RunReader
 from platform_ctl.runs.record import Run, TaskState
+from platform_ctl.runs.select import find
 from platform_ctl.serving.service import InferenceService
 from platform_ctl.ui.views import ApprovalView, LineageView, RunRow, ServiceView, VersionRow
 
@@ -82,18 +80,11 @@ def run_row(home: HomeReaders, run_id: str) -> RunRow:
     """One run with the steps that are to come, and how far those are that run."""
     reader = home.runs()
     run = reader.get(run_id)
-    of_run = row(home, run)
-    if run.state.final and all(t.started_at for t in run.tasks):
-        return of_run
     progress = {}
     for task in run.tasks:
         if task.state is TaskState.RUNNING and (newest := latest(reader.log(run, task, 0))):
             progress[task.path] = describe(newest)
-    try:
-        planned = planned_leaves(ir_file.parse(reader.pipeline_file(run.id), Path(run.pipeline)))
-    except PlatformError:  # the file is gone
-        planned = []
-    return replace(of_run, planned=planned, progress=progress)
+    return replace(row(home, run), planned=planned_steps(reader, run), progress=progress)
 
 
 def versions(home: HomeReaders, model: RegisteredModel) -> list[VersionRow]:
@@ -134,10 +125,7 @@ def approval(home: HomeReaders, request_id: str) -> ApprovalView:
 
 def _run(home: HomeReaders, run_id: str) -> Run | None:
     """The run, or None where its record is gone."""
-    try:
-        return home.runs().get(run_id) if run_id else None
-    except UnknownName:
-        return None
+    return find(home.runs(), run_id) if run_id else None
 
 
 def _gate(home: HomeReaders, run_id: str) -> Sequence[str]:
@@ -147,7 +135,6 @@ def _gate(home: HomeReaders, run_id: str) -> Sequence[str]:
 
 def _since_champion(home: HomeReaders, request: ApprovalRequest, run_id: str) -> Sequence[str]:
     """What differs between the run of the champion and the run of the candidate."""
-
     model = next((m for m in home.registry().models() if m.name == request.model), None)
     champion = model.version(model.aliases.get(PRODUCTION, "")) if model else None
     older = _run(home, champion.tags.get("run_id", "")) if champion else None

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from platform_ctl.approvals.expiry import CLOCK_BACK, CLOCK_TOLERANCE, EXPIRED, at_moment, iso
+from platform_ctl.approvals.find import no_such_request
 from platform_ctl.approvals.request import (
     Answer,
     ApprovalRequest,
@@ -21,7 +22,6 @@ from platform_ctl.approvals.request import (
     request_id,
 )
 from platform_ctl.approvals.vote import answered_already, decided, is_enough
-from platform_ctl.errors import NothingYet, unknown_id
 from platform_ctl.home.state import connect, connect_reading, transaction
 
 _LIST = "platform-ctl approval list"
@@ -188,13 +188,7 @@ def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
     if len(found) == 1 and request_id:
         return found[0]
     ids = [r["id"] for r in db.execute("SELECT id FROM approvals ORDER BY requested_at DESC")]
-    if not ids:
-        raise NothingYet(
-            f"there is no approval request yet, so there is no {request_id!r}",
-            where="approvals of this home",
-            fix="platform-ctl pipeline list",
-        )
-    raise unknown_id("approval request", request_id, ids, where="approvals of this home", fix=_LIST)
+    raise no_such_request(request_id, ids, where="approvals of this home")
 
 
 def _stored(db: sqlite3.Connection, row: sqlite3.Row) -> ApprovalRequest:

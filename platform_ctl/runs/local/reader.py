@@ -5,13 +5,13 @@ Needs nothing that executes: no step server, no cache, no lineage.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from platform_ctl.errors import BadPipelineFile, NothingYet, UnknownName
+from platform_ctl.errors import BadPipelineFile
 from platform_ctl.runs.local.records import RunRecords
 from platform_ctl.runs.record import Run, RunEvent, Task
+from platform_ctl.runs.select import find
 from platform_ctl.runs.watch import watch
 
 POLL_S = 0.2
@@ -33,11 +33,7 @@ class LocalRuns:
         return [self._outcome(run) for run in runs]
 
     def _outcome(self, run: Run) -> Run:
-        if not run.state.final:
-            return run
-        with contextlib.suppress(UnknownName, NothingYet):
-            return self._records.get(run.id)
-        return run
+        return find(self, run.id) or run if run.state.final else run
 
     def list(self, limit: int) -> list[Run]:
         return self._records.list(limit)
