@@ -15,9 +15,11 @@ from platform_ctl.progress import Progress, parse
 from platform_ctl.training.local.ray_switches import held_cpus
 from platform_ctl.training.local.training import LocalTraining
 from platform_ctl.training.port import Metrics, Training, TrainingJob, WorkerResources
+from platform_ctl.training.ray_cluster import remote
 from platform_ctl.training.ray_cluster.training import RayClusterTraining
 from tests.fakes.training import FakeTraining
 from tests.support.cluster import needs_image
+from tests.support.fits import SlowReports
 from tests.support.in_cluster import Driver, in_cluster
 from tests.support.ray_heads import ray_head
 
@@ -93,6 +95,17 @@ def test_epochs_are_heard_while_it_runs(training: Training, tmp_path: Path) -> N
     training.run(job(tmp_path, "here", epochs=3), on_progress=heard.append)
     assert (heard[-1].done, heard[-1].total, heard[-1].unit) == (3, 3, "epochs")
     assert heard[-1].figures == {"loss": pytest.approx(1 / 3)}
+
+
+def test_a_fit_ends_after_its_last_epoch_was_heard(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(training, RayClusterTraining):
+        pytest.skip("the actor of an existing Ray cluster")
+    monkeypatch.setattr(remote, "Reports", SlowReports)
+    heard: list[Progress] = []
+    training.run(job(tmp_path, "here", epochs=3), on_progress=heard.append)
+    assert [progress.done for progress in heard] == [1, 2, 3]
 
 
 def test_what_the_function_raises_is_a_failed_training(training: Training, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from platform_ctl.training.ray_cluster.remote import Reports
 
 Report = Callable[[Mapping[str, float]], None]
 
@@ -25,6 +28,14 @@ def here(rows: str, out_dir: str, *, report: Report | None = None) -> dict[str, 
         if report is not None:
             report({"epoch": epoch, "loss": 1 / epoch})
     return {"loss": 1 / 3}
+
+
+class SlowReports(Reports):
+    """Takes a while for each report, and answers meanwhile, as an actor that is far away does."""
+
+    async def add(self, figures: dict[str, float]) -> None:  # type: ignore[override]
+        await asyncio.sleep(0.5)
+        super().add(figures)
 
 
 def broken(rows: str, out_dir: str) -> dict[str, Any]:

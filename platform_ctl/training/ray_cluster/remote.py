@@ -1,6 +1,7 @@
 """The program that an existing Ray cluster runs: one call of a job's function, files as bytes.
 
-It needs no path that both sides know. Imports no Ray: this module is loaded there by name.
+It needs no path that both sides know. Imports Ray only in a fit: this module is loaded there by
+name.
 """
 
 from __future__ import annotations
@@ -38,13 +39,19 @@ class Reports:
 
 
 class Report:
-    """Sends the figures of an epoch to a Reports actor; can be pickled to any worker."""
+    """Gives the figures of an epoch to a Reports actor; can be pickled to any worker.
+
+    Returns when the actor has them: Ray orders the calls of one caller only, so that a report that
+    is still under way when the fit ends would be read by nobody.
+    """
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
     def __call__(self, figures: Mapping[str, float]) -> None:
-        self._actor.add.remote({name: float(value) for name, value in figures.items()})
+        import ray
+
+        ray.get(self._actor.add.remote({name: float(value) for name, value in figures.items()}))
 
 
 class Answer(msgspec.Struct):
