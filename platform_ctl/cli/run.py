@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.2
 _LOGS = ("platform-ctl", "run", "logs")
+_NAMELESS = "unknown: the version of the pipeline that it ran was deleted"
 
 
 @click.group(cls=Group, help="List, show, follow, explain, report, resume, cancel and prune runs.")
@@ -102,7 +103,7 @@ def _print_list(runs: Sequence[Run], losses: Mapping[str, NamedLoss], empty: str
     rows = [
         [
             r.id[:8],
-            r.pipeline,
+            r.pipeline or "unknown",
             "" if r.name == f"{r.pipeline}-{r.id[:8]}" else r.name,
             r.state,
             render.minute(r.created_at),
@@ -178,10 +179,17 @@ def show(ctx: click.Context, run: str, output: str) -> None:
     scheduled = targets.schedule_of_run(settings, found.id)
     if output == "json":
         render.print_json(
-            {**msgspec.to_builtins(found), "cost": spent, "schedule": scheduled or None}
+            {
+                **msgspec.to_builtins(found),
+                "cost": spent if found.pipeline else None,
+                "schedule": scheduled or None,
+            }
         )
         return
     _print_facts(found, scheduled)
+    if not found.pipeline:
+        click.echo(f"tasks      {_NAMELESS}")
+        return
     for line in _cost(spent, _took(found)):
         click.echo(line)
     if found.directory:
@@ -196,7 +204,7 @@ def show(ctx: click.Context, run: str, output: str) -> None:
 
 def _print_facts(run: Run, scheduled: str) -> None:
     click.echo(f"run        {run.id}")
-    click.echo(f"pipeline   {run.pipeline} ({visible(run.name)})")
+    click.echo(f"pipeline   {run.pipeline or 'unknown'} ({visible(run.name)})")
     click.echo(f"state      {_state(run)}")
     click.echo(f"created    {render.moment(run.created_at)}, took {_took(run)}")
     if scheduled:
@@ -274,6 +282,8 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool, raw: bool) -> No
 
 def _silence(run: Run, task: str) -> str:
     """Why there is nothing to print: no log, and no error."""
+    if not run.pipeline:
+        return f"the steps of the run are {_NAMELESS}"
     only = find_task(run, task, command=_LOGS) if task else None
     if only is not None and only.state is TaskState.CACHED:
         return f"{task} was not executed: its outputs are from the cache"

@@ -201,6 +201,7 @@ class Run:
     id: str
     name: str
     pipeline: str
+    """Its name; empty where nothing tells it any more, and nothing names the tasks either."""
     state: RunState
     created_at: str
     directory: str

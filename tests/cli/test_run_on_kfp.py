@@ -22,6 +22,7 @@ class User:
 
     url: str
     folder: Path
+    runs: Runs
 
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
         env = {
@@ -38,8 +39,9 @@ class User:
 
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[User]:
-    with serve(Runs()) as fake:
-        yield User(fake.url, tmp_path)
+    runs = Runs()
+    with serve(runs) as fake:
+        yield User(fake.url, tmp_path, runs)
 
 
 def test_a_gate_that_said_no_ends_with_1_also_from_the_cache(user: User) -> None:
@@ -59,3 +61,18 @@ def test_a_gate_that_said_no_ends_with_1_also_from_the_cache(user: User) -> None
     judge = next(d for d in explained if d["task"] == "judge")
     assert (judge["decision"], judge["source_run_id"]) == ("HIT", first["id"])
     assert len(judge["fingerprint"]) == 64
+
+
+def test_what_a_run_of_a_deleted_version_did_is_unknown(user: User) -> None:
+    run = json.loads(user.run(7).stdout)["id"]
+    user.runs.kept[run].said.pop("pipeline_spec")
+    shown = user.type("run", "show", run)
+    assert shown.returncode == 0, shown.stderr
+    assert "pipeline   unknown (" in shown.stdout
+    assert shown.stdout.splitlines()[-1].startswith("tasks      unknown: ")
+    assert "cost" not in shown.stdout
+    assert json.loads(user.type("run", "show", run, "-o", "json").stdout)["cost"] is None
+    assert "are unknown: " in user.type("run", "logs", run).stderr
+    explained = user.type("cache", "explain", run)
+    assert (explained.returncode, explained.stdout) == (2, "")
+    assert "was deleted, and its IR with it (err-bad-ir)" in explained.stderr

@@ -88,11 +88,18 @@ def ir_of(document: Json) -> list[Json]:
 
 
 def pipeline_of(document: Json) -> Pipeline:
-    """Raises BadPipelineFile for IR that another SDK wrote and that is not understood."""
+    """Raises BadPipelineFile for IR that is gone, or that another SDK wrote and that is not
+    understood."""
     documents = ir_of(document)
+    if not documents:
+        raise BadPipelineFile(
+            "the version of the pipeline that the run executed was deleted, and its IR with it",
+            where=f"run {document['run_id']}",
+            fix="platform-ctl --target kubernetes run list",
+        )
     platforms = documents[1].get("platforms", {}) if len(documents) > 1 else {}
     try:
-        return msgspec.convert({**(documents or [{}])[0], "platforms": platforms}, Pipeline)
+        return msgspec.convert({**documents[0], "platforms": platforms}, Pipeline)
     except msgspec.ValidationError as exc:
         raise BadPipelineFile(
             f"the IR of the run is not understood: {exc}",
