@@ -10,6 +10,7 @@ from pathlib import Path
 from platform_ctl.approvals import announce
 from platform_ctl.approvals.notifier import Notifier
 from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.promotion import carry_on, newest_promotions, start_promotion
 from platform_ctl.approvals.request import Answer, ApprovalRequest, ApprovalState, Policy, Vote
 from platform_ctl.approvals.subject import champion_of, current_subject
 from platform_ctl.errors import (
@@ -24,7 +25,7 @@ from platform_ctl.models.model import find_version
 from platform_ctl.models.port import Registry
 from platform_ctl.recipe.recipe import Recipe
 from platform_ctl.runs.port import Orchestrator
-from platform_ctl.runs.record import Run, RunRequest
+from platform_ctl.runs.record import Run
 from platform_ctl.settings import ApprovalSettings
 
 SELF_APPROVAL_NOTE = (
@@ -71,7 +72,8 @@ def answer(
 ) -> Answered:
     """Record an answer, tell those who asked, and start the promotion of a yes.
 
-    The same yes again returns the same run. Raises what ``decide`` raises.
+    The same yes again returns the same run; after one that failed or was cancelled, a new run
+    that goes on from where it stopped. Raises what ``decide`` raises.
     """
     decision = decide(
         ports.registry,
@@ -90,7 +92,13 @@ def answer(
         notes = (*notes, f"approved already by {request.decided_by()}")
     if request.state is not ApprovalState.APPROVED:
         return Answered(request, None, notes)
-    run = start_promotion(ports.runs, ports.approvals, ports.promote(), request)
+    if decision.new:
+        run = start_promotion(ports.runs, ports.approvals, ports.promote(), request)
+        return Answered(request, run, notes)
+    last = newest_promotions(ports.runs).get(request.id)
+    run = carry_on(ports.runs, ports.approvals, ports.promote(), request)
+    if last is not None and last.id != run.id:
+        notes = (*notes, f"its promotion, run {last.id[:8]}, ended {last.state}: this is a new run")
     return Answered(request, run, notes)
 
 
@@ -283,30 +291,3 @@ def void_outdated(registry: Registry, approvals: Approvals, model: str) -> None:
         changes = request.subject.changes(replace(request.subject, champion=champion))
         if changes:
             approvals.void(request.id, "; ".join(changes))
-
-
-def start_promotion(
-    orchestrator: Orchestrator,
-    approvals: Approvals,
-    pipeline: Path,
-    request: ApprovalRequest,
-    *,
-    stop_at_percent: int = 0,
-) -> Run:
-    """The ``promote`` run of an approved request; the same one however often it is asked for.
-
-    One whose process died is continued. ``stop_at_percent``: hold the canary at that share
-    of the traffic; 0 goes on to the end.
-    """
-    stop = {"stop_at_percent": stop_at_percent} if stop_at_percent else {}
-    run = orchestrator.submit(
-        RunRequest(
-            pipeline=pipeline,
-            parameters={"approval_id": request.id, **stop},
-            name=f"promote {request.reference}",
-            idempotency_key=f"promote-{request.id}",
-        )
-    )
-    if not request.promotion_id:
-        approvals.started(request.id, run.id)
-    return run

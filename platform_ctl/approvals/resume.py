@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from platform_ctl.approvals.decide import start_promotion
 from platform_ctl.approvals.port import Approvals
-from platform_ctl.approvals.request import ApprovalState
+from platform_ctl.approvals.promotion import (
+    continue_promotion,
+    newest_promotions,
+    start_promotion,
+)
+from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.runs.port import Orchestrator, RunReader
 from platform_ctl.runs.record import Run
-
-_NEWEST_RUNS = 500
-"""Among which a promotion that died is looked for."""
 
 
 def resume_promotions(
@@ -25,22 +26,37 @@ def resume_promotions(
     died again after it was continued: it is returned as it is, failed.
     ``pipeline`` is called when there is something to do.
     """
-    dead = {r.parameters.get("approval_id") for r in orchestrator.list(_NEWEST_RUNS) if r.died}
-    standing = [r for r in approvals.list() if r.state is ApprovalState.APPROVED]
-    left = [r for r in standing if r.id in dead or not r.promotion_id]
-    return [start_promotion(orchestrator, approvals, pipeline(), request) for request in left]
+    resumed = []
+    for request, died in _without_process(orchestrator, approvals):
+        if died is None or request.promotion_id in ("", died.id):
+            run = start_promotion(orchestrator, approvals, pipeline(), request)
+        else:  # the run of a `release continue`: the next one takes the release up
+            run = continue_promotion(orchestrator, pipeline(), request.id, request.reference)
+        resumed.append(run)
+    return resumed
 
 
 def interrupted(runs: RunReader, approvals: Approvals) -> list[str]:
     """What ``resume_promotions`` would carry on, as sentences. Changes nothing."""
-    dead = {r.parameters.get("approval_id"): r for r in runs.list(_NEWEST_RUNS) if r.died}
+    return [
+        f"the promotion of {request.reference} "
+        + (f"died (run {died.id[:8]})" if died else "was never started")
+        for request, died in _without_process(runs, approvals)
+    ]
+
+
+def _without_process(
+    runs: RunReader, approvals: Approvals
+) -> list[tuple[ApprovalRequest, Run | None]]:
+    """Standing approvals that nothing carries out, with the run that died; None for one that
+    was never begun."""
+    newest = newest_promotions(runs)
+    standing = [r for r in approvals.list() if r.state is ApprovalState.APPROVED]
     found = []
-    for request in approvals.list():
-        if request.state is not ApprovalState.APPROVED:
-            continue
-        if request.id in dead:
-            run = dead[request.id]
-            found.append(f"the promotion of {request.reference} died (run {run.id[:8]})")
+    for request in standing:
+        run = newest.get(request.id)
+        if run is not None and run.died:
+            found.append((request, run))
         elif not request.promotion_id:
-            found.append(f"the promotion of {request.reference} was never started")
+            found.append((request, None))
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from platform_ctl.approvals import decide as approve
 from platform_ctl.approvals.port import Approvals
+from platform_ctl.approvals.promotion import carry_on, continue_promotion
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.errors import ApprovalMissing, PreconditionMissing, UsageError
 from platform_ctl.models.model import PRODUCTION, ModelVersion, find_version
@@ -17,9 +18,6 @@ from platform_ctl.recipe.recipe import CanaryPlan, Recipe
 from platform_ctl.releases.release import Release
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import Run, RunRequest
-
-_NEWEST_RUNS = 500
-"""Among which the run of an open release is looked for."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,8 @@ class DeployPorts:
 def deploy(
     ports: DeployPorts, version: ModelVersion, recipe: Recipe, *, stop_at_percent: int = 0
 ) -> Run:
-    """The ``promote`` run of a version; the same one when it is under way or done already.
+    """The ``promote`` run of a version; the same one when it is under way or done already, a
+    new one after a run that failed or was cancelled.
 
     A version that is not in production needs a standing approval. Raises ApprovalMissing, and
     UsageError for a share of the traffic that is none of the approved plan's.
@@ -53,7 +52,7 @@ def deploy(
             )
         )
     request = require_approval(ports.registry, ports.approvals, ports.recipes, version)
-    run = approve.start_promotion(
+    run = carry_on(
         ports.runs, ports.approvals, ports.promote(), request, stop_at_percent=stop_at_percent
     )
     _require_stop(run, version, recipe, stop_at_percent)
@@ -76,21 +75,8 @@ def _require_stop(run: Run, version: ModelVersion, recipe: Recipe, percent: int)
 
 def continue_release(ports: DeployPorts, release: Release) -> Run:
     """The run that takes an open release on: the one at work, else a new one from its step."""
-    at_work = (
-        run
-        for run in ports.runs.list(_NEWEST_RUNS)
-        if run.parameters.get("approval_id") == release.approval_id and not run.state.final
-    )
-    if (run := next(at_work, None)) is not None:
-        return run
-    return ports.runs.submit(
-        RunRequest(
-            pipeline=ports.promote(),
-            parameters={"approval_id": release.approval_id},
-            name=f"promote {release.target.model}/{release.version}",
-            idempotency_key=f"promote-{release.approval_id}-{release.changes}",
-        )
-    )
+    reference = f"{release.target.model}/{release.version}"
+    return continue_promotion(ports.runs, ports.promote(), release.approval_id, reference)
 
 
 def require_approval(

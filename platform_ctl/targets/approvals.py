@@ -54,8 +54,8 @@ def actor(settings: Settings) -> str:
 def approval_controller(settings: Settings) -> Controller:
     """What starts the promotion of approvals that were given on the cluster. Raises UsageError
     on a target whose approvals are not custom resources."""
-    from platform_ctl.approvals.decide import start_promotion
     from platform_ctl.approvals.kubernetes.controller import Controller
+    from platform_ctl.approvals.promotion import start_promotion
     from platform_ctl.errors import UsageError
 
     if settings.target != "kubernetes":

@@ -24,6 +24,8 @@ class FakeRuns:
     error: PlatformError | None = None
     refused: PlatformError | None = None
     kept: dict[str, Run] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    """Idempotency key -> id of the run that was submitted with it."""
 
     def run(self, request: RunRequest, on_event: Callable[[RunEvent], None]) -> Run:
         return self._follow(self.submit(request), on_event)
@@ -32,10 +34,25 @@ class FakeRuns:
         if self.refused:
             raise self.refused
         run_id = f"run-{len(self.kept) + 1}"
+        if request.idempotency_key:
+            run_id = self.keys.setdefault(request.idempotency_key, run_id)
+        if run_id in self.kept:
+            return self.kept[run_id]
         name = request.pipeline.stem
-        run = Run(run_id, request.name or name, name, RunState.PENDING, AT, "")
-        self.kept[run_id] = run
-        return run
+        self.kept[run_id] = Run(
+            run_id,
+            request.name or name,
+            name,
+            RunState.PENDING,
+            AT,
+            "",
+            parameters=request.parameters,
+        )
+        return self.kept[run_id]
+
+    def end(self, run_id: str, state: RunState, *, died: bool = False) -> None:
+        """A submitted run has ended."""
+        self.kept[run_id] = replace(self.kept[run_id], state=state, orphaned=died, ended_at=AT)
 
     def resume(self, run_id: str, on_event: Callable[[RunEvent], None]) -> Run:
         return self._follow(self.get(run_id), on_event)

@@ -15,12 +15,14 @@ from platform_ctl import targets
 from platform_ctl.approvals.ask import request
 from platform_ctl.approvals.compare import compare
 from platform_ctl.approvals.decide import (
+    DecisionPorts,
     as_they_stand,
     decide,
-    start_promotion,
     verify,
     void_outdated,
 )
+from platform_ctl.approvals.decide import answer as answer_with
+from platform_ctl.approvals.promotion import continue_promotion, start_promotion
 from platform_ctl.approvals.request import Answer, ApprovalState
 from platform_ctl.approvals.resume import interrupted, resume_promotions
 from platform_ctl.errors import (
@@ -42,6 +44,7 @@ from platform_ctl.runs.record import Run, RunState
 from platform_ctl.settings import ApprovalSettings, Settings
 from platform_ctl.text import moment
 from recipes.train_deploy.recipe import RECIPE
+from tests.fakes.runs import FakeRuns
 from tests.support.candidates import PASSED, write_candidate
 
 NAME = RECIPE.model_name
@@ -489,6 +492,61 @@ def test_an_approval_whose_process_died_before_its_promotion_is_carried_out(
     assert [r.name for r in carry_on()] == [f"promote {NAME}/1"]
     assert carry_on() == [] == interrupted(orchestrator, approvals)
     assert list(orchestrator.requests) == [f"promote-{made.id}"]
+
+
+@pytest.fixture
+def ports(world, approvals):
+    return DecisionPorts(
+        world.registry,
+        approvals,
+        RECIPES,
+        FakeRuns(),
+        lambda: Path("promote.yaml"),
+        Kept(),
+        LAPTOP,
+    )
+
+
+@pytest.mark.parametrize("ended", [RunState.FAILED, RunState.CANCELED])
+def test_a_second_yes_after_a_promotion_that_failed_is_a_new_run(ask, ports, ended):
+    def yes():
+        return answer_with(ports, made.id, Answer.APPROVE, approver="ann", reason="fine")
+
+    made = ask()
+    first = yes().run
+    assert yes().run == first, "it is at work"
+    for _ in range(2):
+        ports.runs.end(first.id, ended)
+        again = yes()
+        assert again.run.id != first.id and not again.run.state.final
+        assert again.run.parameters == {"approval_id": made.id}
+        assert f"its promotion, run {first.id}, ended {ended}" in again.notes[-1]
+        assert yes().run == again.run
+        first = again.run
+    ports.runs.end(first.id, RunState.SUCCEEDED)
+    assert yes().run == ports.runs.get(first.id), "the newest run says what is now"
+
+
+def test_nothing_repeats_a_failed_promotion_by_itself(ask, ports):
+    made = ask()
+    run = answer_with(ports, made.id, Answer.APPROVE, approver="ann", reason="fine").run
+    ports.runs.end(run.id, RunState.FAILED)
+    assert resume_promotions(ports.runs, ports.approvals, ports.promote) == []
+    assert start_promotion(ports.runs, ports.approvals, ports.promote(), made).id == run.id
+    assert len(ports.runs.kept) == 1
+
+
+def test_a_promotion_that_goes_on_with_a_release_and_dies_is_carried_on_by_a_repair(ask, ports):
+    made = ask()
+    held = answer_with(ports, made.id, Answer.APPROVE, approver="ann", reason="fine").run
+    ports.runs.end(held.id, RunState.SUCCEEDED)
+    going_on = continue_promotion(ports.runs, ports.promote(), made.id, made.reference)
+    ports.runs.end(going_on.id, RunState.FAILED, died=True)
+    sentence = f"the promotion of {NAME}/1 died (run {going_on.id[:8]})"
+    assert interrupted(ports.runs, ports.approvals) == [sentence]
+    (run,) = resume_promotions(ports.runs, ports.approvals, ports.promote)
+    assert run.id not in (held.id, going_on.id) and not run.state.final
+    assert interrupted(ports.runs, ports.approvals) == []
 
 
 @pytest.mark.parametrize("what", [None, Answer.REJECT])
