@@ -52,7 +52,7 @@ def _without_process(
     was never begun."""
     newest = newest_promotions(runs)
     standing = [r for r in approvals.list() if r.state is ApprovalState.APPROVED]
-    found = []
+    found: list[tuple[ApprovalRequest, Run | None]] = []
     for request in standing:
         run = newest.get(request.id)
         if run is not None and run.died:

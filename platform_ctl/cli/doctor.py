@@ -41,6 +41,8 @@ def command(ctx: click.Context, repair: bool, deep: bool, output: str) -> None:
         targets.serving(settings) if local else None,
         targets.schedule_heartbeat(settings) if local else "",
     )
+    if local:
+        checks += targets.open_releases(settings)
     if local and damaged.keys() <= {settings.layout.iceberg / "catalog.db"}:
         checks += check_registry(targets.registry_changed(settings))
         checks += check_aliases(targets.registry(settings))

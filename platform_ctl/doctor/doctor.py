@@ -22,7 +22,7 @@ import psutil
 
 from platform_ctl.errors import HomeDamaged, ServiceUnavailable
 from platform_ctl.runs.port import RunReader
-from platform_ctl.runs.record import Run
+from platform_ctl.runs.record import Run, RunState
 from platform_ctl.serving.port import Serving
 from platform_ctl.serving.service import InferenceService, ServiceState
 from platform_ctl.settings import HomeLayout, Settings
@@ -267,11 +267,14 @@ def _nearest_existing(path: Path) -> Path:
 
 
 def check_runs(runs: Sequence[Run]) -> Check:
-    """The newest run: one that was killed waits to be resumed. Older ones are history."""
+    """The newest run: one that was killed or failed waits to be resumed. Older ones are history,
+    and one that was cancelled ended as somebody wanted."""
     going = sum(not r.state.final for r in runs)
-    if runs and runs[0].died:
-        detail = f"{runs[0].name} was killed before its end"
-        return Check("runs", Health.WARN, detail, f"platform-ctl run resume {runs[0].id}")
+    newest = runs[0] if runs else None
+    if newest is not None and newest.state is RunState.FAILED:
+        how = "was killed before its end" if newest.died else f"failed: {newest.error}"
+        detail = f"{newest.name}, the newest run, {how}"
+        return Check("runs", Health.WARN, detail, f"platform-ctl run resume {newest.id[:8]}")
     return Check("runs", Health.OK, f"{len(runs)} recorded, {going} running")
 
 

@@ -14,7 +14,7 @@ from platform_ctl.targets.approvals import (
 )
 from platform_ctl.targets.completion import recorded_names
 from platform_ctl.targets.data import record_audit
-from platform_ctl.targets.doctor import stored_bytes
+from platform_ctl.targets.doctor import open_releases, stored_bytes
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
 from platform_ctl.targets.explain import compared_run, current_subject, impact, looking
 from platform_ctl.targets.home import (
@@ -147,6 +147,7 @@ __all__ = [
     "mlflow_uri",
     "new_recipe",
     "notifier",
+    "open_releases",
     "orchestrator",
     "pages",
     "pipelines",

@@ -12,6 +12,7 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.evidence import evidence_dir
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import data_access, read_pipeline, recipes
+from platform_ctl.targets.releases import release_records, serving
 from platform_ctl.targets.runs import run_reader, step_cache
 
 if TYPE_CHECKING:
@@ -42,6 +43,21 @@ def stored_bytes(
         reader = run_reader(settings)
         newest = [reader.get(run.id) for run in reader.list(stored.NEWEST_RUNS) if run.state.final]
         yield from stored.check_runs(newest, read_pipeline)
+
+
+def open_releases(settings: Settings) -> list[Check]:
+    """Releases that wait for somebody. Services that cannot be read are another check's."""
+    from platform_ctl.approvals.promotion import newest_promotions
+    from platform_ctl.errors import HomeDamaged, ServiceUnavailable
+    from platform_ctl.releases.check import check_releases
+
+    try:
+        services = serving(settings).list()
+    except (ServiceUnavailable, HomeDamaged):
+        return []
+    newest = newest_promotions(run_reader(settings))
+    at_work = {approval for approval, run in newest.items() if not run.state.final}
+    return list(check_releases(services, release_records(settings), at_work))
 
 
 def _golden_sets(settings: Settings) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -130,10 +131,15 @@ def test_the_configured_port() -> None:
     assert doctor.check_port(Settings(), ()).health == Health.OK
 
 
-def test_a_run_that_was_killed_waits_to_be_resumed() -> None:
+def test_a_newest_run_that_was_killed_or_failed_waits_to_be_resumed() -> None:
     killed, going = run(None, RunState.FAILED, orphaned=True), run(os.getpid())
     assert doctor.check_runs([killed, going]).fix == "platform-ctl run resume 5e0c"
     assert doctor.check_runs([going, killed]).health == Health.OK
+    failed = dataclasses.replace(run(None, RunState.FAILED), error="train: no room\x1b[2J")
+    named = doctor.check_runs([failed, going])
+    assert (named.health, named.fix) == (Health.WARN, "platform-ctl run resume 5e0c")
+    assert "failed: train: no room" in named.detail
+    assert doctor.check_runs([run(None, RunState.CANCELED)]).health == Health.OK
     assert doctor.check_runs([]).health == Health.OK
 
 
