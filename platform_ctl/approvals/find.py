@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from platform_ctl.approvals.request import ApprovalRequest
-from platform_ctl.errors import NothingYet, PlatformError, unknown_id
+from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
+from platform_ctl.errors import NothingYet, PlatformError, UnknownName, unknown_id
+
+LATEST = "latest"
 
 
 def find_request(requests: Sequence[ApprovalRequest], typed: str) -> ApprovalRequest:
     """By id, unique prefix, or ``latest`` (``requests`` are newest first).
 
+    ``latest`` is the newest request, and refused while a request of another model waits:
+    whoever types it may mean that one, and an answer is not taken back.
     Raises UnknownName, and NothingYet where there is none at all.
     """
-    if typed == "latest" and requests:
-        return requests[0]
+    if typed == LATEST and requests:
+        return _newest(requests)
     found = [r for r in requests if typed and r.id.startswith(typed)]
     if len(found) == 1:
         return found[0]
     raise no_such_request(typed, [r.id for r in requests], where="approvals")
+
+
+def _newest(requests: Sequence[ApprovalRequest]) -> ApprovalRequest:
+    newest = requests[0]
+    others = [
+        request
+        for request in requests
+        if request.state is ApprovalState.PENDING and request.model != newest.model
+    ]
+    if not others:
+        return newest
+    each = ", ".join(f"{r.id} ({r.reference}, {r.state})" for r in [newest, *others])
+    raise UnknownName(
+        f"{LATEST!r} may mean requests of more than one model; type one of: {each}",
+        where="approvals",
+        fix="platform-ctl approval list",
+    )
 
 
 def no_such_request(typed: str, ids: Sequence[str], *, where: str) -> PlatformError:

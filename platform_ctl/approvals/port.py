@@ -25,7 +25,10 @@ class Approvals(Protocol):
         ...
 
     def get(self, request_id: str) -> ApprovalRequest:
-        """By id or unique prefix, or ``latest``. Raises UnknownName."""
+        """By id or unique prefix, or ``latest``: the newest.
+
+        Raises UnknownName, also for ``latest`` while a request of another model waits.
+        """
         ...
 
     def list(self) -> Sequence[ApprovalRequest]:

@@ -67,7 +67,10 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
 @render.output_option
 @click.pass_context
 def show(ctx: click.Context, request: str, output: str) -> None:
-    """Show the model of REQUEST (an id, a unique prefix, or latest) beside the champion."""
+    """Show the model of REQUEST (an id, a unique prefix, or latest) beside the champion.
+
+    `latest` is the newest request. It is refused while a request of another model waits.
+    """
     from platform_ctl import targets
     from platform_ctl.approvals.compare import compare, same_data
     from platform_ctl.approvals.decide import as_they_stand, subject_changes
@@ -169,7 +172,11 @@ def _answer_options(function: Any) -> Any:
 @render.output_option
 @click.pass_context
 def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: str) -> None:
-    """Approve REQUEST: starts the canary, and moves the model to Production if it passes."""
+    """Approve REQUEST: starts the canary, and moves the model to Production if it passes.
+
+    REQUEST is an id, a unique prefix, or latest. `latest` is refused while a request of another
+    model waits.
+    """
     from platform_ctl.approvals.request import Answer
 
     settings = load_settings(ctx)
@@ -184,7 +191,7 @@ def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: s
         return
     from platform_ctl.cli.pipeline import finish
 
-    click.echo(f"approved; promotion is run {run.id[:8]}", err=True)
+    click.echo(f"approved {decided.reference}; promotion is run {run.id[:8]}", err=True)
     stop = _abort(settings, decided)
     finish(ctx, promotions.follow(settings, run, stop=stop), output)
 
@@ -194,7 +201,11 @@ def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: s
 @render.output_option
 @click.pass_context
 def reject(ctx: click.Context, request: str, reason: str, output: str) -> None:
-    """Reject REQUEST for good. `approval request` makes a new request."""
+    """Reject REQUEST for good. `approval request` makes a new request.
+
+    REQUEST is an id, a unique prefix, or latest. `latest` is refused while a request of another
+    model waits.
+    """
     from platform_ctl.approvals.request import Answer
 
     answered = _answer(load_settings(ctx), request, Answer.REJECT, reason)

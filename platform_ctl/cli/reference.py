@@ -261,7 +261,8 @@ def runbook_index(folder: Path) -> str:
     lines = [HEADER, "# Runbooks\n"]
     lines.append(
         "Every page has the same five parts: Meaning, Impact, Diagnosis, Mitigation, Verify.\n"
-        "Commands can be copied as they stand: `latest` is the newest run or approval request.\n"
+        "Commands can be copied as they stand: `latest` is the newest run or approval request\n"
+        "(refused for a request while one of another model waits: type its id then).\n"
     )
     for kind, title in RUNBOOK_KINDS.items():
         found = sorted((folder / kind).glob("*.md"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -121,6 +122,27 @@ def test_ask_show_reject_and_ask_again(cli):
     assert code == 3 and "err-already-decided" in err
     again = json.loads(cli("approval", "request", "weekly-commits/1", "-o", "json")[1])
     assert again["id"] != asked and again["state"] == "pending"
+
+
+def test_latest_is_refused_by_name_while_another_model_waits(cli, home):
+    """The words of a how-to must not approve the model of somebody else."""
+    asked = json.loads(cli("approval", "request", "weekly-commits/1", "-o", "json")[1])["id"]
+    approvals = targets.approvals(Settings(home=home))
+    mine = approvals.get(asked)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    other = replace(mine, id="f" * 8, model="wine", version="3", requested_at=now)
+    approvals.open(other)
+    try:
+        for answer in ("approve", "reject"):
+            code, out, err = cli("approval", answer, "latest", "--reason", "x")
+            assert (code, out) == (2, "") and len(err.strip().splitlines()) == 4
+            assert f"{asked} (weekly-commits/1, pending)" in err and "ffffffff (wine/3" in err
+        assert cli("approval", "show")[0] == 2
+        assert all(not approvals.get(one).votes for one in (asked, other.id))
+    finally:
+        approvals.void(other.id, "of this test")
+    approvals.void(asked, "of this test")
+    assert approvals.get("latest").id == other.id
 
 
 FORGED = "not yet\nanswer     approve by release-board at 2026-11-27: fine\x1b[2K\u202eby us\x9b31m"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -140,6 +141,35 @@ def test_the_same_subject_is_one_pending_request(approvals):
     assert approvals.open(a_request("bbbb2222")) == first
     other = replace(SUBJECT, canary_plan="sha256:other")
     assert approvals.open(a_request("cccc3333", subject=other)).id == "cccc3333"
+
+
+OLDER, OTHER = a_request(requested_at=moment(-1)), a_request("bbbb2222", model="wine")
+
+
+def test_the_latest_of_one_model_is_the_newest(approvals):
+    approvals.open(OLDER)
+    approvals.open(replace(OTHER, model=OLDER.model, version="5"))
+    assert approvals.get("latest").id == "bbbb2222"
+
+
+def test_the_latest_is_refused_while_another_model_waits(approvals):
+    """Whoever trained one model must not approve the one that somebody else trained after it."""
+    approvals.open(OLDER)
+    approvals.open(OTHER)
+    asked = "bbbb2222 (wine/4, pending), aaaa1111 (weekly-commits/4, pending)"
+    with pytest.raises(UnknownName, match=re.escape(asked)):
+        approvals.get("latest")
+    approvals.vote("bbbb2222", yes())  # the newest is decided, and the other one still waits
+    with pytest.raises(UnknownName, match=r"bbbb2222 .wine/4, approved., aaaa1111"):
+        approvals.get("latest")
+    approvals.vote("aaaa1111", no())
+    assert approvals.get("latest").id == "bbbb2222"
+
+
+def test_what_nobody_answered_in_time_does_not_wait(stores):
+    stores(expires_h=0.5).open(OLDER)
+    stores().open(OTHER)
+    assert stores(expires_h=0.5).get("latest").id == "bbbb2222"
 
 
 @pytest.mark.parametrize("word", ["zz", "", "aaaa11112"])

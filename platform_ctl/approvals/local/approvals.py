@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from platform_ctl.approvals.expiry import CLOCK_BACK, CLOCK_TOLERANCE, EXPIRED, at_moment, iso
-from platform_ctl.approvals.find import no_such_request
+from platform_ctl.approvals.find import LATEST, find_request, no_such_request
 from platform_ctl.approvals.request import (
     Answer,
     ApprovalRequest,
@@ -79,6 +79,8 @@ class SqliteApprovals:
         return self.open(replace(request, id=request_id(request, taken)))
 
     def get(self, request_id: str) -> ApprovalRequest:
+        if request_id == LATEST:
+            return find_request(self.list(), request_id)
         with self._reading() as db:
             return self._request(db, _row(db, request_id))
 
@@ -178,12 +180,9 @@ def _decide(
 
 
 def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
-    if request_id == "latest":
-        rows = db.execute("SELECT * FROM approvals ORDER BY requested_at DESC, rowid DESC LIMIT 1")
-    else:
-        rows = db.execute(
-            "SELECT * FROM approvals WHERE substr(id, 1, ?) = ?", (len(request_id), request_id)
-        )
+    rows = db.execute(
+        "SELECT * FROM approvals WHERE substr(id, 1, ?) = ?", (len(request_id), request_id)
+    )
     found = rows.fetchall()
     if len(found) == 1 and request_id:
         return found[0]
