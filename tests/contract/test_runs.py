@@ -95,6 +95,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
         with serve(runs) as fake:
             api = RunsApi(Kfp(fake.url))
             yield Target(KfpRuns(api, poll_s=0.5), tmp_path, cluster.image())
+        runs.stop()
     else:
         api = RunsApi(Kfp(os.environ[cluster.KFP_URL]))
         yield Target(KfpRuns(api, poll_s=2.0), tmp_path, cluster.image())

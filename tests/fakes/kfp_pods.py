@@ -52,6 +52,14 @@ class PodRuns(Runs):
     def __init__(self, cluster: Cluster, *, root: str = ROOT, account: str = ACCOUNT) -> None:
         super().__init__(endless=())
         self._cluster, self._root, self._account = cluster, root, account
+        self._threads: list[threading.Thread] = []
+
+    def stop(self) -> None:
+        """Ends what still runs, before its namespace goes."""
+        for run in list(self.kept.values()):
+            self._end(run)
+        for thread in self._threads:
+            thread.join()
 
     def terminate(self, request: Request) -> Json:
         answer = super().terminate(request)
@@ -61,6 +69,7 @@ class PodRuns(Runs):
     def delete(self, request: Request) -> Json:
         """Everything that its steps made belongs to what is deleted here."""
         run = self._known(request)
+        self._end(run)
         self._cluster.delete(CONFIG_MAP, run.workflow)
         return super().delete(request)
 
@@ -73,7 +82,8 @@ class PodRuns(Runs):
 
     def _execute(self, run: FakeRun) -> None:
         run.live, run.state = True, "FAILED"
-        threading.Thread(target=self._work, args=(run,), daemon=True).start()
+        self._threads.append(threading.Thread(target=self._work, args=(run,), daemon=True))
+        self._threads[-1].start()
 
     def _work(self, run: FakeRun) -> None:
         try:
@@ -83,6 +93,8 @@ class PodRuns(Runs):
             run.end_s, run.live = self._clock(), False
 
     def _perform(self, run: FakeRun, step: Step, leaf: Leaf) -> tuple[bool, Json]:
+        if run.terminated_s is not None:
+            return False, {}
         step.begin_s, step.end_s = self._clock(), float("inf")
         name = node_id(run.workflow, f"{step.node}(0).executor(0)")
         pod = self._pod(run, step, leaf, name)
@@ -106,6 +118,11 @@ class PodRuns(Runs):
 
     def _pods(self, run_id: str) -> list[dict[str, Any]]:
         return self._cluster.list(POD, labels=f"{RUN_LABEL}={run_id}")
+
+    def _end(self, run: FakeRun) -> None:
+        if run.live and run.terminated_s is None:
+            run.terminated_s = self._clock()
+            self._end_pods(run.said["run_id"])
 
     def _end_pods(self, run_id: str) -> None:
         for pod in self._pods(run_id):
