@@ -370,6 +370,11 @@ class Cluster:
             )
         if status == 500:
             self._refuse_for_webhook(method, path, message, labels)
+            raise ClusterUnavailable(
+                f"the Kubernetes API server answers and fails: {method} {path}: {message}",
+                where=self.server,
+                fix="platform-ctl --target kubernetes target check",
+            )
         raise self._unavailable(f"HTTP {status} {message}")
 
     def _refuse_for_webhook(

@@ -68,3 +68,9 @@ def test_a_failure_is_not_sent_twice() -> None:
     with answering(503) as (cluster, methods), pytest.raises(ClusterUnavailable):
         cluster.list(POD)
     assert methods == ["GET"]
+
+
+def test_a_server_that_fails_is_not_said_to_be_silent() -> None:
+    with answering(500) as (cluster, _), pytest.raises(ClusterUnavailable) as failed:
+        cluster.call("POST", "/api/v1/namespaces/test/pods", body={})
+    assert "answers and fails: POST /api/v1/namespaces/test/pods" in failed.value.what
