@@ -36,9 +36,9 @@ def run(
 
     -> one line with the metrics beside the baselines.
     """
-    champion_dir = None
+    settings, champion_dir = targets.current_settings(), None
     if champion:
-        registry = targets.registry(targets.current_settings())
+        registry = targets.registry(settings)
         version = find_version(registry.models(), f"{model_name}/{champion}")
         check_stored(registry.local_dir(version), version.digest)
         champion_dir = str(registry.local_dir(version, "weights"))

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platform_ctl import targets
 from platform_ctl.recipe import gate, scores
 from platform_ctl.recipe.recipe import resolve
 
@@ -25,6 +26,7 @@ def run(
 
     -> verdict, reasons. ``decision.path`` holds the figures as JSON.
     """
+    targets.begin_step()
     figures, errors = scores.read(evaluation.path)
     decided = gate.decide(figures, errors, resolve(thresholds))
     text = json.dumps(decided.as_dict(), indent=2, sort_keys=True)

@@ -48,6 +48,7 @@ def run_here(
     **options: Any,
 ) -> tuple[str]:
     """``run`` for a fit that needs no workers: it runs in the step's own process."""
+    targets.begin_step()
     return _told(resolve(function)(rows.path, parameters, model.path, **options), model)
 
 

@@ -18,6 +18,7 @@ from platform_ctl.targets.doctor import open_releases, stored_bytes
 from platform_ctl.targets.evidence import evidence_dir, write_evidence
 from platform_ctl.targets.explain import compared_run, current_subject, impact, looking
 from platform_ctl.targets.home import (
+    begin_step,
     current_settings,
     damaged_databases,
     database,
@@ -111,6 +112,7 @@ __all__ = [
     "approvals",
     "approvals_as_they_stand",
     "artifacts",
+    "begin_step",
     "cache_decisions",
     "canary_cost",
     "check_promotion",

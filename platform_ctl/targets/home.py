@@ -29,6 +29,11 @@ def current_settings() -> Settings:
     return settings
 
 
+def begin_step() -> None:
+    """What ``current_settings`` does for the process of a step, for one that needs no settings."""
+    current_settings()
+
+
 def state(settings: Settings) -> sqlite3.Connection:
     """The home's database, migrated."""
     from platform_ctl.home.state import connect

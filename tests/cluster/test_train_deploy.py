@@ -118,6 +118,13 @@ def test_the_gate_lets_the_model_pass_and_somebody_is_asked(trained: dict[str, A
     assert {t["path"]: t["state"] for t in trained["tasks"]}["train"] == "SUCCEEDED"
 
 
+def test_each_step_says_what_it_has_spent(trained: dict[str, Any]) -> None:
+    """Its time is that of its pod, whoever runs it; its CPU and memory only the step knows."""
+    executed = [t for t in trained["tasks"] if t["state"] == "SUCCEEDED"]
+    silent = [t["path"] for t in executed if not t["usage"]["peak_memory_bytes"]]
+    assert len(executed) >= 8 and not silent
+
+
 def test_the_cluster_ran_the_committed_pipeline(trained: dict[str, Any], cluster: Cluster) -> None:
     """But for the image of the steps and where they find their settings."""
     committed = next(yaml.safe_load_all(COMPILED.read_text(encoding="utf-8")))
