@@ -21,7 +21,7 @@ class Fault:
     symptom: str
     """What somebody on call would hear; nothing of the cause."""
     cause: str
-    """One of ``domain.lab.CAUSES``."""
+    """One of ``learning.lab.CAUSES``."""
     explanation: str
     """Told once it is solved."""
     hints: tuple[str, ...]

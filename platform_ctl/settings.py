@@ -355,20 +355,25 @@ def load(*, cwd: Path, env: Mapping[str, str], flags: Mapping[str, Any] | None =
     except msgspec.ValidationError as exc:
         raise _wrong_value(exc, values, origin, toml_path) from exc
     _refuse_passwords(settings)
+    settings = _with_absolute_paths(settings, root, origin.get("home", "default"))
+    _refuse_unusable_home(settings.home)
+    return Loaded(settings, {key: origin.get(key, "default") for key in known_keys()})
+
+
+def _with_absolute_paths(settings: Settings, root: Path, home_origin: str) -> Settings:
+    """A relative home is below the project. Raises ConfigError for one that is empty text."""
     if not settings.home:
         raise ConfigError(
             "the home is empty text; no folder is meant by it",
-            where=f"home, by {origin.get('home', 'default')}",
+            where=f"home, by {home_origin}",
             fix="export PLATFORM_HOME=$HOME/.platform",
         )
     home = Path(settings.home)
-    settings = msgspec.structs.replace(
+    return msgspec.structs.replace(
         settings,
         home=str(home if home.is_absolute() else (root / home).resolve()),
         project_root=str(root.resolve()),
     )
-    _refuse_unusable_home(settings.home)
-    return Loaded(settings, {key: origin.get(key, "default") for key in known_keys()})
 
 
 def _refuse_passwords(settings: Settings) -> None:

@@ -66,12 +66,15 @@ def run(
             report=_report(settings, run_id, Path(folder)),
         )
     stage = find_version(registry.models(), str(version)).stage
-    line = f"{version} is registered; its stage is {stage}"
+    return version.version, "successful", _line(str(version), stage)
+
+
+def _line(version: str, stage: str) -> str:
     if stage == "Production":
-        line = (
+        return (
             f"{version} is what is in production: this is the same model, nothing new to register"
         )
-    return version.version, "successful", line
+    return f"{version} is registered; its stage is {stage}"
 
 
 def _files(settings: Settings, search: str, decision: str) -> dict[str, Path]:

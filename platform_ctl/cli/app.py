@@ -143,15 +143,9 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
         _check_utf8(words)
         sys.exit(_call(command, argv, prog))
     except click.exceptions.Abort as exc:
-        if isinstance(exc.__cause__, EOFError):  # a file that was cut short, not a person
-            _print_and_exit(_named(exc.__cause__, command_line(prog, words)), words)
-        if isinstance(exc.__context__, EOFError):  # a question, and nobody to answer it
-            _print_and_exit(_unanswered(prog, words), words)
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        _exit_of_abort(exc, prog, words)
     except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        _exit_interrupted()
     except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
         sys.exit(2)
@@ -170,6 +164,20 @@ def run_command(command: click.Command, argv: list[str] | None, *, prog: str) ->
         if debug:
             raise
         _print_and_exit(_named(exc, command_line(prog, words)), words)
+
+
+def _exit_of_abort(exc: click.exceptions.Abort, prog: str, words: Sequence[str]) -> NoReturn:
+    """click's Abort stands for Ctrl-C and for every end of input; its cause tells which."""
+    if isinstance(exc.__cause__, EOFError):  # a file that was cut short, not a person
+        _print_and_exit(_named(exc.__cause__, command_line(prog, words)), words)
+    if isinstance(exc.__context__, EOFError):  # a question, and nobody to answer it
+        _print_and_exit(_unanswered(prog, words), words)
+    _exit_interrupted()
+
+
+def _exit_interrupted() -> NoReturn:
+    click.echo("interrupted", err=True)
+    sys.exit(130)
 
 
 def _check_utf8(words: Sequence[str]) -> None:

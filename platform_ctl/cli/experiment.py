@@ -26,8 +26,8 @@ def command() -> None:
     """Run and show Katib Experiments."""
 
 
-def _parse_values(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict:
-    pairs = [text.partition("=") for text in given]
+def _parse_values(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict:
+    pairs = [text.partition("=") for text in texts]
     for name, equals, _ in pairs:
         if not name or not equals:
             raise click.BadParameter("write NAME=VALUE", ctx, option)
@@ -72,9 +72,6 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
     own = _recipe_of(file)
     if settings.target == "local":
         experiment = _with_newest_outputs(settings, experiment, own)
-    warm: tuple[Trial, ...] = ()
-    if options["warm_start"]:
-        warm = tuple(tuner.read(tuner.find(options["warm_start"])).trials)
     budget = Budget(wall_s=options["wall_s"], cpu_s=options["cpu_s"], money=options["money"])
     _warn_of_endless_trials(experiment, budget)
     try:
@@ -84,7 +81,7 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
             budget=budget,
             seed=options["seed"],
             on_trial=_sayer(experiment, tuner),
-            warm_start=warm,
+            warm_start=_trials_of(tuner, options["warm_start"]),
         )
     except KeyboardInterrupt:
         click.echo(
@@ -126,6 +123,10 @@ def show(ctx: click.Context, name: str, plot: Path | None, output: str) -> None:
         print_json({"status": record.status.to_json(), "trials": list(record.trials)})
     else:
         _print_search(record)
+
+
+def _trials_of(tuner: Tuner, search: str | None) -> tuple[Trial, ...]:
+    return tuple(tuner.read(tuner.find(search)).trials) if search else ()
 
 
 def _adapt(experiment: Experiment, options: dict[str, Any]) -> Experiment:

@@ -21,7 +21,7 @@ from platform_ctl.recipe.recipe import DataAccess, Recipe, resolve
 
 @dataclass(frozen=True)
 class TrainedSubject:
-    """``domain.datasets.Resolved``, and the version in production ("" when there is none)."""
+    """``recipe.datasets.Resolved``, and the version in production ("" when there is none)."""
 
     snapshot_id: str
     as_of: str

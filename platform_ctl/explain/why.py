@@ -219,7 +219,6 @@ def _gate(facts: DiagnosisFacts) -> Link:
 def _registration(facts: DiagnosisFacts) -> Link:
     if Role.REGISTRATION not in facts.roles:
         return Link("registration", LinkState.OK, "this pipeline registers nothing")
-    run = f"platform-ctl pipeline run {facts.run.pipeline}"
     skipped = None if _ran(facts, Role.REGISTRATION) else _skipped(facts, Role.REGISTRATION)
     if skipped:
         return _broken(
@@ -231,6 +230,11 @@ def _registration(facts: DiagnosisFacts) -> Link:
         )
     if facts.version is not None:
         return Link("registration", LinkState.OK, str(facts.version))
+    return _missing_version(facts)
+
+
+def _missing_version(facts: DiagnosisFacts) -> Link:
+    """Registered by the run, and not in the registry of the settings: another one, or deleted."""
     name = facts.model.name if facts.model else facts.recipe.model_name if facts.recipe else "?"
     missing = f"{name}/{facts.number} is not in {facts.registry_uri}"
     recorded = facts.lineage.registry_uri if facts.lineage else ""
@@ -253,7 +257,7 @@ def _registration(facts: DiagnosisFacts) -> Link:
     return _broken(
         "registration",
         f"{missing}: it was deleted",
-        run,
+        f"platform-ctl pipeline run {facts.run.pipeline}",
         REGISTRY_RUNBOOK,
         f"task {facts.roles[Role.REGISTRATION]} of run {facts.short} made it; "
         "registering the same model again is safe",

@@ -42,9 +42,9 @@ def made(wanted: WebhookCertificate, now: datetime.datetime) -> dict[str, str]:
 
     def signed(builder: x509.CertificateBuilder) -> bytes:
         dated = builder.not_valid_before(limits[0]).not_valid_after(limits[1])
-        serial = dated.serial_number(x509.random_serial_number()).issuer_name(authority_name)
-        found = serial.sign(authority_key, hashes.SHA256())
-        return found.public_bytes(serialization.Encoding.PEM)
+        numbered = dated.serial_number(x509.random_serial_number()).issuer_name(authority_name)
+        certificate = numbered.sign(authority_key, hashes.SHA256())
+        return certificate.public_bytes(serialization.Encoding.PEM)
 
     authority = (
         x509.CertificateBuilder()
@@ -64,14 +64,8 @@ def made(wanted: WebhookCertificate, now: datetime.datetime) -> dict[str, str]:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return {
-        name: base64.b64encode(content).decode()
-        for name, content in (
-            (AUTHORITY, signed(authority)),
-            (CERTIFICATE, signed(leaf)),
-            (KEY, private),
-        )
-    }
+    data = {AUTHORITY: signed(authority), CERTIFICATE: signed(leaf), KEY: private}
+    return {name: base64.b64encode(content).decode() for name, content in data.items()}
 
 
 def hosts(wanted: WebhookCertificate) -> list[str]:
@@ -87,13 +81,13 @@ def days_left(data: Mapping[str, str], wanted: WebhookCertificate, now: datetime
     if not {AUTHORITY, CERTIFICATE, KEY} <= set(data):
         return -1.0
     try:
-        found = x509.load_pem_x509_certificate(base64.b64decode(data[CERTIFICATE]))
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(data[CERTIFICATE]))
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, binascii.Error, x509.ExtensionNotFound):
         return -1.0
     if hosts(wanted)[0] not in names.get_values_for_type(x509.DNSName):
         return -1.0
-    return (found.not_valid_after_utc - now) / datetime.timedelta(days=1)
+    return (certificate.not_valid_after_utc - now) / datetime.timedelta(days=1)
 
 
 def with_authority(

@@ -1,4 +1,4 @@
-"""Compiled pipeline file -> checked ``domain.ir.Pipeline``. Hostile input is expected."""
+"""Compiled pipeline file -> checked ``ir.pipeline.Pipeline``. Hostile input is expected."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Newest = Callable[[Sequence[Mapping[str, str]]], float | None]
 
 
 class TableMetrics:
-    """Implements ``ports.metrics.Metrics`` for a catalog on this machine; of another one it
+    """Implements ``metrics.port.Metrics`` for a catalog on this machine; of another one it
     tells nothing."""
 
     name = "tables"

@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class LineageMetrics:
-    """Implements ``ports.metrics.Metrics``. Keeps how far it has counted: a long-running process
+    """Implements ``metrics.port.Metrics``. Keeps how far it has counted: a long-running process
     reads each line of the outbox once."""
 
     name = "lineage"

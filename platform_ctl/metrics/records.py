@@ -28,7 +28,7 @@ _RESULTS = {"HIT": "hit", "MISS": "miss", "BYPASS": "bypass"}
 
 
 class RecordMetrics:
-    """Implements ``ports.metrics.Metrics``."""
+    """Implements ``metrics.port.Metrics``."""
 
     name = "records"
 

@@ -21,7 +21,7 @@ _OUTCOMES = {ReleaseState.PROMOTED: "promoted", ReleaseState.ROLLED_BACK: "rolle
 
 
 class ReleaseMetrics:
-    """Implements ``ports.metrics.Metrics``."""
+    """Implements ``metrics.port.Metrics``."""
 
     name = "releases"
 

@@ -13,7 +13,7 @@ from platform_ctl.tuning.local import journal
 
 
 class SearchMetrics:
-    """Implements ``ports.metrics.Metrics``. Only open runs are looked at; each change of a trial is
+    """Implements ``metrics.port.Metrics``. Only open runs are looked at; each change of a trial is
     a line of the search's journal, and its end is a file beside it."""
 
     name = "searches"

@@ -11,7 +11,7 @@ from platform_ctl.serving.local import records
 
 
 class ServiceMetrics:
-    """Implements ``ports.metrics.Metrics``. A service that was stopped leaves no note of a process,
+    """Implements ``metrics.port.Metrics``. A service that was stopped leaves no note of a process,
     so that one with a note and no process has died."""
 
     name = "services"

@@ -60,12 +60,7 @@ def register_model(
     GateNotPassed, EvidenceMismatch when the evaluation is of another model, and
     ConfigError for a predictor that cannot travel with the model.
     """
-    if decision.verdict is not Verdict.SUCCESSFUL:
-        raise GateNotPassed(
-            f"the gate's verdict is {decision.verdict}: {'; '.join(decision.reasons)}",
-            where=str(model_dir),
-            fix="platform-ctl run show latest",
-        )
+    _refuse_unless_passed(decision, model_dir)
     candidate = _candidate(recipe, Path(model_dir), Path(evaluation_dir))
     tags = _people_first({**candidate.tags, **gate_tags(decision), **provenance})
     candidate = replace(
@@ -84,6 +79,15 @@ def register_model(
         reason = f"passed the gate: {decision.reasons[0]}" if decision.reasons else "passed"
         registry.move_aliases(version.name, {STAGING: version.version}, actor=actor, reason=reason)
     return version
+
+
+def _refuse_unless_passed(decision: GateDecision, model_dir: Path) -> None:
+    if decision.verdict is not Verdict.SUCCESSFUL:
+        raise GateNotPassed(
+            f"the gate's verdict is {decision.verdict}: {'; '.join(decision.reasons)}",
+            where=str(model_dir),
+            fix="platform-ctl run show latest",
+        )
 
 
 def been_in_production(registry: Registry, version: ModelVersion) -> bool:

@@ -75,21 +75,12 @@ def run_analysis(
     release = _open(ports, release_id)
     # A kill of every process ends the service too, and nothing else of a resumed run starts it.
     ports.serving.apply(release.target.service, release.split())
-    evidence, columns = evidence_here(ports.registry, release), _columns(ports, release)
-    recent = replay.read_replayed(evidence.rows, columns)
-    approved = replay.read_approved(evidence.evaluation)
-    golden = replay.read_rows(evidence.rows, columns, "golden")
+    recent, golden, approved = _held_out(ports, release)
     release, verdict, reason = _before_traffic(ports, release, golden, approved)
     if verdict is not Verdict.SUCCESSFUL:
         return _conclude(ports, release, verdict, (reason,))
     while True:
-        release = ports.releases.update(
-            dataclasses.replace(release, state=ReleaseState.RUNNING, looks=release.looks + 1),
-            "weight",
-            weight_percent=release.split().weight_percent,
-            step=release.step + 1,
-        )
-        ports.serving.apply(release.target.service, release.split())
+        release = _set_weight(ports, release)
         analysis, sources = _look(ports, release, recent, approved, patience_s)
         release = _record(ports, release, analysis, sources)
         on_progress(_line(release, analysis))
@@ -100,6 +91,30 @@ def run_analysis(
         if release.production is None or release.step + 1 == len(release.plan.weights_percent):
             return _conclude(ports, release, Verdict.SUCCESSFUL, analysis.reasons)
         release = dataclasses.replace(release, step=release.step + 1)
+
+
+def _set_weight(ports: ReleasePorts, release: Release) -> Release:
+    """Records one more look at the weight of the release's step, then moves the traffic to it."""
+    release = ports.releases.update(
+        dataclasses.replace(release, state=ReleaseState.RUNNING, looks=release.looks + 1),
+        "weight",
+        weight_percent=release.split().weight_percent,
+        step=release.step + 1,
+    )
+    ports.serving.apply(release.target.service, release.split())
+    return release
+
+
+def _held_out(
+    ports: ReleasePorts, release: Release
+) -> tuple[replay.HeldOut, replay.HeldOut, replay.ApprovedPredictions]:
+    """Rows that are replayed at each weight, golden rows, and what was approved for those."""
+    evidence, columns = evidence_here(ports.registry, release), _columns(ports, release)
+    return (
+        replay.read_replayed(evidence.rows, columns),
+        replay.read_rows(evidence.rows, columns, "golden"),
+        replay.read_approved(evidence.evaluation),
+    )
 
 
 def _before_traffic(

@@ -85,10 +85,14 @@ def fit(
             run_config=run_config(checkpoints, storage),
         ).fit()
     metrics, files = result.return_value
-    Path(out_dir).mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (Path(out_dir) / name).write_bytes(content)
+    _write_files(Path(out_dir), files)
     return dict(metrics)
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
 
 
 def run_config(checkpoints: str | None, storage: str) -> RunConfig:

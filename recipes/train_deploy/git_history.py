@@ -96,18 +96,7 @@ def inspect(path: Path, now_s: int) -> Clone:
     Raises NotARepository, ShallowClone, MissingProgram.
     """
     path = path.expanduser().absolute()
-    if path.exists() and not path.is_dir():
-        raise _inside(path, "a file") or NotARepository(
-            f"{path} is a file, not a repository",
-            where=str(path),
-            fix=f"platform-ctl data ingest --recipe {RECIPE} --git {quote(str(path.parent))}",
-        )
-    if not path.is_dir():
-        raise NotARepository(
-            f"{path} does not exist",
-            where=str(path),
-            fix=f"git clone URL {quote(str(path))}",
-        )
+    _refuse_unless_folder(path)
     probe = _git(path, "rev-parse", "--is-shallow-repository", "--absolute-git-dir")
     if probe.returncode != 0:
         raise _not_a_repository(path, probe.stderr)
@@ -135,6 +124,21 @@ def inspect(path: Path, now_s: int) -> Clone:
         observed_until=min(now_s, seen.until),
         notes=seen.notes,
     )
+
+
+def _refuse_unless_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise _inside(path, "a file") or NotARepository(
+            f"{path} is a file, not a repository",
+            where=str(path),
+            fix=f"platform-ctl data ingest --recipe {RECIPE} --git {quote(str(path.parent))}",
+        )
+    if not path.is_dir():
+        raise NotARepository(
+            f"{path} does not exist",
+            where=str(path),
+            fix=f"git clone URL {quote(str(path))}",
+        )
 
 
 @dataclass(frozen=True)

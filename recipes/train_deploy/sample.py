@@ -201,21 +201,18 @@ def ingest_sample(
         }
         snapshot_id = tables.append(table, rows, observed) if observed else None
     counts = Counter(commits["repo"].to_pylist())
-    return IngestReport(
-        names.COMMITS,
-        snapshot_id,
-        now,
-        tuple(
-            Ingested(
-                name=repo,
-                path=f"sample, seed {seed}",
-                new_rows=counts[repo] if repo in missing else 0,
-                known_rows=0 if repo in missing else counts[repo],
-                backfill=repo in missing,
-                observed_until=ENDS_AT,
-            )
-            for repo in repos
-        ),
+    ingested = tuple(_ingested(repo, counts[repo], repo in missing, seed) for repo in repos)
+    return IngestReport(names.COMMITS, snapshot_id, now, ingested)
+
+
+def _ingested(repo: str, rows: int, new: bool, seed: int) -> Ingested:
+    return Ingested(
+        name=repo,
+        path=f"sample, seed {seed}",
+        new_rows=rows if new else 0,
+        known_rows=0 if new else rows,
+        backfill=new,
+        observed_until=ENDS_AT,
     )
 
 

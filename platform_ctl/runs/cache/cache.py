@@ -50,7 +50,7 @@ NEAREST_OF = 10
 
 
 class StepCache:
-    """Implements ``ports.cache.Cache``. Use each instance from one thread."""
+    """Implements ``runs.cache.port.Cache``. Use each instance from one thread."""
 
     def __init__(self, root: Path, db: sqlite3.Connection) -> None:
         self._objects = ObjectStore(root)
@@ -61,7 +61,7 @@ class StepCache:
     def lookup(
         self, key: CacheKey, *, run_id: str, task: str, places: Mapping[str, Path]
     ) -> Hit | Miss:
-        """See ``ports.cache.Cache.lookup``."""
+        """See ``runs.cache.port.Cache.lookup``."""
         entry = rows.entry(self._db, key.digest)
         if entry is None or entry.quarantined:
             found: Hit | Miss = self._miss(key, entry)
@@ -75,12 +75,12 @@ class StepCache:
         return found
 
     def holds(self, key: CacheKey) -> bool:
-        """See ``ports.cache.Cache.holds``."""
+        """See ``runs.cache.port.Cache.holds``."""
         entry = rows.entry(self._db, key.digest)
         return entry is not None and not entry.quarantined
 
     def bypass(self, *, run_id: str, task: str, reason: str) -> None:
-        """See ``ports.cache.Cache.bypass``."""
+        """See ``runs.cache.port.Cache.bypass``."""
         rows.put_decision(
             self._db,
             CacheDecision(
@@ -104,7 +104,7 @@ class StepCache:
         wall_s: float,
         cpu_s: float,
     ) -> Stored:
-        """See ``ports.cache.Cache.store``."""
+        """See ``runs.cache.port.Cache.store``."""
         measured = {a.uri: _measure(a) for v in outputs.artifacts.values() for a in v}
         outputs = replace(
             outputs,
@@ -123,26 +123,33 @@ class StepCache:
             cpu_s=cpu_s,
             created_at=datetime.now(UTC),
         )
-        staged: dict[str, tuple[Measured, Path]] = {}
         try:
-            for uri, found in measured.items():
-                path = local_path(uri)
-                if path and found and found.digest not in (ABSENT, *staged):
-                    staged[found.digest] = (found, self._objects.stage(path))
-            self._commit(key, entry, staged)
+            self._put(key, entry, measured)
         except (OSError, sqlite3.OperationalError, DiskFull) as exc:
             if isinstance(exc, OSError) and exc.errno not in _CANNOT_WRITE:
                 raise
             return Stored(outputs, f"the result of {task} could not be kept in the cache: {exc}")
+        return Stored(outputs)
+
+    def _put(
+        self, key: CacheKey, entry: rows.Entry, measured: Mapping[str, Measured | None]
+    ) -> None:
+        """Stages each digest once and commits the objects with the row; leaves nothing staged."""
+        staged: dict[str, tuple[Measured, Path]] = {}
+        try:
+            for uri, artifact in measured.items():
+                path = local_path(uri)
+                if path and artifact and artifact.digest not in (ABSENT, *staged):
+                    staged[artifact.digest] = (artifact, self._objects.stage(path))
+            self._commit(key, entry, staged)
         finally:
             for _, folder in staged.values():
                 self._objects.discard(folder)
-        return Stored(outputs)
 
     # ---- explaining and keeping house ------------------------------------
 
     def decisions(self, run_id: str) -> list[CacheDecision]:
-        """See ``ports.cache.Cache.decisions``."""
+        """See ``runs.cache.port.Cache.decisions``."""
         return rows.decisions(self._db, run_id)
 
     def damage(self, key: str) -> str:
@@ -158,7 +165,7 @@ class StepCache:
         return ""
 
     def damaged(self, *, deep: bool = False) -> list[Quarantined]:
-        """See ``ports.cache.Cache.damaged``."""
+        """See ``runs.cache.port.Cache.damaged``."""
         problems: dict[str, str] = {}
         found = []
         for entry in rows.live_entries(self._db):
@@ -172,7 +179,7 @@ class StepCache:
         return found
 
     def verify(self) -> VerifyReport:
-        """See ``ports.cache.Cache.verify``."""
+        """See ``runs.cache.port.Cache.verify``."""
         entries = rows.live_entries(self._db)
         holders: dict[str, list[tuple[rows.Entry, str]]] = {}
         for entry in entries:
@@ -188,7 +195,7 @@ class StepCache:
         return VerifyReport(len(entries), len(holders), size, tuple(taken_out))
 
     def prune(self, *, older_than: timedelta | None, max_size_bytes: int | None) -> PruneReport:
-        """See ``ports.cache.Cache.prune``."""
+        """See ``runs.cache.port.Cache.prune``."""
         now = datetime.now(UTC)
         with transaction(self._db):
             before = rows.stored_bytes(self._db)

@@ -1,4 +1,4 @@
-"""The local orchestrator: implements ``ports.orchestrator.Orchestrator`` on this machine."""
+"""The local orchestrator: implements ``runs.port.Orchestrator`` on this machine."""
 
 from __future__ import annotations
 
@@ -275,17 +275,9 @@ class LocalOrchestrator(LocalRuns):
         signals: _Signals,
         on_event: OnEvent,
     ) -> RunEnd:
-        facts = RunContext(
-            run_id=run.id,
-            name=run.name,
-            pipeline=run.pipeline,
-            created_at=run.created_at,
-            scheduled_at=run.scheduled_at or run.created_at,
-            root=run.directory,
-            workspace=str(Path(run.directory) / "workspace"),
-        )
+        context = _context(run)
         if "workspace" in pipeline.kubernetes_pipeline:
-            Path(facts.workspace).mkdir(exist_ok=True)
+            Path(context.workspace).mkdir(exist_ok=True)
 
         def record(task: Task) -> None:
             self._records.save_task(run.id, task)
@@ -294,7 +286,7 @@ class LocalOrchestrator(LocalRuns):
 
         execution = Execution(
             pipeline,
-            facts,
+            context,
             steps,
             self._environment(run),
             record,
@@ -303,7 +295,7 @@ class LocalOrchestrator(LocalRuns):
             reuse=self._reuse(pipeline, run, cost, on_event),
             finished=finished,
         )
-        engine = Engine(pipeline, facts, execution, record)
+        engine = Engine(pipeline, context, execution, record)
         state = engine.run(dict(run.parameters), signals.received)
         error = engine.failures[0][1] if engine.failures else ""
         return RunEnd(state, error, tuple(engine.verdicts), engine.outputs)
@@ -367,6 +359,18 @@ class _Signals:
 
     def received(self) -> bool:
         return self._count > 0
+
+
+def _context(run: Run) -> RunContext:
+    return RunContext(
+        run_id=run.id,
+        name=run.name,
+        pipeline=run.pipeline,
+        created_at=run.created_at,
+        scheduled_at=run.scheduled_at or run.created_at,
+        root=run.directory,
+        workspace=str(Path(run.directory) / "workspace"),
+    )
 
 
 def _still_running(run: Run) -> HomeBusy:

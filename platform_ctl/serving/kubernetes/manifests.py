@@ -71,10 +71,10 @@ def backend_name(service: str, revision: Revision, *, kserve: bool) -> str:
 
 
 def labels(service: str, revision: Revision | None = None) -> dict[str, str]:
-    found = {"app.kubernetes.io/managed-by": "platform-ctl", SERVICE_LABEL: service}
+    marks = {"app.kubernetes.io/managed-by": "platform-ctl", SERVICE_LABEL: service}
     if revision is not None:
-        found[REVISION_LABEL] = workload_name(service, revision)
-    return found
+        marks[REVISION_LABEL] = workload_name(service, revision)
+    return marks
 
 
 def workload(
@@ -83,33 +83,40 @@ def workload(
     """What runs one revision: an InferenceService, or a Deployment and a Service."""
     name, marks = workload_name(service, revision), labels(service, revision)
     meta = {"name": name, "namespace": how.namespace, "labels": marks}
-    pod = _pod(service, revision, spec, how)
+    pod, replicas = _pod(service, revision, spec, how), how.settings.predictor_replicas
     if how.kserve:
-        annotations = {
-            "serving.kserve.io/deploymentMode": "Standard",
-            "serving.kserve.io/autoscalerClass": "none",
-        }
-        # The platform's own route is the only way in: KServe makes none for the cluster's outside.
-        private = {**marks, "networking.kserve.io/visibility": "cluster-local"}
-        count = how.settings.predictor_replicas
-        replicas = {"minReplicas": count, "maxReplicas": count}
-        return [
-            {
-                "apiVersion": "serving.kserve.io/v1beta1",
-                "kind": "InferenceService",
-                "metadata": {**meta, "labels": private, "annotations": annotations},
-                "spec": {"predictor": {"labels": marks, **replicas, **pod}},
-            }
-        ]
+        return [_inference_service(meta, pod, replicas)]
+    return _deployment_and_service(meta, pod, replicas)
+
+
+def _inference_service(meta: Object, pod: Object, replicas: int) -> Object:
+    annotations = {
+        "serving.kserve.io/deploymentMode": "Standard",
+        "serving.kserve.io/autoscalerClass": "none",
+    }
+    marks = meta["labels"]
+    # The platform's own route is the only way in: KServe makes none for the cluster's outside.
+    private = {**marks, "networking.kserve.io/visibility": "cluster-local"}
+    count = {"minReplicas": replicas, "maxReplicas": replicas}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {**meta, "labels": private, "annotations": annotations},
+        "spec": {"predictor": {"labels": marks, **count, **pod}},
+    }
+
+
+def _deployment_and_service(meta: Object, pod: Object, replicas: int) -> list[Object]:
+    name = meta["name"]
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": meta,
         "spec": {
-            "replicas": how.settings.predictor_replicas,
+            "replicas": replicas,
             "selector": {"matchLabels": {REVISION_LABEL: name}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}},
-            "template": {"metadata": {"labels": marks}, "spec": pod},
+            "template": {"metadata": {"labels": meta["labels"]}, "spec": pod},
         },
     }
     ports = [{"name": "http", "port": 80, "targetPort": PORT}]

@@ -53,7 +53,7 @@ def findings(cluster: Cluster, run_id: str) -> list[TrainingFinding]:
     jobs = cluster.list(RAY_JOB, labels=f"{RUN_LABEL}={run_id}")
     for job in sorted(jobs, key=lambda j: int(j["metadata"]["labels"].get(ATTEMPT_LABEL, 0))):
         newest[job["metadata"].get("annotations", {}).get(f"{PREFIX}/task", "")] = job
-    return [found for job in newest.values() for found in of_job(cluster, job)]
+    return [finding for job in newest.values() for finding in of_job(cluster, job)]
 
 
 def of_job(
@@ -74,29 +74,34 @@ def of_job(
         message = str(status.get("message", "")) or "the Ray cluster was lost"
         fix = "platform-ctl run resume latest"
         return [TrainingFinding(name, reason, message, fix, task=task, step=step)]
-    found = [
+    refusals = [
         TrainingFinding(name, why.reason, why.message, why.fix, task=task, step=step, lasting=True)
         for why in _refused(cluster, status.get("rayClusterName", ""))
     ]
-    for pod in pods_of(cluster, job):
-        if one := blocked(pod):
-            fix = f"kubectl -n {cluster.namespace} describe pod {one.pod}"
-            lasting = one.reason in LASTING
-            found.append(
-                TrainingFinding(name, one.reason, one.message, fix, one.pod, task, step, lasting)
-            )
-        elif _waits_for_its_probe(pod, now or datetime.now(UTC)):
-            message = (
-                "Ray's head runs and never becomes ready; an image without ray[default] "
-                "has no dashboard agent, which the readiness probe asks"
-            )
-            fix = f"kubectl -n {cluster.namespace} exec {pod['metadata']['name']} -- pip show ray"
-            reason = TrainingReason.HEAD_NOT_READY
-            pod_name = pod["metadata"]["name"]
-            found.append(
-                TrainingFinding(name, reason, message, fix, pod_name, task, step, lasting=True)
-            )
-    return found
+    of_pods = (
+        _of_pod(cluster, name, pod, now or datetime.now(UTC), task, step)
+        for pod in pods_of(cluster, job)
+    )
+    return [*refusals, *(finding for finding in of_pods if finding)]
+
+
+def _of_pod(
+    cluster: Cluster, job: str, pod: Mapping[str, Any], now: datetime, task: str, step: str
+) -> TrainingFinding | None:
+    name = pod["metadata"]["name"]
+    if one := blocked(pod):
+        fix = f"kubectl -n {cluster.namespace} describe pod {one.pod}"
+        lasting = one.reason in LASTING
+        return TrainingFinding(job, one.reason, one.message, fix, one.pod, task, step, lasting)
+    if _waits_for_its_probe(pod, now):
+        message = (
+            "Ray's head runs and never becomes ready; an image without ray[default] "
+            "has no dashboard agent, which the readiness probe asks"
+        )
+        fix = f"kubectl -n {cluster.namespace} exec {name} -- pip show ray"
+        reason = TrainingReason.HEAD_NOT_READY
+        return TrainingFinding(job, reason, message, fix, name, task, step, lasting=True)
+    return None
 
 
 def _refused(cluster: Cluster, name: str) -> list[Refusal]:

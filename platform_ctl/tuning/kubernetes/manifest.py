@@ -83,7 +83,23 @@ def render(
         container["command"] = function_command(experiment, trial, inputs)
         _only_used(template, job)
     refuse_shell_words(experiment, job)
-    asked = msgspec.json.encode(experiment).decode()
+    return {
+        "apiVersion": "kubeflow.org/v1beta1",
+        "kind": "Experiment",
+        "metadata": _metadata(experiment, search, place, trial, inputs, seed),
+        "spec": spec,
+    }
+
+
+def _metadata(
+    experiment: Experiment,
+    search: str,
+    place: SearchPlace,
+    trial: str,
+    inputs: Mapping[str, str],
+    seed: int,
+) -> dict[str, Any]:
+    """Under which the same search is found again, with what it was asked for."""
     metadata: dict[str, Any] = {
         "name": resource_name(experiment, search),
         "namespace": place.kubernetes.namespace,
@@ -95,18 +111,13 @@ def render(
             SEARCH: search,
             SEED: str(seed),
             SPEC: spec_digest(experiment, trial, inputs, seed),
-            DOCUMENT: asked,
+            DOCUMENT: msgspec.json.encode(experiment).decode(),
             **({STEP: place.step} if place.step else {}),
         },
     }
     if place.owners:
         metadata["ownerReferences"] = place.owners
-    return {
-        "apiVersion": "kubeflow.org/v1beta1",
-        "kind": "Experiment",
-        "metadata": metadata,
-        "spec": spec,
-    }
+    return metadata
 
 
 SAFE_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.\-]{0,61}[A-Za-z0-9])?")
