@@ -40,25 +40,24 @@ def list_(ctx: click.Context, output: str) -> None:
 def check(ctx: click.Context, name: str, output: str) -> None:
     """List what is missing or wrong in recipe NAME, with file and line.
 
-    Exit code 1 when there is something.
+    Imports its modules, and looks at the values of recipe.py, at experiment.yaml and at the
+    compiled pipeline. Exit code 1 when there is something.
 
     \b
     platform-ctl recipe check train-deploy
     """
     from platform_ctl import targets
-    from platform_ctl.recipe.check import check as problems_of
 
-    settings = load_settings(ctx)
-    chosen = targets.recipe(settings, name, command="platform-ctl recipe check")
-    problems = problems_of(chosen, Path(settings.project_root))
+    checked, problems = targets.check_recipe(load_settings(ctx), name)
     if output == "json":
         render.print_json(problems)
     else:
         for p in problems:
             where = f"{p.file}:{p.line}" if p.line else p.file
             click.echo(f"{where}: {p.what}")
-        summary = f"{len(problems)} problems" if problems else "keeps the contract"
-        click.echo(f"recipe {chosen.name}: {summary}", err=bool(problems))
+        number = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        summary = number if problems else "keeps the contract"
+        click.echo(f"recipe {checked}: {summary}", err=bool(problems))
     if problems:
         ctx.exit(1)
 

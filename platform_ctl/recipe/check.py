@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import ast
+import contextlib
 import importlib
 import inspect
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from platform_ctl.recipe import source
+from platform_ctl.recipe.check_values import is_parameter, of_declared_types, values
 from platform_ctl.recipe.contract import OPTIONAL, REQUIRED, MoreData
+from platform_ctl.recipe.problem import RecipeProblem
 from platform_ctl.recipe.recipe import Recipe
 
 EXPERIMENT_FILE = "experiment.yaml"
-_RECIPE_FILE = "recipe.py"
-
-
-@dataclass(frozen=True)
-class RecipeProblem:
-    """``line`` 0: of the file as a whole, or of one that is not there."""
-
-    file: str
-    line: int
-    what: str
+RECIPE_FILE = "recipe.py"
 
 
 def check(recipe: Recipe, root: Path) -> list[RecipeProblem]:
@@ -32,82 +26,99 @@ def check(recipe: Recipe, root: Path) -> list[RecipeProblem]:
 
     Imports the recipe's modules. ``root``: the project's folder, to which files are relative.
     """
-    folder = root / recipe.package.replace(".", "/")
-    return [
-        *_declared(recipe, root, folder),
-        *(p for name, kind in REQUIRED.items() for p in _module(recipe, root, name, kind)),
-        *(
-            p
-            for name, kind in OPTIONAL.items()
-            if (folder / f"{name}.py").is_file()
-            for p in _module(recipe, root, name, kind)
-        ),
-    ]
+    return check_folder(recipe, recipe.package, root)
 
 
-def _declared(recipe: Recipe, root: Path, folder: Path) -> Iterator[RecipeProblem]:
-    """What recipe.py says that cannot be so."""
-    file = folder / _RECIPE_FILE
-    shown = str(file.relative_to(root))
-
-    def problem(argument: str, what: str) -> RecipeProblem:
-        return RecipeProblem(shown, _line_of_argument(file, argument), what)
-
-    if not recipe.pipeline:
-        yield problem("pipeline", "no pipeline is named: nothing would train the model")
-    if not recipe.features:
-        yield problem("features", "no feature is named")
-    if not recipe.sources:
-        yield problem("sources", "no source is named: data ingest would have nothing to offer")
-    gate = recipe.gate
-    if not gate.max_loss > 0:
-        yield problem("gate", f"the gate's max_loss is {gate.max_loss:g}; no model could pass")
-    if not 0 < gate.confidence < 1:
-        yield problem("gate", f"the gate's confidence is {gate.confidence:g}, not between 0 and 1")
-    weights = recipe.canary.weights_percent
-    if list(weights) != sorted(set(weights)) or not weights or weights[-1] != 100:
-        yield problem("canary", f"the canary's weights {weights} do not rise to 100")
+def check_folder(recipe: Recipe | None, package: str, root: Path) -> list[RecipeProblem]:
+    """The same of a folder whose recipe.py may not be importable (``recipe`` is None then): what
+    the other files lack is said all the same, and its sources are unknown."""
+    folder = root / package.replace(".", "/")
+    problems = [] if recipe is None else list(_declared(recipe, package, folder, root))
+    if recipe is not None and not of_declared_types(recipe):
+        recipe = None
+    for name, kind in {**REQUIRED, **OPTIONAL}.items():
+        file = folder / f"{name}.py"
+        if file.is_file():
+            problems += _module(recipe, package, root, name, kind)
+        elif name in REQUIRED:
+            problems.append(_missing(file, root, ", ".join(_functions(kind))))
     if not (folder / EXPERIMENT_FILE).is_file():
-        yield RecipeProblem(
-            str(folder.relative_to(root) / EXPERIMENT_FILE), 0, "there is no such file"
-        )
+        problems.append(_missing(folder / EXPERIMENT_FILE, root, "the hyperparameter search"))
+    return list(dict.fromkeys(problems))
 
 
-def _module(recipe: Recipe, root: Path, name: str, kind: type) -> Iterator[RecipeProblem]:
-    file = root / recipe.package.replace(".", "/") / f"{name}.py"
-    shown = str(file.relative_to(root))
+def recipe_in(package: str, root: Path) -> tuple[Recipe | None, list[RecipeProblem]]:
+    """What recipe.py of a folder declares; None with the reason, where there is none."""
+    file = root / package.replace(".", "/") / RECIPE_FILE
     if not file.is_file():
-        yield RecipeProblem(
-            shown, 0, f"there is no such file; it defines {', '.join(_functions(kind))}"
-        )
-        return
-    module = _imported(f"{recipe.package}.{name}", file, shown)
+        return None, [_missing(file, root, "RECIPE")]
+    module = _imported(f"{package}.{file.stem}", file, root)
+    if isinstance(module, RecipeProblem):
+        return None, [module]
+    found = getattr(module, "RECIPE", None)
+    if isinstance(found, Recipe):
+        return found, []
+    what = "it defines no RECIPE" if found is None else f"RECIPE is a {type(found).__name__}"
+    return None, [RecipeProblem(_shown(file, root), 0, f"{what}; it is Recipe(…) at its top level")]
+
+
+def _declared(recipe: Recipe, package: str, folder: Path, root: Path) -> Iterator[RecipeProblem]:
+    """What recipe.py says that cannot be so."""
+    file = folder / RECIPE_FILE
+    for path, what in values(recipe, package, folder):
+        yield RecipeProblem(_shown(file, root), source.line_of(file, *path), what)
+
+
+def _module(
+    recipe: Recipe | None, package: str, root: Path, name: str, kind: type
+) -> Iterator[RecipeProblem]:
+    file = root / package.replace(".", "/") / f"{name}.py"
+    module = _imported(f"{package}.{name}", file, root)
     if isinstance(module, RecipeProblem):
         yield module
         return
     wanted = dict(_functions(kind))
     if name == "data":
         optional = {n: f for n, f in _functions(MoreData).items() if hasattr(module, n)}
-        wanted = {**wanted, **_sources(recipe), **optional}
+        wanted = {**wanted, **(_sources(recipe) if recipe else {}), **optional}
     for function, signature in wanted.items():
-        yield from _function(module, shown, function, signature)
+        yield from _function(module, file, root, function, signature)
+    if name == "predict":
+        yield from _travels(file, package, root)
 
 
-def _imported(name: str, file: Path, shown: str) -> ModuleType | RecipeProblem:
+def _travels(file: Path, package: str, root: Path) -> Iterator[RecipeProblem]:
+    """predict.py is copied beside the model: where it is loaded, there is no repository."""
+    repository = {package.partition(".")[0], __package__.partition(".")[0]}
+    for line, module in source.imports_of(file):
+        if module.startswith(".") or module.partition(".")[0] in repository:
+            what = f"it imports {module}, and travels with the model without this repository"
+            yield RecipeProblem(_shown(file, root), line, what)
+
+
+def _imported(name: str, file: Path, root: Path) -> ModuleType | RecipeProblem:
+    """The module, or what keeps it from being imported, at the line of the recipe that it is at:
+    of the file that is wrong, however many others import it."""
     try:
-        return importlib.import_module(name)
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(name)
     except SyntaxError as exc:
-        return RecipeProblem(shown, exc.lineno or 0, f"it cannot be compiled: {exc.msg}")
-    except Exception as exc:  # noqa: BLE001 - whatever somebody's code does when it is imported
+        at = Path(exc.filename) if exc.filename else file
+        place = at if at.is_relative_to(root) else file
+        line = (exc.lineno or 0) if place == at else 0
+        return RecipeProblem(_shown(place, root), line, f"it cannot be compiled: {exc.msg}")
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever somebody's code does
         frames = traceback.extract_tb(exc.__traceback__)
-        lines = [f.lineno or 0 for f in frames if Path(f.filename) == file]
-        problem_text = f"it cannot be imported: {type(exc).__name__}: {exc}"
-        return RecipeProblem(shown, lines[-1] if lines else 0, problem_text)
+        own = [f for f in frames if Path(f.filename).is_relative_to(file.parent)]
+        place, line = (Path(own[-1].filename), own[-1].lineno or 0) if own else (file, 0)
+        what = f"it cannot be imported: {type(exc).__name__}: {exc}"
+        return RecipeProblem(_shown(place, root), line, what)
 
 
 def _function(
-    module: ModuleType, shown: str, name: str, wanted: inspect.Signature
+    module: ModuleType, file: Path, root: Path, name: str, wanted: inspect.Signature
 ) -> Iterator[RecipeProblem]:
+    shown = _shown(file, root)
     found = getattr(module, name, None)
     if found is None:
         yield RecipeProblem(shown, 0, f"it does not define {name}{wanted}")
@@ -115,7 +126,10 @@ def _function(
     if not callable(found):
         yield RecipeProblem(shown, 0, f"{name} is no function")
         return
-    given = inspect.signature(found)
+    try:
+        given = inspect.signature(found)
+    except ValueError:  # of a compiled module, which does not tell
+        return
     parameters = wanted.parameters.values()
     by_position = [None for p in parameters if p.kind is not p.KEYWORD_ONLY]
     by_name = {p.name: None for p in parameters if p.kind is p.KEYWORD_ONLY}
@@ -127,6 +141,14 @@ def _function(
         yield RecipeProblem(
             shown, line, f"{name}{_names(given)} does not take ({wanted_names}): {exc}"
         )
+
+
+def _missing(file: Path, root: Path, holds: str) -> RecipeProblem:
+    return RecipeProblem(_shown(file, root), 0, f"there is no such file; it defines {holds}")
+
+
+def _shown(file: Path, root: Path) -> str:
+    return str(file.relative_to(root))
 
 
 def _names(signature: inspect.Signature) -> str:
@@ -145,28 +167,14 @@ def _functions(kind: type) -> Mapping[str, inspect.Signature]:
 def _sources(recipe: Recipe) -> dict[str, inspect.Signature]:
     """``ingest_NAME`` of each source that recipe.py declares."""
     found = {}
-    for name, source in recipe.sources.items():
-        keywords = [
-            "now",
-            "progress",
-            *(["paths"] if source.takes_paths else []),
-            *source.options,
-        ]
+    for name, declared in recipe.sources.items():
+        keywords = {
+            **dict.fromkeys(["now", "progress", *(["paths"] if declared.takes_paths else [])]),
+            **dict.fromkeys(filter(is_parameter, declared.options)),
+        }
         parameters = [
             inspect.Parameter("access", inspect.Parameter.POSITIONAL_OR_KEYWORD),
             *(inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY) for k in keywords),
         ]
         found[f"ingest_{name}"] = inspect.Signature(parameters)
     return found
-
-
-def _line_of_argument(file: Path, argument: str) -> int:
-    """Where ``Recipe(argument=…)`` stands; the call itself where it is left out."""
-    line = 0
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == Recipe.__name__:
-            line = node.lineno
-            named = [k.value.lineno for k in node.keywords if k.arg == argument]
-            if named:
-                return named[0]
-    return line

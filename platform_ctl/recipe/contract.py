@@ -177,6 +177,8 @@ class Columns(Protocol):
         ...
 
 
+ROW_COLUMNS = ("row", "split", "label", "entity", "scale")
+"""Columns of the rows of ``extract`` that the platform reads: no feature can be called so."""
 REQUIRED: Mapping[str, type] = {
     "data": Data,
     "extract": Extract,

@@ -58,6 +58,7 @@ from platform_ctl.targets.recipe import (
     recipe_of,
     recipes,
 )
+from platform_ctl.targets.recipe_check import check_recipe
 from platform_ctl.targets.releases import (
     canary_cost,
     check_promotion,
@@ -116,6 +117,7 @@ __all__ = [
     "cache_decisions",
     "canary_cost",
     "check_promotion",
+    "check_recipe",
     "check_recipe_name",
     "cluster_checks",
     "compared_run",

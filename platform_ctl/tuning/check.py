@@ -84,8 +84,17 @@ process with expected improvement can honour of skopt's choices."""
 
 def check(experiment: Experiment, *, where: str = "") -> None:
     """Raise BadExperiment with every finding, or UnsupportedAlgorithm for what Katib alone has."""
-    _check_algorithm_names(experiment, where)
-    findings = [
+    check_algorithm_names(experiment, where)
+    if found := findings(experiment):
+        raise BadExperiment(
+            "; ".join(found), where=where or "the Experiment", fix=f"edit {where or 'the file'}"
+        )
+    check_what_needs_a_cluster(experiment, where)
+
+
+def findings(experiment: Experiment) -> list[str]:
+    """Every rule across fields that is broken, as ``path: what``; the algorithms' names apart."""
+    return [
         *_metadata(experiment),
         *_counts(experiment),
         *_objective(experiment.spec.objective),
@@ -95,14 +104,10 @@ def check(experiment: Experiment, *, where: str = "") -> None:
         *_template(experiment),
         *_collector(experiment),
     ]
-    if findings:
-        raise BadExperiment(
-            "; ".join(findings), where=where or "the Experiment", fix=f"edit {where or 'the file'}"
-        )
-    _check_what_needs_a_cluster(experiment, where)
 
 
-def _check_algorithm_names(experiment: Experiment, where: str) -> None:
+def check_algorithm_names(experiment: Experiment, where: str) -> None:
+    """Raises UnsupportedAlgorithm for a name that is unknown here."""
     spec = experiment.spec
     name = spec.algorithm.algorithm_name
     stopping = spec.early_stopping.algorithm_name if spec.early_stopping else "medianstop"
@@ -120,7 +125,7 @@ def _check_algorithm_names(experiment: Experiment, where: str) -> None:
             )
 
 
-def _check_what_needs_a_cluster(experiment: Experiment, where: str) -> None:
+def check_what_needs_a_cluster(experiment: Experiment, where: str) -> None:
     """Good Katib that a machine without Kubernetes cannot do."""
     kind = experiment.spec.metrics_collector_spec.collector.kind
     missing = []
@@ -182,7 +187,9 @@ def _settings(experiment: Experiment) -> Iterator[str]:
     for field, algorithm in (("algorithm", spec.algorithm), ("earlyStopping", spec.early_stopping)):
         if algorithm is None:
             continue
-        known = SETTINGS[algorithm.algorithm_name]
+        known = SETTINGS.get(algorithm.algorithm_name)
+        if known is None:
+            continue
         for setting in algorithm.algorithm_settings:
             path = f"spec.{field}.algorithmSettings.{setting.name}"
             if setting.name not in known:

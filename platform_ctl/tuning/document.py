@@ -23,7 +23,7 @@ def load(path: Path) -> Experiment:
     try:
         text = path.read_text(encoding="utf-8")
         is_json = text.lstrip().startswith("{")
-        document = json.loads(text) if is_json else yaml.load(text, Loader=_Loader)
+        document = json.loads(text) if is_json else yaml.load(text, Loader=Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as exc:
         raise BadExperiment(
             f"cannot be read: {_reason(exc)}", where=str(path), fix=f"edit {path}"
@@ -43,14 +43,14 @@ def _reason(exc: Exception) -> str:
     return " ".join(str(exc).split())
 
 
-class _Loader(yaml.CSafeLoader):
+class Loader(yaml.CSafeLoader):
     """Safe, and times stay text: Kubernetes has no date type."""
 
 
 _FLOAT = "tag:yaml.org,2002:float"
 _GO_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(_FLOAT, _GO_FLOAT, list("-+.0123456789"))
+Loader.add_implicit_resolver(_FLOAT, _GO_FLOAT, list("-+.0123456789"))

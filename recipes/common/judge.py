@@ -62,6 +62,12 @@ class Judge:
     """Names of those that get an interval for the candidate, beside that of the loss."""
     slices: Callable[[Rows], np.ndarray] | None = None
 
+    def __post_init__(self) -> None:
+        for name in self.intervals:
+            if name not in self.metrics:
+                known = ", ".join(self.metrics) or "none"
+                raise ValueError(f"intervals names {name!r}; metrics are: {known}")
+
     def evaluate(
         self, model_dir: str, rows_path: str, out_dir: str, champion_dir: str | None = None
     ) -> dict[str, Any]:

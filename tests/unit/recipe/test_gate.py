@@ -63,6 +63,16 @@ def test_a_recipe_may_allow_a_loss_above_the_baseline(golden):
     assert any("at most 0.1 % worse" in reason for reason in refused.reasons)
 
 
+def test_a_slice_that_no_golden_row_is_in_is_named(golden, good):
+    """A ceiling under a mistyped name would protect nobody, and nobody would notice."""
+    errors = golden.errors(good)
+    thresholds = replace(THRESHOLDS, slice_ceiling={"smalll": 1.1})
+    decision = gate.decide(evaluation(errors), errors, thresholds)
+    assert decision.verdict is Verdict.SUCCESSFUL
+    (said,) = [reason for reason in decision.reasons if "smalll" in reason]
+    assert said.startswith("Slice smalll has no golden row and is not judged (there is: ")
+
+
 def test_the_same_input_gives_the_same_decision(golden, good):
     assert judge(golden, good).as_dict() == judge(golden, good).as_dict()
 
