@@ -45,23 +45,23 @@ def request(
         return same
     new = _new(recipe, version, subject, requested_by, settings)
     asked_before = sum(r.subject == subject for r in earlier)
-    made = approvals.open(replace(new, id=request_id(new, asked_before)))
+    opened = approvals.open(replace(new, id=request_id(new, asked_before)))
     if notifier:
-        comparisons = compare(registry, made), same_data(registry, made)
-        notifier.send(announce.waiting(made, *comparisons))
-    return made
+        comparisons = compare(registry, opened), same_data(registry, opened)
+        notifier.send(announce.waiting(opened, *comparisons))
+    return opened
 
 
 def _earlier(
     approvals: Approvals, version: ModelVersion, subject: Subject
 ) -> list[ApprovalRequest]:
     """What was asked about this version; what is open and about something else is voided."""
-    found = [r for r in approvals.list() if r.reference == str(version)]
-    for stale in found:
+    earlier = [r for r in approvals.list() if r.reference == str(version)]
+    for stale in earlier:
         changes = stale.subject.changes(subject)
         if stale.state is ApprovalState.PENDING and changes:
             approvals.void(stale.id, "; ".join(changes))
-    return found
+    return earlier
 
 
 def _new(

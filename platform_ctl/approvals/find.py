@@ -19,9 +19,9 @@ def find_request(requests: Sequence[ApprovalRequest], typed: str) -> ApprovalReq
     """
     if typed == LATEST and requests:
         return _newest(requests)
-    found = [r for r in requests if typed and r.id.startswith(typed)]
-    if len(found) == 1:
-        return found[0]
+    matching = [r for r in requests if typed and r.id.startswith(typed)]
+    if len(matching) == 1:
+        return matching[0]
     raise no_such_request(typed, [r.id for r in requests], where="approvals")
 
 

@@ -48,14 +48,14 @@ class Subject:
 
     def changes(self, now: Subject) -> list[str]:
         """Sentences on what differs; a version that became the champion has not changed."""
-        found = []
+        sentences = []
         for field in fields(self):
-            asked, is_now = getattr(self, field.name), getattr(now, field.name)
-            if asked == is_now or (field.name == "champion" and is_now == SELF):
+            was, is_now = getattr(self, field.name), getattr(now, field.name)
+            if was == is_now or (field.name == "champion" and is_now == SELF):
                 continue
             name = field.name.replace("_", " ")
-            found.append(f"the {name} was {asked or 'none'} and is {is_now or 'none'}")
-        return found
+            sentences.append(f"the {name} was {was or 'none'} and is {is_now or 'none'}")
+        return sentences
 
 
 @dataclass(frozen=True)
@@ -139,5 +139,5 @@ class ApprovalRequest:
 def request_id(request: ApprovalRequest, earlier: int) -> str:
     """Eight hexadecimal digits; the same for everybody who asks this when it was asked
     ``earlier`` times before."""
-    asked = f"{request.reference} {request.subject.digest} {earlier}"
-    return hashlib.sha256(asked.encode()).hexdigest()[:8]
+    content = f"{request.reference} {request.subject.digest} {earlier}"
+    return hashlib.sha256(content.encode()).hexdigest()[:8]

@@ -52,11 +52,11 @@ def _without_process(
     was never begun."""
     newest = newest_promotions(runs)
     standing = [r for r in approvals.list() if r.state is ApprovalState.APPROVED]
-    found: list[tuple[ApprovalRequest, Run | None]] = []
+    requests: list[tuple[ApprovalRequest, Run | None]] = []
     for request in standing:
         run = newest.get(request.id)
         if run is not None and run.died:
-            found.append((request, run))
+            requests.append((request, run))
         elif not request.promotion_id:
-            found.append((request, None))
-    return found
+            requests.append((request, None))
+    return requests

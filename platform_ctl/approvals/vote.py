@@ -10,9 +10,9 @@ from platform_ctl.text import moment
 def is_enough(request: ApprovalRequest, policy: Policy | None) -> bool:
     """Whether the approvals that count are as many as are needed, by the request's policy and
     the one in force now."""
-    asked = request.policy.stricter(policy) if policy else request.policy
-    given = sum(v.answer is Answer.APPROVE for v in request.votes)
-    return given - len(uncounted(request, asked)) >= asked.approvals_needed
+    strictest = request.policy.stricter(policy) if policy else request.policy
+    approving = sum(v.answer is Answer.APPROVE for v in request.votes)
+    return approving - len(uncounted(request, strictest)) >= strictest.approvals_needed
 
 
 def uncounted(request: ApprovalRequest, policy: Policy) -> list[str]:

@@ -38,12 +38,12 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
 
     settings = load_settings(ctx)
     promotions.name_interrupted(settings)
-    found = targets.approvals_as_they_stand(settings)
+    requests = targets.approvals_as_they_stand(settings)
     undelivered = targets.notifier(settings).undelivered()
     if undelivered:
         again = "platform-ctl doctor --repair sends them again"
         click.echo(f"note: {undelivered} notifications wait for their endpoint; {again}", err=True)
-    shown = [r for r in found if everything or r.state is ApprovalState.PENDING]
+    shown = [r for r in requests if everything or r.state is ApprovalState.PENDING]
     if output == "json":
         render.print_json(shown)
         return
@@ -81,23 +81,23 @@ def show(ctx: click.Context, request: str, output: str) -> None:
     registry = targets.registry(settings)
     recipes, stored = targets.recipes(settings), targets.approvals(settings).get(request)
     changes = subject_changes(registry, recipes, stored)
-    (found,) = as_they_stand(registry, recipes, [stored])
-    comparison, note = compare(registry, found), same_data(registry, found)
+    (current,) = as_they_stand(registry, recipes, [stored])
+    comparison, note = compare(registry, current), same_data(registry, current)
     if output == "json":
-        document = {"request": found, "changes": changes, "comparison": comparison, "note": note}
+        document = {"request": current, "changes": changes, "comparison": comparison, "note": note}
         render.print_json(document)
         return
-    _print_request(found, changes)
+    _print_request(current, changes)
     if note:
         click.echo(f"note       {note}")
     rows = [[r.name, r.candidate, r.champion, r.baseline] for r in comparison]
-    columns = ["golden set", f"version {found.version} #", "champion #", "best baseline #"]
+    columns = ["golden set", f"version {current.version} #", "champion #", "best baseline #"]
     render.print_table(columns, rows, empty="the evaluation is gone")
-    if found.state is ApprovalState.PENDING and not changes:
-        click.echo(f"\nyes:  platform-ctl approval approve {found.id} --reason 'why'")
-        click.echo(f"no:   platform-ctl approval reject {found.id} --reason 'why'")
-    if found.state is ApprovalState.VOID:
-        click.echo(f"\nvoid; ask again: platform-ctl approval request {found.reference}")
+    if current.state is ApprovalState.PENDING and not changes:
+        click.echo(f"\nyes:  platform-ctl approval approve {current.id} --reason 'why'")
+        click.echo(f"no:   platform-ctl approval reject {current.id} --reason 'why'")
+    if current.state is ApprovalState.VOID:
+        click.echo(f"\nvoid; ask again: platform-ctl approval request {current.reference}")
 
 
 def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
@@ -140,7 +140,7 @@ def request(ctx: click.Context, model: str, output: str) -> None:
     settings = load_settings(ctx)
     registry = targets.registry(settings)
     version = find_version(registry.models(), model)
-    made = ask(
+    opened = ask(
         registry,
         targets.approvals(settings),
         recipe=targets.recipe_of(settings, version),
@@ -151,11 +151,13 @@ def request(ctx: click.Context, model: str, output: str) -> None:
         notifier=targets.notifier(settings),
     )
     if output == "json":
-        render.print_json(made)
+        render.print_json(opened)
         return
-    click.echo(f"request {made.id} for {made.reference} is {made.state}")
-    stands = made.state is ApprovalState.APPROVED
-    step = f"mlship deploy {made.reference}" if stands else f"platform-ctl approval show {made.id}"
+    click.echo(f"request {opened.id} for {opened.reference} is {opened.state}")
+    stands = opened.state is ApprovalState.APPROVED
+    step = (
+        f"mlship deploy {opened.reference}" if stands else f"platform-ctl approval show {opened.id}"
+    )
     click.echo(f"next: {step}", err=True)
 
 
@@ -231,13 +233,13 @@ def controller(ctx: click.Context, once: bool) -> None:
 
     from platform_ctl import targets
 
-    made = targets.approval_controller(load_settings(ctx))
+    approvals = targets.approval_controller(load_settings(ctx))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if once:
-        for run in made.once():
+        for run in approvals.once():
             click.echo(f"{run.name} is run {run.id[:8]}")
         return
-    made.run()
+    approvals.run()
 
 
 def _answer(settings: Settings, request: str, answer: Answer, reason: str) -> Answered:

@@ -63,12 +63,12 @@ class Recorded(click.ParamType):
         root = ctx.find_root()
         root.obj = root.obj or {k: root.params.get(k) for k in ("home", "target")}
         try:
-            found = targets.recorded_names(
+            recorded = targets.recorded_names(
                 load_settings(ctx), self.kind, incomplete, self._about(ctx)
             )
         except Exception:  # noqa: BLE001 - a Tab key has nowhere to show an error
             return []
-        named = [CompletionItem(n, help=what) for n, what in found]
+        named = [CompletionItem(n, help=what) for n, what in recorded]
         files = self.kind == "pipelines" and not named
         return [CompletionItem(incomplete, type="file")] if files else named
 

@@ -116,7 +116,7 @@ def _named_recipe(args: Sequence[str]) -> str | None:
 @render.output_option
 @click.pass_context
 def ingest(
-    ctx: click.Context, paths: tuple[Path, ...], recipe: str | None, output: str, **given: Any
+    ctx: click.Context, paths: tuple[Path, ...], recipe: str | None, output: str, **options: Any
 ) -> None:
     """Ingest data from one of the recipe's sources, the first options below.
 
@@ -127,7 +127,7 @@ def ingest(
     platform-ctl data ingest --sample
     """
     chosen, data = _recipe_and_data(ctx, recipe)
-    name, arguments = _asked(ctx, _sources(ctx), paths, given)
+    name, arguments = _asked(ctx, _sources(ctx), paths, options)
     source = getattr(_data_module(chosen), f"ingest_{name}")
     with _progress() as progress:
         report = source(data, now=datetime.now(UTC), progress=progress, **arguments)
@@ -142,14 +142,14 @@ def _asked(
     ctx: click.Context,
     sources: Mapping[str, _SourceOptions],
     paths: tuple[Path, ...],
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
 ) -> tuple[str, dict[str, Any]]:
     """The source that was named, and the arguments of its function. Raises UsageError."""
     if unknown := next((str(p) for p in paths if str(p).startswith("--")), ""):
         option = unknown.partition("=")[0]
         known = [option for s in sources.values() for option in s.flag.opts]
         raise click.NoSuchOption(option, possibilities=known, ctx=ctx)
-    named = [name for name in sources if given.get(f"source_{name}")]
+    named = [name for name in sources if values.get(f"source_{name}")]
     if len(named) != 1:
         ways = [f"--{n} PATH…" if s.takes_paths else f"--{n}" for n, s in sources.items()]
         raise click.UsageError(f"Say either {' or '.join(ways)}.", ctx)
@@ -158,7 +158,7 @@ def _asked(
         raise click.UsageError(f"--{name} needs at least one PATH.", ctx)
     if paths and not source.takes_paths:
         raise click.UsageError(f"--{name} takes no PATH (got {paths[0]}).", ctx)
-    options = {k: v for k, v in given.items() if k.startswith("option_") and v is not None}
+    options = {k: v for k, v in values.items() if k.startswith("option_") and v is not None}
     for option in options:
         if option not in source.names:
             flag = option.removeprefix("option_").replace("_", "-")
@@ -338,32 +338,32 @@ def golden_refresh(ctx: click.Context, reason: str, recipe: str | None, output: 
     _print_golden(_of_data(chosen, "golden_refresh")(data, reason), output)
 
 
-def _print_golden(found: Any, output: str) -> None:
+def _print_golden(golden_set: Any, output: str) -> None:
     if output == "json":
-        render.print_json(found)
+        render.print_json(golden_set)
         return
-    if found is None:
+    if golden_set is None:
         click.echo("no golden set yet: the first run makes it")
         return
     render.print_table(
         ["digest", "rows #", "entities #", "from", "until", "pinned"],
         [
             (
-                found.digest[:12],
-                found.rows,
-                found.entities,
-                render.day(found.starts_at),
-                render.day(found.ends_at),
-                render.minute(found.created_at),
+                golden_set.digest[:12],
+                golden_set.rows,
+                golden_set.entities,
+                render.day(golden_set.starts_at),
+                render.day(golden_set.ends_at),
+                render.minute(golden_set.created_at),
             )
         ],
     )
-    click.echo(f"\nfile {found.file}\n")
+    click.echo(f"\nfile {golden_set.file}\n")
     render.print_table(
         ["pinned", "digest", "snapshot ?", "reason …"],
         [
             (render.minute(e["created_at"]), e["digest"][:12], e["snapshot_id"], e["reason"])
-            for e in found.history
+            for e in golden_set.history
         ],
     )
 
@@ -403,8 +403,8 @@ def _of_data(recipe: Recipe, function: str) -> Callable[..., Any]:
             where=f"{recipe.package.replace('.', '/')}/data.py",
             fix=f"platform-ctl recipe check {recipe.name}",
         )
-    found: Callable[..., Any] = getattr(module, function)
-    return found
+    declared: Callable[..., Any] = getattr(module, function)
+    return declared
 
 
 def _data_module(recipe: Recipe) -> Any:

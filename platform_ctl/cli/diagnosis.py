@@ -15,26 +15,28 @@ if TYPE_CHECKING:
 _COLOURS = {"ok": "green", "waiting": "yellow", "broken": "red", "not reached": "bright_black"}
 
 
-def finish(ctx: click.Context, found: Diagnosis, output: str) -> None:
+def finish(ctx: click.Context, diagnosis: Diagnosis, output: str) -> None:
     """One line a link, then the first broken one; leaves with exit code 1 when there is one."""
     if output == "json":
-        render.print_json({"subject": found.subject, "links": found.links, "broken": found.broken})
+        render.print_json(
+            {"subject": diagnosis.subject, "links": diagnosis.links, "broken": diagnosis.broken}
+        )
     else:
-        click.echo(found.subject)
-        for link in found.links:
+        click.echo(diagnosis.subject)
+        for link in diagnosis.links:
             click.secho(f"  {link.state:<12}", fg=_COLOURS[str(link.state)], nl=False)
             click.echo(f"{link.name:<13} {visible(link.says)}".rstrip())
-        _print_verdict(found)
-    if found.broken:
+        _print_verdict(diagnosis)
+    if diagnosis.broken:
         ctx.exit(1)
 
 
-def _print_verdict(found: Diagnosis) -> None:
-    link = found.broken or found.waiting
+def _print_verdict(diagnosis: Diagnosis) -> None:
+    link = diagnosis.broken or diagnosis.waiting
     if link is None:
         click.echo("\nnothing is broken")
         return
-    heading = "first broken link" if found.broken else "nothing is broken; it waits for"
+    heading = "first broken link" if diagnosis.broken else "nothing is broken; it waits for"
     click.echo(f"\n{heading}: {link.name}: {visible(link.says)}")
     _print_details(link)
 

@@ -169,19 +169,19 @@ def _with_newest_outputs(settings: Settings, experiment: Experiment, recipe: str
     runs = targets.run_reader(settings)
     known = targets.recipes(settings).get(recipe)
     pipeline, newest = (known.pipeline, RUNS_OF_ALL) if known else ("", RUNS)
-    found = newest_outputs(
+    newest_of = newest_outputs(
         missing, runs.list(newest), runs.get, targets.artifacts(settings).fetch, pipeline
     )
     for name in missing:
-        if name not in found:
+        if name not in newest_of:
             raise NothingYet(
                 f"the trial reads {name}={missing[name]}, which is not there, and no run "
                 f"{f'of recipe {recipe} ' if recipe else ''}has made {name.lower()!r}",
                 where=f"{experiment.name}: spec.trialTemplate",
                 fix=f"platform-ctl experiment run FILE -p {name}=PATH",
             )
-        click.echo(f"note: {name} is of run {found[name][1]}", err=True)
-    return with_environment(experiment, {name: path for name, (path, _) in found.items()})
+        click.echo(f"note: {name} is of run {newest_of[name][1]}", err=True)
+    return with_environment(experiment, {name: path for name, (path, _) in newest_of.items()})
 
 
 def _warn_of_endless_trials(experiment: Experiment, budget: Any) -> None:

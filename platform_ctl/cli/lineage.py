@@ -78,11 +78,11 @@ def events(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl import targets
 
     settings = load_settings(ctx)
-    found = targets.events_of(settings, targets.run_reader(settings).get(run))
+    recorded = targets.events_of(settings, targets.run_reader(settings).get(run))
     if output == "json":
-        render.print_json(found)
+        render.print_json(recorded)
         return
-    for event in found:
+    for event in recorded:
         click.echo(msgspec.json.encode(event).decode())
 
 
@@ -96,18 +96,18 @@ def repair(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl.errors import DiskFull, HomeBusy
 
     settings = load_settings(ctx)
-    found = targets.run_reader(settings).get(run)
-    where, again = str(settings.layout.lineage), f"platform-ctl lineage repair {found.id[:8]}"
+    record = targets.run_reader(settings).get(run)
+    where, again = str(settings.layout.lineage), f"platform-ctl lineage repair {record.id[:8]}"
     try:
-        added = targets.lineage_observer(settings).repair(found)
+        added = targets.lineage_observer(settings).repair(record)
     except TimeoutError as exc:
         raise HomeBusy("another process repairs lineage", where=where, fix=again) from exc
     except OSError as exc:
         raise DiskFull(f"the events cannot be written: {exc}", where=where, fix="df -h") from exc
     if output == "json":
-        render.print_json({"run": found.id, "added": added})
+        render.print_json({"run": record.id, "added": added})
         return
-    click.echo(f"added {added} events to run {found.id[:8]}")
+    click.echo(f"added {added} events to run {record.id[:8]}")
 
 
 @command.command()

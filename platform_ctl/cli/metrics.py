@@ -57,13 +57,13 @@ def serve(ctx: click.Context, port: int, host: str, once: bool, output: str) -> 
         server.wait()
 
 
-def _print(ctx: click.Context, found: Scrape, output: str) -> None:
+def _print(ctx: click.Context, scrape: Scrape, output: str) -> None:
     from platform_ctl import targets
 
-    for source, problem in found.problems.items():
+    for source, problem in scrape.problems.items():
         click.echo(f"{source}: {problem}", err=True)
     if output == "text":
-        click.echo(targets.metrics_text(found), nl=False)
+        click.echo(targets.metrics_text(scrape), nl=False)
         return
     render.print_json(
         [
@@ -72,6 +72,6 @@ def _print(ctx: click.Context, found: Scrape, output: str) -> None:
                 "labels": dict(zip(s.metric.labels, s.labels, strict=True)),
                 "value": s.value,
             }
-            for s in found.samples
+            for s in scrape.samples
         ]
     )

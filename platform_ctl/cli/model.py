@@ -67,15 +67,15 @@ def show(ctx: click.Context, model: str, history: bool, output: str) -> None:
     registry, recipes = targets.registry(settings), targets.recipes(settings)
     models = registry.models()
     name, alias, version = parse_reference(model)
-    found = find_model(models, name)
+    registered = find_model(models, name)
     if history:
-        _history(registry, found, output)
+        _history(registry, registered, output)
     elif alias or version:
         _show_version(find_version(models, model), recipes, output)
     else:
-        _show_model(found, recipes, output)
+        _show_model(registered, recipes, output)
     _warn_of_another_registry(settings)
-    _warn_of_drift(registry.history(), found)
+    _warn_of_drift(registry.history(), registered)
 
 
 def _warn_of_another_registry(settings: Settings) -> None:
@@ -102,7 +102,7 @@ def restore(ctx: click.Context, name: str, reason: str, output: str) -> None:
     if output == "json":
         render.print_json([{"alias": a, "to": to, "found_at": at} for a, to, at in moved])
         return
-    rows = [[alias, found or "-", recorded or "-"] for alias, recorded, found in moved]
+    rows = [[alias, outside or "-", recorded or "-"] for alias, recorded, outside in moved]
     empty = f"every alias of {name} is where the platform put it"
     render.print_table(["alias", "found at", "put back to"], rows, empty=empty)
 
@@ -155,20 +155,20 @@ def verify(ctx: click.Context, model: str, output: str) -> None:
     """
     from platform_ctl.evidence.verify import verify_file
 
-    found = verify_file(Path(model)) if model.endswith(".tar") else _verify_version(ctx, model)
+    report = verify_file(Path(model)) if model.endswith(".tar") else _verify_version(ctx, model)
     if output == "json":
-        render.print_json(found)
+        render.print_json(report)
     else:
         for word, sentences in (
-            ("checked", found.checked),
-            ("absent", found.absent),
-            ("WRONG", found.problems),
+            ("checked", report.checked),
+            ("absent", report.absent),
+            ("WRONG", report.problems),
         ):
             for sentence in sentences:
                 click.echo(f"{word:<8} {sentence}")
-        state = "changed since it was registered" if found.problems else "as it was registered"
-        click.echo(f"{found.model}: {state}")
-    if found.problems:
+        state = "changed since it was registered" if report.problems else "as it was registered"
+        click.echo(f"{report.model}: {state}")
+    if report.problems:
         ctx.exit(1)
 
 
@@ -241,24 +241,26 @@ def reproduce(ctx: click.Context, model: str, search: bool, tolerance: float, ou
         run = repeat(files, version, execute, Path(folder), repeat_search=search)
     if run.state is not RunState.SUCCEEDED:
         finish(ctx, run, output)
-    found = compare(files, version, run, targets.provenance(settings), targets.artifacts(settings))
-    close = found.same_model or found.largest_difference <= tolerance
+    comparison = compare(
+        files, version, run, targets.provenance(settings), targets.artifacts(settings)
+    )
+    close = comparison.same_model or comparison.largest_difference <= tolerance
     if output == "json":
-        render.print_json({**vars(found), "reproduced": close})
+        render.print_json({**vars(comparison), "reproduced": close})
     else:
-        _print_comparison(found)
+        _print_comparison(comparison)
     if not close:
         ctx.exit(1)
 
 
-def _print_comparison(found: Comparison) -> None:
-    rows = [[n, f"{then:.6g}", f"{now:.6g}"] for n, (then, now) in found.metrics.items()]
+def _print_comparison(comparison: Comparison) -> None:
+    rows = [[n, f"{then:.6g}", f"{now:.6g}"] for n, (then, now) in comparison.metrics.items()]
     render.print_table(["golden set", "then #", "now #"], rows)
-    for sentence in found.changed:
+    for sentence in comparison.changed:
         click.echo(f"changed  {sentence}")
-    weights = "the same weights, byte for byte" if found.same_model else "other weights"
-    apart = f"metrics at most {found.largest_difference:.3%} apart"
-    click.echo(f"{found.model}: {weights}; {apart} (run {found.run_id[:8]})")
+    weights = "the same weights, byte for byte" if comparison.same_model else "other weights"
+    apart = f"metrics at most {comparison.largest_difference:.3%} apart"
+    click.echo(f"{comparison.model}: {weights}; {apart} (run {comparison.run_id[:8]})")
 
 
 def _print_csv(records: list[dict[str, Any]]) -> None:
@@ -296,16 +298,16 @@ def _show_model(model: RegisteredModel, recipes: Mapping[str, Recipe], output: s
 
     rows = []
     for v in model.versions:
-        found = figures(v, recipes)
-        baseline = f"{found.baseline.value:.4g} {found.baseline_name}" if found.baseline else "-"
+        judged = figures(v, recipes)
+        baseline = f"{judged.baseline.value:.4g} {judged.baseline_name}" if judged.baseline else "-"
         rows.append(
             [
                 v.version,
                 v.stage,
                 render.minute(v.created_at),
-                str(found.model or "-"),
+                str(judged.model or "-"),
                 baseline,
-                f"{found.champion.value:.4g}" if found.champion else "-",
+                f"{judged.champion.value:.4g}" if judged.champion else "-",
                 v.tags.get(VERDICT_TAG),
                 v.tags.get("run_id", "")[:8],
                 v.tags.get(SNAPSHOT_TAG),
@@ -323,16 +325,16 @@ def _show_version(version: ModelVersion, recipes: Mapping[str, Recipe], output: 
         return
     from platform_ctl.models.figures import figures
 
-    found = figures(version, recipes)
+    judged = figures(version, recipes)
     click.echo(f"{version}  ({version.stage})")
     compared = [
-        (found.baseline_name, found.baseline),
-        ("the champion of that time", found.champion),
+        (judged.baseline_name, judged.baseline),
+        ("the champion of that time", judged.champion),
     ]
     beside = ", ".join(f"{name} {one.value:.4g}" for name, one in compared if one)
-    if found.model:
+    if judged.model:
         click.echo(
-            f"{found.model} on its golden set" + (f"; beside it: {beside}" if beside else "")
+            f"{judged.model} on its golden set" + (f"; beside it: {beside}" if beside else "")
         )
     facts = {
         "registered": render.moment(version.created_at),

@@ -42,11 +42,11 @@ def list_(ctx: click.Context, output: str) -> None:
     """List the project's pipelines and their parameters."""
     from platform_ctl import targets
 
-    found = targets.pipelines(load_settings(ctx)).list()
+    pipelines = targets.pipelines(load_settings(ctx)).list()
     if output == "json":
-        render.print_json(found)
+        render.print_json(pipelines)
         return
-    rows = [[p.name, ", ".join(p.parameters) or "-", p.problem or p.compiled] for p in found]
+    rows = [[p.name, ", ".join(p.parameters) or "-", p.problem or p.compiled] for p in pipelines]
     render.print_table(
         ["pipeline", "parameters …", "compiled …"],
         rows,
@@ -237,7 +237,7 @@ def _parameters(
     text = parameters.split(ir, params, allowed=allowed, called=called)
     from_file = read_values(file) if file else {}
     parameters.check_secrets({**from_file, **text}, allowed, called=called)
-    given = {**from_file, **parameters.parse(ir, text, allowed=allowed, called=called)}
-    resolved = parameters.resolve(ir, given, allowed=allowed, called=called)
+    values = {**from_file, **parameters.parse(ir, text, allowed=allowed, called=called)}
+    resolved = parameters.resolve(ir, values, allowed=allowed, called=called)
     targets.check_promotion(settings, ir, resolved)
-    return given
+    return values

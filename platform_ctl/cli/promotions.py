@@ -29,13 +29,13 @@ def follow(settings: Settings, run: Run, *, stop: str = "") -> Run:
     seen: dict[str, str] = {}
     with goes_on(run.id, stop=stop), ProgressDisplay(runs=orchestrator) as progress:
         while True:
-            found = orchestrator.get(run.id)
-            for task in found.tasks:
+            newest = orchestrator.get(run.id)
+            for task in newest.tasks:
                 if seen.get(task.path) != task.state:
                     seen[task.path] = task.state
                     progress(RunEvent(EventKind.TASK, run.id, task.state, task))
-            if found.state.final:
-                return found
+            if newest.state.final:
+                return newest
             time.sleep(_POLL_S)
 
 

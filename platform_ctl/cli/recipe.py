@@ -111,17 +111,17 @@ def new(
     """
     from platform_ctl import targets
 
-    made, paths, notes = targets.new_recipe(
+    recipe, paths, notes = targets.new_recipe(
         load_settings(ctx), name, kind=kind, file=file, label=label, time=time, entity=entity
     )
     following = [
-        f"platform-ctl data ingest --recipe {made.word} --csv {quote(str(file))}",
-        f"platform-ctl pipeline run {made.word}",
+        f"platform-ctl data ingest --recipe {recipe.word} --csv {quote(str(file))}",
+        f"platform-ctl pipeline run {recipe.word}",
         'platform-ctl approval approve latest --reason "better than the baseline" --wait',
-        f"python -m pytest tests/recipes/{made.module}",
+        f"python -m pytest tests/recipes/{recipe.module}",
     ]
     if output == "json":
-        document = {"recipe": made.module, "created": paths, "notes": notes, "next": following}
+        document = {"recipe": recipe.module, "created": paths, "notes": notes, "next": following}
         render.print_json(document)
         return
     for path in paths:

@@ -81,9 +81,9 @@ def walk(
     yield context, command
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
-            found = _child(command, context, child)
-            if found and not found.hidden:
-                yield from walk(child, found, context)
+            subcommand = _child(command, context, child)
+            if subcommand and not subcommand.hidden:
+                yield from walk(child, subcommand, context)
 
 
 def _child(command: click.Command, context: click.Context, name: str) -> click.Command | None:
@@ -158,13 +158,13 @@ def families() -> list[type[PlatformError]]:
 
 def leaves(family: type[PlatformError]) -> list[type[PlatformError]]:
     """The family and everything below it that shares its runbook, sorted by id."""
-    found = {family}
+    classes = {family}
     pending = [] if family is PlatformError else [family]
     while pending:
         below = pending.pop().__subclasses__()
-        found.update(below)
+        classes.update(below)
         pending.extend(below)
-    return sorted((c for c in found if c.__module__ == errors.__name__), key=lambda c: c.id)
+    return sorted((c for c in classes if c.__module__ == errors.__name__), key=lambda c: c.id)
 
 
 def errors_page() -> str:
@@ -203,9 +203,9 @@ def components_page(root: Path) -> str:
     rows = []
     for c in components.read_components(root):
         size = lock.get(c.name)
-        asked = f"{size.cpu_m}m, {size.memory_mib} MiB" if size else "not rendered"
+        requests = f"{size.cpu_m}m, {size.memory_mib} MiB" if size else "not rendered"
         kind = "core" if c.core else "optional"
-        rows.append((f"`{c.name}`", c.version, kind, c.does, c.without, asked, c.data))
+        rows.append((f"`{c.name}`", c.version, kind, c.does, c.without, requests, c.data))
     heads = ["component", "version", "", "what for", "without it", "requests", "lost on removal"]
     lines.append(_table(heads, rows))
     sums = (
@@ -265,10 +265,10 @@ def runbook_index(folder: Path) -> str:
         "(refused for a request while one of another model waits: type its id then).\n"
     )
     for kind, title in RUNBOOK_KINDS.items():
-        found = sorted((folder / kind).glob("*.md"))
-        if found:
+        files = sorted((folder / kind).glob("*.md"))
+        if files:
             lines.append(f"## {title}\n")
-            rows = [(f"[{p.stem}]({kind}/{p.name})", first_sentence(p)) for p in found]
+            rows = [(f"[{p.stem}]({kind}/{p.name})", first_sentence(p)) for p in files]
             lines.append(_table(["runbook", "meaning"], rows))
     return _joined(lines)
 
@@ -295,13 +295,13 @@ def runbooks_page(folder: Path) -> str:
 
 def decision_index(folder: Path) -> str:
     """The decisions in the order of their numbers."""
-    found = sorted(folder.glob("[0-9]*.md"))
+    files = sorted(folder.glob("[0-9]*.md"))
     lines = [HEADER, "# Decisions\n"]
     lines.append(
         "One page each: what was decided, what was measured, what it costs. A decision that no\n"
         "longer holds stays, and says what replaced it.\n"
     )
-    rows = [(p.stem[:4], f"[{_title(p)}]({p.name})") for p in found]
+    rows = [(p.stem[:4], f"[{_title(p)}]({p.name})") for p in files]
     lines.append(_table(["number", "decision"], rows))
     return _joined(lines)
 
@@ -320,12 +320,12 @@ def _title(page: Path) -> str:
 
 def _commands_in(page: Path) -> list[str]:
     """``platform-ctl NOUN [VERB]`` of the page's command lines, once each, in order."""
-    found: dict[str, None] = {}
+    commands: dict[str, None] = {}
     for line in page.read_text(encoding="utf-8").splitlines():
         words = line.removeprefix("$ ").split()
         if words[:1] and words[0] in PROGRAMS:
-            found[command_path(words)] = None
-    return list(found)
+            commands[command_path(words)] = None
+    return list(commands)
 
 
 def command_path(words: Sequence[str]) -> str:

@@ -141,8 +141,8 @@ def print_outcome(ctx: click.Context, run: Run, service: str, output: str) -> in
         click.echo(f"url      {ports.serving.get(service).url}")
         if release.state.is_open:
             _say_next(release)
-    asked = bool(run.parameters.get("stop_at_percent"))
-    held = release.state is ReleaseState.HELD and asked
+    stop_wanted = bool(run.parameters.get("stop_at_percent"))
+    held = release.state is ReleaseState.HELD and stop_wanted
     return 0 if held or release.state is ReleaseState.PROMOTED else 1
 
 

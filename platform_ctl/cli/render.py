@@ -48,7 +48,7 @@ def print_json(value: Any) -> None:
 
     encoded = msgspec.json.encode(value, enc_hook=str)
     document = msgspec.json.format(encoded, indent=2).decode()
-    click.echo(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document))
+    click.echo(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document))
 
 
 def print_table(

@@ -123,13 +123,13 @@ def _losses(settings: Settings, runs: Sequence[Run]) -> dict[str, NamedLoss]:
     from platform_ctl.recipe.recipe import NamedLoss
 
     declared = {recipe.pipeline: recipe.loss for recipe in targets.recipes(settings).values()}
-    found = {}
+    losses = {}
     for run in runs:
         loss = declared.get(run.pipeline)
         metrics = dict(m for task in run.tasks for m in task.metrics)
         if loss and loss.name in metrics:
-            found[run.id] = NamedLoss(loss, metrics[loss.name])
-    return found
+            losses[run.id] = NamedLoss(loss, metrics[loss.name])
+    return losses
 
 
 def _summary(run: Run, loss: NamedLoss | None) -> dict[str, Any]:
@@ -174,30 +174,30 @@ def show(ctx: click.Context, run: str, output: str) -> None:
 
     settings = load_settings(ctx)
     reader = targets.run_reader(settings)
-    found = reader.get(run)
-    spent = cost(targets.costs(settings).entries(found.id))
-    scheduled = targets.schedule_of_run(settings, found.id)
+    record = reader.get(run)
+    spent = cost(targets.costs(settings).entries(record.id))
+    scheduled = targets.schedule_of_run(settings, record.id)
     if output == "json":
         render.print_json(
             {
-                **msgspec.to_builtins(found),
-                "cost": spent if found.pipeline else None,
+                **msgspec.to_builtins(record),
+                "cost": spent if record.pipeline else None,
                 "schedule": scheduled or None,
             }
         )
         return
-    _print_facts(found, scheduled)
-    if not found.pipeline:
+    _print_facts(record, scheduled)
+    if not record.pipeline:
         click.echo(f"tasks      {_NAMELESS}")
         return
-    for line in _cost(spent, _took(found)):
+    for line in _cost(spent, _took(record)):
         click.echo(line)
-    if found.directory:
-        click.echo(f"files      {found.directory}")
-    planned = planned_steps(reader, found)
-    later = [] if found.state.final else to_come(found.tasks, planned)
-    _print_tasks(in_flow([*found.tasks, *later], planned))
-    for held in found.stuck:
+    if record.directory:
+        click.echo(f"files      {record.directory}")
+    planned = planned_steps(reader, record)
+    later = [] if record.state.final else to_come(record.tasks, planned)
+    _print_tasks(in_flow([*record.tasks, *later], planned))
+    for held in record.stuck:
         if held.blocker and held.blocker.fix:
             click.echo(f"look at    {shown(held.path)}: {held.blocker.fix}")
 
@@ -252,11 +252,11 @@ def watch(ctx: click.Context, run: str, output: str) -> None:
     from platform_ctl.runs.planned import planned_steps
 
     runs = targets.run_reader(load_settings(ctx))
-    found = runs.get(run)
-    with goes_on(found.id), ProgressDisplay(planned_steps(runs, found), runs) as progress:
-        for event in runs.watch(found.id):
+    record = runs.get(run)
+    with goes_on(record.id), ProgressDisplay(planned_steps(runs, record), runs) as progress:
+        for event in runs.watch(record.id):
             progress(event)
-    finish(ctx, runs.get(found.id), output)
+    finish(ctx, runs.get(record.id), output)
 
 
 @command.command()
@@ -270,14 +270,14 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool, raw: bool) -> No
     from platform_ctl import targets
 
     runs = targets.run_reader(load_settings(ctx))
-    found, wrote = runs.get(run), False
-    with contextlib.nullcontext() if found.state.final else goes_on(found.id):
-        for path, line in _lines(runs, found, task, follow):
+    record, wrote = runs.get(run), False
+    with contextlib.nullcontext() if record.state.final else goes_on(record.id):
+        for path, line in _lines(runs, record, task, follow):
             prefix = b"" if task else f"[{shown(path)}] ".encode()
             click.echo(prefix + (line if raw else readable(line)), nl=False)
             wrote = True
     if not wrote:
-        click.echo(_silence(runs.get(found.id), task), err=True)
+        click.echo(_silence(runs.get(record.id), task), err=True)
 
 
 def _silence(run: Run, task: str) -> str:
@@ -397,15 +397,15 @@ def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
     settings = load_settings(ctx)
     older, newer = two_runs(targets.run_reader(settings), a, b)
     sides = (targets.compared_run(settings, run) for run in (older, newer))
-    found = compare(*sides)
+    differences = compare(*sides)
     if output == "json":
-        render.print_json([{**vars(d), "kind": d.kind.name.lower()} for d in found])
+        render.print_json([{**vars(d), "kind": d.kind.name.lower()} for d in differences])
         return
     ends = (f"{r.id[:8]} ({render.moment(r.created_at)})" for r in (older, newer))
     click.echo("from {} to {}".format(*ends))
-    _print_likeliest(found)
+    _print_likeliest(differences)
     for title, cause in (("causes", True), ("effects", False)):
-        shown_here = [d for d in found if d.kind.is_cause is cause]
+        shown_here = [d for d in differences if d.kind.is_cause is cause]
         click.echo(f"\n{title}" + ("" if shown_here else ": none"))
         for difference in shown_here:
             render.print_entry(difference.kind.name.lower(), _changed(difference))
@@ -423,11 +423,11 @@ def _changed(difference: RunDifference) -> str:
     return words + (f", in {', '.join(steps)}" if steps else "")
 
 
-def _print_likeliest(found: Sequence[RunDifference]) -> None:
-    if not found or not found[0].kind.is_cause:
+def _print_likeliest(differences: Sequence[RunDifference]) -> None:
+    if not differences or not differences[0].kind.is_cause:
         click.echo("no input of a result changed; the remaining differences are noise")
         return
-    first = found[0]
+    first = differences[0]
     steps = ", ".join(map(shown, first.tasks))
     change = f"{first.old or '-'} -> {first.new or '-'}"
     words = f"{first.kind.name.lower()} {first.what}: {change}"

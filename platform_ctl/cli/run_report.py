@@ -34,12 +34,14 @@ def report(ctx: click.Context, run: str, to: Path | None, output: str) -> None:
     settings = load_settings(ctx)
     if output == "json" and to == _STDOUT:
         raise click.UsageError("-o json and --to - both want stdout; give the page a file")
-    found = run_report(targets.reporting(settings), run)
+    contents = run_report(targets.reporting(settings), run)
     if output == "json":
         if to is not None:
-            targets.write_report(found, to)
-        render.print_json(found)
+            targets.write_report(contents, to)
+        render.print_json(contents)
     elif to == _STDOUT:
-        click.echo(targets.report_page(found), nl=False)
+        click.echo(targets.report_page(contents), nl=False)
     else:
-        click.echo(targets.write_report(found, to or targets.report_file(settings, found.run)))
+        click.echo(
+            targets.write_report(contents, to or targets.report_file(settings, contents.run))
+        )

@@ -34,11 +34,11 @@ def check(ctx: click.Context, output: str) -> None:
     from platform_ctl import targets
     from platform_ctl.schedules.report import when
 
-    found = targets.schedule_documents(load_settings(ctx))
+    documents = targets.schedule_documents(load_settings(ctx))
     if output == "json":
-        render.print_json([s.spec for s in found.schedules])
+        render.print_json([s.spec for s in documents.schedules])
         return
-    rows = [[s.spec.key, s.spec.pipeline, when(s.spec), s.where] for s in found.schedules]
+    rows = [[s.spec.key, s.spec.pipeline, when(s.spec), s.where] for s in documents.schedules]
     columns = ["schedule", "pipeline", "when …", "file …"]
     render.print_table(columns, rows, empty="no schedules: write pipelines/schedules/TEAM/")
 
@@ -53,12 +53,12 @@ def plan(ctx: click.Context, prune: bool, output: str) -> None:
     """Show what an apply would change. Exit code 0: nothing, 1: changes."""
     from platform_ctl import targets
 
-    _, found = targets.schedule_plan(load_settings(ctx), prune=prune)
+    _, proposal = targets.schedule_plan(load_settings(ctx), prune=prune)
     if output == "json":
-        render.print_json({**vars(found), "prune": prune})
+        render.print_json({**vars(proposal), "prune": prune})
     else:
-        _print_plan(found)
-    ctx.exit(0 if found.in_sync else 1)
+        _print_plan(proposal)
+    ctx.exit(0 if proposal.in_sync else 1)
 
 
 @command.command()
@@ -220,8 +220,8 @@ def _agreed(file: Path) -> dict[str, Any]:
     from platform_ctl.errors import UsageError
 
     try:
-        found = json.loads(file.read_bytes())
-        fingerprint = found["fingerprint"]
+        document = json.loads(file.read_bytes())
+        fingerprint = document["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it has no fingerprint"
         raise UsageError(
@@ -229,7 +229,7 @@ def _agreed(file: Path) -> dict[str, Any]:
             where=str(file),
             fix="platform-ctl schedule plan -o json > plan.json",
         ) from exc
-    return {"fingerprint": str(fingerprint), "prune": bool(found.get("prune"))}
+    return {"fingerprint": str(fingerprint), "prune": bool(document.get("prune"))}
 
 
 def _row(row: Row) -> list[str]:

@@ -70,8 +70,8 @@ class StepProgress:
             return  # the run itself will be told about it; this is a line of comfort
         whole = added[: added.rfind(b"\n") + 1]
         self._read[path] = self._read.get(path, 0) + len(whole)
-        if (found := latest(whole)) and path in self._running:
-            self._say(path, describe(found))
+        if (figures := latest(whole)) and path in self._running:
+            self._say(path, describe(figures))
 
 
 class ThrottledProgress:

@@ -23,11 +23,11 @@ class _Quantity(click.ParamType):
     example: str
 
     def scale(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = _QUANTITY.fullmatch(str(value))
-        unit = found[2].lower() if found else None
-        if found is None or unit not in self.units:
+        match = _QUANTITY.fullmatch(str(value))
+        unit = match[2].lower() if match else None
+        if match is None or unit not in self.units:
             self.fail(f"{value!r} is not a {self.name}: write {self.example}", param, ctx)
-        return float(found[1]) * self.units[unit]
+        return float(match[1]) * self.units[unit]
 
 
 class Duration(_Quantity):

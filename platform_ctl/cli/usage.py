@@ -112,11 +112,11 @@ def _completed(exc: click.ClickException, words: Sequence[str]) -> list[str]:
         return [*words, option.opts[-1], example]
     extra = _EXTRA.fullmatch(exc.message) if isinstance(exc, click.UsageError) else None
     if extra:
-        left, too_many = list(words), shlex.split(extra[1])
+        remaining, too_many = list(words), shlex.split(extra[1])
         for word in reversed(too_many):
-            if word in left:
-                del left[len(left) - 1 - left[::-1].index(word)]
-        return left if len(left) < len(words) else []
+            if word in remaining:
+                del remaining[len(remaining) - 1 - remaining[::-1].index(word)]
+        return remaining if len(remaining) < len(words) else []
     return []
 
 
@@ -144,13 +144,13 @@ def _of_groups(exc: click.exceptions.NoSuchCommand) -> list[str]:
     """``GROUP NAME`` of each group that has a command of the unknown name."""
     if exc.ctx is None or not isinstance(exc.ctx.command, click.Group):
         return []
-    found = []
+    commands = []
     for name in exc.ctx.command.list_commands(exc.ctx):
         with contextlib.suppress(PlatformError):  # a group of the project, outside of one
             group = exc.ctx.command.get_command(exc.ctx, name)
             if isinstance(group, click.Group) and exc.command_name in group.commands:
-                found.append(f"{name} {exc.command_name}")
-    return found
+                commands.append(f"{name} {exc.command_name}")
+    return commands
 
 
 _ID = re.compile(r"latest|[0-9a-f]{4,36}")
@@ -195,8 +195,8 @@ def _correction(exc: click.ClickException, words: Sequence[str]) -> tuple[str, s
     parameter = exc.param if isinstance(exc, click.BadParameter) else None
     if parameter is None or isinstance(exc, click.MissingParameter):
         return "", ""
-    given = words if isinstance(parameter, click.Argument) else _values(words, parameter.opts)
-    for value in given:
+    values = words if isinstance(parameter, click.Argument) else _values(words, parameter.opts)
+    for value in values:
         if near := _allowed(parameter.type, value):
             return value, near
     return "", ""
@@ -212,7 +212,7 @@ def _allowed(kind: click.ParamType, value: str) -> str:
         path = Path(value)
         if not value or path.exists() or not path.parent.is_dir():
             return ""
-        near = nearest(path.name, (found.name for found in path.parent.iterdir()))
+        near = nearest(path.name, (entry.name for entry in path.parent.iterdir()))
         return str(path.with_name(near)) if near else ""
     if isinstance(kind, click.IntRange | click.FloatRange):
         with contextlib.suppress(ValueError):
@@ -225,16 +225,16 @@ def _allowed(kind: click.ParamType, value: str) -> str:
 
 def _values(words: Sequence[str], names: Sequence[str]) -> list[str]:
     """What an option was given: ``--name value``, ``--name=value`` or ``-nvalue``."""
-    found = []
+    values = []
     for word, after in itertools.pairwise([*words, ""]):
         for name in names:
             if word == name:
-                found.append(after)
+                values.append(after)
             elif name.startswith("--") and word.startswith(f"{name}="):
-                found.append(word.partition("=")[2])
+                values.append(word.partition("=")[2])
             elif not name.startswith("--") and word.startswith(name):
-                found.append(word[len(name) :])
-    return found
+                values.append(word[len(name) :])
+    return values
 
 
 def _replaced(words: Sequence[str], wrong: str, right: str) -> list[str]:

@@ -148,14 +148,14 @@ def parse(document: object, columns: Mapping[str, Sequence[Any]] | None = None) 
 
 
 def _forecasts(document: Mapping[str, Any]) -> list[Forecast]:
-    found = [Forecast(MODEL, "model", _metrics(document["metrics"]))]
+    forecasts = [Forecast(MODEL, "model", _metrics(document["metrics"]))]
     if isinstance(document.get("champion"), Mapping):
-        found.append(Forecast(CHAMPION, "champion", _metrics(document["champion"])))
+        forecasts.append(Forecast(CHAMPION, "champion", _metrics(document["champion"])))
     baselines = document.get("baselines")
     for name, metrics in baselines.items() if isinstance(baselines, Mapping) else ():
         if isinstance(metrics, Mapping):
-            found.append(Forecast(str(name), "baseline", _metrics(metrics)))
-    return found
+            forecasts.append(Forecast(str(name), "baseline", _metrics(metrics)))
+    return forecasts
 
 
 def _metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
@@ -166,14 +166,14 @@ def _differences(
     metric: str, forecasts: Sequence[Forecast], intervals: Mapping[str, Any]
 ) -> list[MetricDifference]:
     mine = forecasts[0].metrics.get(metric)
-    found = []
+    differences = []
     for other in forecasts[1:]:
         ends = _pair(intervals.get(f"{metric}_minus_{other.name}"))
         theirs = other.metrics.get(metric)
         if ends:
             point = mine - theirs if mine is not None and theirs is not None else None
-            found.append(MetricDifference(other.name, other.kind, point, *ends))
-    return found
+            differences.append(MetricDifference(other.name, other.kind, point, *ends))
+    return differences
 
 
 def _slices(document: Mapping[str, Any], metric: str) -> list[Slice]:
@@ -201,20 +201,20 @@ def _predictions(columns: Mapping[str, Sequence[Any]]) -> list[Prediction]:
         columns.get("champion_prediction", blank),
         strict=True,
     )
-    found = []
+    predictions = []
     for key, actual, predicted, champion in rows:
         a, p = finite(actual), finite(predicted)
         if a is not None and p is not None:
             label = "" if key is None else str(key)
-            found.append(Prediction(label, a, p, finite(champion)))
-    return found
+            predictions.append(Prediction(label, a, p, finite(champion)))
+    return predictions
 
 
 def _groups(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[GroupMean, ...]]:
     """The means of each kind of cluster; empty where a row has no label."""
-    found: dict[str, tuple[GroupMean, ...]] = {}
+    means: dict[str, tuple[GroupMean, ...]] = {}
     if "label" not in columns or "prediction" not in columns:
-        return found
+        return means
     for name in (n for n in columns if n.startswith(CLUSTER)):
         pairs: dict[str, list[tuple[float, float]]] = {}
         rows = zip(columns[name], columns["label"], columns["prediction"], strict=True)
@@ -222,11 +222,11 @@ def _groups(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[GroupMean, 
             a, p = finite(actual), finite(predicted)
             if label is not None and a is not None and p is not None:
                 pairs.setdefault(str(label), []).append((a, p))
-        found[name.removeprefix(CLUSTER)] = tuple(
+        means[name.removeprefix(CLUSTER)] = tuple(
             GroupMean(label, len(some), _mean(a for a, _ in some), _mean(p for _, p in some))
             for label, some in sorted(pairs.items())
         )
-    return found
+    return means
 
 
 def _calibration(predictions: Sequence[Prediction]) -> Iterator[CalibrationBin]:

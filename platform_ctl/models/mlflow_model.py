@@ -65,13 +65,13 @@ def load(mlflow_dir: Path) -> Any:
 
 def _imports(source: Path) -> set[str]:
     """Top-level packages a file imports, anywhere in it; "recipes" for a relative import."""
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add("recipes" if node.level else (node.module or "").split(".")[0])
-    return found - set(sys.stdlib_module_names)
+            modules.add("recipes" if node.level else (node.module or "").split(".")[0])
+    return modules - set(sys.stdlib_module_names)
 
 
 def _requirements(imports: set[str]) -> list[str]:

@@ -30,27 +30,27 @@ def experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> st
     """
     from mlflow.exceptions import MlflowException
 
-    if found := client.get_experiment_by_name(name):
-        return found.experiment_id
+    if experiment := client.get_experiment_by_name(name):
+        return experiment.experiment_id
     place = (artifacts / name).as_uri() if artifacts else None
     try:
         return client.create_experiment(name, artifact_location=place, tags=_EXPERIMENT_TAGS)
     except MlflowException:
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             raise
-        return found.experiment_id
+        return experiment.experiment_id
 
 
 def run_tags(candidate: ModelCandidate) -> dict[str, str]:
     """Tags that MLflow's pages show by name: description, source, commit."""
-    found = {
+    tags = {
         "mlflow.note.content": candidate.description,
         "mlflow.source.name": candidate.source,
         "mlflow.source.type": "PROJECT" if candidate.source else "",
         "mlflow.source.git.commit": candidate.tags.get("code", "").partition("-")[0],
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in tags.items() if value}
 
 
 def curves(candidate: ModelCandidate) -> list[Metric]:

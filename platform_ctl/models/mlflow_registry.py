@@ -71,10 +71,10 @@ class MlflowRegistry:
     def models(self) -> Sequence[RegisteredModel]:
         if self._database is None:
             return self._models_by_client()
-        found = mlflow_sqlite.read(self._database)
-        if found is None and mlflow_store.half_made(self._database):
+        stored = mlflow_sqlite.read(self._database)
+        if stored is None and mlflow_store.half_made(self._database):
             return []
-        return self._models_by_client() if found is None else found
+        return self._models_by_client() if stored is None else stored
 
     def aliases(self, name: str) -> dict[str, str]:
         return next((m.aliases for m in self.models() if m.name == name), {})
@@ -101,18 +101,20 @@ class MlflowRegistry:
         versions: dict[str, list[ModelVersion]] = {}
         models = client.search_registered_models(max_results=1000)
         aliases = {m.name: m.aliases for m in models}
-        for found in client.search_model_versions(max_results=10_000):
-            named = tuple(sorted(a for a, v in aliases[found.name].items() if v == found.version))
-            versions.setdefault(found.name, []).append(
+        for version in client.search_model_versions(max_results=10_000):
+            named = tuple(
+                sorted(a for a, v in aliases[version.name].items() if v == version.version)
+            )
+            versions.setdefault(version.name, []).append(
                 ModelVersion(
-                    name=found.name,
-                    version=str(found.version),
-                    created_at=mlflow_sqlite.utc(found.creation_timestamp),
+                    name=version.name,
+                    version=str(version.version),
+                    created_at=mlflow_sqlite.utc(version.creation_timestamp),
                     aliases=named,
-                    tags=found.tags,
-                    mlflow_run_id=found.run_id or "",
-                    source=client.get_model_version_download_uri(found.name, found.version),
-                    metrics=client.get_run(found.run_id).data.metrics if found.run_id else {},
+                    tags=version.tags,
+                    mlflow_run_id=version.run_id or "",
+                    source=client.get_model_version_download_uri(version.name, version.version),
+                    metrics=client.get_run(version.run_id).data.metrics if version.run_id else {},
                 )
             )
         newest_first = {
@@ -121,12 +123,12 @@ class MlflowRegistry:
         return [RegisteredModel(name, newest_first.get(name, ())) for name in sorted(aliases)]
 
     def _run_artifacts(self, version: ModelVersion) -> str:
-        found = (
+        folder = (
             mlflow_sqlite.artifact_dir(self._database, version.mlflow_run_id)
             if self._database
             else ""
         )
-        return found or self._client().get_run(version.mlflow_run_id).info.artifact_uri
+        return folder or self._client().get_run(version.mlflow_run_id).info.artifact_uri
 
     def _fetch(self, uri: str) -> Path:
         """Local files stay where they are; anything else is downloaded once."""
@@ -141,9 +143,9 @@ class MlflowRegistry:
         if not target.exists():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryDirectory(dir=folder) as draft:
-                found = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=draft)
+                fetched = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=draft)
                 try:
-                    Path(found).rename(target)
+                    Path(fetched).rename(target)
                 except OSError as exc:
                     if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                         raise  # else another process was first, with the same files
@@ -152,13 +154,13 @@ class MlflowRegistry:
     # ---- writes -----------------------------------------------------------------
 
     def register(self, candidate: ModelCandidate) -> ModelVersion:
-        found = self._find(candidate)
-        if found:
-            return found
+        registered = self._find(candidate)
+        if registered:
+            return registered
         with self._locked():
-            found = self._find(candidate)
-            if found:
-                return found
+            registered = self._find(candidate)
+            if registered:
+                return registered
             client = self._client()
             run_id = self._run(client, candidate)
             model_id = self._logged_model(client, run_id) or self._log(client, run_id, candidate)
@@ -215,9 +217,9 @@ class MlflowRegistry:
 
     def _find(self, candidate: ModelCandidate) -> ModelVersion | None:
         model = next((m for m in self.models() if m.name == candidate.name), None)
-        found = model.by_digest(candidate.digest) if model else None
-        if found and (self._fetch(found.source) / "MLmodel").is_file():
-            return found
+        version = model.by_digest(candidate.digest) if model else None
+        if version and (self._fetch(version.source) / "MLmodel").is_file():
+            return version
         return None
 
     def _run(self, client: MlflowClient, candidate: ModelCandidate) -> str:
@@ -240,12 +242,12 @@ class MlflowRegistry:
     def _logged_model(self, client: MlflowClient, run_id: str) -> str:
         """The model that an interrupted registration had finished logging, or ""."""
         run = client.get_run(run_id)
-        for found in client.search_logged_models(
+        for logged in client.search_logged_models(
             [run.info.experiment_id], filter_string=f"source_run_id = '{run_id}'"
         ):
-            ready = found.status.value == "READY"
-            if ready and (self._fetch(found.artifact_location) / "MLmodel").is_file():
-                return found.model_id
+            ready = logged.status.value == "READY"
+            if ready and (self._fetch(logged.artifact_location) / "MLmodel").is_file():
+                return logged.model_id
         return ""
 
     def _log(self, client: MlflowClient, run_id: str, candidate: ModelCandidate) -> str:

@@ -54,10 +54,10 @@ def read(database: Path) -> list[RegisteredModel] | None:
 
 def artifact_dir(database: Path, run_id: str) -> str:
     """The artifact URI of an MLflow run; "" when there is none."""
-    asked = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
+    query = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
     try:
         with sqlite_file.reading(database, _BUSY_TIMEOUT_S) as db:
-            row = db.execute(asked, (run_id,)).fetchone()
+            row = db.execute(query, (run_id,)).fetchone()
     except sqlite3.DatabaseError:
         return ""
     return row[0] if row else ""

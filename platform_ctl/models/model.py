@@ -174,23 +174,23 @@ def parse_reference(reference: str) -> tuple[str, str, str]:
 
 def find_model(models: Sequence[RegisteredModel], name: str) -> RegisteredModel:
     """Raises NoSuchModel, naming near misses."""
-    found = next((m for m in models if m.name == name), None)
-    if found:
-        return found
+    model = next((m for m in models if m.name == name), None)
+    if model:
+        return model
     if not models:
         raise NoSuchModel(
             f"no model is registered yet, so there is no {name!r}",
             where="registry",
             fix="platform-ctl pipeline list",
         )
-    left, colon, number = name.partition(":")
-    if colon and any(m.name == left for m in models):  # as images and Python's packages are named
+    before, colon, number = name.partition(":")
+    if colon and any(m.name == before for m in models):  # as images and Python's packages are named
         error = NoSuchModel(
-            f"no model named {name!r}; did you mean {left}/{number}?",
+            f"no model named {name!r}; did you mean {before}/{number}?",
             where="registry",
-            fix=f"platform-ctl model show {left}",
+            fix=f"platform-ctl model show {before}",
         )
-        error.typed, error.meant = name, f"{left}/{number}"
+        error.typed, error.meant = name, f"{before}/{number}"
         raise error
     raise unknown(
         f"no model named {name!r}",

@@ -15,18 +15,18 @@ LOCK_FILE = "constraints.txt"
 def provenance(project_root: Path) -> dict[str, str]:
     """``code``: the commit, "-dirty" when files differ from it. ``environment``: digest of the
     pinned packages. A key is absent when there is nothing to say."""
-    found = {"code": _commit(project_root)}
+    tags = {"code": _commit(project_root)}
     lock = project_root / LOCK_FILE
     if lock.is_file():
-        found["environment"] = content_digest({LOCK_FILE: lock})
-    return {name: value for name, value in found.items() if value}
+        tags["environment"] = content_digest({LOCK_FILE: lock})
+    return {name: value for name, value in tags.items() if value}
 
 
 def installed() -> str:
     """``name==version`` of every installed distribution, a line each: what really ran, beside the
     pins that should have."""
-    found = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
-    return "".join(f"{name}=={version}\n" for name, version in sorted(found.items()))
+    versions = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
+    return "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()))
 
 
 def _commit(project_root: Path) -> str:

@@ -22,9 +22,9 @@ def check_stored(mlflow_dir: Path, digest: str) -> None:
 
     Nothing of it is executed. Reads every byte of the weights (about 1 GB/s).
     """
-    found = stored_digest(mlflow_dir, mlflow_dir / WEIGHTS_DIR)
-    if found != digest:
-        raise _mismatch(f"the registered model is {digest}, its files are {found}", mlflow_dir)
+    actual = stored_digest(mlflow_dir, mlflow_dir / WEIGHTS_DIR)
+    if actual != digest:
+        raise _mismatch(f"the registered model is {digest}, its files are {actual}", mlflow_dir)
 
 
 def import_source_only(folder: Path) -> None:
@@ -68,12 +68,12 @@ def _described(mlmodel: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
     import yaml
 
     try:
-        found = yaml.safe_load(mlmodel)
+        document = yaml.safe_load(mlmodel)
     except yaml.YAMLError as exc:
         raise ValueError(str(exc)) from exc
-    flavor = found["flavors"]["python_function"]
+    flavor = document["flavors"]["python_function"]
     loaded = {name: flavor[name] for name in ("loader_module", "code", "data")}
-    columns = json.loads(found["signature"]["inputs"])
+    columns = json.loads(document["signature"]["inputs"])
     return loaded, [(column["name"], column["type"]) for column in columns]
 
 

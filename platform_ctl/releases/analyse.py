@@ -205,10 +205,10 @@ def _unfaithful(
     approved: replay.ApprovedPredictions,
 ) -> str:
     """Why the canary's answers to the golden rows are not the approved ones; empty if they are."""
-    kept = [i for i, k in enumerate(golden.keys) if k in approved.predictions]
-    if not kept:
+    answered = [i for i, k in enumerate(golden.keys) if k in approved.predictions]
+    if not answered:
         return ""
-    golden = golden.take(kept)
+    golden = golden.take(answered)
     caller = _caller(ports, release)
     try:
         served = replay.ask_all(
@@ -282,8 +282,8 @@ def _look(
         before = _missing(ports, release, recent, seen)
         if max(before.values()) <= 0:
             break
-        asked = _top_up(ports, release, recent, seen, max(before.values()))
-        seen = _seen_after(ports, release, started, len(seen) + asked)
+        replayed = _top_up(ports, release, recent, seen, max(before.values()))
+        seen = _seen_after(ports, release, started, len(seen) + replayed)
         if _missing(ports, release, recent, seen) == before:
             break
     sample = _sample(ports, release, seen, recent, approved)
@@ -321,14 +321,14 @@ def _missing(
 
 
 def _caller(ports: ReleasePorts, release: Release) -> replay.Caller:
-    found = ports.serving.get(release.target.service)
-    if not found.url:
+    service = ports.serving.get(release.target.service)
+    if not service.url:
         raise ConfigError(
-            f"nobody says at which address {found.name} is reached",
+            f"nobody says at which address {service.name} is reached",
             where="kubernetes.gateway_url",
             fix="kubectl -n kubeflow edit configmap platform-settings",
         )
-    return replay.Caller(found.url, found.name, found.host)
+    return replay.Caller(service.url, service.name, service.host)
 
 
 def _top_up(
@@ -346,11 +346,11 @@ def _top_up(
     known = {o.key.removeprefix("replay:") for o in seen if o.source == "replay"}
     candidate = release.target.candidate.name
     caller = _caller(ports, release)
-    asked = unanswered = 0
+    sent = unanswered = 0
     try:
         for key, instance in replay.in_turn(recent, count, last=known):
             for role in roles:
-                asked += 1
+                sent += 1
                 answered = _ask(caller, instance, key, role, release) == candidate
                 if role == "canary":
                     unanswered = 0 if answered else unanswered + 1
@@ -358,7 +358,7 @@ def _top_up(
                 break
     finally:
         caller.close()
-    return asked
+    return sent
 
 
 def _ask(
@@ -467,21 +467,21 @@ def _answers(
     recent: replay.HeldOut,
 ) -> dict[str, _Answer]:
     """Question -> the revision's last answer to it."""
-    given = [o for o in seen if o.revision == revision and o.status == 200 and not o.failure]
+    answered = [o for o in seen if o.revision == revision and o.status == 200 and not o.failure]
     index = {f"replay:{k}": i for i, k in enumerate(recent.keys)}
     unit = true_error.units(recent)
-    labelled = true_error.labelled(ports.data, release.target, given)
+    labelled = true_error.labelled(ports.data, release.target, answered)
     known = {(one.observation.id, one.observation.at, one.index): one for one in labelled}
     answers: dict[str, _Answer] = {}
-    for o in given:
+    for o in answered:
         at = index.get(o.key) if o.source == "replay" else None
         label, scale = (recent.labels[at], recent.scales[at]) if at is not None else (np.nan, 1.0)
-        asked = o.key if at is not None else json.dumps(o.request, sort_keys=True)
+        key = o.key if at is not None else json.dumps(o.request, sort_keys=True)
         for i, prediction in enumerate(o.predictions):
             one = known.get((o.id, o.at, i))
             own = unit(one.entity) if one is not None else None
             if one is not None and own is not None:
                 answers[one.question] = _Answer(prediction, one.truth.label, own)
             elif at is not None or o.request is not None:
-                answers[f"{asked}#{i}"] = _Answer(prediction, label, scale)
+                answers[f"{key}#{i}"] = _Answer(prediction, label, scale)
     return answers

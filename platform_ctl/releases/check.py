@@ -18,14 +18,14 @@ def check_releases(
     ``at_work``: ids of the approvals whose ``promote`` run has not ended; what such a run does is
     its own business, also that its service is not started yet.
     """
-    found = [
+    checks = [
         _checked(service, release)
         for service in services
         if (release := releases.latest(service.name)) is not None
         and release.state.is_open
         and release.approval_id not in at_work
     ]
-    yield from found or [Check("releases", Health.OK, "none is open, or its run is at work")]
+    yield from checks or [Check("releases", Health.OK, "none is open, or its run is at work")]
 
 
 def _checked(service: InferenceService, release: Release) -> Check:

@@ -27,9 +27,9 @@ def check_skew(data: DataAccess, target: Target) -> Skew:
         )
     live = resolve(target.live_features)
     try:
-        found = judge_skew(live.rows(data, _ENTITIES), target.features)
-        if found.verdict is not Verdict.INCONCLUSIVE:
-            return found
+        first = judge_skew(live.rows(data, _ENTITIES), target.features)
+        if first.verdict is not Verdict.INCONCLUSIVE:
+            return first
         live.refresh(data)
         again = judge_skew(live.rows(data, _ENTITIES), target.features)
     except PreconditionMissing as exc:
@@ -37,6 +37,6 @@ def check_skew(data: DataAccess, target: Target) -> Skew:
     except HomeBusy as exc:
         return Skew(Verdict.INCONCLUSIVE, exc.what)
     if again.verdict is Verdict.SUCCESSFUL:
-        reason = f"{again.reason}, after a refresh ({found.reason})"
+        reason = f"{again.reason}, after a refresh ({first.reason})"
         return dataclasses.replace(again, reason=reason)
     return again

@@ -86,11 +86,11 @@ def require_approval(
     version: ModelVersion,
 ) -> ApprovalRequest:
     """The standing approval of a version, verified. Raises ApprovalMissing."""
-    asked = [r for r in approvals.list() if r.reference == str(version)]
-    given = next((r for r in asked if r.state is ApprovalState.APPROVED), None)
-    if given is None:
-        raise _not_approved(version, asked[0] if asked else None)
-    return approve.verify(registry, approvals, recipes, given.id)
+    requests = [r for r in approvals.list() if r.reference == str(version)]
+    approved = next((r for r in requests if r.state is ApprovalState.APPROVED), None)
+    if approved is None:
+        raise _not_approved(version, requests[0] if requests else None)
+    return approve.verify(registry, approvals, recipes, approved.id)
 
 
 def require_promotable(
@@ -106,9 +106,9 @@ def require_promotable(
     ApprovalMissing, and UnknownName or NothingYet for an approval that nobody has asked for.
     """
     if approval_id:
-        given = approve.verify(registry, approvals, recipes, approval_id)
-        by = ", ".join(vote.approver for vote in given.votes)
-        return given.model, given.version, f"{given.reference} approved by {by}"
+        request = approve.verify(registry, approvals, recipes, approval_id)
+        by = ", ".join(vote.approver for vote in request.votes)
+        return request.model, request.version, f"{request.reference} approved by {by}"
     if not reference:
         raise ApprovalMissing(
             "a promotion needs an approval, or a version that is in production",

@@ -32,14 +32,14 @@ class Episode:
 def episodes(seen: Sequence[RequestObservation]) -> list[Episode]:
     """The episodes among a revision's observations, in their order."""
     spans = sorted((o.at - o.latency_ms / 1e3, o.at) for o in seen if o.status == 0)
-    found: list[Episode] = []
+    merged: list[Episode] = []
     for start, end in spans:
-        if found and start < found[-1].end:
-            last = found[-1]
-            found[-1] = Episode(last.start, last.end, last.requests + 1)
+        if merged and start < merged[-1].end:
+            last = merged[-1]
+            merged[-1] = Episode(last.start, last.end, last.requests + 1)
         else:
-            found.append(Episode(start, end, 1))
-    return found
+            merged.append(Episode(start, end, 1))
+    return merged
 
 
 def is_shared(episode: Episode, beside: Sequence[RequestObservation]) -> bool:

@@ -140,14 +140,14 @@ def judge(sample: ErrorSample, plan: CanaryPlan, look: int) -> Analysis:
         "canary_requests": sample.canary.requests,
         "canary_error_rate": sample.canary.error_rate,
     }
-    found = [
+    rules = [
         _ended(sample.canary, figures),
         _errors(sample, plan, alpha),
         _latency(sample, plan, alpha, figures),
         _true_error(sample.pairs, plan, alpha, figures),
         _agreement(sample, plan, alpha, figures),
     ]
-    findings = [f for f in found if f is not None]
+    findings = [f for f in rules if f is not None]
     short = _too_few(sample, plan)
     if any(f.failed for f in findings):
         verdict, reasons = Verdict.FAILED, [f.text for f in findings if f.failed]

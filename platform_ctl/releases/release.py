@@ -152,9 +152,9 @@ def in_short(event: ReleaseEvent) -> str:
     """What happened, in a few words: verdict and reasons of an analysis, else the details."""
     detail = event.detail
     if event.kind == "analysed":
-        asked = ", ".join(f"{n} {source}" for source, n in detail["requests"].items())
+        requests = ", ".join(f"{n} {source}" for source, n in detail["requests"].items())
         reasons = "; ".join(detail["reasons"])
-        return f"{detail['weight_percent']} %: {detail['verdict']}: {reasons} ({asked})"
+        return f"{detail['weight_percent']} %: {detail['verdict']}: {reasons} ({requests})"
     if event.kind == "live features":
         return f"{detail['verdict']}: {detail['reason']}"
     if "reasons" in detail:

@@ -40,8 +40,8 @@ class HeldOut:
     """Whether each entity's loss has a unit of its own; else ``scales`` are ones."""
 
     def take(self, rows: Sequence[int]) -> HeldOut:
-        kept = (self.features[rows], self.labels[rows], self.scales[rows])
-        return HeldOut(tuple(self.keys[i] for i in rows), *kept, self.names, self.scaled)
+        columns = (self.features[rows], self.labels[rows], self.scales[rows])
+        return HeldOut(tuple(self.keys[i] for i in rows), *columns, self.names, self.scaled)
 
     def instance(self, row: int) -> dict[str, float]:
         """By name: revisions of one service may take different features."""
@@ -126,12 +126,12 @@ class Caller:
             REVISION_HEADER: revision,
             **self._host,
         }
-        asked = json.dumps({"instances": instances})
+        request = json.dumps({"instances": instances})
         try:
-            response, body = self._post(asked, headers)
+            response, body = self._post(request, headers)
         except (OSError, http.client.HTTPException):  # kept alive, and closed by a restart
             try:
-                response, body = self._post(asked, headers)
+                response, body = self._post(request, headers)
             except (OSError, http.client.HTTPException) as exc:
                 raise self._unavailable(str(exc) or type(exc).__name__) from exc
         if response.status != 200:

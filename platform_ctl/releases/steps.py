@@ -208,8 +208,8 @@ def _finish(ports: ReleasePorts, release: Release, *, actor: str) -> Release:
     target, production = release.target, release.production
     if release.intent is Intent.PROMOTE:
         ports.serving.apply(target.service, release.promoted())
-        left = production.model_version if production and not release.returns else ""
-        aliases = {PRODUCTION: release.version, PREVIOUS: left}
+        previous = production.model_version if production and not release.returns else ""
+        aliases = {PRODUCTION: release.version, PREVIOUS: previous}
         if ports.registry.aliases(target.model).get(STAGING) == release.version:
             aliases[STAGING] = ""
         state = ReleaseState.PROMOTED

@@ -56,7 +56,7 @@ def labelled(
     """Predictions of real traffic whose label is known; empty without the recipe's data."""
     if not target.labels:
         return []
-    asked = [
+    predicted = [
         (o, i, name)
         for o in seen
         if o.source == "traffic" and o.status == 200 and not o.failure
@@ -64,14 +64,16 @@ def labelled(
         if len(names) == len(o.predictions)
         for i, name in enumerate(names)
     ]
-    if not asked:
+    if not predicted:
         return []
-    questions = [(name, datetime.fromtimestamp(o.at, UTC)) for o, _, name in asked]
+    questions = [(name, datetime.fromtimestamp(o.at, UTC)) for o, _, name in predicted]
     try:
         truths = resolve(target.labels)(data, questions)
     except PreconditionMissing:
         return []
-    return [LabelledPrediction(*a, t) for a, t in zip(asked, truths, strict=True) if t is not None]
+    return [
+        LabelledPrediction(*a, t) for a, t in zip(predicted, truths, strict=True) if t is not None
+    ]
 
 
 def units(rows: replay.HeldOut) -> Callable[[str], float | None]:
@@ -93,13 +95,13 @@ def true_errors(ports: ReleasePorts, release: Release) -> list[RevisionError]:
         UnknownName,
     ):  # the service's files are gone; the release is still to be shown
         return []
-    found = labelled(ports.data, release.target, seen)
-    if not found:
+    predictions = labelled(ports.data, release.target, seen)
+    if not predictions:
         return []
     rows = evidence_here(ports.registry, release).rows
     unit = units(replay.read_replayed(rows, release.target.features))
     by_revision: dict[str, dict[str, LabelledPrediction]] = defaultdict(dict)
-    for one in found:
+    for one in predictions:
         by_revision[one.observation.revision][one.question] = one
     return [
         _error(name, list(ones.values()), unit, release.target)

@@ -60,11 +60,11 @@ def newest(runs: RunReader, selection: Selection, limit: int) -> Sequence[Run]:
 def _selected(runs: RunReader, selection: Selection) -> Iterator[Run]:
     """Verdicts cost more to read than all the rest, and are asked for last."""
     others = replace(selection, verdict="")
-    found = [run for run in runs.list(-1) if others.wants(run)]
+    matching = [run for run in runs.list(-1) if others.wants(run)]
     if not selection.verdict:
-        yield from found
+        yield from matching
         return
-    for begin in range(0, len(found), _AT_A_TIME):
-        for run in runs.outcomes(found[begin : begin + _AT_A_TIME]):
+    for begin in range(0, len(matching), _AT_A_TIME):
+        for run in runs.outcomes(matching[begin : begin + _AT_A_TIME]):
             if selection.wants(run):
                 yield run

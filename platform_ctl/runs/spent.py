@@ -56,16 +56,16 @@ def line(identity: StepIdentity, spent: Spent) -> str:
 
 def read(log: bytes) -> list[Spent]:
     """Every such line of a log; a line that is cut off or of other fields is passed by."""
-    found = []
+    entries = []
     for text in log.decode("utf-8", "replace").splitlines():
         if not text.startswith(HEAD):
             continue
         try:
             fields: dict[str, Any] = json.loads(text.removeprefix(EVENT))
-            found.append(Spent(**{k: v for k, v in fields.items() if k in _FIELDS}))
+            entries.append(Spent(**{k: v for k, v in fields.items() if k in _FIELDS}))
         except (ValueError, TypeError):
             continue
-    return found
+    return entries
 
 
 def write(identity: StepIdentity, spent: Spent) -> None:

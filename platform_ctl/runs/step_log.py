@@ -51,8 +51,8 @@ def _cell(value: Any) -> str:
 def readable(line: bytes) -> bytes:
     """A line of a log for people: progress in words, everything else as it was written."""
     text = line.decode(errors="replace")
-    found = parse(text)
-    if found is None:
+    record = parse(text)
+    if record is None:
         return line
     before = text.rpartition(WORD)[0]
-    return f"{before}{summary(found)}\n".encode()
+    return f"{before}{summary(record)}\n".encode()

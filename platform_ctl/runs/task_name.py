@@ -32,9 +32,9 @@ def matching(paths: Iterable[str], typed: str) -> str:
     if typed in known:
         return typed
     for name_of in (shown, lambda path: path.rpartition(".")[2]):
-        found = [path for path in known if name_of(path) == typed]
-        if len(found) == 1:
-            return found[0]
+        named = [path for path in known if name_of(path) == typed]
+        if len(named) == 1:
+            return named[0]
     return ""
 
 
@@ -64,9 +64,9 @@ def find_task(run: Run, typed: str, *, command: Sequence[str]) -> Task | None:
 
     Raises UnknownName for a run that has ended, with ``command`` and a near miss as the fix.
     """
-    found = matching((t.path for t in run.tasks), typed)
-    if found or not run.state.final:
-        return next((t for t in run.tasks if t.path == found), None)
+    path = matching((t.path for t in run.tasks), typed)
+    if path or not run.state.final:
+        return next((t for t in run.tasks if t.path == path), None)
     words = " ".join([*command, run.id[:8]])
     raise unknown(
         f"the run has no task {typed!r}",

@@ -60,39 +60,39 @@ class ClusterApprovals:
         labels = f"{MODEL_LABEL}={request.model},{VERSION_LABEL}={request.version}"
         while True:
             about = [
-                found
-                for found in map(self._request, self._cluster.list(APPROVAL, labels=labels))
-                if found.subject == request.subject
+                earlier
+                for earlier in map(self._request, self._cluster.list(APPROVAL, labels=labels))
+                if earlier.subject == request.subject
             ]
             pending = next((r for r in about if r.state is ApprovalState.PENDING), None)
             if pending is not None:
                 return pending
             taken = any(r.id == request.id for r in about)
             name = request_id(request, len(about)) if taken else request.id
-            made = self._cluster.create(manifest(request, name))
-            if made is not None:
-                return self._request(made)
+            created = self._cluster.create(manifest(request, name))
+            if created is not None:
+                return self._request(created)
 
     def get(self, request_id: str) -> ApprovalRequest:
         return find_request(self.list(), request_id)
 
     def list(self) -> Sequence[ApprovalRequest]:
-        found = map(self._request, self._cluster.list(APPROVAL))
-        return sorted(found, key=lambda r: r.requested_at, reverse=True)
+        requests = map(self._request, self._cluster.list(APPROVAL))
+        return sorted(requests, key=lambda r: r.requested_at, reverse=True)
 
     def vote(self, request_id: str, vote: Vote, policy: Policy | None = None) -> ApprovalRequest:
         name = self.get(request_id).id
 
-        def change(found: Object) -> Object:
-            request = self._request(found)
+        def change(approval: Object) -> Object:
+            request = self._request(approval)
             if request.state is not ApprovalState.PENDING:
                 raise decided(request)
             if any(v.approver == vote.approver for v in request.votes):
                 raise answered_already(request, vote.approver)
-            spec: Object = {"votes": [*found["spec"].get("votes", []), vote_of(vote)]}
+            spec: Object = {"votes": [*approval["spec"].get("votes", []), vote_of(vote)]}
             if policy is not None and vote.answer is Answer.APPROVE:
-                kept = found["spec"].get("notCounted", [])
-                spec["notCounted"] = sorted({*kept, *uncounted(request, policy)})
+                not_counted = approval["spec"].get("notCounted", [])
+                spec["notCounted"] = sorted({*not_counted, *uncounted(request, policy)})
                 spec["approvalsNeeded"] = max(request.approvals_needed, policy.approvals_needed)
             return {"spec": spec}
 
@@ -101,8 +101,8 @@ class ClusterApprovals:
     def void(self, request_id: str, reason: str, *, release_id: str = "") -> ApprovalRequest:
         name = self.get(request_id).id
 
-        def change(found: Object) -> Object:
-            if self._request(found).state not in _OPEN:
+        def change(approval: Object) -> Object:
+            if self._request(approval).state not in _OPEN:
                 return {}
             voided = {"at": iso(self._clock()), "reason": reason}
             if release_id:
@@ -115,8 +115,8 @@ class ClusterApprovals:
         """Noted by whom RBAC lets write the status; for anybody else the controller notes it."""
         name = self.get(request_id).id
 
-        def change(found: Object) -> Object:
-            return {} if found.get("status", {}).get("runId") else {"status": {"runId": run_id}}
+        def change(approval: Object) -> Object:
+            return {} if approval.get("status", {}).get("runId") else {"status": {"runId": run_id}}
 
         with contextlib.suppress(ClusterForbidden):
             self._change(name, change, subresource="status")
@@ -124,8 +124,8 @@ class ClusterApprovals:
     def publish(self, request: ApprovalRequest) -> None:
         """Write the state of a request into its status, for ``kubectl get``."""
 
-        def change(found: Object) -> Object:
-            shown = found.get("status", {})
+        def change(approval: Object) -> Object:
+            shown = approval.get("status", {})
             now = {"state": str(request.state)}
             if request.decided_at:
                 now |= {"decidedAt": request.decided_at, "reason": request.reason}
@@ -142,17 +142,17 @@ class ClusterApprovals:
         """
         lost: Conflict | None = None
         for _ in range(_ATTEMPTS):
-            found = self._cluster.get(APPROVAL, name)
-            if found is None:
+            approval = self._cluster.get(APPROVAL, name)
+            if approval is None:
                 raise ClusterRefused(
                     f"the approval {name} was deleted meanwhile",
                     where=self._cluster.server,
                     fix="platform-ctl approval list",
                 )
-            wanted = change(found)
+            wanted = change(approval)
             if not wanted:
-                return found
-            version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+                return approval
+            version = {"resourceVersion": approval["metadata"]["resourceVersion"]}
             try:
                 return self._cluster.patch(
                     APPROVAL, name, {**wanted, "metadata": version}, subresource=subresource
@@ -162,5 +162,5 @@ class ClusterApprovals:
         assert lost is not None
         raise lost
 
-    def _request(self, found: Object) -> ApprovalRequest:
-        return request_of(found, self._clock(), self._expires)
+    def _request(self, approval: Object) -> ApprovalRequest:
+        return request_of(approval, self._clock(), self._expires)

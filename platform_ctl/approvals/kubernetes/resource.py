@@ -69,12 +69,14 @@ def vote_of(vote: Vote) -> dict[str, str]:
     }
 
 
-def request_of(found: Object, now: datetime, expires: timedelta | None = None) -> ApprovalRequest:
+def request_of(
+    approval: Object, now: datetime, expires: timedelta | None = None
+) -> ApprovalRequest:
     """The request that an object holds, in the state that it has at ``now``."""
-    spec, status = found["spec"], found.get("status", {})
+    spec, status = approval["spec"], approval.get("status", {})
     subject = spec["subject"]
     request = ApprovalRequest(
-        id=found["metadata"]["name"],
+        id=approval["metadata"]["name"],
         model=spec["model"],
         version=spec["version"],
         recipe=spec["recipe"],
@@ -90,7 +92,7 @@ def request_of(found: Object, now: datetime, expires: timedelta | None = None) -
         requested_at=spec["requestedAt"],
         expires_at=spec["expiresAt"],
         approvals_needed=spec.get("approvalsNeeded", 1),
-        votes=tuple(_vote(v, found) for v in spec.get("votes", [])),
+        votes=tuple(_vote(v, approval) for v in spec.get("votes", [])),
         approvers=tuple(spec.get("approvers", [])),
         self_approval=spec.get("selfApproval", False),
         promotion_id=status.get("runId", ""),
@@ -120,16 +122,16 @@ def _decided(
     return replace(request, state=state, decided_at=decision.at, reason=decision.reason)
 
 
-def _vote(vote: Mapping[str, Any], found: Object) -> Vote:
-    at = vote.get("at") or _last_write(found)
+def _vote(vote: Mapping[str, Any], approval: Object) -> Vote:
+    at = vote.get("at") or _last_write(approval)
     return Vote(vote["by"], Answer(vote["answer"]), vote["reason"], at)
 
 
-def _last_write(found: Object) -> str:
+def _last_write(approval: Object) -> str:
     """When the spec was written last: the moment of an answer that does not give its own."""
     writes = [
         m["time"]
-        for m in found["metadata"].get("managedFields", [])
+        for m in approval["metadata"].get("managedFields", [])
         if "time" in m and not m.get("subresource")
     ]
-    return max(writes, default=found["metadata"].get("creationTimestamp", ""))
+    return max(writes, default=approval["metadata"].get("creationTimestamp", ""))

@@ -183,9 +183,9 @@ def _row(db: sqlite3.Connection, request_id: str) -> sqlite3.Row:
     rows = db.execute(
         "SELECT * FROM approvals WHERE substr(id, 1, ?) = ?", (len(request_id), request_id)
     )
-    found = rows.fetchall()
-    if len(found) == 1 and request_id:
-        return found[0]
+    matching = rows.fetchall()
+    if len(matching) == 1 and request_id:
+        return matching[0]
     ids = [r["id"] for r in db.execute("SELECT id FROM approvals ORDER BY requested_at DESC")]
     raise no_such_request(request_id, ids, where="approvals of this home")
 

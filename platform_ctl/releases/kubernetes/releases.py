@@ -42,26 +42,26 @@ class ClusterReleases:
         number = _number(newest) + 1 if newest is not None else 1
         release = dataclasses.replace(release, created_at=_now())
         started = ReleaseEvent(release.created_at, kind, detail)
-        made = self._cluster.create(manifest(release, f"{service}-{number}", started))
-        if made is None:
+        created = self._cluster.create(manifest(release, f"{service}-{number}", started))
+        if created is None:
             raise _another(service)
-        self._show(made, release)
+        self._show(created, release)
         return release
 
     def update(self, release: Release, kind: str, **detail: Any) -> Release:
-        found = self._object(release.id)
+        stored = self._object(release.id)
         service = release.target.service
-        if release_of(found).changes != release.changes:
+        if release_of(stored).changes != release.changes:
             raise _changed(service, release)
         changed = dataclasses.replace(release, changes=release.changes + 1)
         event = event_of(ReleaseEvent(_now(), kind, detail))
-        events = [*found.get("status", {}).get("events", []), event]
+        events = [*stored.get("status", {}).get("events", []), event]
         change = {
-            "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
+            "metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]},
             "status": {**status_of(changed), "events": events},
         }
         try:
-            self._cluster.patch(RELEASE, found["metadata"]["name"], change, subresource="status")
+            self._cluster.patch(RELEASE, stored["metadata"]["name"], change, subresource="status")
         except Conflict as exc:
             raise _changed(service, release) from exc
         return changed
@@ -76,30 +76,30 @@ class ClusterReleases:
     def events(self, release_id: str) -> Sequence[ReleaseEvent]:
         return events_of(self._object(release_id))
 
-    def _show(self, made: Object, release: Release) -> None:
+    def _show(self, created: Object, release: Release) -> None:
         """Write the status of a new release, for ``kubectl get``."""
-        version = {"resourceVersion": made["metadata"]["resourceVersion"]}
+        version = {"resourceVersion": created["metadata"]["resourceVersion"]}
         change = {"metadata": version, "status": status_of(release)}
         with contextlib.suppress(Conflict):  # somebody has taken it on already
-            self._cluster.patch(RELEASE, made["metadata"]["name"], change, subresource="status")
+            self._cluster.patch(RELEASE, created["metadata"]["name"], change, subresource="status")
 
     def _object(self, release_id: str) -> Object:
-        found = self._cluster.list(RELEASE, labels=f"{ID_LABEL}={release_id}")
-        if not found:
+        matching = self._cluster.list(RELEASE, labels=f"{ID_LABEL}={release_id}")
+        if not matching:
             raise UnknownName(
                 f"there is no release {release_id!r}",
                 where=f"releases in {self._cluster.namespace}",
                 fix="platform-ctl service list",
             )
-        return found[0]
+        return matching[0]
 
     def _newest(self, service: str) -> Object | None:
-        found = self._cluster.list(RELEASE, labels=f"{SERVICE_LABEL}={service}")
-        return max(found, key=_number, default=None)
+        releases = self._cluster.list(RELEASE, labels=f"{SERVICE_LABEL}={service}")
+        return max(releases, key=_number, default=None)
 
 
-def _number(found: Object) -> int:
-    return int(found["metadata"]["name"].rpartition("-")[2])
+def _number(stored: Object) -> int:
+    return int(stored["metadata"]["name"].rpartition("-")[2])
 
 
 def _another(service: str) -> HomeBusy:

@@ -46,9 +46,9 @@ def status_of(release: Release) -> dict[str, Any]:
     return {**msgspec.to_builtins(changing), "weightPercent": done}
 
 
-def release_of(found: Object) -> Release:
+def release_of(stored: Object) -> Release:
     """The record that an object holds; its status wins over what it began with."""
-    spec, status = found["spec"], found.get("status", {})
+    spec, status = stored["spec"], stored.get("status", {})
     record = {k: v for k, v in spec.items() if k != "started"}
     record |= {name: status[name] for name in _CHANGING if name in status}
     return msgspec.convert({"production": None, **_snake(record)}, Release)
@@ -62,9 +62,9 @@ def event_of(event: ReleaseEvent) -> dict[str, Any]:
     }
 
 
-def events_of(found: Object) -> list[ReleaseEvent]:
+def events_of(stored: Object) -> list[ReleaseEvent]:
     """Oldest first."""
-    written = [found["spec"]["started"], *found.get("status", {}).get("events", [])]
+    written = [stored["spec"]["started"], *stored.get("status", {}).get("events", [])]
     return [ReleaseEvent(e["at"], e["kind"], e.get("detail", {})) for e in written]
 
 

@@ -64,15 +64,15 @@ class StepCache:
         """See ``runs.cache.port.Cache.lookup``."""
         entry = rows.entry(self._db, key.digest)
         if entry is None or entry.quarantined:
-            found: Hit | Miss = self._miss(key, entry)
+            result: Hit | Miss = self._miss(key, entry)
         else:
-            found = self._serve(key, entry, places)
+            result = self._serve(key, entry, places)
         with transaction(self._db):
             rows.put_key(self._db, key)
-            rows.put_decision(self._db, _decision(key, found, run_id, task))
-            if isinstance(found, Hit):
+            rows.put_decision(self._db, _decision(key, result, run_id, task))
+            if isinstance(result, Hit):
                 rows.count_hit(self._db, key.digest)
-        return found
+        return result
 
     def holds(self, key: CacheKey) -> bool:
         """See ``runs.cache.port.Cache.holds``."""
@@ -167,7 +167,7 @@ class StepCache:
     def damaged(self, *, deep: bool = False) -> list[Quarantined]:
         """See ``runs.cache.port.Cache.damaged``."""
         problems: dict[str, str] = {}
-        found = []
+        quarantined = []
         for entry in rows.live_entries(self._db):
             for name, digest in rows.objects_of(self._db, entry.key):
                 path = self._objects.path(digest)
@@ -175,8 +175,8 @@ class StepCache:
                     sound = not deep and self._is_fresh(digest)
                     problems[digest] = "" if sound else _unlike(measure(path), digest)
                 if problems[digest]:
-                    found.append(_taken_out(entry, name, problems[digest], str(path)))
-        return found
+                    quarantined.append(_taken_out(entry, name, problems[digest], str(path)))
+        return quarantined
 
     def verify(self) -> VerifyReport:
         """See ``runs.cache.port.Cache.verify``."""
@@ -189,8 +189,8 @@ class StepCache:
         for digest, held_by in holders.items():
             problem = self._rehash(digest)
             if problem:
-                kept = self._quarantine(digest, problem)
-                taken_out += [_taken_out(e, name, problem, kept) for e, name in held_by]
+                place = self._quarantine(digest, problem)
+                taken_out += [_taken_out(e, name, problem, place) for e, name in held_by]
         size = rows.stored_bytes(self._db)
         return VerifyReport(len(entries), len(holders), size, tuple(taken_out))
 
@@ -208,13 +208,13 @@ class StepCache:
                     dropped += 1
                     rows.drop_unreferenced(self._db, self._objects.retire)
             after = rows.stored_bytes(self._db)
-            kept = len(rows.live_entries(self._db))
+            remaining = len(rows.live_entries(self._db))
             if older_than is not None:
                 rows.drop_records_before(self._db, now - older_than)
         kept_s = None if older_than is None else older_than.total_seconds()
         self._objects.sweep(now=time.time(), quarantine_s=kept_s)
         computing.sweep(self._objects.root)
-        return PruneReport(dropped, before - after, kept, after)
+        return PruneReport(dropped, before - after, remaining, after)
 
     # ---- inside -----------------------------------------------------------
 
@@ -223,11 +223,11 @@ class StepCache:
         for name, digest in rows.objects_of(self._db, entry.key):
             problem = self._check(digest)
             if problem:
-                kept = self._quarantine(digest, problem)
+                moved_to = self._quarantine(digest, problem)
                 return Miss(
                     f"quarantined: artifact {name} {problem}",
                     warning=f"cached artifact {name!r} of {entry.task} (run {entry.run_id}) "
-                    f"{problem}{f'; kept in {kept}' if kept else ''}; the task runs again",
+                    f"{problem}{f'; kept in {moved_to}' if moved_to else ''}; the task runs again",
                     quarantined=True,
                 )
         try:
@@ -294,23 +294,23 @@ class StepCache:
 
     def _is_fresh(self, digest: str) -> bool:
         """Whether the object's stamps prove that its bytes are as they were stored."""
-        kept = rows.stamps_of(self._db, digest)
+        recorded = rows.stamps_of(self._db, digest)
         now = stamps(self._objects.path(digest))
-        return bool(now and kept and is_fresh(now, kept[0], kept[1]))
+        return bool(now and recorded and is_fresh(now, recorded[0], recorded[1]))
 
     def _rehash(self, digest: str) -> str:
-        found = measure(self._objects.path(digest))
-        problem = _unlike(found, digest)
+        measured = measure(self._objects.path(digest))
+        problem = _unlike(measured, digest)
         if not problem:
-            rows.restamp(self._db, found)
+            rows.restamp(self._db, measured)
         return problem
 
     def _quarantine(self, digest: str, problem: str) -> str:
         """No entry with this object is served again; where its bytes are kept."""
         with transaction(self._db):
-            kept = self._objects.quarantine(digest)
+            place = self._objects.quarantine(digest)
             rows.quarantine(self._db, digest, f"an artifact {problem}")
-        return kept
+        return place
 
     def _commit(
         self, key: CacheKey, entry: rows.Entry, staged: Mapping[str, tuple[Measured, Path]]
@@ -318,13 +318,13 @@ class StepCache:
         """Objects get their names and the entry its row, under one write lock."""
         with transaction(self._db):
             rows.put_key(self._db, key)
-            for digest, (found, folder) in staged.items():
+            for digest, (measured, folder) in staged.items():
                 if self._check(digest):
                     self._objects.quarantine(digest)
                 self._objects.publish(folder, digest)
                 # Stamps from before the bytes were hashed: had they changed since, the first
                 # hit would see it. For a copy, or an object that was there, it hashes once more.
-                rows.put_object(self._db, found)
+                rows.put_object(self._db, measured)
             held = [
                 (name, a.digest)
                 for name, artifacts in entry.outputs.artifacts.items()
@@ -334,28 +334,30 @@ class StepCache:
             rows.put_entry(self._db, entry, held)
 
 
-def _decision(key: CacheKey, found: Hit | Miss, run_id: str, task: str) -> CacheDecision:
-    source = found if isinstance(found, Hit) else found.nearest
+def _decision(key: CacheKey, result: Hit | Miss, run_id: str, task: str) -> CacheDecision:
+    source = result if isinstance(result, Hit) else result.nearest
     return CacheDecision(
         run_id=run_id,
         task=task,
-        decision="HIT" if isinstance(found, Hit) else "MISS",
-        reason=found.reason if isinstance(found, Miss) else f"same key as run {found.run_id[:8]}",
+        decision="HIT" if isinstance(result, Hit) else "MISS",
+        reason=result.reason
+        if isinstance(result, Miss)
+        else f"same key as run {result.run_id[:8]}",
         decided_at=datetime.now(UTC),
         key=key.digest,
         fingerprint=key.fingerprint,
         source_run_id=source.run_id if source else "",
         source_task=source.task if source else "",
-        quarantined=isinstance(found, Miss) and found.quarantined,
+        quarantined=isinstance(result, Miss) and result.quarantined,
         changes=source.changes if isinstance(source, Nearest) else (),
     )
 
 
-def _unlike(found: Measured, digest: str) -> str:
+def _unlike(measured: Measured, digest: str) -> str:
     """'' when the bytes are those of the digest, else what is wrong with them."""
-    if found.digest == ABSENT:
+    if measured.digest == ABSENT:
         return "is missing"
-    return "" if found.digest == digest else "is not what was stored (its bytes changed)"
+    return "" if measured.digest == digest else "is not what was stored (its bytes changed)"
 
 
 def _measure(artifact: Artifact) -> Measured | None:
@@ -368,8 +370,8 @@ def _place(place: Path | None, index: int) -> Path | None:
     return place.with_name(f"{place.name}-{index}") if place and index else place
 
 
-def _taken_out(entry: rows.Entry, name: str, problem: str, kept: str) -> Quarantined:
-    return Quarantined(entry.component, entry.run_id, entry.task, name, problem, kept)
+def _taken_out(entry: rows.Entry, name: str, problem: str, place: str) -> Quarantined:
+    return Quarantined(entry.component, entry.run_id, entry.task, name, problem, place)
 
 
 def _clear(place: Path) -> None:

@@ -118,19 +118,19 @@ def objects_of(db: sqlite3.Connection, key: str) -> list[tuple[str, str]]:
     return [tuple(row) for row in db.execute(query, (key,))]
 
 
-def put_object(db: sqlite3.Connection, found: Measured) -> None:
+def put_object(db: sqlite3.Connection, measured: Measured) -> None:
     """Record an object; one that is recorded keeps its stamps."""
     db.execute(
         "INSERT INTO cache_objects (digest, size_bytes, stamps, stamped_at_ns) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (digest) DO NOTHING",
-        (found.digest, found.size_bytes, _dump(found.stamps), found.stamped_at_ns),
+        (measured.digest, measured.size_bytes, _dump(measured.stamps), measured.stamped_at_ns),
     )
 
 
-def restamp(db: sqlite3.Connection, found: Measured) -> None:
+def restamp(db: sqlite3.Connection, measured: Measured) -> None:
     db.execute(
         "UPDATE cache_objects SET stamps = ?, stamped_at_ns = ? WHERE digest = ?",
-        (_dump(found.stamps), found.stamped_at_ns, found.digest),
+        (_dump(measured.stamps), measured.stamped_at_ns, measured.digest),
     )
 
 

@@ -107,22 +107,22 @@ class CodeDigester:
             return CodeDigest(modules=memo.modules, data=memo.data, packages=memo.packages)
         begun = time.time_ns()
         walk = CodeReach(self._root, self._facts)
-        found = walk.run(parse(code, "", is_package=True))
+        reach = walk.run(parse(code, "", is_package=True))
         seen = walk.seen | {p: signature(p) for p in distributions.folders()}
-        memo = _DigestMemo(begun, seen, dict(found.modules), dict(found.data), dict(found.packages))
-        made_of = {_units_key(d): _UnitsMemo(walk.units(m)) for m, d in found.modules.items()}
+        memo = _DigestMemo(begun, seen, dict(reach.modules), dict(reach.data), dict(reach.packages))
+        made_of = {_units_key(d): _UnitsMemo(walk.units(m)) for m, d in reach.modules.items()}
         self._remember({**self._new, **made_of, key: memo})
         self._new.clear()
-        return found
+        return reach
 
-    def _facts(self, path: str, module: str, found: Signature) -> ModuleFacts:
+    def _facts(self, path: str, module: str, current: Signature) -> ModuleFacts:
         memo = _recall(self._db, path, _FileMemo)
-        if memo and memo.signature == found and _is_old(found, memo.at_ns):
+        if memo and memo.signature == current and _is_old(current, memo.at_ns):
             return memo.facts
         begun = time.time_ns()
         source = Path(path).read_bytes()
         facts = parse(source, module, is_package=os.path.basename(path) == "__init__.py")
-        self._new[path] = _FileMemo(begun, found, facts)
+        self._new[path] = _FileMemo(begun, current, facts)
         return facts
 
     def _remember(self, memos: Mapping[str, msgspec.Struct]) -> None:

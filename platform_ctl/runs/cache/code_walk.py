@@ -30,10 +30,10 @@ Signature = tuple[int, int, int, int]
 
 def signature(path: str) -> Signature:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return (0, 0, 0, 0)
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 class CodeReach:
@@ -139,8 +139,8 @@ class CodeReach:
             self._reach(module, head)
         else:
             for star in facts.stars:
-                found = self._load(star)
-                if found and (head in found.definitions or head in found.body.bindings):
+                exporter = self._load(star)
+                if exporter and (head in exporter.definitions or head in exporter.body.bindings):
                     self._follow((star, head), tuple(rest))
 
     def _follow(self, imported: Import, rest: tuple[str, ...]) -> None:
@@ -211,13 +211,13 @@ class CodeReach:
         folder = os.path.dirname(str(self._find(module))) if module else self._root
         direct = os.path.join(folder, text)
         if self._look(direct) != (0,) * 4 and os.path.isfile(direct):
-            found = [direct]
+            paths = [direct]
         elif not module:
             return
         else:
             pattern = f"*{text}" if text.startswith(".") else f"*/{text}"
-            found = [f for f in self._listing(folder) if fnmatch.fnmatchcase(f, pattern)]
-        for path in found:
+            paths = [f for f in self._listing(folder) if fnmatch.fnmatchcase(f, pattern)]
+        for path in paths:
             real = os.path.realpath(path)
             if real.startswith(self._root + os.sep):
                 self._look(path)

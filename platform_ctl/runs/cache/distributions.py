@@ -13,11 +13,11 @@ def versions(modules: Iterable[str]) -> dict[str, str]:
 
     The standard library counts as Python; a name that is not installed as ``absent``.
     """
-    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    installed = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for module in sorted(set(modules) - sys.stdlib_module_names):
         for distribution in _distributions(module):
-            found[distribution] = _version(distribution)
-    return found
+            installed[distribution] = _version(distribution)
+    return installed
 
 
 def folders() -> list[str]:

@@ -24,8 +24,8 @@ def explain_cache(cache: Decisions, run_id: str, task: str = "") -> list[CacheDe
         )
     if not task:
         return decisions
-    found = [d for d in decisions if d.task == task or d.task.endswith(f".{task}")]
-    if not found:
+    matching = [d for d in decisions if d.task == task or d.task.endswith(f".{task}")]
+    if not matching:
         raise unknown(
             f"no task {task!r} in run {run_id[:8]}",
             task,
@@ -33,4 +33,4 @@ def explain_cache(cache: Decisions, run_id: str, task: str = "") -> list[CacheDe
             where=f"run {run_id}",
             fix=f"platform-ctl cache explain {run_id[:8]}",
         )
-    return found
+    return matching

@@ -72,11 +72,11 @@ def digest_artifact(artifact: Artifact) -> Artifact:
     return measured(artifact, None if path is None else measure(path))
 
 
-def measured(artifact: Artifact, found: Measured | None) -> Artifact:
+def measured(artifact: Artifact, content: Measured | None) -> Artifact:
     """The artifact with what was found; None stands for bytes that are not on this machine."""
-    if found is None:
+    if content is None:
         return replace(artifact, digest=digest_address(artifact.uri))
-    return replace(artifact, digest=found.digest, size_bytes=found.size_bytes)
+    return replace(artifact, digest=content.digest, size_bytes=content.size_bytes)
 
 
 def local_path(uri: str) -> Path | None:
@@ -100,12 +100,12 @@ def stamps(path: Path) -> tuple[Stamp, ...] | None:
         return None
     if not stat.S_ISDIR(top.st_mode):
         return (("", top.st_size, top.st_mtime_ns, top.st_ino),)
-    found = []
+    entries = []
     for name, entry in _walk(path):
         info = entry.stat(follow_symlinks=False)
         is_dir = stat.S_ISDIR(info.st_mode)
-        found.append((name, 0, 0, 0) if is_dir else _stamp(name, info))
-    return tuple(sorted(found))
+        entries.append((name, 0, 0, 0) if is_dir else _stamp(name, info))
+    return tuple(sorted(entries))
 
 
 def is_fresh(now: tuple[Stamp, ...], then: tuple[Stamp, ...], stamped_at_ns: int) -> bool:

@@ -81,7 +81,7 @@ def parse(source: bytes, module: str, *, is_package: bool) -> ModuleFacts:
 
 def _constants(tree: ast.Module) -> dict[ast.stmt, str]:
     """``NAME = …`` statements of the top level whose name is bound nowhere else there."""
-    found: dict[ast.stmt, str] = {}
+    constants: dict[ast.stmt, str] = {}
     bound: Counter[str] = Counter()
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -92,27 +92,27 @@ def _constants(tree: ast.Module) -> dict[ast.stmt, str]:
                 ast.Assign(targets=[ast.Name(id=name)])
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr())
             ):
-                found[statement] = name
+                constants[statement] = name
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
                 bound[node.id] += 1
-    return {s: name for s, name in found.items() if bound[name] == 1 and name != "__all__"}
+    return {s: name for s, name in constants.items() if bound[name] == 1 and name != "__all__"}
 
 
 def _unit(statements: list[ast.stmt], package: str, *, keywords: bool) -> Unit:
-    found = _References(package, keywords)
+    references = _References(package, keywords)
     for statement in statements:
-        found.visit(statement)
+        references.visit(statement)
     dumped = "\n".join(
         ast.dump(s) for s in statements if not isinstance(s, ast.Import | ast.ImportFrom)
     )
     return Unit(
         digest=hashlib.sha256(dumped.encode("utf-8", "surrogatepass")).hexdigest(),
-        names=tuple(sorted(found.names)),
-        attributes=tuple(sorted(found.attributes)),
-        strings=tuple(sorted(found.strings)),
-        bindings=found.bindings,
-        imports=tuple(dict.fromkeys(found.imports)),
+        names=tuple(sorted(references.names)),
+        attributes=tuple(sorted(references.attributes)),
+        strings=tuple(sorted(references.strings)),
+        bindings=references.bindings,
+        imports=tuple(dict.fromkeys(references.imports)),
     )
 
 

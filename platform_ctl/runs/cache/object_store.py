@@ -58,14 +58,14 @@ class ObjectStore:
 
     def quarantine(self, digest: str) -> str:
         """Take an object out of service; where it is kept now, '' when there is nothing."""
-        kept = self.root / "quarantine" / f"{digest}-{uuid.uuid4().hex[:8]}"
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        place = self.root / "quarantine" / f"{digest}-{uuid.uuid4().hex[:8]}"
+        place.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._home(digest).rename(kept)
+            self._home(digest).rename(place)
         except FileNotFoundError:
             return ""
-        os.utime(kept)  # its age is that of the finding
-        return str(kept)
+        os.utime(place)  # its age is that of the finding
+        return str(place)
 
     def retire(self, digest: str) -> None:
         """Take an object out of sight; ``sweep`` deletes it."""
@@ -84,9 +84,9 @@ class ObjectStore:
 
     def _sweep(self, folder: str, now: float, older_than_s: float) -> None:
         with contextlib.suppress(FileNotFoundError):
-            for found in (self.root / folder).iterdir():
-                if now - found.stat().st_mtime >= older_than_s:
-                    self.discard(found)
+            for entry in (self.root / folder).iterdir():
+                if now - entry.stat().st_mtime >= older_than_s:
+                    self.discard(entry)
 
     def _home(self, digest: str) -> Path:
         return self.root / "objects" / digest[:2] / digest

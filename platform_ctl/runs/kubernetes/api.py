@@ -88,12 +88,12 @@ class RunsApi:
             return run
         ids = reference["pipeline_id"], reference["pipeline_version_id"]
         try:
-            found = self._json(self.kfp.pipelines.pipeline_service_get_pipeline_version, *ids)
+            version = self._json(self.kfp.pipelines.pipeline_service_get_pipeline_version, *ids)
         except Refusal as exc:
             if exc.status == 404:
                 return run
             raise
-        return {**run, "pipeline_spec": found.get("pipeline_spec")}
+        return {**run, "pipeline_spec": version.get("pipeline_spec")}
 
     def newest(self, *predicates: Json, page_size: int = PAGE) -> Iterator[Json]:
         """Runs that hold all of ``predicates``, newest first, ``page_size`` an answer."""
@@ -126,10 +126,10 @@ class RunsApi:
         predicates = [{"op": "EQUALS", "key": "mlmdExecutionID", "string_value": execution_id}]
         query = {"filter": json.dumps({"predicates": predicates}), "page_size": 1}
         try:
-            found = json.loads(self._bytes("/apis/v1alpha1/tasks", query)).get("tasks")
+            tasks = json.loads(self._bytes("/apis/v1alpha1/tasks", query)).get("tasks")
         except Refusal:
             return None
-        return found[0] if found else None
+        return tasks[0] if tasks else None
 
     def log(self, run_id: str, node_id: str, state: TaskState = TaskState.RUNNING) -> bytes | None:
         """What the pod of a node wrote; ``state`` is that of its task.
@@ -138,8 +138,8 @@ class RunsApi:
         written, and needs no pod. None where nobody has a log: the pod has not started, or nothing
         is archived.
         """
-        if kept := self._logs.get(run_id, node_id):
-            return kept
+        if stored := self._logs.get(run_id, node_id):
+            return stored
         readers = [self._live_log, self._archived_log]
         for read in reversed(readers) if state.final else readers:
             try:
@@ -156,10 +156,10 @@ class RunsApi:
 
         It answers before it looks: where there is neither, the refusal has status 200.
         """
-        found = self._bytes(f"/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log")
-        if _is_refusal(found):
+        log = self._bytes(f"/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log")
+        if _is_refusal(log):
             raise Refusal(404, "there is no log")
-        return found
+        return log
 
     def _archived_log(self, run_id: str, node_id: str) -> bytes:
         path = f"/apis/v2beta1/runs/{run_id}/nodes/{node_id}/artifacts/main-logs:read"

@@ -73,8 +73,8 @@ class ProducerOutputs:
     def _run(self, run_id: str) -> Json | None:
         with self._reading:
             if run_id not in self._runs:
-                found = self.api.get(run_id)
-                self._runs[run_id] = self.api.with_spec(found) if found else None
+                run = self.api.get(run_id)
+                self._runs[run_id] = self.api.with_spec(run) if run else None
             return self._runs[run_id]
 
 

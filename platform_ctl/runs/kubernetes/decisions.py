@@ -46,16 +46,16 @@ class KfpDecisions:
 
     def decisions(self, run_id: str) -> list[CacheDecision]:
         """Raises UnknownName. Tasks without a driver asked nothing."""
-        said = self.api.get(run_id)
-        if said is None:
+        stored = self.api.get(run_id)
+        if stored is None:
             raise UnknownName(
                 f"no run {run_id!r}",
                 where=run_id,
                 fix="platform-ctl --target kubernetes run list",
             )
-        now = self._known(said)
+        now = self._known(stored)
         misses = [p for p, d in now.drivers.items() if d.fingerprint and not d.cached_execution_id]
-        before = self._before(said, now) if misses else None
+        before = self._before(stored, now) if misses else None
         return [self._decision(now, path, driver, before) for path, driver in now.drivers.items()]
 
     def _decision(
@@ -91,24 +91,24 @@ class KfpDecisions:
         reason = str(changes[0]) if changes else "an artifact that it reads was made anew"
         return made("MISS", reason, changes=changes, **source)
 
-    def _known(self, said: Mapping[str, Any]) -> _Known:
-        document = self.api.with_spec(dict(said))
+    def _known(self, stored: Mapping[str, Any]) -> _Known:
+        document = self.api.with_spec(dict(stored))
         run, nodes = read(document)
-        asked = [n for n in nodes if n.driver_id and n.task.state is not TaskState.SKIPPED]
+        driven = [n for n in nodes if n.driver_id and n.task.state is not TaskState.SKIPPED]
         reader = ProducerOutputs(self.api)
         with ThreadPoolExecutor(READERS) as pool:
-            drivers = list(pool.map(lambda n: reader.driver(run.id, n), asked))
+            drivers = list(pool.map(lambda n: reader.driver(run.id, n), driven))
         return _Known(
             run.id,
             pipeline_of(document),
-            {n.task.path: n for n in asked},
-            {n.task.path: d for n, d in zip(asked, drivers, strict=True) if d},
+            {n.task.path: n for n in driven},
+            {n.task.path: d for n, d in zip(driven, drivers, strict=True) if d},
         )
 
-    def _before(self, said: Mapping[str, Any], now: _Known) -> _Known | None:
+    def _before(self, stored: Mapping[str, Any], now: _Known) -> _Known | None:
         """The last run of the same pipeline that began before this one."""
         newest = self.api.newest(AVAILABLE)
-        older = (r for r in newest if r["created_at"] <= said["created_at"])
+        older = (r for r in newest if r["created_at"] <= stored["created_at"])
         for candidate in islice(older, EARLIER_RUNS):
             document = self.api.with_spec(candidate)
             name = read(document)[0].pipeline
@@ -144,10 +144,10 @@ def _container(pipeline: Pipeline, component: Component) -> dict[str, Any]:
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[FieldChange, ...]:
     """Fields that differ, in the order in which they are written above."""
-    found = []
+    changes = []
     for name in dict.fromkeys([*old, *new]):
         then, now = str(old.get(name, "")), str(new.get(name, ""))
         if then != now:
             words = ("then", "changed") if name == "code" else (then[:60], now[:60])
-            found.append(FieldChange(name, *words))
-    return tuple(found)
+            changes.append(FieldChange(name, *words))
+    return tuple(changes)

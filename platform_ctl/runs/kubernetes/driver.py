@@ -45,11 +45,11 @@ def read_driver(log: bytes) -> Driver | None:
     if not created:
         return None
     execution_id, properties = created[-1].groups()
-    found = dict(_PROPERTY.findall(properties))
+    values = dict(_PROPERTY.findall(properties))
     return Driver(
         execution_id,
-        found.get("cache_fingerprint", ""),
-        found.get("cached_execution_id", ""),
+        values.get("cache_fingerprint", ""),
+        values.get("cached_execution_id", ""),
         _inputs(text),
     )
 

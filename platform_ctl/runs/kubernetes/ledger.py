@@ -31,8 +31,8 @@ class KfpLedger:
         run, nodes = read(self.api.with_spec(document))
         producers = ProducerOutputs(self.api)
         with ThreadPoolExecutor(READERS) as pool:
-            found = pool.map(lambda node: list(self._of(run.id, node, producers)), nodes)
-        return [entry for some in found for entry in some]
+            per_node = pool.map(lambda node: list(self._of(run.id, node, producers)), nodes)
+        return [entry for some in per_node for entry in some]
 
     def _of(
         self, run_id: str, node: WorkflowNode, producers: ProducerOutputs

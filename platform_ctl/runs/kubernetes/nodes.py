@@ -79,12 +79,12 @@ class WorkflowTree:
     def newest(self, name: str) -> str:
         """``name(N)`` of the newest attempt that exists; empty when there is none."""
         attempts = (f"{name}({n})" for n in range(MAX_ATTEMPTS))
-        found = ""
+        last = ""
         for attempt in attempts:
             if self.parent(attempt) is None:
                 break
-            found = attempt
-        return found
+            last = attempt
+        return last
 
     def attempts(self, name: str) -> int:
         newest = self.newest(name)
@@ -113,12 +113,12 @@ def read_nodes(
     ``state`` is the run's own, which is reliable: in a run that has ended no
     task is left RUNNING, and what was never reached is skipped by its upstream.
     """
-    found = tree(details)
-    top = found.newest(found.workflow) if found.workflow else ""
-    root = found.newest(f"{top}.root") if top else ""
+    workflow = tree(details)
+    top = workflow.newest(workflow.workflow) if workflow.workflow else ""
+    root = workflow.newest(f"{top}.root") if top else ""
     if not root:
         return []
-    return list(_of_dag(_Run(pipeline, found, state), pipeline.root, root, ""))
+    return list(_of_dag(_Run(pipeline, workflow, state), pipeline.root, root, ""))
 
 
 @dataclass(frozen=True)
@@ -235,11 +235,11 @@ def time_of(detail: Detail | None, key: str) -> str | None:
 def step_of(node_name: str) -> tuple[str, int]:
     """Path and attempt (from 0) of the task whose step runs in the node of that full name; an
     empty path for a node of another kind."""
-    found = _EXECUTOR.fullmatch(node_name)
-    if found is None:
+    match = _EXECUTOR.fullmatch(node_name)
+    if match is None:
         return "", 0
-    path = _ITERATION.sub(r".\1", found[1])
-    return re.sub(r"\(\d+\)", "", path), int(found[2])
+    path = _ITERATION.sub(r".\1", match[1])
+    return re.sub(r"\(\d+\)", "", path), int(match[2])
 
 
 _EXECUTOR = re.compile(r"[^.]+\.root\(\d+\)\.(.+)\(\d+\)\.executor\((\d+)\)")

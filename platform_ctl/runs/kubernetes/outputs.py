@@ -45,7 +45,7 @@ def read_outputs(log: bytes, component: Component) -> Outputs:
         )
         for name, spec in declared.artifacts.items()
     }
-    return Outputs(values, {name: made for name, made in artifacts.items() if made})
+    return Outputs(values, {name: listed for name, listed in artifacts.items() if listed})
 
 
 def last_line(log: bytes) -> str:

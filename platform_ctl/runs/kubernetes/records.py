@@ -30,15 +30,15 @@ def read(document: Json) -> tuple[Run, list[WorkflowNode]]:
     details = document.get("run_details", {}).get("task_details", [])
     # A run of a version that was deleted has no IR, and so no tasks that could be named.
     nodes = read_nodes(pipeline_of(document), details, run.state) if ir_of(document) else []
-    found = tree(details)
+    workflow = tree(details)
     ended_by_us = _canceling_at(document) if run.state is RunState.CANCELED else ""
     named = []
     for node in nodes:
         if ended_by_us and _failed_after(node.task, ended_by_us):
             node = replace(node, task=replace(node.task, state=TaskState.CANCELED))
         pod = node.executor or (node.driver if node.task.state is TaskState.FAILED else "")
-        log = found.node_id(pod) if pod else ""
-        driver_id = found.node_id(node.driver) if node.driver else ""
+        log = workflow.node_id(pod) if pod else ""
+        driver_id = workflow.node_id(node.driver) if node.driver else ""
         named.append(replace(node, task=replace(node.task, log=log), driver_id=driver_id))
     return run, named
 

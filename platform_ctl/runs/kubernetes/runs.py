@@ -146,9 +146,9 @@ class KfpRuns:
             return list(pool.map(lambda run: self._outcome(run, producers), runs))
 
     def watch(self, run_id: str) -> Iterator[RunEvent]:
-        found: str = self._patiently(lambda: self._find(run_id)["run_id"])
+        full_id: str = self._patiently(lambda: self._find(run_id)["run_id"])
         return watch(
-            lambda: self._patiently(lambda: self.get(found)), poll_s=self.poll_s, sleep=self.sleep
+            lambda: self._patiently(lambda: self.get(full_id)), poll_s=self.poll_s, sleep=self.sleep
         )
 
     def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
@@ -249,19 +249,19 @@ class KfpRuns:
 
     def _of_key(self, key: str) -> Json | None:
         """The earliest run with the key."""
-        found = list(self.api.newest(predicate("description", "IS_SUBSTRING", key)))
-        return min(found, key=lambda r: (r["created_at"], r["run_id"]), default=None)
+        runs = list(self.api.newest(predicate("description", "IS_SUBSTRING", key)))
+        return min(runs, key=lambda r: (r["created_at"], r["run_id"]), default=None)
 
     def _created_nevertheless(self, key: str, exc: Refusal | KfpUnavailable, where: str) -> Json:
         if isinstance(exc, Refusal) and exc.status < 500 and exc.status != 409:
             raise _refused(exc, where) from exc
         try:
-            found = self._of_key(key)
+            run = self._of_key(key)
         except Refusal:
-            found = None
-        if found is None:
+            run = None
+        if run is None:
             raise exc if isinstance(exc, KfpUnavailable) else _refused(exc, where)
-        return found
+        return run
 
     def _earliest(self, key: str, created: Json) -> Json:
         """The run that stays. The server's times are whole seconds: once that of ``created`` is
@@ -282,16 +282,16 @@ class KfpRuns:
 
     def _find(self, run_id: str) -> Json:
         if run_id == "latest":
-            found = list(islice(self.api.newest(AVAILABLE, page_size=1), 1))
+            matching = list(islice(self.api.newest(AVAILABLE, page_size=1), 1))
         elif len(run_id) == 36:
             exact = self.api.get(run_id)
-            found = [exact] if exact else []
+            matching = [exact] if exact else []
         else:
             like = self.api.newest(predicate("run_id", "IS_SUBSTRING", run_id))
-            found = list(islice((r for r in like if r["run_id"].startswith(run_id)), 2))
-        if len(found) == 1:
-            return self.api.with_spec(found[0])
-        if not found and not next(self.api.newest(page_size=1), None):
+            matching = list(islice((r for r in like if r["run_id"].startswith(run_id)), 2))
+        if len(matching) == 1:
+            return self.api.with_spec(matching[0])
+        if not matching and not next(self.api.newest(page_size=1), None):
             raise NothingYet(
                 f"there is no run yet, so there is no {run_id!r}",
                 where=self.api.kfp.address,
@@ -300,7 +300,7 @@ class KfpRuns:
         raise unknown_id(
             "run",
             run_id,
-            (r["run_id"] for r in found or islice(self.api.newest(), _NEAR_MISSES)),
+            (r["run_id"] for r in matching or islice(self.api.newest(), _NEAR_MISSES)),
             where=self.api.kfp.address,
             fix="platform-ctl --target kubernetes run list",
         )
@@ -386,8 +386,8 @@ class KfpRuns:
         return replace(task, error=last_line(log) or code or "the step ended with an error")
 
     def list(self, limit: int) -> list[Run]:
-        found = self.api.newest(AVAILABLE, page_size=PAGE if limit < 0 else max(limit, 1))
-        documents = list(found if limit < 0 else islice(found, limit))
+        newest = self.api.newest(AVAILABLE, page_size=PAGE if limit < 0 else max(limit, 1))
+        documents = list(newest if limit < 0 else islice(newest, limit))
         self._listed.clear()
         self._listed.update({d["run_id"]: d for d in documents})
         return [record(document) for document in documents]
@@ -437,8 +437,8 @@ def _usage(task: Task, log: bytes) -> Usage:
 
 def _judging(pipeline: Pipeline) -> frozenset[str]:
     """The components that declare a verdict."""
-    found = pipeline.components.items()
-    return frozenset(n for n, c in found if VERDICT in c.output_definitions.parameters)
+    components = pipeline.components.items()
+    return frozenset(n for n, c in components if VERDICT in c.output_definitions.parameters)
 
 
 def _telling(pipeline: Pipeline) -> frozenset[str]:

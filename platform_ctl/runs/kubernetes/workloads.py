@@ -121,20 +121,20 @@ class ClusterWorkloads:
         """Of its own pod, or why it has none; else of a job that it waits for. Pods that are gone
         say nothing."""
         with ThreadPoolExecutor(READERS) as pool:
-            asked = [pool.submit(read, run_id) for read in self.findings]
+            job_findings = [pool.submit(read, run_id) for read in self.findings]
             pods = {_node_of(pod): pod for pod in self._pods(run_id)}
-            found = self._of_pods(pods, nodes)
-            found |= self._of_refused(run_id, [n for n in nodes if _pod_node(n) not in pods])
-            of_jobs = [one for some in asked for one in some.result()]
+            by_task = self._of_pods(pods, nodes)
+            by_task |= self._of_refused(run_id, [n for n in nodes if _pod_node(n) not in pods])
+            of_jobs = [one for some in job_findings for one in some.result()]
         by_node = {n.executor: n for n in nodes if n.executor and not n.task.state.good}
         for one in sorted(of_jobs, key=lambda f: not f.lasting):
             node = by_node.get(one.step) or _only(by_node.values(), unless=one.step)
             if node is None:
                 continue
-            known = found.get(node.task.path)
+            known = by_task.get(node.task.path)
             if known is None or known.reason == Blocked.FAILED:
-                found[node.task.path] = _of_job(one, known)
-        return found
+                by_task[node.task.path] = _of_job(one, known)
+        return by_task
 
     def refusal(self, run_id: str) -> str:
         """Of a driver as well: its task may not have been come to, and is then in no list."""
@@ -167,26 +167,26 @@ class ClusterWorkloads:
         wanted = {
             _pod_node(n): n.task.path for n in nodes if _pod_node(n) and not n.task.state.good
         }
-        found = {}
+        by_task = {}
         for workflow in self._workflows(run_id) if wanted else ():
             for node in workflow.get("status", {}).get("nodes", {}).values():
                 path = wanted.get(node["name"])
                 if path and node.get("message") and node["phase"] in ("Pending", "Error"):
                     why = refused_pods(self.cluster, node["message"], _labels(workflow, node))
-                    found[path] = Blocker(why.reason, why.message, lasting=True, fix=why.fix)
-        return found
+                    by_task[path] = Blocker(why.reason, why.message, lasting=True, fix=why.fix)
+        return by_task
 
     def _of_pods(
         self, pods: Mapping[str, Any], nodes: Iterable[WorkflowNode]
     ) -> dict[str, Blocker]:
-        found = {}
+        by_task = {}
         for node in nodes:
             pod = pods.get(_pod_node(node))
             if pod is None or node.task.state.good:
                 continue
             if finding := blocked(pod):
-                found[node.task.path] = _of_pod(finding, pod)
-        return found
+                by_task[node.task.path] = _of_pod(finding, pod)
+        return by_task
 
 
 def _pod_node(node: WorkflowNode) -> str:
@@ -202,28 +202,28 @@ def _labels(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, s
     """Those of the pod that Argo tried to make: of its template, with the node's inputs in it."""
     templates = {t["name"]: t for t in workflow["spec"].get("templates", [])}
     labels = templates.get(node.get("templateName", ""), {}).get("metadata", {}).get("labels", {})
-    given = {
+    values = {
         f"{{{{inputs.parameters.{p['name']}}}}}": str(p.get("value", ""))
         for p in node.get("inputs", {}).get("parameters", [])
     }
-    return {given.get(k, k): given.get(v, v) for k, v in labels.items()}
+    return {values.get(k, k): values.get(v, v) for k, v in labels.items()}
 
 
 def _only(nodes: Iterable[WorkflowNode], *, unless: str) -> WorkflowNode | None:
     """The one step that a job can be of, where the job does not say which (``unless`` it does)."""
-    found = list(nodes)
-    return found[0] if len(found) == 1 and not unless else None
+    candidates = list(nodes)
+    return candidates[0] if len(candidates) == 1 and not unless else None
 
 
-def _of_job(said: JobFinding, known: Blocker | None) -> Blocker:
+def _of_job(finding: JobFinding, known: Blocker | None) -> Blocker:
     """``known``: that the step's own pod has failed, and with which exit code."""
     return Blocker(
-        str(said.reason),
-        said.message,
-        lasting=said.lasting,
-        pod=said.pod,
+        str(finding.reason),
+        finding.message,
+        lasting=finding.lasting,
+        pod=finding.pod,
         exit_code=known.exit_code if known else None,
-        fix=said.fix,
+        fix=finding.fix,
         of_job=True,
     )
 

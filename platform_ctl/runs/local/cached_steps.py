@@ -64,18 +64,18 @@ class CachedSteps:
 
     def _found(self, task: TaskInstance, key: CacheKey, files: TaskFiles) -> Reused:
         names = task.component.output_definitions.artifacts
-        found = self._cache.lookup(
+        result = self._cache.lookup(
             key,
             run_id=self._run_id,
             task=task.path,
             places={name: files.artifact(name) for name in names},
         )
-        if isinstance(found, Hit):
-            self._saved(task.path, found)
-            return Reused(found.outputs, f"result of run {found.run_id[:8]}", CacheUse.HIT)
-        if found.warning:
-            self._warn(found.warning)
-        return Reused(None, found.reason, CacheUse.MISS)
+        if isinstance(result, Hit):
+            self._saved(task.path, result)
+            return Reused(result.outputs, f"result of run {result.run_id[:8]}", CacheUse.HIT)
+        if result.warning:
+            self._warn(result.warning)
+        return Reused(None, result.reason, CacheUse.MISS)
 
     def begin(self, task: TaskInstance, inputs: Outputs, files: TaskFiles) -> Reused:
         """See ``Reuse.begin``."""
@@ -87,10 +87,10 @@ class CachedSteps:
             return Reused(None, "", CacheUse.MISS, computed_by)
         if not self._cache.holds(key):
             return Reused(None, "", CacheUse.MISS)
-        found = self._found(task, key, files)
-        if found.outputs is not None:
+        reused = self._found(task, key, files)
+        if reused.outputs is not None:
             self.abandon(task)
-        return found
+        return reused
 
     def abandon(self, task: TaskInstance) -> None:
         """See ``Reuse.abandon``."""

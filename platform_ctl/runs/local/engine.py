@@ -192,8 +192,8 @@ def _not_triggered(task: TaskInstance, upstream: Sequence[TaskInstance]) -> Task
         skipped = upstream and all(u.state is TaskState.SKIPPED for u in upstream)
         return upstream[0] if skipped else None
     for state in (TaskState.FAILED, TaskState.SKIPPED):
-        if found := next((other for other in upstream if other.state is state), None):
-            return found
+        if first := next((other for other in upstream if other.state is state), None):
+            return first
     return None
 
 

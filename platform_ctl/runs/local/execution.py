@@ -242,11 +242,11 @@ class Execution:
 
     def _begin(self, attempt: Attempt) -> tuple[TaskInstance, TaskOutcome] | None:
         """Launch it, unless the same is being computed, or has been computed meanwhile."""
-        found = self._reuse.begin(attempt.task, attempt.inputs, attempt.files)
-        if found.outputs is not None:
-            return attempt.task, _taken_over(attempt.record, found, found.outputs)
-        if found.computed_by:
-            self._wait_for(attempt, found.computed_by)
+        reused = self._reuse.begin(attempt.task, attempt.inputs, attempt.files)
+        if reused.outputs is not None:
+            return attempt.task, _taken_over(attempt.record, reused, reused.outputs)
+        if reused.computed_by:
+            self._wait_for(attempt, reused.computed_by)
         else:
             self._launch(attempt)
         return None
@@ -377,15 +377,15 @@ def _digest(executor: str, inputs: Outputs) -> str:
     return hashlib.sha256(document.encode()).hexdigest()
 
 
-def _taken_over(record: Task, found: Reused, outputs: Outputs) -> TaskOutcome:
+def _taken_over(record: Task, reused: Reused, outputs: Outputs) -> TaskOutcome:
     done = replace(
         record,
         state=TaskState.CACHED,
         started_at=now(),
         ended_at=now(),
         outputs=outputs,
-        cache=found.reason,
-        cache_use=found.use,
+        cache=reused.reason,
+        cache_use=reused.use,
         log="",
     )
     return TaskOutcome(TaskState.CACHED, done, outputs)

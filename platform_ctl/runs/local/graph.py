@@ -168,7 +168,7 @@ def _source(binding: ParameterBinding) -> str:
 
 
 def _bound_artifacts(task: TaskInstance) -> dict[str, Artifacts]:
-    found: dict[str, Artifacts] = {}
+    bound: dict[str, Artifacts] = {}
     for name, binding in task.spec.inputs.artifacts.items():
         output = binding.task_output_artifact
         if output:
@@ -178,10 +178,10 @@ def _bound_artifacts(task: TaskInstance) -> dict[str, Artifacts]:
             value = task.dag.inputs.artifacts.get(binding.component_input_artifact)
         definition = task.component.input_definitions.artifacts.get(name)
         if value is not None:
-            found[name] = value
+            bound[name] = value
         elif definition is None or not definition.is_optional:
             raise StepFailed(f"the input artifact {name!r} was not produced")
-    return found
+    return bound
 
 
 def step_inputs(task: TaskInstance, bound: Outputs) -> Outputs:
@@ -271,9 +271,9 @@ def dag_outputs(dag: DagInstance) -> Outputs:
                 break
     for name, chosen in dag.component.dag.outputs.artifacts.items():
         for pick in chosen.artifact_selectors:
-            made = dag.tasks[pick.producer_subtask].outputs.artifacts
-            if pick.output_artifact_key in made:
-                artifacts[name] = made[pick.output_artifact_key]
+            produced_artifacts = dag.tasks[pick.producer_subtask].outputs.artifacts
+            if pick.output_artifact_key in produced_artifacts:
+                artifacts[name] = produced_artifacts[pick.output_artifact_key]
                 break
     return Outputs(parameters, artifacts)
 
@@ -291,6 +291,6 @@ def loop_outputs(task: TaskInstance) -> Outputs:
             if name in produced:
                 parameters[name].append(produced[name])
     for name in definitions.artifacts if definitions else ():
-        made = [dag_outputs(child).artifacts.get(name, ()) for child in task.children]
-        artifacts[name] = tuple(artifact for some in made for artifact in some)
+        per_iteration = [dag_outputs(child).artifacts.get(name, ()) for child in task.children]
+        artifacts[name] = tuple(artifact for some in per_iteration for artifact in some)
     return Outputs(parameters, artifacts)

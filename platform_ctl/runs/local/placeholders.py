@@ -28,7 +28,7 @@ def expand(template: Any, value: Callable[[str], str]) -> Any:
     if isinstance(template, str):
         if "{{$" not in template and WORKSPACE_MOUNT not in template:
             return template
-        return _PLACEHOLDER.sub(lambda found: value(found[1] or "workspace_path"), template)
+        return _PLACEHOLDER.sub(lambda match: value(match[1] or "workspace_path"), template)
     if isinstance(template, list):
         return [expand(item, value) for item in template]
     if isinstance(template, dict):

@@ -39,8 +39,8 @@ class LocalRuns:
         return self._records.list(limit)
 
     def watch(self, run_id: str) -> Iterator[RunEvent]:
-        found = self._records.get(run_id).id
-        return watch(lambda: self._records.get(found), poll_s=POLL_S)
+        full_id = self._records.get(run_id).id
+        return watch(lambda: self._records.get(full_id), poll_s=POLL_S)
 
     def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
         path = Path(run.directory) / task.log

@@ -180,8 +180,8 @@ class RunRecords:
     def list(self, limit: int) -> list[Run]:
         db = self._database.reading()
         rows = db.execute("SELECT * FROM runs ORDER BY created_at DESC LIMIT ?", (limit,))
-        found = [_now(db, row) for row in rows.fetchall()]
-        return [_ended(_run(r), _last_record(db, r)) if died else _run(r) for r, died in found]
+        current = [_now(db, row) for row in rows.fetchall()]
+        return [_ended(_run(r), _last_record(db, r)) if died else _run(r) for r, died in current]
 
     def delete(self, run_id: str) -> None:
         self._database.writing().execute("DELETE FROM runs WHERE id=?", (run_id,))
@@ -195,12 +195,12 @@ class RunRecords:
     def _find(self, run_id: str) -> sqlite3.Row:
         db = self._database.reading()
         if run_id == "latest":
-            found = db.execute("SELECT * FROM runs ORDER BY created_at DESC LIMIT 1")
+            cursor = db.execute("SELECT * FROM runs ORDER BY created_at DESC LIMIT 1")
         else:
-            found = db.execute(
+            cursor = db.execute(
                 "SELECT * FROM runs WHERE substr(id, 1, ?) = ? LIMIT 2", (len(run_id), run_id)
             )
-        rows = found.fetchall()
+        rows = cursor.fetchall()
         if len(rows) == 1 and run_id:
             return rows[0]
         if not db.execute("SELECT 1 FROM runs LIMIT 1").fetchone():
@@ -223,8 +223,8 @@ class RunRecords:
         they were executing; their ids."""
         db = self._database.reading()
         unfinished = db.execute("SELECT * FROM runs WHERE state IN ('PENDING', 'RUNNING')")
-        found = [_now(db, row) for row in unfinished.fetchall()]
-        dead = [row for row, died in found if died]
+        current = [_now(db, row) for row in unfinished.fetchall()]
+        dead = [row for row, died in current if died]
         for row in dead:
             self._on_death(row["id"])
             with transaction(self._database.writing()) as writing:

@@ -128,8 +128,8 @@ class StepServer:
         """Pid of a child that ended and is not yet collected (so its pid is not reused), or 0."""
         if not hasattr(os, "waitid"):
             return next((pid for pid in self._running if _is_zombie(pid)), 0)
-        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        return found.si_pid if found else 0
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return ended.si_pid if ended else 0
 
     def _signal(self, step: str, number: int) -> None:
         for pid, known in self._running.items():
@@ -207,8 +207,8 @@ def run_step(step: dict[str, Any]) -> None:
         executor_input = json.load(file)
     function = _load(step["source"], step["function"])
     executor = Executor(executor_input=executor_input, function_to_execute=function)
-    for name, given in executor_input["inputs"]["artifacts"].items():
-        if not given["artifacts"]:  # collected over a loop without items: kfp binds None
+    for name, artifact_list in executor_input["inputs"]["artifacts"].items():
+        if not artifact_list["artifacts"]:  # collected over a loop without items: kfp binds None
             executor.input_artifacts[name] = []
     executor.execute()
 
