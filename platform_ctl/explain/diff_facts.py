@@ -50,8 +50,10 @@ class DiffPorts:
 
 def side(run: Run, sources: DiffPorts) -> ComparedRun:
     """One run with everything that is still known of it."""
-    found = {d.task: sources.key_inputs(d.key) for d in sources.cache.decisions(run.id) if d.key}
-    keys = {path: inputs for path, inputs in found.items() if inputs is not None}
+    inputs_of = {
+        d.task: sources.key_inputs(d.key) for d in sources.cache.decisions(run.id) if d.key
+    }
+    keys = {path: inputs for path, inputs in inputs_of.items() if inputs is not None}
     modules = {d for inputs in keys.values() for d in inputs.code.modules.values()}
     pipeline = _pipeline(run, sources)
     recipe = next((r for r in sources.recipes.values() if r.pipeline == run.pipeline), None)

@@ -38,7 +38,7 @@ def drift(then: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> tupl
     from scipy.stats import chi2, ks_2samp
 
     names = sorted(then.keys() & now.keys())
-    found = []
+    drifts = []
     for name in names:
         a, b = (np.asarray(x[name], float) for x in (then, now))
         a, b = a[np.isfinite(a)], b[np.isfinite(b)]
@@ -48,8 +48,8 @@ def drift(then: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> tupl
         chance = chi2.isf(ERROR_RATE / len(names), max(1, bins - 1)) * (1 / len(a) + 1 / len(b))
         ks = float(ks_2samp(a, b, method="asymp").statistic)
         medians = float(np.median(a)), float(np.median(b))
-        found.append(Drift(name, psi, ks, *medians, notable=psi >= max(NOTABLE, chance)))
-    return tuple(sorted(found, key=lambda d: (-d.psi, -d.ks, d.feature)))
+        drifts.append(Drift(name, psi, ks, *medians, notable=psi >= max(NOTABLE, chance)))
+    return tuple(sorted(drifts, key=lambda d: (-d.psi, -d.ks, d.feature)))
 
 
 def _psi(then: np.ndarray, now: np.ndarray) -> tuple[float, int]:

@@ -20,7 +20,7 @@ def origins(task: TaskInstance) -> frozenset[Output]:
     inputs = task.spec.inputs
     names = [("parameters", n) for n in inputs.parameters]
     names += [("artifacts", n) for n in inputs.artifacts]
-    return frozenset(found for group, name in names for found in behind(task, group, name))
+    return frozenset(output for group, name in names for output in behind(task, group, name))
 
 
 def behind(task: TaskInstance, group: str, name: str) -> Iterator[Output]:
@@ -44,7 +44,7 @@ def behind(task: TaskInstance, group: str, name: str) -> Iterator[Output]:
 def decisive(task: TaskInstance) -> frozenset[Output]:
     """Outputs that the task's own condition reads."""
     read = _READ.findall(task.spec.trigger_policy.condition)
-    return frozenset(found for name in read for found in behind(task, "parameters", name))
+    return frozenset(output for name in read for output in behind(task, "parameters", name))
 
 
 def iterated(task: TaskInstance) -> frozenset[Output]:

@@ -41,10 +41,10 @@ def last_execution(
     not tell what two would take. CPU includes what the ledger charged the step with beyond
     its own process (its share of the run's Ray, its canary). Zeros when it was never executed.
     """
-    found = db.execute(_EXECUTIONS, (path, pipeline, _LOOKED_AT)).fetchall()
-    if not found:
+    rows = db.execute(_EXECUTIONS, (path, pipeline, _LOOKED_AT)).fetchall()
+    if not rows:
         return Spent()
-    row = max(found, key=lambda r: _alike(json.loads(r["inputs"]), parameters))
+    row = max(rows, key=lambda r: _alike(json.loads(r["inputs"]), parameters))
     return Spent(row["wall_s"], max(row["cpu_s"], row["charged_cpu_s"] or 0.0))
 
 

@@ -139,13 +139,13 @@ class _Lookup:
         problem = self._records.foreseen.problems.get(task.path, "")
         if problem:
             return self._runs(task, inputs, f"it would fail now: {problem}", whether)
-        found = self._records.foreseen.outputs.get(task.path)
-        if found is None:
+        foreseen = self._records.foreseen.outputs.get(task.path)
+        if foreseen is None:
             return self._runs(task, inputs, _UNCACHED, whether)
         earlier = self._earlier(task)
-        changes = _changes(earlier.parameters, found) if earlier else ""
+        changes = _changes(earlier.parameters, foreseen) if earlier else ""
         self._expect(task, inputs, StepForecast.RUN, f"{_UNCACHED}{changes}", whether)
-        return TaskOutcome(TaskState.SUCCEEDED, None, Outputs(found))
+        return TaskOutcome(TaskState.SUCCEEDED, None, Outputs(foreseen))
 
     def _runs(
         self,
@@ -197,12 +197,14 @@ class _Lookup:
         """Unknown outputs on which it hangs whether the task is reached, or how often: those of
         its condition, of what it waits for, and of conditions and loops around it."""
         if task.path not in self._reached:
-            found = self._of_unknown(decisive(task))
+            unknown = self._of_unknown(decisive(task))
             for name in task.spec.upstream():
-                found |= self._whether(task.dag.tasks[name])
+                unknown |= self._whether(task.dag.tasks[name])
             if task.dag.owner:
-                found |= self._whether(task.dag.owner) | self._of_unknown(iterated(task.dag.owner))
-            self._reached[task.path] = found
+                unknown |= self._whether(task.dag.owner) | self._of_unknown(
+                    iterated(task.dag.owner)
+                )
+            self._reached[task.path] = unknown
         return self._reached[task.path]
 
     def _of_unknown(self, outputs: frozenset[Output]) -> frozenset[Output]:

@@ -26,7 +26,7 @@ _TOLD = ("summary", "next_command", "reasons")
 
 def compare(old: ComparedRun, new: ComparedRun) -> tuple[RunDifference, ...]:
     """Every difference; the first is the likeliest cause of the rest."""
-    found = [
+    differences = [
         *_parameters(old.run, new),
         *_tasks_there(old, new),
         *_of_keys(old, new),
@@ -43,7 +43,7 @@ def compare(old: ComparedRun, new: ComparedRun) -> tuple[RunDifference, ...]:
         kind = int(difference.kind)
         return (False, first, kind) if difference.kind.is_cause else (True, kind, first)
 
-    return tuple(sorted(_merged(found), key=rank))
+    return tuple(sorted(_merged(differences), key=rank))
 
 
 # ---- causes ---------------------------------------------------------------------
@@ -76,7 +76,7 @@ def _of_keys(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
     other way round, because that follows from an edit."""
     for path, now in new.keys.items():
         before = old.keys.get(path)
-        found: list[RunDifference] = []
+        differences: list[RunDifference] = []
         for change in diff(before, now) if before else ():
             kind = _kind(change.field, new.bound.get(path, {}))
             if kind is None:
@@ -84,8 +84,8 @@ def _of_keys(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
             module = change.field.removeprefix(_MODULE)
             functions = _functions(old, new, path, module) if module != change.field else []
             whole = RunDifference(kind, change.field, change.old, change.new, (path,))
-            found += functions or [whole]
-        yield from sorted(found, key=lambda d: not (d.old and d.new))
+            differences += functions or [whole]
+        yield from sorted(differences, key=lambda d: not (d.old and d.new))
 
 
 def _kind(name: str, bound: Mapping[str, str]) -> DifferenceKind | None:
@@ -214,10 +214,10 @@ def _artifacts_of(
             yield RunDifference(kind, f"{path}.{name}", then, later, tasks=(path,))
 
 
-def _merged(found: list[RunDifference]) -> list[RunDifference]:
+def _merged(differences: list[RunDifference]) -> list[RunDifference]:
     """The same change seen by several tasks is one."""
     groups: dict[tuple[Any, ...], RunDifference] = {}
-    for d in found:
+    for d in differences:
         key = (d.kind, d.what, d.old, d.new, d.detail)
         known = groups.get(key, replace(d, tasks=()))
         groups[key] = replace(known, tasks=tuple(dict.fromkeys((*known.tasks, *d.tasks))))

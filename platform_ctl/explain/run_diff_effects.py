@@ -20,14 +20,14 @@ def drifted(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
 
     if not old.features or not new.features:
         return
-    found = [d for d in drift(old.features, new.features) if d.notable]
-    for d in found[:SHOWN]:
+    notable = [d for d in drift(old.features, new.features) if d.notable]
+    for d in notable[:SHOWN]:
         size = "large" if d.psi >= LARGE else "moderate"
         detail = f"PSI {d.psi:.2f} ({size}), KS {d.ks:.2f}"
         then, now = f"median {d.median_then:.4g}", f"median {d.median_now:.4g}"
         yield RunDifference(DifferenceKind.DRIFT, d.feature, then, now, detail=detail)
-    if len(found) > SHOWN:
-        yield RunDifference(DifferenceKind.DRIFT, f"{len(found) - SHOWN} more features", "", "")
+    if len(notable) > SHOWN:
+        yield RunDifference(DifferenceKind.DRIFT, f"{len(notable) - SHOWN} more features", "", "")
 
 
 def metrics(old: ComparedRun, new: ComparedRun) -> Iterator[RunDifference]:
@@ -87,10 +87,10 @@ def _estimates(old: ComparedRun, new: ComparedRun) -> tuple[dict[str, Estimate],
         return {}, ""
     from platform_ctl.explain.score_change import change
 
-    found = change(old.errors, new.errors)
-    if found is None:
+    estimate = change(old.errors, new.errors)
+    if estimate is None:
         return {}, "not comparable: other golden rows"
-    return {new.loss: found}, ""
+    return {new.loss: estimate}, ""
 
 
 def _interval(ratio: Estimate) -> str:

@@ -36,9 +36,9 @@ def current(
 
     Raises what that raises (MissingTable, TooLittleHistory, …).
     """
-    found = pin(data)
+    pinned = pin(data)
     champion = registry.aliases(model_name).get(PRODUCTION, "")
-    return TrainedSubject(found.snapshot_id, found.as_of, found.golden_digest, champion)
+    return TrainedSubject(pinned.snapshot_id, pinned.as_of, pinned.golden_digest, champion)
 
 
 def foresee(
@@ -61,9 +61,9 @@ def foresee(
             resolve(f"{recipe.data}:show")(data)  # raises when there is nothing to pin
             return ExternalChanges()
         pin = resolve(f"{recipe.data}:foresee")
-        found = asdict(current(pin, recipe.model_name, data, registry))
+        values = asdict(current(pin, recipe.model_name, data, registry))
         return ExternalChanges(
-            {path: {n: found[n] for n in component.output_definitions.parameters}}
+            {path: {n: values[n] for n in component.output_definitions.parameters}}
         )
     except PlatformError as exc:
         return ExternalChanges(problems={path: exc.what})
@@ -77,7 +77,7 @@ def _component(pipeline: Pipeline, path: str) -> Component | None:
 
 def _constants(task: TaskSpec) -> set[object]:
     """The task's inputs; None for one that is no constant."""
-    bound = [given.runtime_value for given in task.inputs.parameters.values()]
+    bound = [binding.runtime_value for binding in task.inputs.parameters.values()]
     return {value.constant if value else None for value in bound}
 
 

@@ -36,17 +36,17 @@ LINEAGE_RUNBOOK = "runbooks/alerts/lineage-undelivered.md"
 
 def diagnose(facts: DiagnosisFacts, subject: str) -> Diagnosis:
     """Walk the chain; every link up to the first broken one is judged, the rest not reached."""
-    found: list[Link] = []
+    links: list[Link] = []
     over: LinkState | None = None
     for name, judge, stands_alone in _CHAIN:
         if over is LinkState.BROKEN or (over is LinkState.WAITING and not stands_alone):
-            found.append(Link(name, LinkState.NOT_REACHED, ""))
+            links.append(Link(name, LinkState.NOT_REACHED, ""))
             continue
         link = _unread(facts, name) or judge(facts)
-        found.append(link)
+        links.append(link)
         if link.state in (LinkState.BROKEN, LinkState.WAITING):
             over = link.state if over is None else LinkState.BROKEN
-    return Diagnosis(subject, tuple(found))
+    return Diagnosis(subject, tuple(links))
 
 
 def _unread(facts: DiagnosisFacts, name: str) -> Link | None:
@@ -377,13 +377,13 @@ def _skipped(facts: DiagnosisFacts, role: Role) -> Task | None:
     """The skipped task that is the cause of the part not being played, as far up as it goes."""
     path = facts.roles[role]
     by_path = {t.path: t for t in facts.run.tasks if t.state is TaskState.SKIPPED}
-    found = next((by_path[p] for p in _prefixes(path) if p in by_path), None)
-    while found is not None and not _is_condition(found):
-        above = by_path.get(found.skip_cause)
+    task = next((by_path[p] for p in _prefixes(path) if p in by_path), None)
+    while task is not None and not _is_condition(task):
+        above = by_path.get(task.skip_cause)
         if above is None:
             break
-        found = above
-    return found
+        task = above
+    return task
 
 
 def _prefixes(path: str) -> Iterator[str]:

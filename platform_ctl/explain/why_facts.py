@@ -113,13 +113,13 @@ class _Reading:
             return ()
 
 
-def facts_of(ports: DiagnosisPorts, asked: Run, *, standing: bool = False) -> DiagnosisFacts:
+def facts_of(ports: DiagnosisPorts, subject: Run, *, standing: bool = False) -> DiagnosisFacts:
     """What is known about a run and what became of its model; of a promotion, about the run
     that trained what it promotes."""
     reading = _Reading()
     requests = reading.of("approval", ports.approvals.list)
-    promotion, approval = _as_promotion(requests, asked)
-    run = (_trained_by(ports, approval) if approval else None) or asked
+    promotion, approval = _as_promotion(requests, subject)
+    run = (_trained_by(ports, approval) if approval else None) or subject
     pipeline = ports.read_pipeline(run)
     parts = roles(pipeline)
     recipe = _recipe(ports, run, approval)
@@ -188,8 +188,8 @@ def _trained_by(ports: DiagnosisPorts, approval: ApprovalRequest) -> Run | None:
 
 
 def _recipe(ports: DiagnosisPorts, run: Run, approval: ApprovalRequest | None) -> Recipe | None:
-    found = (r for r in ports.recipes.values() if r.pipeline and r.pipeline == run.pipeline)
-    return next(found, ports.recipes.get(approval.recipe) if approval else None)
+    candidates = (r for r in ports.recipes.values() if r.pipeline and r.pipeline == run.pipeline)
+    return next(candidates, ports.recipes.get(approval.recipe) if approval else None)
 
 
 def _number(run: Run, parts: Mapping[Role, str]) -> str:
@@ -222,21 +222,21 @@ def _changes(
 
 def _promotion(ports: DiagnosisPorts, request: ApprovalRequest) -> Run | None:
     runs = ports.runs.list(_RUNS)
-    found = next((r for r in runs if r.parameters.get("approval_id") == request.id), None)
-    return ports.runs.get(found.id) if found else None
+    newest = next((r for r in runs if r.parameters.get("approval_id") == request.id), None)
+    return ports.runs.get(newest.id) if newest else None
 
 
 def _elsewhere(
     ports: DiagnosisPorts, lineage: RecordedLineage, run: Run, name: str, number: str
 ) -> dict[str, str]:
     """Registries other than the configured one that hold what this run registered."""
-    found = {}
+    versions = {}
     for uri, models in ports.other_registries(lineage.registry_uri).items():
         model = next((m for m in models if m.name == name), None)
         version = model.version(number) if model else None
         if version is not None and version.created_at <= (run.ended_at or version.created_at):
-            found[uri] = str(version)
-    return found
+            versions[uri] = str(version)
+    return versions
 
 
 def _service(

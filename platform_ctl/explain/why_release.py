@@ -92,8 +92,8 @@ def service(facts: DiagnosisFacts) -> Link:
     wanted = facts.aliases.get(PRODUCTION, "")
     if not wanted or facts.recipe is None:
         return Link("service", LinkState.NOT_REACHED, "nothing is in production yet")
-    name, found = facts.recipe.inference_service, facts.service
-    if found is None:
+    name, serving = facts.recipe.inference_service, facts.service
+    if serving is None:
         return _broken(
             "service",
             f"there is no InferenceService {name}",
@@ -101,20 +101,20 @@ def service(facts: DiagnosisFacts) -> Link:
             (f"version {wanted} is in production and nothing serves it",),
             SERVICE_RUNBOOK,
         )
-    return _answering(found, name, wanted)
+    return _answering(serving, name, wanted)
 
 
-def _answering(found: InferenceService, name: str, wanted: str) -> Link:
+def _answering(serving_now: InferenceService, name: str, wanted: str) -> Link:
     """Whether a service that exists answers with version ``wanted``."""
-    if found.state is ServiceState.STOPPED:
+    if serving_now.state is ServiceState.STOPPED:
         return _broken(
             "service",
             f"{name} is stopped",
             f"platform-ctl service start {name}",
-            (f"version {wanted} is in production and nothing answers at {found.url}",),
+            (f"version {wanted} is in production and nothing answers at {serving_now.url}",),
             SERVICE_RUNBOOK,
         )
-    serving = found.spec.production.model_version if found.spec.production else ""
+    serving = serving_now.spec.production.model_version if serving_now.spec.production else ""
     if serving != wanted:
         return _broken(
             "service",
@@ -123,59 +123,59 @@ def _answering(found: InferenceService, name: str, wanted: str) -> Link:
             (f"the alias {PRODUCTION} names {wanted}",),
             RELEASE_RUNBOOK,
         )
-    if found.route_refusals:
+    if serving_now.route_refusals:
         return _broken(
             "service",
             f"no request reaches {name}: its HTTPRoute is refused",
             f"kubectl describe httproute {name}",
-            found.route_refusals,
+            serving_now.route_refusals,
             SERVICE_RUNBOOK,
         )
-    if found.state in (ServiceState.DEGRADED, ServiceState.UNKNOWN):
-        ill = [r for r in found.revisions if not r.ready]
+    if serving_now.state in (ServiceState.DEGRADED, ServiceState.UNKNOWN):
+        ill = [r for r in serving_now.revisions if not r.ready]
         down = [f"{r.name}: {r.last_failure or 'not ready'}" for r in ill]
         return _broken(
             "service",
-            f"{name} is {found.state}",
+            f"{name} is {serving_now.state}",
             f"platform-ctl service logs {name}",
             tuple(down),
             SERVICE_RUNBOOK,
         )
-    return Link("service", LinkState.OK, f"{name} serves version {wanted} at {found.url}")
+    return Link("service", LinkState.OK, f"{name} serves version {wanted} at {serving_now.url}")
 
 
 # ---- release --------------------------------------------------------------------
 
 
 def _of_release(facts: DiagnosisFacts) -> Link:
-    found = facts.release
-    if found is None:
+    newest = facts.release
+    if newest is None:
         raise ValueError("no release")
-    name = found.target.service
+    name = newest.target.service
     history = tuple(
         f"{moment(e.at)} {e.kind}: {_words(e.detail)}" for e in facts.events if e.kind in _TELLING
     )[-3:]
     go_on = f"platform-ctl release continue {name}"
-    match found.state:
+    match newest.state:
         case ReleaseState.PROMOTED:
-            return Link("release", LinkState.OK, f"{found.id[:8]} promoted")
+            return Link("release", LinkState.OK, f"{newest.id[:8]} promoted")
         case ReleaseState.ROLLED_BACK:
             return _broken(
                 "release",
-                f"the canary was rolled back: {found.reason or 'no reason'}",
+                f"the canary was rolled back: {newest.reason or 'no reason'}",
                 f"platform-ctl release show {name}",
                 history,
                 RELEASE_RUNBOOK,
             )
         case ReleaseState.HELD:
-            says = f"held at {found.weight_percent} %: {found.reason or 'inconclusive'}"
+            says = f"held at {newest.weight_percent} %: {newest.reason or 'inconclusive'}"
             return Link("release", LinkState.WAITING, says, history, go_on, RELEASE_RUNBOOK)
         case ReleaseState.RUNNING:
             if facts.promotion is not None and facts.promotion.state.final:
-                left = f"its run {facts.promotion.id[:8]} is {facts.promotion.state}"
-                says = f"left at {found.weight_percent} %: {left}"
+                run_state = f"its run {facts.promotion.id[:8]} is {facts.promotion.state}"
+                says = f"left at {newest.weight_percent} %: {run_state}"
                 return _broken("release", says, go_on, history, RELEASE_RUNBOOK)
-            return Link("release", LinkState.WAITING, f"canary at {found.weight_percent} %")
+            return Link("release", LinkState.WAITING, f"canary at {newest.weight_percent} %")
 
 
 def _of_promotion(facts: DiagnosisFacts) -> Link:

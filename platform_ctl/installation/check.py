@@ -60,8 +60,8 @@ def is_ours(document: Object) -> bool:
 
 def check_server(version: str) -> Check:
     """Whether the API server is new enough."""
-    found = re.match(r"v(\d+)\.(\d+)", version)
-    if found and (int(found[1]), int(found[2])) >= OLDEST_SERVER:
+    match = re.match(r"v(\d+)\.(\d+)", version)
+    if match and (int(match[1]), int(match[2])) >= OLDEST_SERVER:
         return Check("API server", Health.OK, version)
     oldest = ".".join(map(str, OLDEST_SERVER))
     return Check(
@@ -87,7 +87,7 @@ def check_component(cluster: Cluster, component: InstallComponent) -> list[Check
 
 def check_certificates(cluster: Cluster, component: InstallComponent) -> list[Check]:
     """Certificates of webhooks that the installation made and that end soon, or have ended."""
-    found = []
+    checks = []
     for wanted in component.certificates:
         secret = cluster.get(SECRET, wanted.secret, wanted.namespace)
         if secret is None or not is_ours(secret):
@@ -99,8 +99,8 @@ def check_certificates(cluster: Cluster, component: InstallComponent) -> list[Ch
             )
             health = Health.WARN if days > 0 else Health.FAIL
             install = f"platform-ctl target install {component.name}"
-            found.append(Check(component.name, health, what, install))
-    return found
+            checks.append(Check(component.name, health, what, install))
+    return checks
 
 
 def _check_absent(component: InstallComponent, absent: Sequence[str], install: str) -> Check:
@@ -126,8 +126,8 @@ def deployment_of(
     is the cluster's, wherever somebody else has put it.
     """
     namespace, _, own = name.rpartition("/")
-    if found := cluster.get(DEPLOYMENT, own, namespace or component.namespace):
-        return found
+    if deployment := cluster.get(DEPLOYMENT, own, namespace or component.namespace):
+        return deployment
     if not component.anywhere:
         return None
     elsewhere = cluster.list(DEPLOYMENT, fields=f"metadata.name={own}", namespace="")
@@ -158,13 +158,13 @@ def _check_workload(
 
 def _check_version(cluster: Cluster, component: InstallComponent, install: str) -> Check:
     try:
-        found = installed_version(cluster, component)
+        installed = installed_version(cluster, component)
     except (ClusterUnavailable, ClusterForbidden, ClusterRefused) as exc:
         what = f"its version cannot be read: {exc.what}"
         return Check(component.name, Health.FAIL, what, exc.fix)
-    if found.removeprefix("v") == component.version.removeprefix("v"):
-        return Check(component.name, Health.OK, found)
-    what = f"version {found or 'unknown'}; tested with {component.version}"
+    if installed.removeprefix("v") == component.version.removeprefix("v"):
+        return Check(component.name, Health.OK, installed)
+    what = f"version {installed or 'unknown'}; tested with {component.version}"
     return Check(component.name, Health.WARN, what, install)
 
 

@@ -126,21 +126,21 @@ def read_digests(project_root: Path) -> dict[str, str]:
     path = project_root / DIGESTS
     known = {image for rendered in read_lock(project_root).values() for image in rendered.images}
     try:
-        found = msgspec.convert(yaml.safe_load(path.read_bytes()) or {}, dict[str, str])
+        digests = msgspec.convert(yaml.safe_load(path.read_bytes()) or {}, dict[str, str])
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as exc:
         raise ConfigError(
             f"the digests of images cannot be read: {exc}",
             where=str(path),
             fix=f"git checkout -- {DIGESTS}",
         ) from exc
-    wrong = [i for i, digest in found.items() if i not in known or not DIGEST.fullmatch(digest)]
+    wrong = [i for i, digest in digests.items() if i not in known or not DIGEST.fullmatch(digest)]
     if wrong:
         raise ConfigError(
             f"{wrong[0]} is no image of a component, or has no sha256 digest",
             where=str(path),
             fix="make tier6-digests",
         )
-    return found
+    return digests
 
 
 def chosen(components: Sequence[InstallComponent], names: Sequence[str]) -> list[InstallComponent]:

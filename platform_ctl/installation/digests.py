@@ -21,15 +21,15 @@ def on_nodes(cluster: Cluster, images: Collection[str]) -> dict[str, str]:
     An image that two nodes have with different digests is left out: then the tag has moved.
     """
     wanted = {full_name(image): image for image in images}
-    found: dict[str, set[str]] = {}
+    by_image: dict[str, set[str]] = {}
     for node in cluster.list(NODE, namespace=""):
         for entry in node.get("status", {}).get("images", []):
             names = entry.get("names") or []
             digests = {name.partition("@")[2] for name in names if "@" in name}
             for name in names:
                 if image := wanted.get(full_name(name)):
-                    found.setdefault(image, set()).update(digests)
-    return {image: min(digests) for image, digests in found.items() if len(digests) == 1}
+                    by_image.setdefault(image, set()).update(digests)
+    return {image: min(digests) for image, digests in by_image.items() if len(digests) == 1}
 
 
 def full_name(image: str) -> str:

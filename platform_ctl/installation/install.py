@@ -104,9 +104,9 @@ class Installer:
 
     def adopted(self, component: InstallComponent) -> bool:
         """Whether all of it is there and none of it is ours."""
-        found = [self.cluster.get(DEFINITION, name, "") for name in component.definitions]
-        found += [deployment_of(self.cluster, component, name) for name in component.workloads]
-        if not found or not all(o and not is_ours(o) for o in found):
+        objects = [self.cluster.get(DEFINITION, name, "") for name in component.definitions]
+        objects += [deployment_of(self.cluster, component, name) for name in component.workloads]
+        if not objects or not all(o and not is_ours(o) for o in objects):
             return False
         if not component.own_kinds:
             return True
@@ -127,8 +127,8 @@ class Installer:
             return change
         documents = self.render(component)
         for certificate in component.certificates:
-            if found := self._certificate(certificate):
-                documents = with_authority(documents, certificate, found[AUTHORITY])
+            if data := self._certificate(certificate):
+                documents = with_authority(documents, certificate, data[AUTHORITY])
         for document in ordered(documents):
             self._compare(document, change, dry_run=True)
         return _settled(change)
@@ -150,8 +150,8 @@ class Installer:
             self._compare(document, change)
         self._await_workloads(component)
         _settled(change)
-        made = f"{len(change.created)} made, {len(change.changed)} changed"
-        self.progress(f"{component.name}: ready ({made}, {change.unchanged} unchanged)")
+        counts = f"{len(change.created)} made, {len(change.changed)} changed"
+        self.progress(f"{component.name}: ready ({counts}, {change.unchanged} unchanged)")
         return change
 
     def _check_needs(self, component: InstallComponent) -> None:
@@ -190,18 +190,18 @@ class Installer:
 
     def _make_secret(self, wanted: GeneratedSecret, change: ComponentChange) -> None:
         """Make the Secret with its keys, or add those it lacks. Values never leave the cluster."""
-        found = self.cluster.get(SECRET, wanted.name, wanted.namespace)
-        missing = [key for key in wanted.keys if key not in (found or {}).get("data", {})]
+        secret = self.cluster.get(SECRET, wanted.name, wanted.namespace)
+        missing = [key for key in wanted.keys if key not in (secret or {}).get("data", {})]
         if not missing:
             change.unchanged += 1
             return
-        given = [key for key in missing if wanted.keys[key] == "given"]
-        if given:
+        by_hand = [key for key in missing if wanted.keys[key] == "given"]
+        if by_hand:
             raise PreconditionMissing(
-                f"the Secret {wanted.name} of {wanted.namespace} lacks {', '.join(given)}",
+                f"the Secret {wanted.name} of {wanted.namespace} lacks {', '.join(by_hand)}",
                 where=self.cluster.server,
                 fix=f"kubectl -n {wanted.namespace} create secret generic {wanted.name} "
-                f"--from-literal={given[0]}=VALUE",
+                f"--from-literal={by_hand[0]}=VALUE",
             )
         data = {key: self._value(wanted.keys[key], wanted) for key in missing}
         manifest = {
@@ -210,7 +210,7 @@ class Installer:
             "metadata": {"name": wanted.name, "namespace": wanted.namespace},
             "data": data,
         }
-        if found:
+        if secret:
             self.cluster.patch(SECRET, wanted.name, {"data": data}, namespace=wanted.namespace)
             change.changed.append(f"Secret/{wanted.name}")
         elif self.cluster.create(manifest) is not None:
@@ -235,8 +235,8 @@ class Installer:
 
     def _certificate(self, wanted: WebhookCertificate) -> dict[str, str]:
         """What the Secret of a webhook's certificate holds while it serves; else nothing."""
-        found = self.cluster.get(SECRET, wanted.secret, wanted.namespace) or {}
-        data: dict[str, str] = found.get("data") or {}
+        secret = self.cluster.get(SECRET, wanted.secret, wanted.namespace) or {}
+        data: dict[str, str] = secret.get("data") or {}
         return data if days_left(data, wanted, self.now()) > RENEW_DAYS else {}
 
     def _make_certificate(self, wanted: WebhookCertificate, change: ComponentChange) -> str:
@@ -268,12 +268,12 @@ class Installer:
 
     def _await_workloads(self, component: InstallComponent) -> None:
         deadline = self.clock() + self.ready_timeout_s
-        said = ("", "")
+        printed = ("", "")
         while late := [n for n in component.workloads if not self._available(component, n)]:
             deployment = deployment_of(self.cluster, component, late[0])
             stuck = self._stuck(deployment) if deployment else ""
-            if (late[0], stuck) != said:
-                said = (late[0], stuck)
+            if (late[0], stuck) != printed:
+                printed = (late[0], stuck)
                 self.progress(f"{component.name}: waiting for {', '.join(late)}{stuck}")
             if self.clock() > deadline:
                 raise self._not_ready(component, late[0])
@@ -326,9 +326,9 @@ class Installer:
         labels = deployment["spec"]["selector"].get("matchLabels", {})
         selector = ",".join(f"{k}={v}" for k, v in labels.items())
         namespace = deployment["metadata"]["namespace"]
-        found = self.cluster.list(POD, labels=selector, namespace=namespace) if selector else []
+        listed = self.cluster.list(POD, labels=selector, namespace=namespace) if selector else []
         return sorted(
-            found, key=lambda p: str(p["metadata"].get("creationTimestamp")), reverse=True
+            listed, key=lambda p: str(p["metadata"].get("creationTimestamp")), reverse=True
         )
 
 

@@ -43,21 +43,21 @@ class ManifestProblem:
 
 def check_documents(documents: Sequence[Mapping[str, Any]], *, ours: bool) -> list[ManifestProblem]:
     """Problems of rendered documents. ``ours``: written here, so the strict rules hold too."""
-    found: list[ManifestProblem] = []
+    problems: list[ManifestProblem] = []
     for document in documents:
         where = f"{document['kind']}/{document['metadata']['name']}"
         if document["kind"] in WORKLOADS:
-            found += [ManifestProblem(r, where, d) for r, d in _workload(document, ours)]
+            problems += [ManifestProblem(r, where, d) for r, d in _workload(document, ours)]
         else:
-            found += [ManifestProblem("latest", where, d) for d in _started_later(document)]
+            problems += [ManifestProblem("latest", where, d) for d in _started_later(document)]
         filled = document.get("data") or document.get("stringData")
         if document["kind"] == "Secret" and ours and filled:
-            found.append(ManifestProblem("secret", where, "a manifest carries a secret's value"))
+            problems.append(ManifestProblem("secret", where, "a manifest carries a secret's value"))
         if document["kind"] == "NetworkPolicy":
-            found += [ManifestProblem(r, where, d) for r, d in _policy(document)]
+            problems += [ManifestProblem(r, where, d) for r, d in _policy(document)]
         if document["kind"].endswith("WebhookConfiguration"):
-            found += [ManifestProblem(r, where, d) for r, d in _webhooks(document, documents)]
-    return found
+            problems += [ManifestProblem(r, where, d) for r, d in _webhooks(document, documents)]
+    return problems
 
 
 def check_shared(
@@ -69,7 +69,7 @@ def check_shared(
     object what only the other one has, and no second run would find it unchanged.
     """
     first: dict[tuple[str, str, str], tuple[str, Mapping[str, Any]]] = {}
-    found = []
+    problems = []
     for component, documents in rendered.items():
         for document in documents:
             metadata = document["metadata"]
@@ -78,8 +78,8 @@ def check_shared(
             if before != document:
                 where = f"{document['kind']}/{metadata['name']}"
                 what = f"{other} and {component} render it differently"
-                found.append(ManifestProblem("shared-object", where, what))
-    return found
+                problems.append(ManifestProblem("shared-object", where, what))
+    return problems
 
 
 def _started_later(document: Mapping[str, Any]) -> Iterator[str]:
@@ -177,7 +177,7 @@ def check_kustomization(path: Path) -> list[ManifestProblem]:
     """Remote bases without a tag, and patches that some kubectl cannot read."""
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     named = [*content.get("resources", []), *content.get("components", [])]
-    found = [
+    problems = [
         ManifestProblem("unpinned-base", str(path), f"{base} follows a branch")
         for base in named
         if "://" in base and not PINNED.search(base)
@@ -188,5 +188,5 @@ def check_kustomization(path: Path) -> list[ManifestProblem]:
         if len(documents) > 1 and any(DELETION in d for d in documents):
             what = f"{patch.get('path', 'a patch')} deletes beside another document"
             # kubectl 1.32 (kustomize 5.5) ends with a nil pointer there; later ones do not.
-            found.append(ManifestProblem("two-deletions", str(path), what))
-    return found
+            problems.append(ManifestProblem("two-deletions", str(path), what))
+    return problems

@@ -70,9 +70,11 @@ def check_preconditions(
 def check_storage_class(cluster: Cluster) -> Check:
     """Whether a claim without a class gets a volume."""
     classes = cluster.list(STORAGE_CLASS, namespace="")
-    for found in classes:
-        if found["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true":
-            return Check("StorageClass", Health.OK, f"{found['metadata']['name']} is the default")
+    for storage_class in classes:
+        if storage_class["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true":
+            return Check(
+                "StorageClass", Health.OK, f"{storage_class['metadata']['name']} is the default"
+            )
     name = classes[0]["metadata"]["name"] if classes else ""
     if not name:
         return Check(
@@ -92,20 +94,20 @@ def check_storage_class(cluster: Cluster) -> Check:
 def check_gateway(cluster: Cluster, settings: KubernetesSettings) -> Check:
     """Whether the Gateway of the settings is programmed: otherwise no route works."""
     name, namespace = settings.gateway, settings.gateway_namespace
-    found = cluster.get(GATEWAY, name, namespace)
-    if found is None:
+    gateway = cluster.get(GATEWAY, name, namespace)
+    if gateway is None:
         return Check(
             "Gateway",
             Health.WARN,
             f"there is no Gateway {namespace}/{name}: nothing can be served",
             "platform-ctl target install gateway-api",
         )
-    conditions = found.get("status", {}).get("conditions", [])
+    conditions = gateway.get("status", {}).get("conditions", [])
     programmed: dict[str, Any] = next((c for c in conditions if c["type"] == "Programmed"), {})
     if programmed.get("status") == "True":
         return Check("Gateway", Health.OK, f"{namespace}/{name} is programmed")
     reason = programmed.get("reason", "no controller has processed it")
-    wanted = found["spec"]["gatewayClassName"]
+    wanted = gateway["spec"]["gatewayClassName"]
     return Check(
         "Gateway",
         Health.FAIL,
@@ -116,12 +118,12 @@ def check_gateway(cluster: Cluster, settings: KubernetesSettings) -> Check:
 
 def check_namespace(cluster: Cluster, name: str) -> Check:
     """Whether Katib adds its collector to trials of the namespace."""
-    found = cluster.get(NAMESPACE, name, "")
-    if found is None:
+    namespace = cluster.get(NAMESPACE, name, "")
+    if namespace is None:
         return Check(
             "namespace", Health.FAIL, f"there is no {name}", f"kubectl create namespace {name}"
         )
-    if found["metadata"].get("labels", {}).get(INJECTION) == "enabled":
+    if namespace["metadata"].get("labels", {}).get(INJECTION) == "enabled":
         return Check("namespace", Health.OK, f"{name} has the label of Katib's collector")
     return Check(
         "namespace",
@@ -138,8 +140,8 @@ def check_environment(cluster: Cluster, settings: KubernetesSettings) -> Iterato
         (CONFIG_MAP, settings.config_map, CONFIG_KEYS),
         (SECRET, settings.secret, SECRET_KEYS),
     ):
-        found = cluster.get(kind, name, namespace)
-        missing = [k for k in keys if k not in ((found or {}).get("data") or {})]
+        stored = cluster.get(kind, name, namespace)
+        missing = [k for k in keys if k not in ((stored or {}).get("data") or {})]
         what = f"{kind.kind} {namespace}/{name}"
         if not missing:
             yield Check("settings of pods", Health.OK, f"{what} has {len(keys)} keys that it needs")
@@ -147,9 +149,9 @@ def check_environment(cluster: Cluster, settings: KubernetesSettings) -> Iterato
         yield Check(
             "settings of pods",
             Health.FAIL,
-            f"{what} lacks {', '.join(missing)}" if found else f"there is no {what}",
+            f"{what} lacks {', '.join(missing)}" if stored else f"there is no {what}",
             f"kubectl -n {namespace} edit {kind.kind.lower()} {name}"
-            if found
+            if stored
             else "platform-ctl target install platform",
         )
 

@@ -96,8 +96,8 @@ def probe_cluster(
     try:
         deadline = time.monotonic() + timeout_s
         while True:
-            found = cluster.get(POD, name, settings.namespace) or {}
-            phase, stuck = pods.phase(found), pods.blocked(found) if found else None
+            state = cluster.get(POD, name, settings.namespace) or {}
+            phase, stuck = pods.phase(state), pods.blocked(state) if state else None
             if phase in ("Succeeded", "Failed") or time.monotonic() > deadline:
                 break
             if stuck and stuck.reason in (pods.Blocked.IMAGE, pods.Blocked.CONFIG):
@@ -121,16 +121,16 @@ def _not_run(
     return Check("image in a pod", Health.FAIL, detail, fix)
 
 
-def checks_of(found: ProbeReport, settings: KubernetesSettings) -> list[Check]:
+def checks_of(probed: ProbeReport, settings: KubernetesSettings) -> list[Check]:
     """The report of a pod as checks, each with its mend."""
-    lacking = [MODULES[name] for name in found.modules] + list(found.programs)
+    lacking = [MODULES[name] for name in probed.modules] + list(probed.programs)
     edit = f"kubectl -n {settings.namespace} edit configmap {settings.config_map}"
     return [
         Check("image in a pod", Health.FAIL, f"lacks {'; '.join(lacking)}", "make image")
         if lacking
         else Check("image in a pod", Health.OK, "it runs and has what Ray, MLflow and S3 need"),
-        Check("stores from a pod", Health.FAIL, f"no answer at {', '.join(found.stores)}", edit)
-        if found.stores
+        Check("stores from a pod", Health.FAIL, f"no answer at {', '.join(probed.stores)}", edit)
+        if probed.stores
         else Check("stores from a pod", Health.OK, "each answers"),
     ]
 

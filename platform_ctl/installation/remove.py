@@ -34,11 +34,11 @@ def plan_removal(
     ours: list[Object] = []
     foreign: list[str] = []
     for document in ordered(documents):
-        found = _found(cluster, document)
-        if found is None or _is_shared(document):
+        stored = _found(cluster, document)
+        if stored is None or _is_shared(document):
             continue
         name = f"{document['kind']}/{document['metadata']['name']}"
-        ours.append(found) if is_ours(found) else foreign.append(name)
+        ours.append(stored) if is_ours(stored) else foreign.append(name)
     gone = [o for o in ours if o["kind"] == DEFINITION.kind]
     return Removal(
         component,
@@ -51,11 +51,11 @@ def plan_removal(
 
 def remove(cluster: Cluster, removal: Removal, progress: Callable[[str], None]) -> None:
     """Delete the objects, those that were applied last first. Can be repeated."""
-    for found in reversed(removal.objects):
-        kind = cluster.kind_of(found)
-        metadata = found["metadata"]
+    for document in reversed(removal.objects):
+        kind = cluster.kind_of(document)
+        metadata = document["metadata"]
         cluster.delete(kind, metadata["name"], namespace=metadata.get("namespace", ""))
-        progress(f"deleted {found['kind']}/{metadata['name']}")
+        progress(f"deleted {document['kind']}/{metadata['name']}")
     cluster.forget_kinds()
 
 
@@ -68,10 +68,10 @@ def _found(cluster: Cluster, document: Object) -> Object | None:
     if kind is None:
         return None
     metadata = document["metadata"]
-    found = cluster.get(kind, metadata["name"], metadata.get("namespace", ""))
+    stored = cluster.get(kind, metadata["name"], metadata.get("namespace", ""))
     # A single object comes without the kind that a list would say.
     named = {"apiVersion": document["apiVersion"], "kind": document["kind"]}
-    return found | named if found else None
+    return stored | named if stored else None
 
 
 def _count(cluster: Cluster, definition: Object) -> int:

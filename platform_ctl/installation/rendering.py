@@ -90,12 +90,12 @@ def digest(documents: Sequence[Object]) -> str:
 def pod_template(workload: Mapping[str, Any]) -> dict[str, Any]:
     """The pod template of a Deployment, a Job, a CronJob and their like."""
     spec = workload["spec"]
-    found: dict[str, Any] = (
+    template: dict[str, Any] = (
         spec["jobTemplate"]["spec"]["template"]
         if workload["kind"] == "CronJob"
         else spec["template"]
     )
-    return found
+    return template
 
 
 def containers(workload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -111,18 +111,18 @@ def all_containers(workload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def cpu_millis(quantity: object) -> float:
     """``250m`` or ``1.5`` cores in thousandths. Raises ConfigError for another word."""
-    found = CPU.match(str(quantity))
-    if not found:
+    match = CPU.match(str(quantity))
+    if not match:
         raise _no_quantity(quantity)
-    return float(found[1]) * (1 if found[2] else 1000)
+    return float(match[1]) * (1 if match[2] else 1000)
 
 
 def memory_mebibytes(quantity: object) -> float:
     """``512Mi``, ``1Gi`` or bytes. Raises ConfigError for another word."""
-    found = MEMORY.match(str(quantity))
-    if not found:
+    match = MEMORY.match(str(quantity))
+    if not match:
         raise _no_quantity(quantity)
-    return float(found[1]) * MIB[found[2]]
+    return float(match[1]) * MIB[match[2]]
 
 
 def _no_quantity(quantity: object) -> ConfigError:

@@ -75,8 +75,8 @@ def _free(hard: Mapping[str, str], used: Mapping[str, str]) -> Room:
     free = []
     for resource, parse in (("cpu", cpu_millis), ("memory", memory_mebibytes)):
         names = [n for n in (resource, f"requests.{resource}") if n in hard]
-        left = [parse(hard[n]) - parse(used.get(n, "0")) for n in names]
-        free.append(min(left, default=float("inf")))
+        remaining = [parse(hard[n]) - parse(used.get(n, "0")) for n in names]
+        free.append(min(remaining, default=float("inf")))
     return Room(free[0], free[1], gpus=1_000_000)
 
 
@@ -117,5 +117,5 @@ def _rooms(nodes: list[dict[str, Any]], tolerated: list[str]) -> Iterator[Room]:
 
 def _keeps_away(taint: Mapping[str, str], tolerated: list[str]) -> bool:
     key, effect = taint["key"], taint["effect"]
-    said = {f"{key}:{effect}", f"{key}={taint.get('value', '')}:{effect}"}
-    return effect in KEEPS_AWAY and not said & set(tolerated)
+    spellings = {f"{key}:{effect}", f"{key}={taint.get('value', '')}:{effect}"}
+    return effect in KEEPS_AWAY and not spellings & set(tolerated)

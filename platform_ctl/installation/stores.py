@@ -46,13 +46,13 @@ def configured_stores(settings: Settings, env: Mapping[str, str]) -> list[Store]
         ("Feast's registry", "feast.registry", settings.feast.registry),
         ("Feast's online store", "feast.online_store", settings.feast.online_store),
     ]
-    found = []
+    stores = []
     for name, setting, url in named:
         parts = urlsplit(url)
         default = PORTS.get(parts.scheme.partition("+")[0])
         if parts.hostname and (port := parts.port or default):
-            found.append(Store(name, setting, parts.hostname, port))
-    return found
+            stores.append(Store(name, setting, parts.hostname, port))
+    return stores
 
 
 def unreachable(stores: list[Store]) -> list[Store]:

@@ -75,12 +75,12 @@ def check_webhooks(cluster: Cluster) -> list[Check]:
         for configuration in cluster.list(kind, namespace=""):
             for hook in hooks_of(configuration, kind.kind):
                 of_server[hook.server].append(hook)
-    found = [
+    checks = [
         check
         for (namespace, name), hooks in of_server.items()
         if (check := _check(hooks, _server(cluster, namespace, name)))
     ]
-    return found or [Check("webhooks", Health.OK, "each has a server")]
+    return checks or [Check("webhooks", Health.OK, "each has a server")]
 
 
 def _check(hooks: Sequence[Hook], server: _Server) -> Check | None:

@@ -35,10 +35,10 @@ _FIX = "platform-ctl pipeline compile"
 def require_kfp(where: str) -> None:
     """Raises MissingExtra where the SDK is not installed; it is looked for, not imported."""
     try:
-        found = find_spec("kfp") is not None
+        installed = find_spec("kfp") is not None
     except ModuleNotFoundError:
-        found = False
-    if not found:
+        installed = False
+    if not installed:
         raise MissingExtra(
             "this needs kfp, which the extra ml brings",
             where=where,

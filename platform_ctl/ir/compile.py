@@ -63,8 +63,8 @@ def main(names: list[str]) -> int:
 def _pipelines(module: ModuleType) -> list[object]:
     from kfp.dsl.graph_component import GraphComponent
 
-    found = (value for value in vars(module).values() if isinstance(value, GraphComponent))
-    return [p for p in found if p.pipeline_func.__module__ == module.__name__]
+    components = (value for value in vars(module).values() if isinstance(value, GraphComponent))
+    return [p for p in components if p.pipeline_func.__module__ == module.__name__]
 
 
 def _compile(pipeline: object) -> str:

@@ -87,7 +87,7 @@ class _Request:
 
 def resolve(
     pipeline: Pipeline,
-    given: Mapping[str, Any],
+    supplied: Mapping[str, Any],
     *,
     allowed: Mapping[str, Allowed] | None = None,
     called: str = "",
@@ -98,38 +98,40 @@ def resolve(
     name (with near misses), a missing value, a wrong type, a value outside the
     declared literals or outside ``allowed``; its fix is a command that would run.
     """
-    check_secrets(given, allowed or {}, called=called or pipeline.name)
-    asked = _Request(called or pipeline.name, given, allowed or {})
+    check_secrets(supplied, allowed or {}, called=called or pipeline.name)
+    request = _Request(called or pipeline.name, supplied, allowed or {})
     declared = pipeline.root.input_definitions.parameters
-    for name in given:
+    for name in supplied:
         if name not in declared:
-            raise _unknown(pipeline, asked, name)
+            raise _unknown(pipeline, request, name)
     values: dict[str, Any] = {}
     for name, spec in declared.items():
-        if name in given:
-            values[name] = _typed(asked, name, given[name], spec)
+        if name in supplied:
+            values[name] = _typed(request, name, supplied[name], spec)
         elif spec.default_value is not UNSET:
-            values[name] = _typed(asked, name, spec.default_value, spec)
+            values[name] = _typed(request, name, spec.default_value, spec)
         elif spec.is_optional:
             values[name] = None
         else:
             raise BadParameter(
                 f"the pipeline {pipeline.name} needs the parameter {name!r} "
                 f"({spec.parameter_type})",
-                where=f"parameters of {asked.pipeline}",
-                fix=asked.with_value(name, _example(spec)),
+                where=f"parameters of {request.pipeline}",
+                fix=request.with_value(name, _example(spec)),
             )
-    check_secrets(values, allowed or {}, called=asked.pipeline)
+    check_secrets(values, allowed or {}, called=request.pipeline)
     for name, bounds in (allowed or {}).items():
         if name in values and not bounds.secret:
-            _check_bounds(asked, name, values[name], bounds)
+            _check_bounds(request, name, values[name], bounds)
     return values
 
 
-def check_secrets(given: Mapping[str, Any], allowed: Mapping[str, Allowed], *, called: str) -> None:
+def check_secrets(
+    supplied: Mapping[str, Any], allowed: Mapping[str, Allowed], *, called: str
+) -> None:
     """Raises BadParameter, which does not repeat it, for the value of a secret where a
     reference belongs. Nothing and the empty text are no secrets."""
-    for name, value in given.items():
+    for name, value in supplied.items():
         is_secret = name in allowed and allowed[name].secret
         if is_secret and value not in (None, "") and not _is_reference(value):
             raise BadParameter(
@@ -150,14 +152,14 @@ def typed(
 ) -> Any:
     """One parameter's value, checked as ``resolve`` checks all. Raises BadParameter."""
     check_secrets({name: value}, allowed or {}, called=pipeline.name)
-    asked = _Request(pipeline.name, {name: value}, allowed or {})
+    request = _Request(pipeline.name, {name: value}, allowed or {})
     declared = pipeline.root.input_definitions.parameters
     if name not in declared:
-        raise _unknown(pipeline, asked, name)
-    converted = _typed(asked, name, value, declared[name])
+        raise _unknown(pipeline, request, name)
+    converted = _typed(request, name, value, declared[name])
     bounds = (allowed or {}).get(name)
     if bounds and not bounds.secret:
-        _check_bounds(asked, name, converted, bounds)
+        _check_bounds(request, name, converted, bounds)
     return converted
 
 
@@ -179,15 +181,15 @@ def split(
         if equals:
             text[name] = value
             continue
-        asked = _Request(called or pipeline.name, text, allowed or {})
+        request = _Request(called or pipeline.name, text, allowed or {})
         near = nearest(name, declared) or (name if name in declared else "")
         fix = "platform-ctl pipeline list"
         if near:
-            fix = asked.with_value(near, _example(declared[near]))
+            fix = request.with_value(near, _example(declared[near]))
         raise BadParameter(
             f"word {position} of -p is not NAME=VALUE"
             + (f"; did you mean {near}=…?" if near else ""),
-            where=f"parameters of {asked.pipeline}",
+            where=f"parameters of {request.pipeline}",
             fix=fix,
         )
     return text
@@ -201,34 +203,36 @@ def parse(
     called: str = "",
 ) -> dict[str, Any]:
     """``-p name=text`` to values of the declared types; unknown names are refused."""
-    asked = _Request(called or pipeline.name, text, allowed or {})
+    request = _Request(called or pipeline.name, text, allowed or {})
     declared = pipeline.root.input_definitions.parameters
     values = {}
     for name, raw in text.items():
         if name not in declared:
-            raise _unknown(pipeline, asked, name)
-        values[name] = _from_text(asked, name, raw, declared[name])
+            raise _unknown(pipeline, request, name)
+        values[name] = _from_text(request, name, raw, declared[name])
     return values
 
 
-def _typed(asked: _Request, name: str, value: Any, spec: InputParameter) -> Any:
+def _typed(request: _Request, name: str, value: Any, spec: InputParameter) -> Any:
     if value is None and spec.is_optional and spec.default_value is UNSET:
         return None
     converted = convert(value, spec.parameter_type)
     if converted is UNSET:
-        raise _wrong(asked, name, value, spec)
+        raise _wrong(request, name, value, spec)
     if spec.literals:
-        _check_bounds(asked, name, converted, Allowed(choices=tuple(plain_numbers(spec.literals))))
+        _check_bounds(
+            request, name, converted, Allowed(choices=tuple(plain_numbers(spec.literals)))
+        )
     return converted
 
 
-def _check_bounds(asked: _Request, name: str, value: Any, allowed: Allowed) -> None:
+def _check_bounds(request: _Request, name: str, value: Any, allowed: Allowed) -> None:
     nearest = allowed.nearest(value)
     if nearest != value:
         raise BadParameter(
             f"{name} must be {allowed}, not {value!r}",
-            where=f"parameters of {asked.pipeline}",
-            fix=asked.with_value(name, nearest),
+            where=f"parameters of {request.pipeline}",
+            fix=request.with_value(name, nearest),
         )
 
 
@@ -251,30 +255,30 @@ def convert(value: Any, kind: ParameterType) -> Any:
             return plain_numbers(value) if isinstance(value, dict) else UNSET
 
 
-def _from_text(asked: _Request, name: str, raw: str, spec: InputParameter) -> Any:
+def _from_text(request: _Request, name: str, raw: str, spec: InputParameter) -> Any:
     kind = spec.parameter_type
     if kind is ParameterType.STRING:
         return raw
     if kind is ParameterType.BOOLEAN:
         if raw.lower() in _TRUE | _FALSE:
             return raw.lower() in _TRUE
-        raise _wrong(asked, name, raw, spec)
+        raise _wrong(request, name, raw, spec)
     try:
         value = json.loads(raw, parse_constant=_not_json)
     except ValueError as exc:
-        raise _wrong(asked, name, raw, spec) from exc
-    return _typed(asked, name, value, spec)
+        raise _wrong(request, name, raw, spec) from exc
+    return _typed(request, name, value, spec)
 
 
 def _not_json(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
-def _wrong(asked: _Request, name: str, value: Any, spec: InputParameter) -> BadParameter:
+def _wrong(request: _Request, name: str, value: Any, spec: InputParameter) -> BadParameter:
     return BadParameter(
         f"{name} must be {_WORDS.get(spec.parameter_type, spec.parameter_type)}, not {value!r:.80}",
-        where=f"parameters of {asked.pipeline}",
-        fix=asked.with_value(name, _example(spec)),
+        where=f"parameters of {request.pipeline}",
+        fix=request.with_value(name, _example(spec)),
     )
 
 
@@ -319,22 +323,22 @@ def _distance(value: Any) -> Callable[[Any], float]:
     return distance
 
 
-def _unknown(pipeline: Pipeline, asked: _Request, name: str) -> BadParameter:
+def _unknown(pipeline: Pipeline, request: _Request, name: str) -> BadParameter:
     declared = pipeline.root.input_definitions.parameters
     near = nearest(name, declared)
-    if near in asked.allowed and asked.allowed[near].secret:
+    if near in request.allowed and request.allowed[near].secret:
         # Not ``unknown``: the command line would put the name right and repeat the value.
         return BadParameter(
             f"the pipeline {pipeline.name} has no parameter {name!r}; did you mean {near}?",
-            where=f"parameters of {asked.pipeline}",
-            fix=asked.with_value(near, asked.given[name], instead_of=name),
+            where=f"parameters of {request.pipeline}",
+            fix=request.with_value(near, request.given[name], instead_of=name),
         )
     return unknown(
         f"the pipeline {pipeline.name} has no parameter {name!r}",
         name,
         declared,
-        where=f"parameters of {asked.pipeline}",
-        fix=asked.with_value(near, asked.given[name], instead_of=name) if near else "",
+        where=f"parameters of {request.pipeline}",
+        fix=request.with_value(near, request.given[name], instead_of=name) if near else "",
         otherwise="platform-ctl pipeline list",
         error=BadParameter,
     )

@@ -204,16 +204,16 @@ class TaskSpec(Message, frozen=True):
 
     def upstream(self) -> frozenset[str]:
         """Every task of the same DAG that must end before this one is looked at."""
-        found = set(self.dependent_tasks)
+        producers = set(self.dependent_tasks)
         for parameter in self.inputs.parameters.values():
             if parameter.task_output_parameter:
-                found.add(parameter.task_output_parameter.producer_task)
+                producers.add(parameter.task_output_parameter.producer_task)
             if parameter.task_final_status:
-                found.add(parameter.task_final_status.producer_task)
+                producers.add(parameter.task_final_status.producer_task)
         for artifact in self.inputs.artifacts.values():
             if artifact.task_output_artifact:
-                found.add(artifact.task_output_artifact.producer_task)
-        return frozenset(found)
+                producers.add(artifact.task_output_artifact.producer_task)
+        return frozenset(producers)
 
 
 class ArtifactSelector(Message, frozen=True):

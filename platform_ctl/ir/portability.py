@@ -31,21 +31,21 @@ class PortabilityProblem:
 
 def problems(pipeline: Pipeline, *, release: bool = False) -> list[PortabilityProblem]:
     """Everything that is not portable; ``release`` also refuses mutable image tags."""
-    found = [*_none_defaults(pipeline), *_of_run(pipeline)]
+    uses = [*_none_defaults(pipeline), *_of_run(pipeline)]
     for where, component, dag in pipeline.dags():
         for name, task in dag.tasks.items():
-            found += _condition(pipeline, component, f"{where}.{name}", task)
+            uses += _condition(pipeline, component, f"{where}.{name}", task)
     for label, executor in pipeline.deployment_spec.executors.items():
         if executor.container is None:
             continue
         if executor.container.env and _cached(pipeline, label):
             names = ", ".join(v.name for v in executor.container.env)
-            found.append(PortabilityProblem(label, f"environment variable {names}: {_ENV_COMMENT}"))
+            uses.append(PortabilityProblem(label, f"environment variable {names}: {_ENV_COMMENT}"))
         if release and _mutable(executor.container.image):
-            found.append(
+            uses.append(
                 PortabilityProblem(label, f"the image {executor.container.image} has no digest")
             )
-    return found
+    return uses
 
 
 def _none_defaults(pipeline: Pipeline) -> Iterator[PortabilityProblem]:

@@ -44,10 +44,10 @@ def _of_task(pipeline: Pipeline, outer: Component, dag: Dag, task: TaskSpec) -> 
         source = binding.component_input_parameter
         if source and source not in outer.input_definitions.parameters:
             yield f"{name!r} comes from the DAG's parameter {source!r}, which there is none of"
-        if made := binding.task_output_parameter:
-            produced = pipeline.component_of(dag.tasks[made.producer_task]).output_definitions
+        if output := binding.task_output_parameter:
+            produced = pipeline.component_of(dag.tasks[output.producer_task]).output_definitions
             yield from _missing(
-                made.producer_task, made.output_parameter_key, produced.parameters, "parameter"
+                output.producer_task, output.output_parameter_key, produced.parameters, "parameter"
             )
     for name, artifact in task.inputs.artifacts.items():
         if name not in declared.artifacts and not iterated:
@@ -55,12 +55,12 @@ def _of_task(pipeline: Pipeline, outer: Component, dag: Dag, task: TaskSpec) -> 
         source = artifact.component_input_artifact
         if source and source not in outer.input_definitions.artifacts:
             yield f"{name!r} comes from the DAG's artifact {source!r}, which there is none of"
-        if found := artifact.task_output_artifact:
-            produced = pipeline.component_of(dag.tasks[found.producer_task]).output_definitions
+        if origin := artifact.task_output_artifact:
+            produced = pipeline.component_of(dag.tasks[origin.producer_task]).output_definitions
             yield from _missing(
-                found.producer_task, found.output_artifact_key, produced.artifacts, "artifact"
+                origin.producer_task, origin.output_artifact_key, produced.artifacts, "artifact"
             )
-    given = {*task.inputs.parameters, *task.inputs.artifacts, *iterated}
+    bound = {*task.inputs.parameters, *task.inputs.artifacts, *iterated}
     needed = [
         *(
             name
@@ -70,7 +70,7 @@ def _of_task(pipeline: Pipeline, outer: Component, dag: Dag, task: TaskSpec) -> 
         *(name for name, one in declared.artifacts.items() if not one.is_optional),
     ]
     for name in needed:
-        if name not in given:
+        if name not in bound:
             yield f"its input {name!r} has no value"
 
 
@@ -89,9 +89,9 @@ def _of_outputs(pipeline: Pipeline, outer: Component, dag: Dag) -> Iterator[tupl
             yield name, "the component does not declare it"
         for chosen in artifact.artifact_selectors:
             produced = pipeline.component_of(dag.tasks[chosen.producer_subtask])
-            made = produced.output_definitions.artifacts
+            artifacts = produced.output_definitions.artifacts
             key = chosen.output_artifact_key
-            for what in _missing(chosen.producer_subtask, key, made, "artifact"):
+            for what in _missing(chosen.producer_subtask, key, artifacts, "artifact"):
                 yield name, what
 
 
@@ -102,5 +102,5 @@ def _missing(task: str, key: str, known: Mapping[str, object], kind: str) -> Ite
 
 def _item_inputs(task: TaskSpec) -> set[str]:
     """Inputs that a loop binds for each iteration."""
-    found = {i.item_input for i in (task.parameter_iterator, task.artifact_iterator) if i}
-    return {name for name in found if name}
+    names = {i.item_input for i in (task.parameter_iterator, task.artifact_iterator) if i}
+    return {name for name in names if name}

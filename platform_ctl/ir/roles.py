@@ -47,10 +47,10 @@ def role_of(component: Component) -> Role | None:
 
 def roles(pipeline: Pipeline) -> dict[Role, str]:
     """Role -> path of the first task that plays it, outside loops."""
-    found: dict[Role, str] = {}
+    by_role: dict[Role, str] = {}
 
     for place in pipeline.walk():
         role = None if place.repeated else role_of(place.component)
         if role:
-            found.setdefault(role, place.path)
-    return found
+            by_role.setdefault(role, place.path)
+    return by_role

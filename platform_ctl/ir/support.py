@@ -108,18 +108,18 @@ class Environment:
 
 def findings(pipeline: Pipeline, environment: Environment) -> list[UnsupportedUse]:
     """Everything ignored or refused, in the order of the file."""
-    found: list[UnsupportedUse] = []
+    uses: list[UnsupportedUse] = []
     used = _used_components(pipeline)
     for name in used:
         component = pipeline.components[name]
         if component.executor_label:
-            found += _executor_findings(pipeline, name, component, environment)
+            uses += _executor_findings(pipeline, name, component, environment)
     for called, _, dag in pipeline.dags():
         if called == "root" or called in used:
             for task_name, task in dag.tasks.items():
-                found += _task_findings(pipeline, task_name, task)
-    found += _pipeline_findings(pipeline)
-    return list(dict.fromkeys(found))
+                uses += _task_findings(pipeline, task_name, task)
+    uses += _pipeline_findings(pipeline)
+    return list(dict.fromkeys(uses))
 
 
 def _used_components(pipeline: Pipeline) -> list[str]:

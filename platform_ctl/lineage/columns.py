@@ -36,7 +36,7 @@ def schema(documented: DatasetColumns, by: Producer) -> dict[str, Any]:
 def lineage(documented: DatasetColumns, read: Known, by: Producer) -> dict[str, Any]:
     """The columnLineage facet; {} when no column comes from what the task read."""
     fields = {c.name: _made_from(c, read) for c in documented.columns}
-    fields = {name: made for name, made in fields.items() if made["inputFields"]}
+    fields = {name: origin for name, origin in fields.items() if origin["inputFields"]}
     if not fields:
         return {}
     rows = [
@@ -74,19 +74,19 @@ def assertions(task: Task, by: Producer) -> dict[str, dict[str, Any]]:
 
     A task that gives a verdict with reasons asserts it of everything it read.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_dataset: dict[str, list[dict[str, Any]]] = {}
     for artifact in task.artifacts:
         for one in _asserted(artifact.metadata.get("assertions")):
             known = {k: one[k] for k in _ASSERTION if k in one}
-            found.setdefault(one.get("dataset", ""), []).append(known)
+            by_dataset.setdefault(one.get("dataset", ""), []).append(known)
     verdict, reasons = (task.outputs.parameters.get(n) for n in ("verdict", "reasons"))
     if isinstance(verdict, str) and isinstance(reasons, list):
         for name in task.inputs.artifacts:
-            found.setdefault(name, []).append(_verdict(verdict, reasons))
+            by_dataset.setdefault(name, []).append(_verdict(verdict, reasons))
     schema_name = "1-1-0/DataQualityAssertionsDatasetFacet"
     return {
-        name: {"dataQualityAssertions": by.facet(schema_name, assertions=made)}
-        for name, made in found.items()
+        name: {"dataQualityAssertions": by.facet(schema_name, assertions=checks)}
+        for name, checks in by_dataset.items()
     }
 
 

@@ -32,7 +32,7 @@ def outputs(run: Run, task: Task, by: Producer) -> list[Dataset]:
     """What a successful task wrote: artifacts, a model version, an InferenceService."""
     recipe = recipe_of(run, task, by)
     documented = by.naming.columns(recipe) if recipe else {}
-    made = []
+    written = []
     for name, artifact in _all(task.outputs):
         dataset = _artifact(run, artifact, by)
         if name in documented:
@@ -41,8 +41,8 @@ def outputs(run: Run, task: Task, by: Producer) -> list[Dataset]:
             dataset["facets"] |= columns.lineage(documented[name], read, by)
         if statistics := _statistics(artifact, by):
             dataset["outputFacets"] = statistics
-        made.append(dataset)
-    return made + (_released(task, recipe, by) if recipe else [])
+        written.append(dataset)
+    return written + (_released(task, recipe, by) if recipe else [])
 
 
 def recipe_of(run: Run, task: Task, by: Producer) -> Recipe | None:
@@ -52,13 +52,13 @@ def recipe_of(run: Run, task: Task, by: Producer) -> Recipe | None:
 
 def materialised(run: Run, task: Task, by: Producer) -> dict[str, tuple[Dataset, Dataset]]:
     """Feature view -> (table, view) of a task that brought views in step with its snapshot."""
-    recipe, given = recipe_of(run, task, by), task.inputs.parameters
-    snapshot = text(given.get("snapshot_id", ""))
+    recipe, values = recipe_of(run, task, by), task.inputs.parameters
+    snapshot = text(values.get("snapshot_id", ""))
     if not (recipe and recipe.table and snapshot and "feature_service" in task.outputs.parameters):
         return {}
     documented = by.naming.columns(recipe)
     table = _table(recipe.table, snapshot, by)
-    made = {}
+    views = {}
     for name in recipe.feature_views:
         view = _feature(recipe, name, documented, by, snapshot)
         lineage = (
@@ -68,8 +68,8 @@ def materialised(run: Run, task: Task, by: Producer) -> dict[str, tuple[Dataset,
         )
         if lineage:
             view["facets"] |= lineage
-            made[name] = (table, view)
-    return made
+            views[name] = (table, view)
+    return views
 
 
 def model_version(name: str, number: str, by: Producer) -> Dataset:
@@ -89,8 +89,8 @@ def written_at(run: Run, path: str, by: Producer) -> Dataset | None:
 
 def run_of(path: str) -> str:
     """The run whose artifact would lie at ``path``, or ""."""
-    made = _OF_A_RUN.search(path)
-    return made["run"] if made else ""
+    match = _OF_A_RUN.search(path)
+    return match["run"] if match else ""
 
 
 def table_at(recipe: Recipe, snapshot: str, by: Producer) -> Dataset:
@@ -112,11 +112,11 @@ def _read(run: Run, task: Task, recipe: Recipe | None, by: Producer) -> dict[str
     documented = by.naming.columns(recipe) if recipe else {}
     asserted = columns.assertions(task, by)
     read: dict[str, Dataset] = {}
-    for given, artifact in _all(task.inputs):
+    for input_name, artifact in _all(task.inputs):
         dataset, name = _artifact(run, artifact, by), _output_name(artifact)
         if name in documented:
             dataset["facets"] |= columns.schema(documented[name], by)
-        facets = {**columns.quality(artifact, by), **asserted.get(given, {})}
+        facets = {**columns.quality(artifact, by), **asserted.get(input_name, {})}
         if facets:
             dataset["inputFacets"] = facets
         read[name if name not in read else f"{name} {len(read)}"] = dataset
@@ -125,9 +125,9 @@ def _read(run: Run, task: Task, recipe: Recipe | None, by: Producer) -> dict[str
 
 def _of_recipe(task: Task, recipe: Recipe, documented: Told, by: Producer) -> dict[str, Dataset]:
     """What the task's parameters stand for."""
-    given, written = task.inputs.parameters, task.outputs.parameters
+    values, written = task.inputs.parameters, task.outputs.parameters
     read: dict[str, Dataset] = {}
-    snapshot = text(given.get("snapshot_id") or written.get("snapshot_id") or "")
+    snapshot = text(values.get("snapshot_id") or written.get("snapshot_id") or "")
     extracts = "feature_service" in written
     if recipe.table and snapshot and (extracts or "snapshot_id" in written):
         read[recipe.table] = _table(recipe.table, snapshot, by)
@@ -136,18 +136,18 @@ def _of_recipe(task: Task, recipe: Recipe, documented: Told, by: Producer) -> di
             read[view] = _feature(recipe, view, documented, by, snapshot)
         service = text(written["feature_service"])
         read[service] = _feature(recipe, service, documented, by)
-    if "model" in given and "version" in given:
-        name, number = text(given["model"]), text(given["version"])
+    if "model" in values and "version" in values:
+        name, number = text(values["model"]), text(values["version"])
         read[f"models/{name}"] = model_version(name, number, by)
     return read
 
 
 def _released(task: Task, recipe: Recipe, by: Producer) -> list[Dataset]:
-    given, written = task.inputs.parameters, task.outputs.parameters
+    values, written = task.inputs.parameters, task.outputs.parameters
     if "verdict" in written and "version" in written:
         return [model_version(recipe.model_name, text(written["version"]), by)]
     if "release_id" in written:
-        version = _version(text(given.get("version", "")), by)
+        version = _version(text(values.get("version", "")), by)
         facets = {**version, **_kind("INFERENCE_SERVICE", by)}
         return [{"namespace": SERVING, "name": recipe.inference_service, "facets": facets}]
     return []
@@ -162,8 +162,8 @@ def _all(some: Outputs) -> list[tuple[str, Artifact]]:
 
 def _output_name(artifact: Artifact) -> str:
     """Under which it was written, whatever the task that reads it calls it."""
-    made = _OF_A_RUN.search(artifact.uri)
-    return made["name"] if made else artifact.name
+    match = _OF_A_RUN.search(artifact.uri)
+    return match["name"] if match else artifact.name
 
 
 def _artifact(run: Run, artifact: Artifact, by: Producer) -> Dataset:
@@ -175,11 +175,11 @@ def _artifact(run: Run, artifact: Artifact, by: Producer) -> Dataset:
         **(_version(artifact.digest, by) if artifact.digest not in ("", ABSENT) else {}),
         **_kind(artifact.schema_title, by),
     }
-    made = _OF_A_RUN.search(artifact.uri)
-    if made:
+    match = _OF_A_RUN.search(artifact.uri)
+    if match:
         link = {"namespace": namespace, "name": name, "type": "LOCATION"}
         facets["symlinks"] = by.facet("1-0-1/SymlinksDatasetFacet", identifiers=[link])
-        namespace, name = by.naming.namespace, f"{run.pipeline}.{made['task']}.{made['name']}"
+        namespace, name = by.naming.namespace, f"{run.pipeline}.{match['task']}.{match['name']}"
     return {"namespace": namespace, "name": name, "facets": facets}
 
 

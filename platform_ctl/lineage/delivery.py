@@ -106,11 +106,11 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _deliver(folder: Path, transport: Transport) -> Delivered:
     delivered = refused = 0
-    left = Outbox(folder).lines(since=position_in(folder))
-    for position, event in left:
+    undelivered = Outbox(folder).lines(since=position_in(folder))
+    for position, event in undelivered:
         problem, dealt_with = _emit(transport, event)
         if problem and not dealt_with:
-            after = _after_poison(folder, transport, left)
+            after = _after_poison(folder, transport, undelivered)
             if after is None:
                 return Delivered(delivered, refused, waiting(folder), problem)
             stopped = f"; {_failures(folder)} deliveries stopped here, and the next was taken"
@@ -127,7 +127,7 @@ def _deliver(folder: Path, transport: Transport) -> Delivered:
 
 
 def _after_poison(
-    folder: Path, transport: Transport, left: Iterator[tuple[Position, dict[str, Any]]]
+    folder: Path, transport: Transport, undelivered: Iterator[tuple[Position, dict[str, Any]]]
 ) -> Position | None:
     """Position after the next event, when it is this one that the endpoint cannot take.
 
@@ -137,7 +137,7 @@ def _after_poison(
     """
     failures = _failures(folder) + 1
     _note(folder, position_in(folder), failures)
-    following = next(left, None) if failures >= _PATIENCE else None
+    following = next(undelivered, None) if failures >= _PATIENCE else None
     if following is None:
         return None
     position, event = following
@@ -149,14 +149,14 @@ def _again(folder: Path, transport: Transport) -> int:
     """Send what was refused once more; how many were taken now. The others stay aside."""
     path = folder / REFUSED_FILE
     lines = path.read_bytes().splitlines() if path.is_file() else []
-    kept = []
+    refused = []
     for line in lines:
         event = _refused_event(line)
         problem = _emit(transport, event)[0] if event is not None else "torn"
         if problem:
-            kept.append(line + b"\n")
-    files.replace(path, b"".join(kept))
-    return len(lines) - len(kept)
+            refused.append(line + b"\n")
+    files.replace(path, b"".join(refused))
+    return len(lines) - len(refused)
 
 
 def _refused_event(line: bytes) -> dict[str, Any] | None:

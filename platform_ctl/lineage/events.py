@@ -128,13 +128,13 @@ def materialisations(run: Run, task: Task, by: Producer, about: str = "") -> lis
     """Child runs of an executed task: each feature view that it brought in step with its table."""
     events = []
     for name, (table, view) in datasets.materialised(run, task, by).items():
-        for kind, at, made in (
+        for kind, at, views in (
             ("START", task.started_at, []),
             ("COMPLETE", task.ended_at, [view]),
         ):
             events.append(
                 child(run, task, (name, MATERIALIZATION, name), kind, at or run.created_at, by,
-                      about=about, inputs=[table], outputs=made)
+                      about=about, inputs=[table], outputs=views)
             )  # fmt: skip
     return events
 
@@ -332,11 +332,11 @@ def _gate(task: Task, by: Producer) -> dict[str, Any] | None:
 
 
 def _approval(task: Task, by: Producer) -> dict[str, Any] | None:
-    asked, used = (p.parameters.get("approval_id") for p in (task.outputs, task.inputs))
-    if not (asked or used):
+    requested, used = (p.parameters.get("approval_id") for p in (task.outputs, task.inputs))
+    if not (requested or used):
         return None
-    role = "requested" if asked else "used"
-    return by.own("PlatformApprovalRunFacet", approvalId=str(asked or used), role=role)
+    role = "requested" if requested else "used"
+    return by.own("PlatformApprovalRunFacet", approvalId=str(requested or used), role=role)
 
 
 def _is_time(value: str) -> bool:

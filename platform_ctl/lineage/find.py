@@ -30,8 +30,8 @@ def recorded(events: Iterable[Mapping[str, Any]], since: str, run: Run) -> Recor
 
 def find_dataset(graph: Graph, reference: str) -> Key | None:
     """NAME of a dataset or model at its newest version, or NAME/version; None when unknown."""
-    found = graph.find(reference)
-    return found[-1] if found else None
+    keys = graph.find(reference)
+    return keys[-1] if keys else None
 
 
 def not_in_lineage(reference: str, graph: Graph) -> UnknownName:

@@ -132,7 +132,7 @@ class Graph:
 
     def around(self, key: Key) -> list[TaskRun]:
         """Every task that led to the dataset or that came of it."""
-        found: dict[str, TaskRun] = {}
+        by_run: dict[str, TaskRun] = {}
         for edges, further in ((self._writers, "inputs"), (self._readers, "outputs")):
             waiting, seen = [key], set()
             while waiting:
@@ -141,9 +141,9 @@ class Graph:
                     continue
                 seen.add(here)
                 for task in edges.get(here, ()):
-                    found[task.run_id] = task
+                    by_run[task.run_id] = task
                     waiting += getattr(task, further)
-        return list(found.values())
+        return list(by_run.values())
 
     def _upstream(self, key: Key, run: str, seen: set[Key]) -> PrintedTree:
         tree = PrintedTree(label(key))
@@ -167,8 +167,8 @@ class Graph:
             return tree
         seen.add(key)
         for task in readers:
-            made = [self._downstream(k, seen) for k in task.outputs if k != key]
-            tree.children.append(PrintedTree(_told(task), made))
+            subtrees = [self._downstream(k, seen) for k in task.outputs if k != key]
+            tree.children.append(PrintedTree(_told(task), subtrees))
         return tree
 
     def _age(self, key: Key) -> str:
@@ -232,8 +232,8 @@ def _searched(trials: Sequence[TrialRun]) -> str:
     if not scored:
         return summary
     _, best = min(scored, key=lambda pair: pair[0])
-    given = ", ".join(f"{name} {_short(value)}" for name, value in best.parameters.items())
-    return f"{summary}, best {best.value:.4g}: {given}"
+    values = ", ".join(f"{name} {_short(value)}" for name, value in best.parameters.items())
+    return f"{summary}, best {best.value:.4g}: {values}"
 
 
 def _short(value: str) -> str:

@@ -158,10 +158,10 @@ class LineageObserver:
             self.owe(run.id)
 
     def _inside(self, run: Run, task: Task, about: str) -> list[Event]:
-        made = []
+        events = []
         if task.state.good:
-            made = lineage.materialisations(run, task, self._producer, about)
-        return [*made, *self._trials(run, task, about)]
+            events = lineage.materialisations(run, task, self._producer, about)
+        return [*events, *self._trials(run, task, about)]
 
     def _nominal_time(self, run: Run, task: Task) -> str:
         """Of the run, once one of its tasks has told."""

@@ -29,8 +29,8 @@ _WIDE_RANGE = 30.0
 
 def scored(search: SearchSummary) -> list[tuple[SearchTrial, float]]:
     """Trials with a score, in their order."""
-    found = [(t, t.score) for t in search.trials if t.score is not None]
-    return sorted(found, key=lambda pair: pair[0].number)
+    pairs = [(t, t.score) for t in search.trials if t.score is not None]
+    return sorted(pairs, key=lambda pair: pair[0].number)
 
 
 def so_far(search: SearchSummary) -> list[float]:

@@ -94,10 +94,10 @@ def _group(
         inner = pipeline.component_of(spec)
         if inner.dag:
             kind = _shape(spec)
-            made = _group(pipeline, inner, path, _title(name, spec), kind, by_key, run, over)
+            drawn = _group(pipeline, inner, path, _title(name, spec), kind, by_key, run, over)
         else:
-            made = _step(path, name, by_key, run, over)
-        children.append(made)
+            drawn = _step(path, name, by_key, run, over)
+        children.append(drawn)
         edges += [(f"{key}.{u}" if key else u, path) for u in sorted(spec.upstream())]
     states = sum((Counter(c.states) for c in children), Counter())
     state = over or _together(states, run)
@@ -145,8 +145,8 @@ def _shape(spec: TaskSpec) -> Shape:
 
 
 def _title(name: str, spec: TaskSpec) -> str:
-    given = spec.task_info.name or name
-    return {"loop": f"for each: {given}", "condition": f"if: {given}"}.get(_shape(spec), given)
+    title = spec.task_info.name or name
+    return {"loop": f"for each: {title}", "condition": f"if: {title}"}.get(_shape(spec), title)
 
 
 def took(task: Task) -> str:

@@ -59,14 +59,14 @@ def of_graph(root: DagNode) -> ResponsiveDiagram:
     return ResponsiveDiagram(_graph(across) if across.width <= _WIDEST else None, _graph(down))
 
 
-def of_lineage(found: LineageMap) -> tuple[Diagram | None, Diagram]:
+def of_lineage(lineage: LineageMap) -> tuple[Diagram | None, Diagram]:
     """Datasets and runs. (wide, tall) as in ``ResponsiveDiagram``."""
-    sizes = {n.key: _LINEAGE_SIZE for n in found.nodes}
-    across = draw(sizes, found.edges, gap_along=30.0, gap_across=14.0)
+    sizes = {n.key: _LINEAGE_SIZE for n in lineage.nodes}
+    across = draw(sizes, lineage.edges, gap_along=30.0, gap_across=14.0)
     turned = {key: (height, width) for key, (width, height) in sizes.items()}
-    down = draw(turned, found.edges, gap_along=26.0, gap_across=14.0).transposed()
-    wide = _lineage(across, found.nodes) if across.width <= _WIDEST else None
-    return wide, _lineage(down, found.nodes)
+    down = draw(turned, lineage.edges, gap_along=26.0, gap_across=14.0).transposed()
+    wide = _lineage(across, lineage.nodes) if across.width <= _WIDEST else None
+    return wide, _lineage(down, lineage.nodes)
 
 
 def _graph(placed: DagLayout) -> Diagram:

@@ -84,14 +84,14 @@ class _Gathering:
         facts = self._try("chain", lambda: facts_of(looking, run))
         decisions = self._try("cache", lambda: looking.cache.decisions(run.id)) or []
         entries = self._try("cost", lambda: self.reporting.ledger(run.id)) or []
-        found = diagnose(facts, run.id) if facts else None
+        diagnosis = diagnose(facts, run.id) if facts else None
         canary = self._canary(facts)
         failures = tuple(rows.failures(run))
         return RunReport(
             run=run,
             written_at=now,
             description=pipeline.pipeline_info.description if pipeline else "",
-            headline=headline(run, facts, found, canary.release if canary else None, failures),
+            headline=headline(run, facts, diagnosis, canary.release if canary else None, failures),
             parameters=rows.parameters(run, pipeline),
             graph=graph(pipeline, run),
             timeline=timeline(run, pipeline, now),
@@ -99,7 +99,7 @@ class _Gathering:
             cost=cost(entries),
             failures=failures,
             of_run=facts.run.id if facts and facts.run.id != run.id else "",
-            chain=_worth_showing(found, facts),
+            chain=_worth_showing(diagnosis, facts),
             search=self._search(facts.run if facts else run),
             evaluation=self._evaluation(facts),
             metrics=tuple(rows.metrics(facts.run if facts else run)),
@@ -162,8 +162,8 @@ class _Gathering:
 
     def _evaluation_folder(self, facts: DiagnosisFacts | None) -> Path | None:
         run = facts.run if facts else self.run
-        if found := self._try("evaluation", lambda: self._evaluation_of(run)):
-            return found
+        if folder := self._try("evaluation", lambda: self._evaluation_of(run)):
+            return folder
         version = facts.version if facts else None
         if version is None:
             return None
@@ -213,12 +213,12 @@ class _Gathering:
         events = releases.events(release.id)
         looks = tuple(rows.look(e) for e in events if e.kind == "analysed")
         newest = releases.latest(release.target.service)
-        left = newest.production if newest and newest.returns else None
+        returned = newest.production if newest and newest.returns else None
         return CanaryHistory(
             release,
             looks,
             tuple((e.at, e.kind, rows.detail(e)) for e in events),
-            newest if left and left.model_version == release.version else None,
+            newest if returned and returned.model_version == release.version else None,
         )
 
     def _release(self, facts: DiagnosisFacts | None) -> Release | None:
@@ -238,13 +238,13 @@ class _Gathering:
 
     def _lineage(self) -> LineageMap | None:
         tasks = self._try("lineage", self.reporting.lineage)
-        found = lineage_map(tasks, self.run.id) if tasks is not None else None
-        if found is None:
+        drawn = lineage_map(tasks, self.run.id) if tasks is not None else None
+        if drawn is None:
             self._missing("lineage", "no lineage event of this run was recorded")
-        elif not found.edges:
+        elif not drawn.edges:
             self._missing("lineage", "it read no dataset from outside and wrote none for others")
             return None
-        return found
+        return drawn
 
 
 def _in_order(run: Run, pipeline: Pipeline | None) -> Run:
@@ -253,9 +253,9 @@ def _in_order(run: Run, pipeline: Pipeline | None) -> Run:
     return replace(run, tasks=tuple(in_flow(run.tasks, planned)))
 
 
-def _worth_showing(found: Diagnosis | None, facts: DiagnosisFacts | None) -> Diagnosis | None:
+def _worth_showing(diagnosis: Diagnosis | None, facts: DiagnosisFacts | None) -> Diagnosis | None:
     """A chain to production says nothing about a pipeline that has no part in one."""
-    return found if found and facts and facts.roles else None
+    return diagnosis if diagnosis and facts and facts.roles else None
 
 
 def _not_written(facts: DiagnosisFacts | None, what: str) -> str:

@@ -192,13 +192,13 @@ def _release_actions(
     release: Release | None, diagnosis: Diagnosis | None
 ) -> tuple[SuggestedAction, ...]:
     """A held canary asks for a decision; of any other, what the chain of links asks for."""
-    found = tuple(_next(diagnosis))
+    actions = tuple(_next(diagnosis))
     if release is None or not release.state.is_open:
-        return found
+        return actions
     service = release.target.service
     show = SuggestedAction("show its progress", f"platform-ctl release show {service}")
     if release.state is not ReleaseState.HELD:
-        return found or (show,)
+        return actions or (show,)
     look = SuggestedAction(
         "continue: analyse once more", f"platform-ctl release continue {service}"
     )
@@ -211,7 +211,7 @@ def _approval(
 ) -> Headline:
     if request.state is ApprovalState.PENDING:
         until = f"No answer by {moment(request.expires_at)} means no"
-        asked = (
+        commands = (
             SuggestedAction("read the request", f"platform-ctl approval show {request.id}"),
             SuggestedAction(
                 "say yes", f'platform-ctl approval approve {request.id} --reason "why"'
@@ -219,7 +219,7 @@ def _approval(
             SuggestedAction("say no", f'platform-ctl approval reject {request.id} --reason "why"'),
         )
         title = f"{name} passed the gate and waits for a person"
-        return Headline(Tone.WAITING, title, (until, *reasons), asked)
+        return Headline(Tone.WAITING, title, (until, *reasons), commands)
     actions = tuple(_next(diagnosis))
     if request.state is ApprovalState.APPROVED:
         return Headline(Tone.WAITING, f"{name} is approved", _told(request.reason), actions)

@@ -68,7 +68,7 @@ def look(state: object) -> StateStyle:
 @functools.cache
 def environment() -> jinja2.Environment:
     """Templates of this package and of the pages beside it; what they are given is escaped."""
-    made = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("platform_ctl.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -77,8 +77,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     for shown in (look, when, figure, metric, money, plain, sentence):
-        made.filters[shown.__name__] = shown
-    return made
+        templates.filters[shown.__name__] = shown
+    return templates
 
 
 def _readable(value: object) -> object:

@@ -66,10 +66,10 @@ def draw(
 
     An edge that a longer way implies is left out, and so is one that closes a circle.
     """
-    kept = reduced(sizes, acyclic(sizes, edges))
+    drawn = reduced(sizes, acyclic(sizes, edges))
     if not sizes:
         return Drawing(0.0, 0.0)
-    grid = _Grid(sizes, kept)
+    grid = _Grid(sizes, drawn)
     along = _columns(grid, gap_along)
     across = _rows(grid, gap_across)
     boxes = tuple(
@@ -79,21 +79,21 @@ def draw(
     width = max(b.x + b.width for b in boxes)
     low, high = min(b.y for b in boxes), max(b.y + b.height for b in boxes)
     by_key = {b.key: b for b in boxes}
-    arrows = tuple(_arrow(edge, by_key, grid, along, across) for edge in kept)
+    arrows = tuple(_arrow(edge, by_key, grid, along, across) for edge in drawn)
     return Drawing(width, high - low, boxes, arrows).moved(0.0, -low)
 
 
 def acyclic(nodes: Iterable[str], edges: Iterable[Edge]) -> list[Edge]:
     """The edges between known nodes, in order, without those that would close a circle."""
     after: dict[str, set[str]] = {n: set() for n in nodes}
-    kept: list[Edge] = []
+    forward: list[Edge] = []
     for source, target in edges:
         if source not in after or target not in after or target in after[source]:
             continue
         if source != target and not _reaches(after, target, source):
             after[source].add(target)
-            kept.append((source, target))
-    return kept
+            forward.append((source, target))
+    return forward
 
 
 def reduced(nodes: Iterable[str], edges: Sequence[Edge]) -> list[Edge]:
@@ -272,8 +272,8 @@ def _arrow(
     source, target = boxes[edge[0]], boxes[edge[1]]
     spots = [(source.x + source.width, source.y + source.height / 2)]
     for bend in grid.bends[edge]:
-        left = along[grid.layer[bend]]
-        spots += [(left, across[bend]), (left + grid.thick(bend), across[bend])]
+        start = along[grid.layer[bend]]
+        spots += [(start, across[bend]), (start + grid.thick(bend), across[bend])]
     spots.append((target.x, target.y + target.height / 2))
     return Arrow(*edge, tuple(spots))
 

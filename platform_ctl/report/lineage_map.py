@@ -53,10 +53,10 @@ def lineage_map(tasks: Iterable[TaskRun], run_id: str) -> LineageMap | None:
         runs.setdefault(task.parent, []).append(task)
     if run_id not in runs:
         return None
-    found = _Walk({key: _RunView(some) for key, some in runs.items()}, run_id)
-    found.back(run_id, _DEPTH)
-    found.forth(run_id, _DEPTH)
-    nodes = tuple(found.nodes.values())
+    reached = _Walk({key: _RunView(some) for key, some in runs.items()}, run_id)
+    reached.back(run_id, _DEPTH)
+    reached.forth(run_id, _DEPTH)
+    nodes = tuple(reached.nodes.values())
     shown = {n.key for n in nodes[:MOST_NODES]}
     mine = runs[run_id]
     steps = tuple(
@@ -68,8 +68,8 @@ def lineage_map(tasks: Iterable[TaskRun], run_id: str) -> LineageMap | None:
         for t in mine
     )
     ours = {k for t in mine for k in (*t.inputs, *t.outputs)}
-    inside = len([k for k in ours if _data(k) not in found.nodes])
-    edges = tuple((a, b) for a, b in found.edges if a in shown and b in shown)
+    inside = len([k for k in ours if _data(k) not in reached.nodes])
+    edges = tuple((a, b) for a, b in reached.edges if a in shown and b in shown)
     return LineageMap(nodes[:MOST_NODES], edges, steps, inside, len(nodes[MOST_NODES:]))
 
 

@@ -174,17 +174,17 @@ def _figures(report: RunReport) -> Iterator[Figure]:
 
 
 def _cache_figure(report: RunReport) -> Figure:
-    asked = [s for s in report.steps if s.cache in ("HIT", "MISS")]
-    if not asked:
+    decided = [s for s in report.steps if s.cache in ("HIT", "MISS")]
+    if not decided:
         return Figure("From the cache", "–", "no step asked the cache")
-    hits, cost = sum(s.cache == "HIT" for s in asked), report.cost
+    hits, cost = sum(s.cache == "HIT" for s in decided), report.cost
     saved = f"saved {duration(cost.saved_wall_s)}, {number(cost.saved_cpu_s)} cpu-s"
-    return Figure("From the cache", f"{hits} of {len(asked)}", saved if hits else "nothing saved")
+    return Figure("From the cache", f"{hits} of {len(decided)}", saved if hits else "nothing saved")
 
 
 def _critical(report: RunReport) -> str:
-    found = report.timeline
-    return f"{duration(found.critical_s)} on the critical path" if found.critical else ""
+    timeline = report.timeline
+    return f"{duration(timeline.critical_s)} on the critical path" if timeline.critical else ""
 
 
 def _steps_lead(report: RunReport) -> str:
@@ -199,15 +199,16 @@ def _steps_lead(report: RunReport) -> str:
 
 
 def _timeline_lead(report: RunReport) -> str:
-    found = report.timeline
-    if not found.critical:
+    timeline = report.timeline
+    if not timeline.critical:
         return "The records do not show a chain of steps."
-    share = 100 * found.critical_s / found.wall_s
-    names = " → ".join(key_of(p).rpartition(".")[2] for p in found.critical[:12])
-    more = f" and {len(found.critical) - 12} more" if len(found.critical) > 12 else ""
+    share = 100 * timeline.critical_s / timeline.wall_s
+    names = " → ".join(key_of(p).rpartition(".")[2] for p in timeline.critical[:12])
+    more = f" and {len(timeline.critical) - 12} more" if len(timeline.critical) > 12 else ""
     return (
-        f"Critical path (◆, solid bars): {names}{more}; {duration(found.critical_s)} of "
-        f"{duration(found.wall_s)}, {share:.0f} %. Only a faster step there makes the run faster."
+        f"Critical path (◆, solid bars): {names}{more}; {duration(timeline.critical_s)} of "
+        f"{duration(timeline.wall_s)}, {share:.0f} %. "
+        "Only a faster step there makes the run faster."
     )
 
 

@@ -49,15 +49,15 @@ class HtmlTable:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> HtmlTable:
     """Columns that end in `` #`` hold numbers."""
-    kept = tuple(tuple(row) for row in rows[:_MOST_ROWS])
-    longest = [max((len(row[i]) for row in kept), default=0) for i in range(len(columns))]
-    made = tuple(
+    shown = tuple(tuple(row) for row in rows[:_MOST_ROWS])
+    longest = [max((len(row[i]) for row in shown), default=0) for i in range(len(columns))]
+    headings = tuple(
         HtmlColumn(
             name.removesuffix(" #"), "number" if name.endswith(" #") else "long" * (most > _LONG)
         )
         for name, most in zip(columns, longest, strict=True)
     )
-    return HtmlTable(title, made, kept, max(0, len(rows) - _MOST_ROWS))
+    return HtmlTable(title, headings, shown, max(0, len(rows) - _MOST_ROWS))
 
 
 def metric_name(name: str) -> str:
@@ -102,14 +102,14 @@ def quality(evaluation: Evaluation) -> dict[str, Any]:
 
 def _groups(evaluation: Evaluation) -> list[tuple[str, Forest]]:
     """(heading, picture) for each kind of cluster that is not the time axis."""
-    found = []
+    drawings = []
     for kind, groups in evaluation.groups.items():
         if charts.is_time(groups) or evaluation.calibration:
             continue
         if (drawn := group_forest(groups)) is not None:
             most = ", those furthest apart" if len(groups) > MOST_GROUPS else ""
-            found.append((f"Mean by {kind}{most}: forecast (filled) and actual (ring)", drawn))
-    return found
+            drawings.append((f"Mean by {kind}{most}: forecast (filled) and actual (ring)", drawn))
+    return drawings
 
 
 def fit(curves: Mapping[str, Sequence[float]]) -> dict[str, Any] | None:
@@ -151,8 +151,8 @@ def bound(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     yield "Champion", subject.champion or "none"
 
 
-def canary(found: CanaryHistory) -> dict[str, Any]:
-    release = found.release
+def canary(history: CanaryHistory) -> dict[str, Any]:
+    release = history.release
     before = f" beside version {release.production.model_version}" if release.production else ""
     weights = " → ".join(f"{w} %" for w in release.plan.weights_percent)
     lead = f"{release.target.model}/{release.version} on {release.target.service}{before}. "
@@ -163,7 +163,7 @@ def canary(found: CanaryHistory) -> dict[str, Any]:
     )
     if release.reason:
         lead += f" {sentence(release.reason)}"
-    if undone := found.undone_by:
+    if undone := history.undone_by:
         lead += f" Afterwards, {when(undone.created_at)}: {undone.outcome}: {undone.reason}."
     looks = [
         (
@@ -173,13 +173,13 @@ def canary(found: CanaryHistory) -> dict[str, Any]:
             f"{one.traffic} + {one.replayed}",
             "; ".join(one.reasons),
         )
-        for n, one in enumerate(found.looks, 1)
+        for n, one in enumerate(history.looks, 1)
     ]
-    events = [(when(at), what, detail) for at, what, detail in found.events]
+    events = [(when(at), what, detail) for at, what, detail in history.events]
     return {
         "lead": lead,
-        "state": "rolled back" if found.undone_by else release.state,
-        "chart": charts.canary_weights(found),
+        "state": "rolled back" if history.undone_by else release.state,
+        "chart": charts.canary_weights(history),
         "looks": table(
             "Every analysis as a table",
             ["look", "weight #", "verdict", "traffic + replay #", "figures"],
@@ -189,17 +189,17 @@ def canary(found: CanaryHistory) -> dict[str, Any]:
     }
 
 
-def search(found: SearchSummary) -> dict[str, Any]:
-    names = list(dict.fromkeys(n for t in found.trials for n in t.parameters))
-    drawn = [charts.best_so_far(found), *(charts.against_objective(found, n) for n in names)]
-    chosen = next((t for t in found.trials if t.name == found.best), None)
+def search(summary: SearchSummary) -> dict[str, Any]:
+    names = list(dict.fromkeys(n for t in summary.trials for n in t.parameters))
+    drawn = [charts.best_so_far(summary), *(charts.against_objective(summary, n) for n in names)]
+    chosen = next((t for t in summary.trials if t.name == summary.best), None)
     picked = (
         ", ".join(f"{n} {charts.short(v)}" for n, v in chosen.parameters.items()) if chosen else ""
     )
-    best = f" The best: {picked}, {found.metric} {number(chosen.score)}." if chosen else ""
-    reused = f" Run {found.of_run[:8]} made it." if found.of_run else ""
-    aim = "smaller" if found.minimize else "larger"
-    ended = f" {found.outcome[:1].upper()}{found.outcome[1:]}." if found.outcome else ""
+    best = f" The best: {picked}, {summary.metric} {number(chosen.score)}." if chosen else ""
+    reused = f" Run {summary.of_run[:8]} made it." if summary.of_run else ""
+    aim = "smaller" if summary.minimize else "larger"
+    ended = f" {summary.outcome[:1].upper()}{summary.outcome[1:]}." if summary.outcome else ""
     rows = [
         (
             t.name,
@@ -210,15 +210,15 @@ def search(found: SearchSummary) -> dict[str, Any]:
             number(t.cpu_s),
             t.message,
         )
-        for t in found.trials
+        for t in summary.trials
     ]
-    columns = ["trial", *names, f"{found.metric} #", "state", "took #", "cpu-s #", "why"]
+    columns = ["trial", *names, f"{summary.metric} #", "state", "took #", "cpu-s #", "why"]
     return {
-        "lead": f"{found.name}: {count(len(found.trials), 'trial')} by {found.algorithm}; "
-        f"{aim} {found.metric} is better.{best}{ended}{reused}",
+        "lead": f"{summary.name}: {count(len(summary.trials), 'trial')} by {summary.algorithm}; "
+        f"{aim} {summary.metric} is better.{best}{ended}{reused}",
         "charts": [c for c in drawn if c],
         "importance": [
-            (n, round(100 * s, 1), f"{100 * s:.0f} %") for n, s in found.importance.items()
+            (n, round(100 * s, 1), f"{100 * s:.0f} %") for n, s in summary.importance.items()
         ],
         "table": table("All trials as a table", columns, rows),
     }
@@ -233,11 +233,11 @@ def iterations(steps: Sequence[StepRow]) -> HtmlTable:
     return table("Every task as a table", columns, rows)
 
 
-def lineage(found: LineageMap) -> dict[str, Any]:
-    wide, tall = diagrams.of_lineage(found)
-    inside = f" {found.inside} more only pass between its own steps." if found.inside else ""
-    more = f" {found.left_out} are not drawn." if found.left_out else ""
-    rows = [(s.task, ", ".join(s.reads) or "–", ", ".join(s.writes) or "–") for s in found.steps]
+def lineage(drawn: LineageMap) -> dict[str, Any]:
+    wide, tall = diagrams.of_lineage(drawn)
+    inside = f" {drawn.inside} more only pass between its own steps." if drawn.inside else ""
+    more = f" {drawn.left_out} are not drawn." if drawn.left_out else ""
+    rows = [(s.task, ", ".join(s.reads) or "–", ", ".join(s.writes) or "–") for s in drawn.steps]
     return {
         "lead": "Datasets that this run read and wrote, the runs that made them, and the runs "
         f"that read them.{inside}{more}",

@@ -221,9 +221,9 @@ def line(spots: Sequence[tuple[float, float]], kind: str) -> tuple[Segment, ...]
 
 def steps(spots: Sequence[tuple[float, float]], kind: str) -> tuple[Segment, ...]:
     """A line that keeps its height until the next spot (percent)."""
-    found: list[Segment] = []
+    segments: list[Segment] = []
     for (x1, y1), (x2, y2) in pairwise(spots):
-        found.append(Segment(x1, y1, x2, y1, kind))
+        segments.append(Segment(x1, y1, x2, y1, kind))
         if y1 != y2:
-            found.append(Segment(x2, y1, x2, y2, kind))
-    return tuple(found)
+            segments.append(Segment(x2, y1, x2, y2, kind))
+    return tuple(segments)

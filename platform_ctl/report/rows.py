@@ -101,10 +101,10 @@ def _tail(path: Path) -> str:
 
 def curves(run: Run) -> dict[str, tuple[float, ...]]:
     """The history that a fit leaves as metadata of its model; what is not numbers is left out."""
-    found: dict[str, tuple[float, ...]] = {}
+    by_name: dict[str, tuple[float, ...]] = {}
     for artifact in (a for task in run.tasks for a in task.artifacts):
-        found |= learning_curves(artifact.metadata.get("history"))
-    return found
+        by_name |= learning_curves(artifact.metadata.get("history"))
+    return by_name
 
 
 def metrics(run: Run) -> Iterable[ReportedMetric]:

@@ -44,15 +44,15 @@ def summary(
     )
 
 
-def render(found: SearchSummary) -> str:
+def render(search: SearchSummary) -> str:
     """One HTML file that needs nothing else."""
     sheet = html.style("tokens.css", "style.css")
     return (
         html.environment()
         .get_template("search.html")
         .render(
-            title=found.name,
-            search=parts.search(found),
+            title=search.name,
+            search=parts.search(search),
             style=sheet,
             policy=html.policy(sheet, "img-src data:", "form-action 'none'"),
         )

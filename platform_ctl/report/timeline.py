@@ -99,7 +99,7 @@ def critical_path(run: Run, pipeline: Pipeline | None, now: str) -> tuple[str, .
 
 def upstream(pipeline: Pipeline, path: str, known: Mapping[str, object]) -> list[str]:
     """The known leaves that a leaf, or a group it is in, waits for."""
-    component, prefix, found = pipeline.root, "", set()
+    component, prefix, paths = pipeline.root, "", set()
     for part in path.split("."):
         if part.isdigit() and part not in component.tasks:
             prefix += f"{part}."
@@ -109,9 +109,9 @@ def upstream(pipeline: Pipeline, path: str, known: Mapping[str, object]) -> list
             break
         for name in spec.upstream():
             above = prefix + name
-            found |= {p for p in known if p == above or p.startswith(f"{above}.")}
+            paths |= {p for p in known if p == above or p.startswith(f"{above}.")}
         component, prefix = pipeline.component_of(spec), f"{prefix}{part}."
-    return sorted(found)
+    return sorted(paths)
 
 
 def _note(tasks: list[Task], now: str) -> str:

@@ -74,8 +74,8 @@ def weekly(
 
 
 def _time(at: str) -> datetime:
-    found = datetime.fromisoformat(at)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(at)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _cost(entries: Sequence[LedgerEntry]) -> WeekCost:

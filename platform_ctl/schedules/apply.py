@@ -161,9 +161,9 @@ class Apply:
         return Applied(key, action, ApplyOutcome.WAITING if waits else ApplyOutcome.DONE, waits)
 
     def _experiment(self, name: str) -> None:
-        found = next(e for e in self._documents.experiments if e.name == name)
+        experiment = next(e for e in self._documents.experiments if e.name == name)
         self._lock.check()
-        self._port.put_experiment(found)
+        self._port.put_experiment(experiment)
 
     def _delete(self, runs: Sequence[RecurringRun]) -> str:
         tools = self._tools()
@@ -197,16 +197,16 @@ class _LockedCalls:
         mark = plan.mark_of(self.state, schedule, start)
         self.lock.check()
         name = display_name(schedule.spec)  # of the file's entry, whatever the start is
-        made = self.port.create(NewRecurringRun(name, spec, mark, schedule.compiled_bytes))
-        found = next((r for r in self.reread(schedule.spec.key) if r.id == made.id), None)
-        if found is None or found.enabled or plan.field_changes(found.spec, spec):
-            says = plan.field_changes(found.spec, spec) if found else ["it is not there"]
+        created = self.port.create(NewRecurringRun(name, spec, mark, schedule.compiled_bytes))
+        stored = next((r for r in self.reread(schedule.spec.key) if r.id == created.id), None)
+        if stored is None or stored.enabled or plan.field_changes(stored.spec, spec):
+            says = plan.field_changes(stored.spec, spec) if stored else ["it is not there"]
             raise RecordDiffers(
                 f"the new version of {spec.key} is not what was sent: {'; '.join(says)}",
-                where=f"recurring run {made.id}",
+                where=f"recurring run {created.id}",
                 fix="platform-ctl schedule plan",
             )
-        return found
+        return stored
 
     def reread(self, key: str) -> list[RecurringRun]:
         """The records of one schedule now, oldest first."""
@@ -243,30 +243,30 @@ class _Switch:
     def run(self, runs: list[RecurringRun]) -> str:
         """ "" when it is done, or what it waits for."""
         for _ in range(_ROUNDS):
-            found = plan.versions(self._tools.state, self._schedule, runs)
-            waits = self._step(found)
+            versions = plan.versions(self._tools.state, self._schedule, runs)
+            waits = self._step(versions)
             if waits is not None:
                 return waits
             runs = self._tools.reread(self._key)
         return "for a moment without slots"
 
-    def _step(self, found: Versions) -> str | None:
+    def _step(self, versions: Versions) -> str | None:
         """One attempt; None when slots passed meanwhile and it has to begin anew."""
         now = self._tools.clock.now()
         if not plan.wanted_enabled(self._tools.state, self._schedule, now):
-            return self._keep_disabled(found)
-        old, wanted = found.enabled_others, found.wanted
+            return self._keep_disabled(versions)
+        old, wanted = versions.enabled_others, versions.wanted
         if old and not (wanted and wanted.enabled):
             waits = self._wait(old)
             if waits:
                 return waits
-        if wanted is not None and not wanted.enabled and self._stale(wanted, found):
+        if wanted is not None and not wanted.enabled and self._stale(wanted, versions):
             waits = self._tools.delete(wanted)
             if waits:
                 return waits
             wanted = None
         if wanted is None:
-            wanted = self._tools.create(self._schedule, self._start(found))
+            wanted = self._tools.create(self._schedule, self._start(versions))
         if not wanted.enabled and self._slot_near(wanted, old):
             self._tools.delete(wanted)
             return None
@@ -276,20 +276,20 @@ class _Switch:
             self._tools.enable(wanted)
         return self._clean()
 
-    def _keep_disabled(self, found: Versions) -> str:
-        for run in (*found.enabled_others, *([found.wanted] if found.wanted else [])):
+    def _keep_disabled(self, versions: Versions) -> str:
+        for run in (*versions.enabled_others, *([versions.wanted] if versions.wanted else [])):
             if run.enabled:
                 self._tools.disable(run)
-        if found.wanted is None:
-            self._tools.create(self._schedule, self._start(found))
+        if versions.wanted is None:
+            self._tools.create(self._schedule, self._start(versions))
         return self._clean()
 
     def _clean(self) -> str:
         """Delete old versions beyond keep_history, newest kept."""
         runs = self._tools.reread(self._key)
-        found = plan.versions(self._tools.state, self._schedule, runs)
+        versions = plan.versions(self._tools.state, self._schedule, runs)
         waits = ""
-        for run in plan.surplus(self._schedule, found):
+        for run in plan.surplus(self._schedule, versions):
             waits = self._tools.delete(run) or waits
         return waits
 
@@ -315,16 +315,16 @@ class _Switch:
             return f"for {len(activity.in_flight)} run(s) of the old version"
         return ""
 
-    def _start(self, found: Versions) -> int | None:
+    def _start(self, versions: Versions) -> int | None:
         """Start of the new version: the switch, so that no slot fires in both and none is lost."""
         timing = self._schedule.spec.timing
         if timing is None:
             return None
-        if not found.others:
+        if not versions.others:
             return timing.start_at
         now = self._tools.clock.now()
-        old = found.enabled_others or list(found.others[:1])
-        activity = self._activity(found.others)
+        old = versions.enabled_others or list(versions.others[:1])
+        activity = self._activity(versions.others)
         start = self._switch_moment(timing, old, activity, now)
         return start if timing.start_at is None else max(start, timing.start_at)
 
@@ -347,22 +347,22 @@ class _Switch:
             return pending - 1  # held by max_concurrency, and not fired: the new version does
         return now
 
-    def _stale(self, wanted: RecurringRun, found: Versions) -> bool:
+    def _stale(self, wanted: RecurringRun, versions: Versions) -> bool:
         """Whether enabling a version would fire slots that another one has fired.
 
         It is one that a killed apply left, or one that the files have come back to.
         """
         timing = _timing(wanted)
-        if timing is None or not found.others:
+        if timing is None or not versions.others:
             return False
         last = self._activity([wanted]).last_slot
         begin = max(timing.start_at or wanted.created_at, last or 0)
-        fired = self._activity(found.others).last_slot
+        fired = self._activity(versions.others).last_slot
         if fired is not None and fired > begin:
             return True
         now = self._tools.clock.now()
         slot = due.next_slot(timing, last=last, created_at=wanted.created_at, now=now)
-        return bool(found.enabled_others) and slot is not None and slot <= now
+        return bool(versions.enabled_others) and slot is not None and slot <= now
 
     def _slot_near(self, wanted: RecurringRun, old: Sequence[RecurringRun]) -> bool:
         """Whether the old version may have fired since the start that the new one has."""
@@ -377,10 +377,10 @@ class _Switch:
             if firing.shortest_gap_s() < 2 * GUARD_S:
                 return now >= timing.start_at
             created = run.created_at
-            passed, left = due.nearest(firing, last=last, created_at=created, now=now)
+            passed, until_next = due.nearest(firing, last=last, created_at=created, now=now)
             held = due.next_slot(firing, last=last, created_at=created, now=now)
             carried = held is not None and timing.start_at == held - 1
-            if left <= _SAFETY_S or (now - passed > timing.start_at and not carried):
+            if until_next <= _SAFETY_S or (now - passed > timing.start_at and not carried):
                 return True
         return False
 
@@ -394,11 +394,13 @@ def _timing(run: RecurringRun) -> Timing | None:
 
 def _until_quiet(timing: Timing, last: int | None, created_at: int, now: int) -> int:
     """Seconds until no slot is nearer than the guard; 0 when none is."""
-    passed, left = due.nearest(timing, last=last, created_at=created_at, now=now)
+    passed, until_next = due.nearest(timing, last=last, created_at=created_at, now=now)
     if passed < GUARD_S and not (timing.end_at is not None and timing.end_at < now - passed):
         return GUARD_S - passed
-    if left < GUARD_S and not (timing.end_at is not None and timing.end_at < now + left):
-        return left + GUARD_S
+    if until_next < GUARD_S and not (
+        timing.end_at is not None and timing.end_at < now + until_next
+    ):
+        return until_next + GUARD_S
     return 0
 
 

@@ -87,8 +87,8 @@ class Cron:
         """The first fire time later than ``moment``; None when robfig finds none either."""
         day, second = divmod(moment + 1, DAY_S)
         last_year = _date(day).year + _YEARS_AHEAD
-        found = self._in_day_from(second) if self._on(_date(day)) else None
-        while found is None:
+        in_day = self._in_day_from(second) if self._on(_date(day)) else None
+        while in_day is None:
             day += 1
             on = _date(day)
             if on.year > last_year:
@@ -96,15 +96,15 @@ class Cron:
             if on.month not in self.months:
                 day = _day(date(on.year + on.month // 12, on.month % 12 + 1, 1)) - 1
             elif self._on(on):
-                found = self._in_day_from(0)
-        return day * DAY_S + found
+                in_day = self._in_day_from(0)
+        return day * DAY_S + in_day
 
     def until(self, moment: int) -> int | None:
         """The last fire time at or before ``moment``, within five years."""
         day, second = divmod(moment, DAY_S)
         first_year = _date(day).year - _YEARS_AHEAD
-        found = self._in_day_until(second) if self._on(_date(day)) else None
-        while found is None:
+        in_day = self._in_day_until(second) if self._on(_date(day)) else None
+        while in_day is None:
             day -= 1
             on = _date(day)
             if on.year < first_year:
@@ -112,8 +112,8 @@ class Cron:
             if on.month not in self.months:
                 day = _day(on.replace(day=1))
             elif self._on(on):
-                found = self._in_day_until(DAY_S - 1)
-        return day * DAY_S + found
+                in_day = self._in_day_until(DAY_S - 1)
+        return day * DAY_S + in_day
 
     def shortest_gap_s(self) -> int:
         """The least time between two fire times that follow each other on one day."""
@@ -136,10 +136,10 @@ class Cron:
         if at == len(self.seconds):
             minute, at = minute + 1, 0
         if hour in self.hours:
-            found = bisect_left(self.minutes, minute)
-            if found < len(self.minutes):
-                at = at if self.minutes[found] == minute else 0
-                return hour * 3600 + self.minutes[found] * 60 + self.seconds[at]
+            index = bisect_left(self.minutes, minute)
+            if index < len(self.minutes):
+                at = at if self.minutes[index] == minute else 0
+                return hour * 3600 + self.minutes[index] * 60 + self.seconds[at]
         later = bisect_right(self.hours, hour)
         if later == len(self.hours):
             return None
@@ -152,10 +152,10 @@ class Cron:
         if at < 0:
             minute -= 1
         if hour in self.hours:
-            found = bisect_right(self.minutes, minute) - 1
-            if found >= 0:
-                at = at if at >= 0 and self.minutes[found] == minute else -1
-                return hour * 3600 + self.minutes[found] * 60 + self.seconds[at]
+            index = bisect_right(self.minutes, minute) - 1
+            if index >= 0:
+                at = at if at >= 0 and self.minutes[index] == minute else -1
+                return hour * 3600 + self.minutes[index] * 60 + self.seconds[at]
         earlier = bisect_left(self.hours, hour) - 1
         if earlier < 0:
             return None
@@ -222,7 +222,7 @@ def _field(field: _Field, words: list[str], place: int) -> set[int]:
 
     if "" in items:
         raise bad("an empty item in the list", *([i for i in items if i] or ["*"]))
-    found: set[int] = set()
+    values: set[int] = set()
     for item in items:
         others = [i for i in items if i != item]
         matched = _ITEM.fullmatch(item)
@@ -234,7 +234,7 @@ def _field(field: _Field, words: list[str], place: int) -> set[int]:
         if low in "*?":
             if high is not None:
                 raise bad("a range that begins with *", *others, f"{field.low}-{high}")
-            found |= set(range(field.low, field.high + 1, int(step or 1)))
+            values |= set(range(field.low, field.high + 1, int(step or 1)))
             continue
         first = _number(field, low, bad)
         last = field.high if step is not None and high is None else first
@@ -243,8 +243,8 @@ def _field(field: _Field, words: list[str], place: int) -> set[int]:
             raise bad(
                 "a range that wraps around", *others, *_unwrapped(field, low, high or low, first)
             )
-        found |= set(range(first, last + 1, int(step or 1)))
-    return found
+        values |= set(range(first, last + 1, int(step or 1)))
+    return values
 
 
 def _number(field: _Field, word: str, bad: Callable[..., BadCron]) -> int:

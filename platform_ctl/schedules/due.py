@@ -94,12 +94,12 @@ def between(timing: Timing, *, after: int, until: int, limit: int) -> list[int]:
     else:
         slots = iter(range(after + timing.interval_s, until + 1, timing.interval_s))
     end = until if timing.end_at is None else min(until, timing.end_at)
-    found = []
+    starts = []
     for slot in islice(slots, limit):
         if slot > end:
             break
-        found.append(slot)
-    return found
+        starts.append(slot)
+    return starts
 
 
 def nearest(timing: Timing, *, last: int | None, created_at: int, now: int) -> tuple[int, int]:

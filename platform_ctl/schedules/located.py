@@ -130,12 +130,12 @@ class Fields:
 
     def word(self, name: str, words: Iterable[str], default: str) -> str:
         """One of ``words``. Raises BadSchedule."""
-        found = self.get(name, str, default)
+        value = self.get(name, str, default)
         known = list(words)
-        if found not in known:
-            better = f"{name}: {nearest(found, known) or default or known[0]}"
-            self[name].refuse(f"{name} is {found!r}, not one of {', '.join(known)}", better)
-        return found
+        if value not in known:
+            better = f"{name}: {nearest(value, known) or default or known[0]}"
+            self[name].refuse(f"{name} is {value!r}, not one of {', '.join(known)}", better)
+        return value
 
 
 def read(path: Path, file: str) -> Located | None:
@@ -195,21 +195,21 @@ def _located(node: yaml.Node, file: str) -> Located:
 
 def _mapping(node: yaml.MappingNode, file: str) -> dict[str, Located]:
     """Keys are what is written: YAML's ``on`` is a word here, not true."""
-    found: dict[str, Located] = {}
+    fields: dict[str, Located] = {}
     for key, item in node.value:
         line = key.start_mark.line + 1
         place = Located(None, "", file, line)
         if not isinstance(key, yaml.ScalarNode):
             place.refuse("a key that is not a word")
-        if key.value in found:
+        if key.value in fields:
             place.refuse(
-                f"the key {key.value!r} is there twice, first in line {found[key.value].line}"
+                f"the key {key.value!r} is there twice, first in line {fields[key.value].line}"
             )
         value = _located(item, file)
-        found[key.value] = (
+        fields[key.value] = (
             value if value.line == line else Located(value.value, value.text, file, line)
         )
-    return found
+    return fields
 
 
 def _scalar(node: yaml.ScalarNode, file: str) -> Any:

@@ -169,11 +169,11 @@ def doomed(documents: Documents, key: str, *, prune: bool) -> str:
     return ""
 
 
-def surplus(schedule: Schedule, found: Versions) -> list[RecurringRun]:
+def surplus(schedule: Schedule, by_version: Versions) -> list[RecurringRun]:
     """Disabled old versions beyond ``keep_history``; none while the wanted one is missing."""
-    if found.wanted is None:
+    if by_version.wanted is None:
         return []
-    old = [run for run in found.others if not run.enabled]
+    old = [run for run in by_version.others if not run.enabled]
     return old[schedule.keep_history :]
 
 
@@ -242,9 +242,9 @@ def _schedule(
     state: PlanState, schedule: Schedule, runs: list[RecurringRun], activity: Activity, now: int
 ) -> ScheduleChange:
     spec = schedule.spec
-    found = versions(state, schedule, runs)
+    by_version = versions(state, schedule, runs)
     enable = wanted_enabled(state, schedule, now)
-    action, why = _action(schedule, found, runs, enable)
+    action, why = _action(schedule, by_version, runs, enable)
     pause = state.pauses.get(spec.key)
     change = ScheduleChange(
         spec.key,
@@ -261,21 +261,21 @@ def _schedule(
         change = replace(change, before=before)
     if not enable:
         return change
-    return _with_future(change, spec, found, firing, activity, now)
+    return _with_future(change, spec, by_version, firing, activity, now)
 
 
 def _with_future(
     change: ScheduleChange,
     spec: Spec,
-    found: Versions,
+    by_version: Versions,
     firing: RecurringRun | None,
     activity: Activity,
     now: int,
 ) -> ScheduleChange:
     """Fire times afterwards, and what enabling does at once."""
     timing, created_at, last = spec.timing, now, None
-    if found.wanted is not None and found.wanted.spec is not None:
-        timing, created_at = found.wanted.spec.timing, found.wanted.created_at
+    if by_version.wanted is not None and by_version.wanted.spec is not None:
+        timing, created_at = by_version.wanted.spec.timing, by_version.wanted.created_at
         last = activity.last_slot
     elif firing is not None and timing is not None and (timing.start_at or 0) < now:
         timing = replace(timing, start_at=now)
@@ -283,29 +283,31 @@ def _with_future(
         return change
     after = fire_times(timing, last=last, created_at=created_at, now=now)
     change = replace(change, after=after)
-    if found.wanted is None or not found.wanted.enabled:
+    if by_version.wanted is None or not by_version.wanted.enabled:
         count = due.at_once(timing, last=last, created_at=created_at, now=now, limit=AT_ONCE_LIMIT)
         change = replace(change, at_once=count)
-    if firing is not None and firing is not found.wanted and firing.spec is not None:
+    if firing is not None and firing is not by_version.wanted and firing.spec is not None:
         change = replace(change, lost=lost_slots(firing.spec.timing, now))
     return change
 
 
 def _action(
-    schedule: Schedule, found: Versions, runs: list[RecurringRun], enable: bool
+    schedule: Schedule, by_version: Versions, runs: list[RecurringRun], enable: bool
 ) -> tuple[ScheduleAction, tuple[str, ...]]:
     if not runs:
         return ScheduleAction.CREATE, ()
-    if found.wanted is None:
-        return (ScheduleAction.RECREATE if found.broken else ScheduleAction.REPLACE), found.why
-    old = found.enabled_others
+    if by_version.wanted is None:
+        return (
+            ScheduleAction.RECREATE if by_version.broken else ScheduleAction.REPLACE
+        ), by_version.why
+    old = by_version.enabled_others
     if enable and old:
         return ScheduleAction.SWITCH, (f"{len(old)} old version(s) enabled",)
-    if enable and not found.wanted.enabled:
+    if enable and not by_version.wanted.enabled:
         return ScheduleAction.ENABLE, ("it is disabled",)
-    if not enable and (old or found.wanted.enabled):
+    if not enable and (old or by_version.wanted.enabled):
         return ScheduleAction.DISABLE, ("it is enabled",)
-    extra = surplus(schedule, found)
+    extra = surplus(schedule, by_version)
     if extra:
         return ScheduleAction.CLEAN, (f"{len(extra)} old version(s) beyond keep_history",)
     return ScheduleAction.NONE, ()
@@ -313,27 +315,27 @@ def _action(
 
 def _not_wanted(state: PlanState, spec: Spec, run: RecurringRun) -> list[str]:
     """Why a record is not what the file says; empty when it is."""
-    made = run.mark
-    if made is None or not made.of(spec):
+    origin = run.mark
+    if origin is None or not origin.of(spec):
         return field_changes(_with_document_start(run, spec), spec)
     if run.backed is False:
         return ["the record has no ScheduledWorkflow: the cluster was reinstalled"]
-    pinned, now = Server(made.kfp).release, state.server.release
+    pinned, now = Server(origin.kfp).release, state.server.release
     if pinned is not None and now is not None and pinned < now:
-        return [f"pinned under KFP {made.kfp}, the server is {state.server.version}"]
-    expected = _started(spec, made.start)
+        return [f"pinned under KFP {origin.kfp}, the server is {state.server.version}"]
+    expected = _started(spec, origin.start)
     changed = field_changes(run.spec, expected)
     return [f"changed outside the platform: {change}" for change in changed]
 
 
 def _with_document_start(run: RecurringRun, spec: Spec) -> Spec | None:
     """The record's fields without the start that a switch has set."""
-    made, found = run.mark, run.spec
-    if found is None or found.timing is None or spec.timing is None or made is None:
-        return found
-    if found.timing.start_at == made.start and made.start is not None:
-        return replace(found, timing=replace(found.timing, start_at=spec.timing.start_at))
-    return found
+    origin, stored = run.mark, run.spec
+    if stored is None or stored.timing is None or spec.timing is None or origin is None:
+        return stored
+    if stored.timing.start_at == origin.start and origin.start is not None:
+        return replace(stored, timing=replace(stored.timing, start_at=spec.timing.start_at))
+    return stored
 
 
 def _started(spec: Spec, start: int | None) -> Spec:

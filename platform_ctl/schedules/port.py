@@ -99,8 +99,8 @@ class Server:
     @property
     def release(self) -> tuple[int, int] | None:
         """Major and minor version."""
-        found = re.match(r"v?(\d+)\.(\d+)", self.version)
-        return (int(found[1]), int(found[2])) if found else None
+        match = re.match(r"v?(\d+)\.(\d+)", self.version)
+        return (int(match[1]), int(match[2])) if match else None
 
     @property
     def deletes_alone(self) -> bool:
@@ -126,8 +126,8 @@ class RecurringRun:
     @property
     def key(self) -> str:
         """``team/name`` of its display name; empty for a foreign one."""
-        found = _NAME.fullmatch(self.display_name)
-        return f"{found[1]}/{found[2]}" if found else ""
+        match = _NAME.fullmatch(self.display_name)
+        return f"{match[1]}/{match[2]}" if match else ""
 
     @property
     def mark(self) -> Mark | None:
@@ -252,8 +252,8 @@ class Schedules(Protocol):
 
 def ours(runs: Iterable[RecurringRun], source: str) -> dict[str, list[RecurringRun]]:
     """Records from ``source``'s files by key, oldest first."""
-    found: dict[str, list[RecurringRun]] = {}
+    by_key: dict[str, list[RecurringRun]] = {}
     for run in sorted(runs, key=lambda r: r.created_at):
         if run.owned_by(source):
-            found.setdefault(run.key, []).append(run)
-    return found
+            by_key.setdefault(run.key, []).append(run)
+    return by_key

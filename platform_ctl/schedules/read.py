@@ -139,22 +139,22 @@ def _entries(project: Project, team: Path, name: str) -> list[Located] | None:
 
 
 def _experiments(project: Project, team: Path) -> list[KfpExperiment]:
-    found: dict[str, KfpExperiment] = {}
+    experiments: dict[str, KfpExperiment] = {}
     for entry in _entries(project, team, "experiments") or []:
         fields = entry.fields(["name", "description", "archived"], ["name"])
         name = fields["name"].of(str, "name")
         if not name.strip() or len(name) > 128:
             fields["name"].refuse("an experiment's name has 1 to 128 characters")
-        if name in found:
+        if name in experiments:
             fields["name"].refuse(f"the experiment {name!r} is declared twice")
-        found[name] = KfpExperiment(
+        experiments[name] = KfpExperiment(
             team.name,
             name,
             fields.get("description", str, ""),
             fields.get("archived", bool, False),
             fields["name"].where,
         )
-    return list(found.values())
+    return list(experiments.values())
 
 
 class _Entries:
@@ -257,10 +257,10 @@ class _Entries:
 
     def _trigger(self, name: str, node: Located) -> tuple[Timing | None, StartCondition | None]:
         fields = node.fields(_TRIGGER)
-        given = [key for key in ("cron", "interval_s", "on") if key in fields]
-        if len(given) != 1:
+        triggers = [key for key in ("cron", "interval_s", "on") if key in fields]
+        if len(triggers) != 1:
             node.refuse("a trigger has one of cron, interval_s and on", _EXAMPLE)
-        if given == ["on"]:
+        if triggers == ["on"]:
             for key in ("start_at", "end_at", "catch_up"):
                 if key in fields:
                     fields[key].refuse(f"{key} is for a trigger with a clock")
@@ -328,9 +328,9 @@ class _Entries:
         values: dict[str, Any] = {}
         commits: dict[str, str] = {}
         for name, node in nodes.items():
-            given = self._given(node, declared[name].parameter_type, commits)
+            value = self._given(node, declared[name].parameter_type, commits)
             try:
-                values[name] = ir_parameters.typed(pipeline, name, given, allowed=allowed)
+                values[name] = ir_parameters.typed(pipeline, name, value, allowed=allowed)
             except BadParameter as exc:
                 node.refuse(exc.what)
         try:
@@ -428,7 +428,7 @@ def _cool_down_s(fields: Fields, condition: StartCondition | None) -> int:
 
 
 def _quiet_hours(fields: Fields) -> tuple[QuietHours, ...]:
-    found = []
+    pauses = []
     for node in fields["quiet_hours"].items() if "quiet_hours" in fields else ():
         text = node.of(str, "quiet_hours")
         matched = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", text)
@@ -438,5 +438,5 @@ def _quiet_hours(fields: Fields) -> tuple[QuietHours, ...]:
         begin, end = hours[0] * 3600 + hours[1] * 60, hours[2] * 3600 + hours[3] * 60
         if begin == end:
             node.refuse("quiet hours that end when they begin")
-        found.append(QuietHours(begin, end))
-    return tuple(found)
+        pauses.append(QuietHours(begin, end))
+    return tuple(pauses)

@@ -56,7 +56,7 @@ def rows(
 ) -> tuple[Row, ...]:
     """The schedules of these files as they are applied. Only reads."""
     pauses = port.pauses()
-    found = []
+    lines = []
     for key, runs in sorted(ours(port.list(), source).items()):
         current = current_version(runs)
         if current.spec is None:
@@ -70,7 +70,7 @@ def rows(
             )
             upcoming = tuple(cron.utc(slot) for slot in islice(slots, SHOWN))
         last = last_run(activity.last_run) if activity.last_run else None
-        found.append(
+        lines.append(
             Row(
                 key,
                 _state(current, pauses.get(key), now),
@@ -81,7 +81,7 @@ def rows(
                 len(activity.in_flight),
             )
         )
-    return tuple(found)
+    return tuple(lines)
 
 
 def state_of(runs: RunReader) -> Callable[[str], RunState | None]:
@@ -126,11 +126,11 @@ def key_of(name: str, known: Mapping[str, object]) -> str:
     """``team/name`` of a name or a key. Raises UnknownName with near misses."""
     if name in known:
         return name
-    found = [key for key in known if key.partition("/")[2] == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        what = f"more than one team has a schedule {name!r}: {', '.join(sorted(found))}"
+    keys = [key for key in known if key.partition("/")[2] == name]
+    if len(keys) == 1:
+        return keys[0]
+    if keys:
+        what = f"more than one team has a schedule {name!r}: {', '.join(sorted(keys))}"
         raise UnknownName(what, where=name, fix="platform-ctl schedule list")
     names = [*known, *(key.partition("/")[2] for key in known)]
     if not known:

@@ -150,7 +150,7 @@ class TriggerEvaluator:
 
     def look(self, triggers: Sequence[Trigger]) -> list[Triggered]:
         """Start what is due; what was started, and what could not be."""
-        found = []
+        triggered = []
         for trigger in triggers:
             try:
                 started = self._one(trigger)
@@ -158,8 +158,8 @@ class TriggerEvaluator:
                 reason = trigger.spec.condition.kind if trigger.spec.condition else ""
                 started = Triggered(trigger.spec.key, reason, "", error=f"{exc.what} ({exc.id})")
             if started is not None:
-                found.append(started)
-        return found
+                triggered.append(started)
+        return triggered
 
     def _one(self, trigger: Trigger) -> Triggered | None:
         spec, now = trigger.spec, self._clock()
@@ -182,8 +182,8 @@ class TriggerEvaluator:
         return Triggered(spec.key, spec.condition.kind, seen.evidence, run_id)
 
     def _recall(self, key: str) -> TriggerState:
-        kept = self._memories.trigger_state(key)
-        return msgspec.json.decode(kept, type=TriggerState) if kept else TriggerState()
+        stored = self._memories.trigger_state(key)
+        return msgspec.json.decode(stored, type=TriggerState) if stored else TriggerState()
 
     def _keep(self, key: str, before: TriggerState, memory: TriggerState) -> None:
         if memory != before:

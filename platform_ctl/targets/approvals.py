@@ -67,7 +67,7 @@ def approval_controller(settings: Settings) -> Controller:
     store, pipeline = _cluster_approvals(settings), promote_pipeline(settings)
     runs = orchestrator(settings)
     return Controller(
-        cluster(settings), store, lambda asked: start_promotion(runs, store, pipeline, asked)
+        cluster(settings), store, lambda request: start_promotion(runs, store, pipeline, request)
     )
 
 
@@ -76,12 +76,12 @@ def notifier(settings: Settings) -> Notifier:
     from platform_ctl.approvals import notify
     from platform_ctl.home.secrets import read_secret
 
-    asked, layout = settings.notify, settings.layout
+    wanted, layout = settings.notify, settings.layout
     channels = {}
-    if asked.ntfy_url:
-        channels["ntfy"] = notify.ntfy(asked.ntfy_url, read_secret(asked.ntfy_token, os.environ))
-    if asked.webhook_url:
-        channels["webhook"] = notify.webhook(read_secret(asked.webhook_url, os.environ))
+    if wanted.ntfy_url:
+        channels["ntfy"] = notify.ntfy(wanted.ntfy_url, read_secret(wanted.ntfy_token, os.environ))
+    if wanted.webhook_url:
+        channels["webhook"] = notify.webhook(read_secret(wanted.webhook_url, os.environ))
     return notify.OutboxNotifier(layout.database, layout.locks / "notify.lock", channels)
 
 

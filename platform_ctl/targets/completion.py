@@ -19,12 +19,12 @@ def recorded_names(
     """
     if " and " in kind:
         return [n for one in kind.split(" and ") for n in recorded_names(settings, one, prefix)]
-    found = (
+    names = (
         _of_home(settings, kind, prefix, about)
         if kind in _HOME
         else _PROJECT[kind](settings, about)
     )
-    return [(name, what) for name, what in found if name.startswith(prefix)]
+    return [(name, what) for name, what in names if name.startswith(prefix)]
 
 
 _HOME = {"runs", "tasks", "approvals", "services", "schedules", "models", "versions"}

@@ -44,6 +44,6 @@ def _audited(settings: Settings, recipe: Recipe, report: AuditReport, by: Produc
     if run_id := datasets.run_of(path):
         with contextlib.suppress(NothingYet, UnknownName, Unsupported):
             run = run_reader(settings).get(run_id)
-            if found := datasets.written_at(run, path, by):
-                return found
+            if dataset := datasets.written_at(run, path, by):
+                return dataset
     return datasets.table_at(recipe, report.snapshot_id, by)

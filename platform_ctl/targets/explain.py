@@ -78,9 +78,9 @@ def _pipeline_of(runs: RunReader, run: Run) -> Pipeline:
     that is not understood: it was, when the run started."""
     from platform_ctl.ir import file as ir_file
 
-    kept = runs.pipeline_file(run.id)
+    stored = runs.pipeline_file(run.id)
     try:
-        return ir_file.parse(kept, Path(f"run {run.id}"))
+        return ir_file.parse(stored, Path(f"run {run.id}"))
     except BadPipelineFile as exc:
         raise HomeDamaged(
             f"the copy of its pipeline that run {run.id[:8]} keeps cannot be read: {exc.what}",

@@ -68,8 +68,8 @@ def damaged_databases(settings: Settings) -> dict[Path, tuple[str, str]]:
 
     layout = settings.layout
     databases = (layout.database, layout.mlflow / "mlflow.db", layout.iceberg / "catalog.db")
-    found = {path: damage(path) for path in databases}
-    return {path: (message, set_aside(path)) for path, message in found.items() if message}
+    by_database = {path: damage(path) for path in databases}
+    return {path: (message, set_aside(path)) for path, message in by_database.items() if message}
 
 
 def local_user() -> str:

@@ -120,8 +120,8 @@ class _Recipes:
     @cached_property
     def _all(self) -> list[Recipe]:
         # What a broken recipe file holds need not be a Recipe.
-        found: Mapping[str, object] = _or_else({}, lambda: recipes(self._settings))
-        return [recipe for recipe in found.values() if isinstance(recipe, Recipe)]
+        by_name: Mapping[str, object] = _or_else({}, lambda: recipes(self._settings))
+        return [recipe for recipe in by_name.values() if isinstance(recipe, Recipe)]
 
 
 def _or_else(default: _T, read: Callable[[], _T]) -> _T:

@@ -85,11 +85,11 @@ def scrape(settings: Settings) -> Scrape:
     return collect(metrics(settings), __version__)
 
 
-def metrics_text(found: Scrape) -> str:
+def metrics_text(collected: Scrape) -> str:
     """A scrape in Prometheus' text format."""
     from platform_ctl.metrics import exposition as metrics_exposition
 
-    return metrics_exposition.text(found)
+    return metrics_exposition.text(collected)
 
 
 def metrics_server(settings: Settings, host: str, port: int) -> MetricsServer:

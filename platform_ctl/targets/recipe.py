@@ -199,8 +199,8 @@ def new_recipe(
 
     parsed = check_recipe_name(settings, name)
     library = resolve(f"{settings.recipes_package}.common.new_recipe")
-    asked = library.Asked(parsed.word, parsed.module, kind, file, label, time, entity)
-    texts, notes = library.render(asked)
+    wanted = library.Asked(parsed.word, parsed.module, kind, file, label, time, entity)
+    texts, notes = library.render(wanted)
     root = Path(settings.project_root)
     files = RecipeFiles(root, settings.recipes_package, settings.pipelines_package)
     return parsed, files.create(parsed, texts), notes
@@ -209,14 +209,14 @@ def new_recipe(
 def recipe_of(settings: Settings, version: ModelVersion) -> Recipe:
     """The recipe that made a registered version. Raises ConfigError when it is gone."""
     name = version.tags.get("recipe", "")
-    found = recipes(settings).get(name)
-    if found is None:
+    declared = recipes(settings).get(name)
+    if declared is None:
         raise ConfigError(
             f"{version} was made by recipe {name!r}, which this project does not have",
             where=f"package {settings.recipes_package}",
             fix=f"platform-ctl model show {version}",
         )
-    return found
+    return declared
 
 
 def pipelines(settings: Settings) -> Pipelines:

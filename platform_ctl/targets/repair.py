@@ -41,8 +41,8 @@ def repair(settings: Settings) -> Iterator[str]:
     channel = notifier(settings)
     waiting = channel.undelivered()
     if waiting:
-        left = channel.deliver()
-        yield f"{waiting - left} of {waiting} notifications delivered"
+        undelivered = channel.deliver()
+        yield f"{waiting - undelivered} of {waiting} notifications delivered"
 
 
 def _rebuild_feature_stores(settings: Settings) -> Iterator[str]:

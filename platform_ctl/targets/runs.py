@@ -100,9 +100,9 @@ def _config_keys(settings: Settings) -> list[str]:
     """Names of the settings that pods are given; none without access to the cluster itself."""
     from platform_ctl.cluster.api import CONFIG_MAP
 
-    found = _reachable(settings)
-    kept = found.get(CONFIG_MAP, settings.kubernetes.config_map) if found else None
-    return list((kept or {}).get("data") or {})
+    api = _reachable(settings)
+    config_map = api.get(CONFIG_MAP, settings.kubernetes.config_map) if api else None
+    return list((config_map or {}).get("data") or {})
 
 
 def _reachable(settings: Settings) -> Cluster | None:
@@ -120,13 +120,13 @@ def _workloads(settings: Settings) -> Workloads:
     from platform_ctl.tuning.kubernetes import findings as searches
     from platform_ctl.tuning.kubernetes import tuning
 
-    found = _reachable(settings)
-    if found is None:
+    api = _reachable(settings)
+    if api is None:
         return NoWorkloads()
     return ClusterWorkloads(
-        found,
-        findings=[partial(fits.findings, found), partial(searches.findings, found)],
-        ends=[partial(training.end_run, found), partial(tuning.end_run, found)],
+        api,
+        findings=[partial(fits.findings, api), partial(searches.findings, api)],
+        ends=[partial(training.end_run, api), partial(tuning.end_run, api)],
     )
 
 

@@ -41,8 +41,8 @@ def schedule_source(settings: Settings) -> ScheduleSource:
     from platform_ctl.schedules.port import source_id
 
     root = Path(settings.project_root)
-    found = source_of(root, "platform-ctl.toml")
-    return ScheduleSource(source_id(found.repo_url or root.name), found.version)
+    source = source_of(root, "platform-ctl.toml")
+    return ScheduleSource(source_id(source.repo_url or root.name), source.version)
 
 
 def schedule_figures(settings: Settings) -> Callable[[sqlite3.Connection, float], list[Figure]]:

@@ -164,11 +164,11 @@ def _newest_record(settings: Settings, recipe: str) -> float | None:
     from platform_ctl.recipe.recipe import resolve
     from platform_ctl.targets.recipe import data_access
 
-    found = recipes(settings)[recipe]
-    if not found.newest:
+    declared = recipes(settings)[recipe]
+    if not declared.newest:
         return None
     table = TableMetrics(
-        data_access(settings).catalog, lambda: {found.table: resolve(found.newest)}
+        data_access(settings).catalog, lambda: {declared.table: resolve(declared.newest)}
     )
     for sample in table.samples(time.time()):
         if sample.metric is catalogue.TABLE_NEWEST and isinstance(sample.value, float | int):

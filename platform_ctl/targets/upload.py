@@ -49,14 +49,14 @@ def _paths(settings: Settings, names: Sequence[str]) -> list[Path]:
     project = pipelines(settings)
     if names:
         return list(dict.fromkeys(project.find(name).resolve() for name in names))
-    found = [Path(settings.project_root, listed.compiled) for listed in project.list()]
-    if not found:
+    files = [Path(settings.project_root, listed.compiled) for listed in project.list()]
+    if not files:
         raise UnknownName(
             "this project has no compiled pipeline",
             where=settings.pipelines_package,
             fix="platform-ctl pipeline compile",
         )
-    return found
+    return files
 
 
 def _text(path: Path) -> str:

@@ -25,14 +25,14 @@ def resolve(name: str) -> Callable[..., Any]:
     """The function that ``module:function`` names. Raises BadParameter."""
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as exc:
         raise BadParameter(
             f"{name!r} names no function: {exc}",
             where="a reference is module:function",
             fix=f"python -c 'import {module}'",
         ) from exc
-    return found
+    return function
 
 
 def parameters(name: str) -> Mapping[str, inspect.Parameter]:

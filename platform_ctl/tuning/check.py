@@ -111,17 +111,17 @@ def check_algorithm_names(experiment: Experiment, where: str) -> None:
     spec = experiment.spec
     name = spec.algorithm.algorithm_name
     stopping = spec.early_stopping.algorithm_name if spec.early_stopping else "medianstop"
-    for given, known, field in (
+    for algorithm, known, field in (
         (name, ALGORITHMS, "algorithm"),
         (stopping, ("medianstop",), "earlyStopping"),
     ):
-        if given not in known:
-            reason = "the local tuner has no" if given in REFUSED else "there is no"
+        if algorithm not in known:
+            reason = "the local tuner has no" if algorithm in REFUSED else "there is no"
             raise UnsupportedAlgorithm(
-                f"{reason} {given!r} for spec.{field}",
+                f"{reason} {algorithm!r} for spec.{field}",
                 where=where or experiment.name,
                 fix=f"use one of: {', '.join(known)}"
-                + ("; or run it with --target kubernetes" if given in REFUSED else ""),
+                + ("; or run it with --target kubernetes" if algorithm in REFUSED else ""),
             )
 
 

@@ -143,10 +143,10 @@ class MetricsCollector(Katib, frozen=True):
     @property
     def file(self) -> FileSystemPath:
         """Where the File collector reads; Katib's defaults filled in."""
-        given = self.source.file_system_path if self.source else None
-        given = given or FileSystemPath()
+        declared = self.source.file_system_path if self.source else None
+        declared = declared or FileSystemPath()
         return FileSystemPath(
-            "File", given.path or "/var/log/katib/metrics.log", given.format or "TEXT"
+            "File", declared.path or "/var/log/katib/metrics.log", declared.format or "TEXT"
         )
 
     @property

@@ -29,10 +29,10 @@ def importance(experiment: Experiment, trials: Sequence[Trial]) -> dict[str, flo
         params = {k: float(v) if k in numbers else v for k, v in trial.parameters.items()}
         params = {k: v for k, v in params.items() if k in space}
         study.add_trial(optuna.trial.create_trial(value=value, params=params, distributions=space))
-    found = optuna.importance.get_param_importances(
+    importances = optuna.importance.get_param_importances(
         study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
     )
-    return {name: float(share) for name, share in found.items()}
+    return {name: float(share) for name, share in importances.items()}
 
 
 def _seen_space(

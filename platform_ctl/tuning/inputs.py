@@ -14,8 +14,8 @@ def missing_paths(experiment: Experiment) -> dict[str, str]:
     """Environment variables of the trial's container that name a path which is not here."""
     job = (experiment.spec.trial_template.trial_spec or {}).get("spec") or {}
     entries = primary_container(experiment, job).get("env") or ()
-    given = {entry["name"]: str(entry.get("value", "")) for entry in entries}
-    return {k: v for k, v in given.items() if v.startswith("/") and not Path(v).exists()}
+    variables = {entry["name"]: str(entry.get("value", "")) for entry in entries}
+    return {k: v for k, v in variables.items() if v.startswith("/") and not Path(v).exists()}
 
 
 def newest_outputs(
@@ -32,15 +32,15 @@ def newest_outputs(
     its run.
     """
     wanted = set(names)
-    found: dict[str, tuple[str, str]] = {}
+    newest: dict[str, tuple[str, str]] = {}
     for run in runs:
         if pipeline and run.pipeline != pipeline:
             continue
-        if not wanted - found.keys():
+        if not wanted - newest.keys():
             break
         for task in read(run.id).tasks:
-            for name in wanted - found.keys():
+            for name in wanted - newest.keys():
                 for artifact in task.outputs.artifacts.get(name.lower(), ()):
                     if path := fetch(artifact.uri):
-                        found[name] = (str(path), run.id)
-    return found
+                        newest[name] = (str(path), run.id)
+    return newest

@@ -62,7 +62,7 @@ def read_text(
 ) -> list[MetricReport]:
     """Readings of ``metrics`` in plain output; ``filters`` replace the default pattern."""
     patterns = [re.compile(f) for f in filters or (DEFAULT_FILTER,)]
-    found: list[MetricReport] = []
+    reports: list[MetricReport] = []
     for line in lines:
         if not any(metric in line for metric in metrics):
             continue
@@ -73,13 +73,13 @@ def read_text(
                     continue
                 name = (match[1] or "").strip()
                 if name in metrics:
-                    found.append(MetricReport(name, (match[2] or "").strip(), at))
-    return found
+                    reports.append(MetricReport(name, (match[2] or "").strip(), at))
+    return reports
 
 
 def read_json(lines: Iterable[str], metrics: Sequence[str]) -> list[MetricReport]:
     """Readings in JSON lines. Raises UnreadableMetrics; values that are no strings are skipped."""
-    found: list[MetricReport] = []
+    reports: list[MetricReport] = []
     for line in lines:
         if not line.strip():
             continue
@@ -90,8 +90,10 @@ def read_json(lines: Iterable[str], metrics: Sequence[str]) -> list[MetricReport
         if not isinstance(record, dict):
             raise UnreadableMetrics(f"not a JSON object: {line[:80]!r}")
         at = _timestamp(record.get("timestamp"))
-        found += [MetricReport(m, record[m], at) for m in metrics if isinstance(record.get(m), str)]
-    return found
+        reports += [
+            MetricReport(m, record[m], at) for m in metrics if isinstance(record.get(m), str)
+        ]
+    return reports
 
 
 def _timestamp(value: object) -> datetime:

@@ -49,11 +49,11 @@ def scored(experiment: Experiment, trials: Sequence[Trial]) -> list[tuple[Trial,
 def best(experiment: Experiment, trials: Sequence[Trial]) -> tuple[Trial, float] | None:
     """The best scored trial; the earlier one on a tie."""
     objective = experiment.spec.objective
-    found: tuple[Trial, float] | None = None
+    leader: tuple[Trial, float] | None = None
     for trial, value in sorted(scored(experiment, trials), key=lambda pair: pair[0].number):
-        if found is None or objective.better(value, found[1]):
-            found = (trial, value)
-    return found
+        if leader is None or objective.better(value, leader[1]):
+            leader = (trial, value)
+    return leader
 
 
 def end_of(experiment: Experiment, trials: Sequence[Trial]) -> End | None:
@@ -141,7 +141,7 @@ def with_condition(status: ExperimentStatus, end: End, *, now: datetime) -> Expe
         "Restarting": ("Succeeded", "Failed", "Running"),
         "Running": ("Restarting",),
     }.get(end.type, ())
-    kept = tuple(
+    earlier = tuple(
         msgspec.structs.replace(c, status="False", last_update_time=now, last_transition_time=now)
         if c.type in false_now and c.status == "True"
         else c
@@ -151,7 +151,7 @@ def with_condition(status: ExperimentStatus, end: End, *, now: datetime) -> Expe
     condition = Condition(end.type, "True", end.reason, end.message, now, now)
     final = end.type in ("Succeeded", "Failed")
     return msgspec.structs.replace(
-        status, conditions=(*kept, condition), completion_time=now if final else None
+        status, conditions=(*earlier, condition), completion_time=now if final else None
     )
 
 

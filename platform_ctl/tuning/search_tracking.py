@@ -97,9 +97,9 @@ def _description(record: SearchRecord, run_id: str) -> str:
     metric = record.experiment.spec.objective.objective_metric_name
     top = best(record.experiment, record.trials)
     chosen = ", ".join(f"{k} {v}" for k, v in top[0].parameters.items()) if top else ""
-    found = f"best {metric} {top[1]:.4g} with {chosen}" if top else "no usable trial"
+    outcome = f"best {metric} {top[1]:.4g} with {chosen}" if top else "no usable trial"
     shown = f"platform-ctl experiment show {run_id[:8] or record.experiment.name}"
-    return f"{len(record.trials)} trials, {found}. `{shown}`"
+    return f"{len(record.trials)} trials, {outcome}. `{shown}`"
 
 
 def _log_trial(client: MlflowClient, experiment_id: str, parent: str, trial: Trial) -> None:

@@ -76,10 +76,10 @@ def application(site: ConsoleContext) -> Starlette:
         ("/lineage", pages.lineage),
         ("/cost", pages.cost),
     ]
-    made = [Route(path, pages.guarded(page), methods=["GET"]) for path, page in routes]
-    made.append(Route("/approvals/{request}", pages.answer, methods=["POST"]))
+    page_routes = [Route(path, pages.guarded(page), methods=["GET"]) for path, page in routes]
+    page_routes.append(Route("/approvals/{request}", pages.answer, methods=["POST"]))
     return Starlette(
-        routes=made,
+        routes=page_routes,
         exception_handlers={404: pages.not_found, 405: pages.not_found},
     )
 
@@ -136,7 +136,8 @@ class _Pages:
         fields = parse_qs((await request.body()).decode("utf-8", "replace"))
         form = {name: values[0] for name, values in fields.items()}
         return await run_in_threadpool(
-            self.guarded(lambda asked, person: self._decide(asked, person, form)), request
+            self.guarded(lambda passed, person: self._decide(passed, person, form)),
+            request,
         )
 
     def _decide(self, request: Request, person: Person, form: dict[str, str]) -> Response:
@@ -148,12 +149,12 @@ class _Pages:
             answer = Answer(form.get("answer", ""))
         except ValueError:
             return self._refuse(HTTPStatus.BAD_REQUEST, "An answer is approve or reject.")
-        asked, reason = request.path_params["request"], form.get("reason", "")
+        request_id, reason = request.path_params["request"], form.get("reason", "")
         try:
-            outcome = self._reading.answer(asked, answer, reason, person.name)
+            outcome = self._reading.answer(request_id, answer, reason, person.name)
         except PlatformError as exc:
-            return self._approval(asked, person, HTTPStatus.CONFLICT, exc.what, reason)
-        self._site.outcomes[asked] = outcome
+            return self._approval(request_id, person, HTTPStatus.CONFLICT, exc.what, reason)
+        self._site.outcomes[request_id] = outcome
         return RedirectResponse(request.url.path, HTTPStatus.SEE_OTHER, HEADERS)
 
     def _from_this_page(self, request: Request, form: dict[str, str]) -> bool:
@@ -181,7 +182,7 @@ class _Pages:
     def runs(self, request: Request, person: Person) -> Response:
         wanted = {k: request.query_params.get(k, "") for k in ("pipeline", "state")}
         known = self._reading.runs(RUNS_COUNTED)
-        found = [
+        matching = [
             row
             for row in known
             if wanted["pipeline"] in ("", row.run.pipeline)
@@ -190,7 +191,7 @@ class _Pages:
         typed = request.query_params.get("page", "")
         page = int(typed) if typed.isdecimal() and len(typed) < 6 else 0
         begin, end = page * RUNS_SHOWN, (page + 1) * RUNS_SHOWN
-        runs = found[begin:end]
+        runs = matching[begin:end]
         return self._page(
             "runs",
             "Runs",
@@ -200,10 +201,10 @@ class _Pages:
             filtered=any(wanted.values()) or page > 0,
             pipelines=sorted({row.run.pipeline for row in known}),
             first=begin + 1,
-            total=len(found),
+            total=len(matching),
             cut=len(known) == RUNS_COUNTED,
             newer=urlencode({**wanted, "page": page - 1}) if page else "",
-            older=urlencode({**wanted, "page": page + 1}) if len(found) > end else "",
+            older=urlencode({**wanted, "page": page + 1}) if len(matching) > end else "",
             refresh=_refresh(runs),
         )
 
@@ -335,10 +336,10 @@ def _environment() -> jinja2.Environment:
     shared = html.environment()
     assert shared.loader is not None
     own = jinja2.PrefixLoader({"ui": jinja2.PackageLoader(__package__, ".")})
-    made = shared.overlay(loader=jinja2.ChoiceLoader([own, shared.loader]))
-    made.filters |= {"step": shown, "minute": minute, "in_short": in_short}
-    made.filters["took"] = lambda seconds: "–" if seconds is None else duration(seconds)
-    return made
+    templates = shared.overlay(loader=jinja2.ChoiceLoader([own, shared.loader]))
+    templates.filters |= {"step": shown, "minute": minute, "in_short": in_short}
+    templates.filters["took"] = lambda seconds: "–" if seconds is None else duration(seconds)
+    return templates
 
 
 @functools.cache

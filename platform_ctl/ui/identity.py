@@ -129,8 +129,8 @@ class _DiscoveredKeys:
             address = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
             try:
                 with urllib.request.urlopen(address, timeout=5) as answer:
-                    found = json.load(answer)["jwks_uri"]
+                    keys_url = json.load(answer)["jwks_uri"]
             except (OSError, ValueError, KeyError) as exc:
                 raise jwt.PyJWKClientError(f"{address} does not answer: {exc}") from exc
-            self._client = jwt.PyJWKClient(found, cache_keys=True, timeout=5)
+            self._client = jwt.PyJWKClient(keys_url, cache_keys=True, timeout=5)
         return self._client.get_signing_key_from_jwt(token)

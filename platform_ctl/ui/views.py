@@ -182,7 +182,7 @@ def attention(
     runs: Sequence[RunRow], requests: Sequence[ApprovalRequest], services: Sequence[ServiceView]
 ) -> list[Attention]:
     """What is going on or waits for a person, most urgent first."""
-    found = [
+    notices = [
         Attention(r.state, f"{r.reference} waits for an answer", f"/approvals/{r.id}")
         for r in requests
         if r.state == "pending"
@@ -193,17 +193,17 @@ def attention(
             words = (
                 f"{name}: version {release.version} has {release.weight_percent} % of the traffic"
             )
-            found.append(Attention(release.state, words, f"/services/{name}"))
+            notices.append(Attention(release.state, words, f"/services/{name}"))
         if view.service.state == "degraded":
-            found.append(Attention("broken", f"{name}: a revision is down", f"/services/{name}"))
+            notices.append(Attention("broken", f"{name}: a revision is down", f"/services/{name}"))
     for row in runs:
         if not row.run.state.final:
             words = f"{row.run.pipeline} is running"
-            found.append(Attention(row.run.state, words, f"/runs/{row.run.id}"))
+            notices.append(Attention(row.run.state, words, f"/runs/{row.run.id}"))
     if runs and runs[0].run.state == "FAILED":
         newest = runs[0].run
-        found.append(Attention("FAILED", f"{newest.pipeline} failed", f"/runs/{newest.id}"))
-    return found
+        notices.append(Attention("FAILED", f"{newest.pipeline} failed", f"/runs/{newest.id}"))
+    return notices
 
 
 def costs(runs: Sequence[RunRow]) -> list[PipelineCost]:

@@ -61,17 +61,17 @@ class Notes:
 
     def pauses(self, experiments: Sequence[Any]) -> dict[str, Pause]:
         """Pauses by ``team/name``; a note of another shape is none."""
-        found = {}
+        pauses = {}
         for experiment in experiments:
             if not experiment.display_name.startswith(PAUSE):
                 continue
             content = read(experiment.description)
             if {"who", "why", "at", "until"} <= content.keys():
                 key = experiment.display_name.removeprefix(PAUSE)
-                found[key] = Pause(
+                pauses[key] = Pause(
                     str(content["who"]), str(content["why"]), content["at"], content["until"]
                 )
-        return found
+        return pauses
 
     def put_pause(self, key: str, pause: Pause, experiments: Sequence[Any]) -> None:
         """Replaces an earlier one."""
@@ -82,10 +82,10 @@ class Notes:
 def read(description: str | None) -> dict[str, Any]:
     """The content of a note; empty for another shape."""
     try:
-        found = json.loads(description or "")
+        content = json.loads(description or "")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 class KfpLock:
@@ -101,9 +101,9 @@ class KfpLock:
 
     def acquire(self) -> None:
         """Raises HomeBusy when another one holds it."""
-        found = self._find()
-        if found is not None and self._expired(found):
-            self._notes.delete(found.experiment_id)
+        note = self._find()
+        if note is not None and self._expired(note):
+            self._notes.delete(note.experiment_id)
         self._create()
 
     def check(self) -> None:
@@ -118,9 +118,9 @@ class KfpLock:
     def release(self) -> None:
         """Give it back; one that cannot be given back ends by itself."""
         try:
-            found = self._find()
-            if found is not None and read(found.description).get("token") == self._token:
-                self._notes.delete(found.experiment_id)
+            note = self._find()
+            if note is not None and read(note.description).get("token") == self._token:
+                self._notes.delete(note.experiment_id)
         except KfpUnavailable:
             return
 
@@ -128,13 +128,13 @@ class KfpLock:
         until = self._now() + LEASE_S
         content = {"holder": self._holder, "token": self._token, "until": until}
         try:
-            made = self._notes.create(LOCK, content)
+            created = self._notes.create(LOCK, content)
         except KfpUnavailable:
-            found = self._find()  # it may have been made all the same
-            if found is None or read(found.description).get("token") != self._token:
+            note = self._find()  # it may have been made all the same
+            if note is None or read(note.description).get("token") != self._token:
                 raise
-            made = True
-        if not made:
+            created = True
+        if not created:
             raise self._lost()
         self._until = until
 
@@ -149,8 +149,8 @@ class KfpLock:
         return self._notes.kfp.clock_s() or int(time.time())
 
     def _lost(self) -> HomeBusy:
-        found = self._find()
-        holder = read(found.description).get("holder", "somebody") if found else "somebody"
+        note = self._find()
+        holder = read(note.description).get("holder", "somebody") if note else "somebody"
         return HomeBusy(
             f"another apply is at work: {holder}",
             where=self._notes.kfp.address,

@@ -76,9 +76,9 @@ class KfpSchedules:
         )
         experiments = {e.experiment_id: e.display_name for e in self._experiments()}
         workflows = self._workflows()
-        found = [self._record(one, experiments, workflows) for one in listed]
-        self._known = {run.id: run for run in found}
-        return found
+        records = [self._record(one, experiments, workflows) for one in listed]
+        self._known = {run.id: run for run in records}
+        return records
 
     def activity(self, run_ids: Sequence[str]) -> Activity:
         flying: list[str] = []
@@ -95,15 +95,15 @@ class KfpSchedules:
 
     def succeeded(self, key: str, *, since: int) -> Sequence[str]:
         """Runs of a schedule's records that succeeded, of those created since; oldest first."""
-        found = []
+        runs = []
         for run in self._known.values():
             if run.key != key:
                 continue
             for one in self._runs_of(run.id, ["SUCCEEDED"], _PAGE):
                 at = _seconds(one.created_at) or 0
                 if at >= since:
-                    found.append((at, str(one.run_id)))
-        return [run_id for _, run_id in sorted(found)]
+                    runs.append((at, str(one.run_id)))
+        return [run_id for _, run_id in sorted(runs)]
 
     def open_runs_named(self, beginning: str) -> int:
         """Runs that have not ended and whose name begins so."""
@@ -111,8 +111,8 @@ class KfpSchedules:
             {"key": "name", "operation": "IS_SUBSTRING", "string_value": beginning},
             {"key": "state", "operation": "IN", "string_values": {"values": _OPEN}},
         ]
-        found = self._filtered_runs(predicates, _PAGE)
-        return sum(1 for run in found if (run.display_name or "").startswith(beginning))
+        runs = self._filtered_runs(predicates, _PAGE)
+        return sum(1 for run in runs if (run.display_name or "").startswith(beginning))
 
     def experiments(self) -> Mapping[str, bool]:
         return {
@@ -149,11 +149,11 @@ class KfpSchedules:
             experiment_id=self._experiment_id(spec.experiment),
         )
         service = self.kfp.recurring_runs
-        made = self._write(
+        created = self._write(
             service.recurring_run_service_create_recurring_run, body, what=new.display_name
         )
         experiments = {e.experiment_id: e.display_name for e in self._experiments()}
-        record = self._record(made, experiments, None)
+        record = self._record(created, experiments, None)
         self._known[record.id] = record
         return record
 
@@ -237,12 +237,12 @@ class KfpSchedules:
         if self.cluster is None:
             return None
         try:
-            found = self.cluster.get(CONFIG_MAP, CONTROLLER_SETTINGS)
+            config_map = self.cluster.get(CONFIG_MAP, CONTROLLER_SETTINGS)
         except (ClusterForbidden, ClusterUnavailable):
             return None
-        if found is None:
+        if config_map is None:
             return None
-        return str(found.get("data", {}).get("cronScheduleTimezone") or "UTC")
+        return str(config_map.get("data", {}).get("cronScheduleTimezone") or "UTC")
 
     def _workflows(self) -> Mapping[str, Any] | None:
         """ScheduledWorkflows by UID, which is the id of their record; None when unreadable."""
@@ -305,10 +305,10 @@ class KfpSchedules:
         if version_id not in self._digests:
             service = self.kfp.pipelines
             try:
-                found = self.kfp.call(
+                version = self.kfp.call(
                     service.pipeline_service_get_pipeline_version, pipeline_id, version_id
                 )
-                match = _IR.search(found.description or "")
+                match = _IR.search(version.description or "")
             except Refusal as exc:
                 if exc.status != 404:
                     raise self._unavailable(exc) from exc
@@ -350,9 +350,9 @@ class KfpSchedules:
         return next((e for e in self._experiments() if e.display_name == name), None)
 
     def _experiment_id(self, name: str) -> str:
-        found = self._find_experiment(name)
-        if found is not None:
-            return str(found.experiment_id)
+        experiment = self._find_experiment(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         if name == DEFAULT_EXPERIMENT:
             return ""
         raise BadSchedule(
@@ -403,7 +403,7 @@ class KfpSchedules:
 
     def _pages(self, function: Callable[..., Any], items: str, *args: Any, **kwargs: Any) -> Any:
         """Everything of a list, page by page."""
-        found: list[Any] = []
+        everything: list[Any] = []
         token = ""
         while True:
             words = {**kwargs, "page_token": token} if token else kwargs
@@ -411,10 +411,10 @@ class KfpSchedules:
                 page = self.kfp.call(function, *args, page_size=_PAGE, **words)
             except Refusal as exc:
                 raise self._unavailable(exc) from exc
-            found += getattr(page, items) or []
+            everything += getattr(page, items) or []
             token = page.next_page_token or ""
             if not token:
-                return found
+                return everything
 
     def _write(self, function: Callable[..., Any], *args: Any, what: str) -> Any:
         try:

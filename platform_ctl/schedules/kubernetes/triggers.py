@@ -36,8 +36,8 @@ class ConfigMapTriggerStates:
     cluster: Cluster
 
     def trigger_state(self, key: str) -> bytes | None:
-        found = self._read().get(_entry("memory", key))
-        return found.encode() if found else None
+        state = self._read().get(_entry("memory", key))
+        return state.encode() if state else None
 
     def put_trigger_state(self, key: str, state: bytes) -> None:
         self._write({_entry("memory", key): state.decode()})
@@ -51,23 +51,23 @@ class ConfigMapTriggerStates:
         self, documents: Documents, pauses: Mapping[str, Pause], now: int
     ) -> list[Trigger]:
         """Enabled schedules with a condition, since they were first looked at."""
-        kept = self._read()
-        found = []
+        memories = self._read()
+        triggers = []
         for schedule in documents.schedules:
             spec = schedule.spec
             pause = pauses.get(spec.key)
             if spec.condition is None or not schedule.enabled or (pause and pause.holds(now)):
                 continue
             entry = _entry("since", spec.key)
-            if entry not in kept:
+            if entry not in memories:
                 self._write({entry: str(now)})
-            since = int(kept.get(entry, now))
-            found.append(Trigger(spec, spec.digest[:12], since))
-        return found
+            since = int(memories.get(entry, now))
+            triggers.append(Trigger(spec, spec.digest[:12], since))
+        return triggers
 
     def _read(self) -> dict[str, str]:
-        found = self.cluster.get(CONFIG_MAP, MEMORIES)
-        return dict((found or {}).get("data") or {})
+        config_map = self.cluster.get(CONFIG_MAP, MEMORIES)
+        return dict((config_map or {}).get("data") or {})
 
     def _write(self, data: Mapping[str, str]) -> None:
         self.cluster.create(
@@ -151,9 +151,9 @@ class KfpTriggerPorts:
         return self.start(schedule, f"trigger:{key}:{uuid.uuid4()}", by)
 
     def _schedule(self, key: str) -> Schedule:
-        found = self.documents.find(key)
-        assert found is not None  # triggers are made from these documents
-        return found
+        schedule = self.documents.find(key)
+        assert schedule is not None  # triggers are made from these documents
+        return schedule
 
 
 def _run_name(team: str, name: str) -> str:

@@ -32,19 +32,19 @@ def figures(
         read_pauses(db),
         {row["name"]: bool(row["archived"]) for row in experiments},
     )
-    found = [*_drift(state, now)]
+    rows = [*_drift(state, now)]
     for run in runs:
         if run.owned_by(source.repository) and run.enabled:
-            found += _slots(db, run, now)
+            rows += _slots(db, run, now)
     for row in db.execute("SELECT key, counted, reason, value FROM schedule_counts"):
         labels = tuple(row["key"].split("/"))
         if row["counted"] == "suppressed":
-            found.append(("suppressed", (*labels, row["reason"]), row["value"]))
+            rows.append(("suppressed", (*labels, row["reason"]), row["value"]))
         else:
-            found.append(("slots", (*labels, row["counted"]), row["value"]))
+            rows.append(("slots", (*labels, row["counted"]), row["value"]))
     for row in db.execute("SELECT heartbeat_at FROM schedule_engine"):
-        found.append(("heartbeat", (), row["heartbeat_at"]))
-    return found
+        rows.append(("heartbeat", (), row["heartbeat_at"]))
+    return rows
 
 
 def _drift(state: PlanState, now: int) -> Iterator[Figure]:

@@ -214,8 +214,8 @@ class LocalSchedules:
 
     def start(self, submission: str) -> Start | None:
         """One start by its key."""
-        found = self._starts("submission = ?", submission)
-        return found[0] if found else None
+        starts = self._starts("submission = ?", submission)
+        return starts[0] if starts else None
 
     def suppressed(self, key: str, reason: str, now: int) -> None:
         """Count a look at which a true condition started nothing."""
@@ -240,8 +240,8 @@ class LocalSchedules:
     def trigger_state(self, key: str) -> bytes | None:
         """What a condition remembers."""
         row = self._db.execute("SELECT state FROM schedule_triggers WHERE key = ?", (key,))
-        found = row.fetchone()
-        return found["state"].encode() if found else None
+        stored = row.fetchone()
+        return stored["state"].encode() if stored else None
 
     def put_trigger_state(self, key: str, state: bytes) -> None:
         self._db.execute(

@@ -88,11 +88,11 @@ class KubernetesServing:
         return self.get(name)
 
     def start(self, name: str, *, anew: bool = False) -> InferenceService:
-        found = self.get(name)
-        if found.state is ServiceState.STOPPED:
-            return self.apply(name, found.spec)
+        service = self.get(name)
+        if service.state is ServiceState.STOPPED:
+            return self.apply(name, service.spec)
         if anew:
-            for revision in found.spec.revisions():
+            for revision in service.spec.revisions():
                 self._replace_pods(name, revision)
         return self.get(name)
 
@@ -104,16 +104,16 @@ class KubernetesServing:
 
     def observations(self, name: str, *, since: float) -> Sequence[RequestObservation]:
         self._route(name)
-        found: list[RequestObservation] = []
+        observed: list[RequestObservation] = []
         decoder = msgspec.json.Decoder(RequestObservation)
         for pod in self._pods(name):
             if is_ready(pod) or pod["metadata"].get("deletionTimestamp"):
-                found += map(decoder.decode, self._observed(_name(pod), since))
-        return sorted(found, key=lambda o: o.at)
+                observed += map(decoder.decode, self._observed(_name(pod), since))
+        return sorted(observed, key=lambda o: o.at)
 
     def log(self, name: str, *, lines: int, revision: str | None = None) -> Sequence[str]:
         self._route(name)
-        found: list[str] = []
+        logged: list[str] = []
         for pod in self._pods(name):
             who = pod["metadata"]["labels"][manifests.REVISION_LABEL]
             if revision is not None and who != manifests.workload_name(
@@ -124,8 +124,8 @@ class KubernetesServing:
                 _name(pod), container=manifests.CONTAINER, tail_lines=max(lines, 1)
             )
             text_lines = (text or b"").decode(errors="replace").splitlines()
-            found += [f"[{_name(pod)}] {line}" for line in text_lines]
-        return found[-lines:] if lines else []
+            logged += [f"[{_name(pod)}] {line}" for line in text_lines]
+        return logged[-lines:] if lines else []
 
     # ---- workloads --------------------------------------------------------
 
@@ -170,8 +170,8 @@ class KubernetesServing:
         return sum(bool(e.get("conditions", {}).get("ready")) for e in endpoints)
 
     def _not_ready(self, name: str, revision: Revision) -> errors.ServiceUnavailable:
-        found = next((f for p in self._pods(name, revision) if (f := blocked(p))), None)
-        why = f": {found.reason} {found.message}".rstrip() if found else ""
+        blocker = next((f for p in self._pods(name, revision) if (f := blocked(p))), None)
+        why = f": {blocker.reason} {blocker.message}".rstrip() if blocker else ""
         return errors.ServiceUnavailable(
             f"revision {revision.name} was not ready in {self._ready_timeout_s:g} s{why}",
             where=f"{self._kind.kind} {manifests.workload_name(name, revision)}",
@@ -226,8 +226,8 @@ class KubernetesServing:
         generation = written["metadata"]["generation"]
 
         def accepted() -> bool:
-            found = self._cluster.get(ROUTE, name)
-            return found is not None and _is_accepted(found, generation)
+            route = self._cluster.get(ROUTE, name)
+            return route is not None and _is_accepted(route, generation)
 
         if not self._until(accepted, _ROUTE_S):
             raise errors.ServiceUnavailable(
@@ -238,11 +238,11 @@ class KubernetesServing:
         time.sleep(_SETTLE_S)
 
     def _route(self, name: str) -> Object:
-        found = self._cluster.get(ROUTE, name)
-        if found is not None and manifests.SPEC_ANNOTATION in found["metadata"].get(
+        route = self._cluster.get(ROUTE, name)
+        if route is not None and manifests.SPEC_ANNOTATION in route["metadata"].get(
             "annotations", {}
         ):
-            return found
+            return route
         known = [s.name for s in self.list()]
         if not known:
             raise errors.NothingYet(
@@ -286,11 +286,11 @@ class KubernetesServing:
         """From the Gateway's status; empty where it has no address, or the account may not look."""
         wanted = self._how.settings
         try:
-            found = self._cluster.get(GATEWAY, wanted.gateway, wanted.gateway_namespace) or {}
+            gateway = self._cluster.get(GATEWAY, wanted.gateway, wanted.gateway_namespace) or {}
         except errors.ClusterForbidden:
             return ""
-        addresses = found.get("status", {}).get("addresses") or []
-        listeners = found.get("spec", {}).get("listeners") or []
+        addresses = gateway.get("status", {}).get("addresses") or []
+        listeners = gateway.get("spec", {}).get("listeners") or []
         plain = next((x for x in listeners if x.get("protocol") == "HTTP"), None)
         if not addresses or plain is None:
             return ""
@@ -331,8 +331,8 @@ class KubernetesServing:
         return True
 
 
-def _name(found: Object) -> str:
-    return str(found["metadata"]["name"])
+def _name(pod: Object) -> str:
+    return str(pod["metadata"]["name"])
 
 
 def is_ready(pod: Object) -> bool:

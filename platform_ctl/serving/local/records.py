@@ -109,8 +109,8 @@ class ServiceFiles:
             if len(str(folder).encode()) + _SOCKET_NAME_LIMIT <= _SOCKET_PATH_LIMIT:
                 break
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        status = folder.lstat()
+        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
             raise ServiceUnavailable(
                 f"{folder} is not this user's alone",
                 where=f"InferenceService {self.name}",
@@ -127,14 +127,14 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_known(path: Path, kind: type[T]) -> T:
     """The record of a file that must be there. Raises HomeDamaged where it is not, or not whole."""
-    found = read_json(path, kind)
-    if found is None:
+    record = read_json(path, kind)
+    if record is None:
         raise HomeDamaged(
             f"{path.name} of InferenceService {path.parent.name} is gone",
             where=str(path),
             fix="platform-ctl doctor",
         )
-    return found
+    return record
 
 
 def read_json(path: Path, kind: type[T]) -> T | None:

@@ -63,13 +63,13 @@ class Supervisor:
         options: SupervisorOptions,
         listener: socket.socket,
         lock: filelock.BaseFileLock,
-        left: Running | None,
+        predecessor: Running | None,
     ) -> None:
         self._files = files
         self._options = options
         self._listener = listener
         self._lock = lock
-        self._left = left
+        self._left = predecessor
         """What a predecessor that was killed has left: it answers until we do."""
         self._sockets = files.socket_dir()
         self._control = self._sockets / f"{os.getpid()}-control.sock"
@@ -119,11 +119,11 @@ class Supervisor:
 
     async def _relieve(self) -> None:
         """End what a killed predecessor has left: first who accepts, then whom that one asks."""
-        if (left := self._left) is not None:
-            for processes in (left.accepting, left.others):
+        if (predecessor := self._left) is not None:
+            for processes in (predecessor.accepting, predecessor.others):
                 limit = self._options.limits.drain_s + _GRACE_S
                 await asyncio.to_thread(end_all, processes, within_s=limit)
-            log.info("the processes of supervisor %d have ended", left.supervisor.pid)
+            log.info("the processes of supervisor %d have ended", predecessor.supervisor.pid)
             self._left = None
             self._record()
 
@@ -276,15 +276,15 @@ def _serve(files: ServiceFiles, announce: Any, listen_fd: int | None) -> None:
         ) from exc
     options = records.read_known(files.options, SupervisorOptions)
     saved = records.read_json(files.spec, SavedSpec)
-    left = records.read_json(files.running, Running)
-    if left is not None and left.supervisor.process() is not None:
-        left = None  # it hands over to us, and ends its own
+    predecessor = records.read_json(files.running, Running)
+    if predecessor is not None and predecessor.supervisor.process() is not None:
+        predecessor = None  # it hands over to us, and ends its own
     if listen_fd is not None:
         listener = _adopt(listen_fd)
     else:
         port = saved.port if saved and saved.port else options.port
-        listener, left = _bind_after(left, options, port, files.name), None
-    supervisor = Supervisor(files, options, listener, lock, left)
+        listener, predecessor = _bind_after(predecessor, options, port, files.name), None
+    supervisor = Supervisor(files, options, listener, lock, predecessor)
     try:
         with asyncio.Runner() as runner:
             runner.run(supervisor.run(saved.spec if saved else None, announce))
@@ -299,12 +299,12 @@ def _adopt(listen_fd: int) -> socket.socket:
 
 
 def _bind_after(
-    left: Running | None, options: SupervisorOptions, port: int, name: str
+    predecessor: Running | None, options: SupervisorOptions, port: int, name: str
 ) -> socket.socket:
     """Bind anew; what a killed supervisor has left would hold the port."""
-    if left is None:
+    if predecessor is None:
         return _bind(options, port, name)
-    end_all([*left.accepting, *left.others], within_s=options.limits.drain_s)
+    end_all([*predecessor.accepting, *predecessor.others], within_s=options.limits.drain_s)
     return _bind_again(options, port, name)
 
 

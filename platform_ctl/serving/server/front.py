@@ -289,20 +289,22 @@ class Front:
             self._log.write(canary.revision, status, elapsed, headers, body, b"", failure=reason)
             return False
         self._failures = 0
-        told = dict(answer.headers)
-        elapsed = Elapsed(float(told[HOP_HEADER]), float(told.get(WAIT_HEADER, 0)))
+        answered = dict(answer.headers)
+        elapsed = Elapsed(float(answered[HOP_HEADER]), float(answered.get(WAIT_HEADER, 0)))
         REQUESTS.labels(self._service, canary.revision, str(answer.status)).inc()
         SECONDS.labels(self._service, canary.revision).observe(elapsed.wall_ms / 1e3)
-        kept = [h for h in answer.headers if h[0] not in _DROPPED]
-        kept.append((b"content-length", str(len(answer.body)).encode()))
-        await self._reply(send, FrontResponse(answer.status, kept, answer.body), canary.revision)
+        passed_on = [h for h in answer.headers if h[0] not in _DROPPED]
+        passed_on.append((b"content-length", str(len(answer.body)).encode()))
+        await self._reply(
+            send, FrontResponse(answer.status, passed_on, answer.body), canary.revision
+        )
         self._log.write(canary.revision, answer.status, elapsed, headers, body, answer.body)
         return True
 
     async def _hop(
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes
     ) -> tuple[FrontResponse | None, str]:
-        kept = {
+        passed_on = {
             k.decode("latin-1"): v.decode("latin-1")
             for k, v in headers.items()
             if k not in _DROPPED
@@ -313,7 +315,9 @@ class Front:
         try:
             async with (
                 asyncio.timeout(self._limits.canary_timeout_s),
-                client.post(f"http://canary{scope['path']}", data=body, headers=kept) as response,
+                client.post(
+                    f"http://canary{scope['path']}", data=body, headers=passed_on
+                ) as response,
             ):
                 raw = [(k.lower(), v) for k, v in response.raw_headers]
                 return FrontResponse(response.status, raw, await response.read()), ""
@@ -426,8 +430,8 @@ def _content_key(body: bytes) -> bytes:
     """What is asked, without the parts that differ from call to call (V2's id)."""
     try:
         decoded = orjson.loads(body)
-        asked = decoded.get("instances", decoded.get("inputs"))
-        return orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+        instances = decoded.get("instances", decoded.get("inputs"))
+        return orjson.dumps(instances, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONDecodeError, AttributeError, TypeError):
         return body
 

@@ -246,11 +246,11 @@ class RevisionModel(Model):
     async def _rows_of_entities(self, names: list[str]) -> np.ndarray:
         if self._lookup is None:
             raise InvalidInput("this service looks no features up: give them in the request")
-        found = await self._lookup(names)
-        unknown = sorted({n for n in names if n not in found})
+        features = await self._lookup(names)
+        unknown = sorted({n for n in names if n not in features})
         if unknown:
             raise InvalidInput(f"no features for {self._entity} {', '.join(unknown[:5])}")
-        rows = [[found[n].get(c) for c in self._predictor.columns] for n in names]
+        rows = [[features[n].get(c) for c in self._predictor.columns] for n in names]
         for name, row in zip(names, rows, strict=True):
             for column, value in zip(self._predictor.columns, row, strict=True):
                 if value is None or not math.isfinite(value):
@@ -282,13 +282,13 @@ class RevisionModel(Model):
         return [_text(v) for v in values]
 
     def _columns_v2(self, inputs: list[InferInput]) -> np.ndarray:
-        given = {i.name: _as_numpy(i).reshape(-1) for i in inputs}
-        if given.keys() != self._index.keys() or len({len(a) for a in given.values()}) != 1:
+        columns = {i.name: _as_numpy(i).reshape(-1) for i in inputs}
+        if columns.keys() != self._index.keys() or len({len(a) for a in columns.values()}) != 1:
             raise InvalidInput(
                 f"expected one input [n, {len(self._index)}], or one [n] for each of "
                 f"{list(self._index)}"
             )
-        return np.stack([given[c] for c in self._predictor.columns], axis=1)
+        return np.stack([columns[c] for c in self._predictor.columns], axis=1)
 
 
 def _text(value: Any) -> str:
@@ -302,10 +302,10 @@ def _as_numpy(tensor: InferInput) -> np.ndarray:
     """Raises InvalidInput, also for what KServe would take for another number: 1.7 as INT32."""
     try:
         array = tensor.as_numpy()
-        given = np.asarray(tensor.data if tensor.data is not None else array)
-        if tensor.datatype not in ("BYTES", "BOOL") and given.dtype.kind not in "iuf":
+        sent = np.asarray(tensor.data if tensor.data is not None else array)
+        if tensor.datatype not in ("BYTES", "BOOL") and sent.dtype.kind not in "iuf":
             raise ValueError("numbers only")
-        if array.dtype.kind in "iu" and (given.reshape(-1) != array.reshape(-1)).any():
+        if array.dtype.kind in "iu" and (sent.reshape(-1) != array.reshape(-1)).any():
             raise ValueError("fractions")
         return array
     except (ValueError, TypeError, OverflowError) as exc:

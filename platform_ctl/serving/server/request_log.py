@@ -81,10 +81,10 @@ def _line(
     response: bytes,
     failure: str,
 ) -> str:
-    asked = _decoded(request)
+    document = _decoded(request)
     observation = RequestObservation(
         at=at,
-        id=str(asked.get("id", "") if asked else "") or uuid.uuid4().hex,
+        id=str(document.get("id", "") if document else "") or uuid.uuid4().hex,
         revision=revision,
         status=status,
         latency_ms=elapsed.wall_ms,
@@ -92,7 +92,7 @@ def _line(
         source="replay" if headers.get(REPLAY_HEADER.encode()) else "traffic",
         failure=failure,
         key=headers.get(KEY_HEADER.encode(), b"").decode("latin-1"),
-        request=asked,
+        request=document,
         predictions=_predictions(response) if status == 200 else [],
     )
     try:
@@ -123,8 +123,8 @@ def _predictions(body: bytes) -> list[float]:
 
 def read(folder: Path, *, since: float) -> list[RequestObservation]:
     """Every kept observation from ``since`` on, oldest first."""
-    found = [o for path in folder.glob("*.jsonl*") for o in _read_file(path, since)]
-    return sorted(found, key=lambda o: o.at)
+    observations = [o for path in folder.glob("*.jsonl*") for o in _read_file(path, since)]
+    return sorted(observations, key=lambda o: o.at)
 
 
 def _read_file(path: Path, since: float) -> Iterator[RequestObservation]:

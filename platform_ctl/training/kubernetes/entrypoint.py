@@ -28,10 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name if __spec__ else __name__}")
     parser.add_argument("--job", required=True)
     parser.add_argument("--fetch", action="store_true")
-    given = parser.parse_args(argv)
-    files = JobFiles(given.job)
+    arguments = parser.parse_args(argv)
+    files = JobFiles(arguments.job)
     job = files.job()
-    if given.fetch:
+    if arguments.fetch:
         fetch(job, Path(INPUTS))
         return 0
     result = fit(files, job)

@@ -107,8 +107,8 @@ def _of_pod(
 def _refused(cluster: Cluster, name: str) -> list[Refusal]:
     """Why KubeRay could not make a pod of a RayCluster: its condition ``ReplicaFailure``."""
     kind = cluster.kind("ray.io/v1", "RayCluster") if name else None
-    found = cluster.get(kind, name) if kind else None
-    conditions = (found or {}).get("status", {}).get("conditions", [])
+    stored = cluster.get(kind, name) if kind else None
+    conditions = (stored or {}).get("status", {}).get("conditions", [])
     return [
         refused_pods(cluster, str(c.get("message", "")), {"ray.io/cluster": name})
         for c in conditions
@@ -121,8 +121,8 @@ def pods_of(cluster: Cluster, job: Mapping[str, Any]) -> list[dict[str, Any]]:
     ray_cluster = job.get("status", {}).get("rayClusterName", "")
     if not ray_cluster:
         return []
-    found = cluster.list(POD, labels=f"ray.io/cluster={ray_cluster}")
-    return sorted(found, key=lambda p: p["metadata"]["labels"].get("ray.io/node-type") != "head")
+    pods = cluster.list(POD, labels=f"ray.io/cluster={ray_cluster}")
+    return sorted(pods, key=lambda p: p["metadata"]["labels"].get("ray.io/node-type") != "head")
 
 
 def _waits_for_its_probe(pod: Mapping[str, Any], now: datetime) -> bool:

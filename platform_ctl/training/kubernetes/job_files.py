@@ -57,12 +57,12 @@ class JobFiles:
         self._store.write(f"{self.uri}/job.json", msgspec.json.encode(job))
 
     def progress(self) -> Progress | None:
-        found = self._store.read(f"{self.uri}/progress.json")
-        return msgspec.json.decode(found, type=Progress) if found else None
+        content = self._store.read(f"{self.uri}/progress.json")
+        return msgspec.json.decode(content, type=Progress) if content else None
 
     def result(self) -> JobResult | None:
-        found = self._store.read(f"{self.uri}/result.json")
-        return msgspec.json.decode(found, type=JobResult) if found else None
+        content = self._store.read(f"{self.uri}/result.json")
+        return msgspec.json.decode(content, type=JobResult) if content else None
 
     def write_result(self, result: JobResult) -> None:
         self._store.write(f"{self.uri}/result.json", msgspec.json.encode(result))

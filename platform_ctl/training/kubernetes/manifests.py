@@ -151,10 +151,10 @@ def train_job(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
     }
 
 
-def tolerations(given: list[str]) -> list[dict[str, str]]:
+def tolerations(texts: list[str]) -> list[dict[str, str]]:
     """``KEY=VALUE:EFFECT`` or ``KEY:EFFECT`` as Kubernetes writes them. Raises ConfigError."""
-    found = []
-    for text in given:
+    entries = []
+    for text in texts:
         pair, colon, effect = text.rpartition(":")
         key, equals, value = pair.partition("=")
         if not colon or not key or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
@@ -164,8 +164,8 @@ def tolerations(given: list[str]) -> list[dict[str, str]]:
                 fix="export PLATFORM_CTL_TRAINING__TOLERATIONS=gpu=true:NoSchedule",
             )
         operator = {"operator": "Equal", "value": value} if equals else {"operator": "Exists"}
-        found.append({"key": key, "effect": effect, **operator})
-    return found
+        entries.append({"key": key, "effect": effect, **operator})
+    return entries
 
 
 def _metadata(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
@@ -176,13 +176,13 @@ def _metadata(job: TrainingJob, plan: JobPlan) -> dict[str, Any]:
         **({QUEUE_LABEL: plan.training.queue} if plan.training.queue else {}),
     }
     notes = {f"{PREFIX}/task": job.task, f"{PREFIX}/function": job.function}
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "name": plan.name,
         "namespace": plan.kubernetes.namespace,
         "labels": labels,
         "annotations": notes | ({STEP: plan.step} if plan.step else {}),
     }
-    return found | ({"ownerReferences": plan.owners} if plan.owners else {})
+    return metadata | ({"ownerReferences": plan.owners} if plan.owners else {})
 
 
 def _pod(

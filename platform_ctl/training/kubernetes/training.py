@@ -106,8 +106,10 @@ class KubernetesTraining:
             )
         except ClusterForbidden:
             return None
-        found = (n.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", 0) for n in nodes)
-        return sum(int(count) for count in found)
+        counts = (
+            n.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", 0) for n in nodes
+        )
+        return sum(int(count) for count in counts)
 
     # ---- one fit, over all its attempts --------------------------------------
 
@@ -115,20 +117,20 @@ class KubernetesTraining:
         self, job: TrainingJob, digest: str, files: JobFiles, on_progress: OnProgress
     ) -> None:
         """Until there is a result. Raises RayUnavailable, TrainingFailed."""
-        found = self._newest(digest)
-        attempt = _attempt(found) if found else 0
-        if found is None:
+        current = self._newest(digest)
+        attempt = _attempt(current) if current else 0
+        if current is None:
             known = files.result()
             if known is not None and known.metrics is not None:
                 return  # it ended between two looks
             files.forget_result()
-            found = self._create(job, digest, files, attempt)
-        while not self._followed(found, files, on_progress):
+            current = self._create(job, digest, files, attempt)
+        while not self._followed(current, files, on_progress):
             if attempt >= self.settings.retries:
-                raise self._lost(found)
+                raise self._lost(current)
             self._remove(f"{JOB_LABEL}={digest}")
             attempt += 1
-            found = self._create(job, digest, files, attempt)
+            current = self._create(job, digest, files, attempt)
 
     def _followed(self, job: dict[str, Any], files: JobFiles, on_progress: OnProgress) -> bool:
         """Whether one attempt ended with a result; False when its cluster was lost."""
@@ -176,10 +178,10 @@ class KubernetesTraining:
     def _newest(self, digest: str) -> dict[str, Any] | None:
         """The latest attempt that exists and can still succeed."""
         kind = self._kind()
-        found = self.cluster.list(kind, labels=f"{JOB_LABEL}={digest}")
-        live = [job for job in found if not _ended(job)]
+        jobs = self.cluster.list(kind, labels=f"{JOB_LABEL}={digest}")
+        live = [job for job in jobs if not _ended(job)]
         if not live:
-            for job in found:
+            for job in jobs:
                 self.cluster.delete(kind, job["metadata"]["name"])
             return None
         newest = max(live, key=_attempt)
@@ -226,17 +228,29 @@ class KubernetesTraining:
     # ---- words --------------------------------------------------------------------
 
     def _lost(self, job: dict[str, Any]) -> TrainingFailed:
-        found = self._current_findings(job)
-        reason = f"{found[0].reason}: {found[0].message}" if found else "its Ray cluster was lost"
+        findings_of_job = self._current_findings(job)
+        reason = (
+            f"{findings_of_job[0].reason}: {findings_of_job[0].message}"
+            if findings_of_job
+            else "its Ray cluster was lost"
+        )
         tries = self.settings.retries + 1
         where = f"{job['kind']} {job['metadata']['name']}"
         return TrainingFailed(f"{reason} ({tries} attempts)", where=where, fix=_RESUME)
 
     def _not_up(self, job: dict[str, Any]) -> RayUnavailable:
-        found = self._current_findings(job)
-        reason = f"{found[0].reason}: {found[0].message}" if found else "its pods do not come up"
+        findings_of_job = self._current_findings(job)
+        reason = (
+            f"{findings_of_job[0].reason}: {findings_of_job[0].message}"
+            if findings_of_job
+            else "its pods do not come up"
+        )
         where = f"{job['kind']} {job['metadata']['name']}"
-        fix = found[0].fix if found else f"kubectl -n {self.cluster.namespace} get pods"
+        fix = (
+            findings_of_job[0].fix
+            if findings_of_job
+            else f"kubectl -n {self.cluster.namespace} get pods"
+        )
         return RayUnavailable(reason, where=where, fix=fix)
 
     def _current_findings(self, job: dict[str, Any]) -> list[Any]:

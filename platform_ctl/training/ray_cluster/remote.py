@@ -34,8 +34,8 @@ class Reports:
 
     def take(self) -> list[dict[str, float]]:
         """Returns what has come since the last call, in order."""
-        kept, self._kept = self._kept, []
-        return kept
+        taken, self._kept = self._kept, []
+        return taken
 
 
 class Report:
@@ -104,8 +104,8 @@ def read(path: Path) -> Files:
     """The content of a file, or of every file below a folder."""
     if path.is_file():
         return {"": path.read_bytes()}
-    found = (p for p in sorted(path.rglob("*")) if p.is_file())
-    return {str(p.relative_to(path)): p.read_bytes() for p in found}
+    paths = (p for p in sorted(path.rglob("*")) if p.is_file())
+    return {str(p.relative_to(path)): p.read_bytes() for p in paths}
 
 
 def write(path: Path, files: Files) -> None:

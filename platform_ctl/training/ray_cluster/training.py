@@ -60,14 +60,14 @@ class RayClusterTraining:
         inputs = {name: remote.read(_local(uri)) for name, uri in job.inputs.items()}
         with self._connected(job):
             self._refuse_what_is_not_there(job)
-            kept = checkpoints_of(self.checkpoints, job, inputs)
-            answer = self._answer(job, inputs, on_progress, kept)
+            checkpoints = checkpoints_of(self.checkpoints, job, inputs)
+            answer = self._answer(job, inputs, on_progress, checkpoints)
         if answer.metrics is None:
             raise from_dict(answer.error or _NO_ANSWER)
         out = _local(job.out)
         out.mkdir(parents=True, exist_ok=True)
         remote.write(out, answer.files)
-        _forget(kept)
+        _forget(checkpoints)
         return answer.metrics
 
     def end_run(self, run_id: str) -> None:

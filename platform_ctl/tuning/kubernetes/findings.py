@@ -57,17 +57,17 @@ def findings(cluster: Cluster, run_id: str) -> list[SearchFinding]:
     """Everything that keeps the searches of a run from a result."""
     searches = cluster.list(EXPERIMENT, labels=f"{RUN_LABEL}={run_id}")
     return [
-        replace(found, step=search["metadata"].get("annotations", {}).get(STEP, ""))
+        replace(finding, step=search["metadata"].get("annotations", {}).get(STEP, ""))
         for search in searches
-        for found in of_experiment(cluster, search)
+        for finding in of_experiment(cluster, search)
     ]
 
 
 def of_experiment(cluster: Cluster, experiment: Mapping[str, Any]) -> list[SearchFinding]:
     """The suggestion service first: without it there is no trial."""
     name = experiment["metadata"]["name"]
-    found = suggestion(cluster, name)
-    return ([found] if found else []) + trials(cluster, name)
+    finding = suggestion(cluster, name)
+    return ([finding] if finding else []) + trials(cluster, name)
 
 
 def suggestion(cluster: Cluster, name: str) -> SearchFinding | None:
@@ -101,17 +101,17 @@ def suggestion(cluster: Cluster, name: str) -> SearchFinding | None:
 
 def trials(cluster: Cluster, name: str) -> list[SearchFinding]:
     """Failed trials and trials without metrics, with the end of what they printed."""
-    found = []
+    findings_of_trials = []
     for trial in cluster.list(TRIAL, labels=f"{EXPERIMENT_OF}={name}"):
         holding = {c["type"] for c in trial.get("status", {}).get("conditions", []) if _holds(c)}
         own = trial["metadata"]["name"]
         if "MetricsUnavailable" in holding:
-            found.append(_of_trial(cluster, name, own, SearchReason.NEVER_REPORTED))
+            findings_of_trials.append(_of_trial(cluster, name, own, SearchReason.NEVER_REPORTED))
         elif "Failed" in holding:
-            found.append(_of_trial(cluster, name, own, SearchReason.TRIAL_FAILED))
+            findings_of_trials.append(_of_trial(cluster, name, own, SearchReason.TRIAL_FAILED))
         elif not holding & {"Succeeded", "Killed", "EarlyStopped"}:
-            found += _of_waiting(cluster, name, own)
-    return found
+            findings_of_trials += _of_waiting(cluster, name, own)
+    return findings_of_trials
 
 
 def _of_waiting(cluster: Cluster, experiment: str, trial: str) -> list[SearchFinding]:
@@ -147,7 +147,7 @@ def last_words(cluster: Cluster, trial: str) -> str:
     for pod in _trial_pods(cluster, trial):
         log = cluster.log(pod["metadata"]["name"], container=COLLECTOR, tail_lines=TAIL_LINES)
         lines = (log or b"").decode(errors="replace").splitlines()
-        printed = [found[1] for found in map(PRINTED.match, lines) if found and found[1].strip()]
+        printed = [match[1] for match in map(PRINTED.match, lines) if match and match[1].strip()]
         if printed:
             return "\n".join(printed)
     return ""
@@ -181,6 +181,6 @@ def _holds(condition: Mapping[str, Any]) -> bool:
     return condition["status"] == "True"
 
 
-def _words(found: PodFinding) -> str:
-    code = "" if found.exit_code is None else f" (exit code {found.exit_code})"
-    return f"{found.reason}{code}" + (f", {found.message}" if found.message else "")
+def _words(finding: PodFinding) -> str:
+    code = "" if finding.exit_code is None else f" (exit code {finding.exit_code})"
+    return f"{finding.reason}{code}" + (f", {finding.message}" if finding.message else "")

@@ -132,13 +132,13 @@ def spec_digest(experiment: Experiment, trial: str, inputs: Mapping[str, str], s
 
 def function_command(experiment: Experiment, trial: str, inputs: Mapping[str, str]) -> list[str]:
     """The program of a trial that is a function: one word an assignment."""
-    given = [
+    parameters = [
         f"--parameter={p.reference}=${{trialParameters.{p.name}}}"
         for p in experiment.spec.trial_template.trial_parameters
         if meta_key(p.reference) is None
     ]
-    found = [f"--input={name}={uri}" for name, uri in sorted(inputs.items())]
-    return ["python", "-m", MODULE, f"--function={trial}", *found, *given]
+    input_words = [f"--input={name}={uri}" for name, uri in sorted(inputs.items())]
+    return ["python", "-m", MODULE, f"--function={trial}", *input_words, *parameters]
 
 
 def refuse_shell_words(experiment: Experiment, job: Mapping[str, Any]) -> None:

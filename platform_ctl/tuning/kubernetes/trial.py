@@ -31,14 +31,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--function", required=True)
     parser.add_argument("--input", action="append", default=[])
     parser.add_argument("--parameter", action="append", default=[])
-    given = parser.parse_args(argv)
-    parameters = dict(pair.split("=", 1) for pair in given.parameter)
+    arguments = parser.parse_args(argv)
+    parameters = dict(pair.split("=", 1) for pair in arguments.parameter)
     with tempfile.TemporaryDirectory(prefix="trial-") as folder:
         inputs = {}
-        for name, uri in (pair.split("=", 1) for pair in given.input):
+        for name, uri in (pair.split("=", 1) for pair in arguments.input):
             inputs[name] = str(Path(folder) / name)
             RemoteStore(uri).download(uri, Path(inputs[name]))
-        result = resolve(given.function)(parameters, report=write, **inputs)
+        result = resolve(arguments.function)(parameters, report=write, **inputs)
     write(result)
     wait_for_collector(Path("/proc"))
     return 0

@@ -30,18 +30,18 @@ def read_trials(objects: Sequence[Mapping[str, Any]], cpus: float) -> list[Trial
     ordered = sorted(
         objects, key=lambda o: (o["metadata"]["creationTimestamp"], o["metadata"]["name"])
     )
-    return [_trial(number, found, cpus) for number, found in enumerate(ordered)]
+    return [_trial(number, trial, cpus) for number, trial in enumerate(ordered)]
 
 
-def _trial(number: int, found: Mapping[str, Any], cpus: float) -> Trial:
-    status = found.get("status", {})
+def _trial(number: int, manifest: Mapping[str, Any], cpus: float) -> Trial:
+    status = manifest.get("status", {})
     holding = [c for c in status.get("conditions", []) if c["status"] == "True"]
     known = [c for c in holding if c["type"] in STATES]
     last = known[-1] if known else {}
     trial = Trial(
-        name=found["metadata"]["name"],
+        name=manifest["metadata"]["name"],
         number=number,
-        parameter_assignments=_assignments(found["spec"].get("parameterAssignments", [])),
+        parameter_assignments=_assignments(manifest["spec"].get("parameterAssignments", [])),
         state=TrialState(last.get("type", "Created")),
         reason=str(last.get("reason", "")),
         message="" if last.get("type") == "Succeeded" else str(last.get("message", "")),
@@ -53,10 +53,10 @@ def _trial(number: int, found: Mapping[str, Any], cpus: float) -> Trial:
 
 
 def read_status(
-    experiment: Experiment, found: Mapping[str, Any], trials: Sequence[Trial], now: datetime
+    experiment: Experiment, manifest: Mapping[str, Any], trials: Sequence[Trial], now: datetime
 ) -> ExperimentStatus:
     """Counts and lists from the trials; conditions, times and the best trial from Katib."""
-    status = found.get("status", {})
+    status = manifest.get("status", {})
     before = ExperimentStatus(
         start_time=_time(status.get("startTime")),
         completion_time=_time(status.get("completionTime")),
@@ -78,30 +78,36 @@ def reserved_cpus(experiment: Experiment) -> float:
     """CPUs that the pod of one trial requests: what a cluster charges for; 1 where none is said."""
     job = (experiment.spec.trial_template.trial_spec or {}).get("spec") or {}
     resources = primary_container(experiment, job).get("resources") or {}
-    asked = (resources.get("requests") or {}).get("cpu", (resources.get("limits") or {}).get("cpu"))
-    if asked is None:
+    quantity = (resources.get("requests") or {}).get(
+        "cpu", (resources.get("limits") or {}).get("cpu")
+    )
+    if quantity is None:
         return 1.0
-    text = str(asked)
+    text = str(quantity)
     return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
-def _assignments(given: Sequence[Mapping[str, Any]]) -> tuple[Assignment, ...]:
-    return tuple(Assignment(a["name"], str(a["value"])) for a in given)
+def _assignments(assignments: Sequence[Mapping[str, Any]]) -> tuple[Assignment, ...]:
+    return tuple(Assignment(a["name"], str(a["value"])) for a in assignments)
 
 
-def _observation(given: Mapping[str, Any] | None) -> Observation | None:
-    if not given or not given.get("metrics"):
+def _observation(observation: Mapping[str, Any] | None) -> Observation | None:
+    if not observation or not observation.get("metrics"):
         return None
     return Observation(
-        tuple(Metric(m["name"], m["min"], m["max"], m["latest"]) for m in given["metrics"])
+        tuple(Metric(m["name"], m["min"], m["max"], m["latest"]) for m in observation["metrics"])
     )
 
 
-def _condition(given: Mapping[str, Any]) -> Condition:
-    fields = {**given, "reason": given.get("reason", ""), "message": given.get("message", "")}
+def _condition(condition: Mapping[str, Any]) -> Condition:
+    fields = {
+        **condition,
+        "reason": condition.get("reason", ""),
+        "message": condition.get("message", ""),
+    }
     known = {"type", "status", "reason", "message", "lastUpdateTime", "lastTransitionTime"}
     return msgspec.convert({k: v for k, v in fields.items() if k in known}, Condition)
 
 
-def _time(given: object) -> datetime | None:
-    return datetime.fromisoformat(str(given)) if given else None
+def _time(text: object) -> datetime | None:
+    return datetime.fromisoformat(str(text)) if text else None

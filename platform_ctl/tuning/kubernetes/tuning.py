@@ -107,14 +107,14 @@ class KubernetesTuner:
         return record.status
 
     def read(self, search: str) -> SearchRecord:
-        found = self._found(search)
-        if found is None:
+        manifest = self._found(search)
+        if manifest is None:
             raise UnknownName(
                 f"there is no search {search!r} on the cluster",
                 where=f"namespace {self.cluster.namespace}",
                 fix=f"kubectl -n {self.cluster.namespace} get experiments",
             )
-        return self._record(found)
+        return self._record(manifest)
 
     def find(self, reference: str) -> str:
         all_of_them = self._ours()
@@ -157,8 +157,8 @@ class KubernetesTuner:
         if through_outage(partial(self.cluster.create, manifest), self.sleep) is not None:
             return
         there = self._found(search)
-        asked = spec_digest(experiment, trial, inputs, seed)
-        if there is None or there["metadata"]["annotations"].get(SPEC) != asked:
+        digest = spec_digest(experiment, trial, inputs, seed)
+        if there is None or there["metadata"]["annotations"].get(SPEC) != digest:
             raise BadExperiment(
                 "this search exists with another spec, seed or input; only parallelTrialCount, "
                 "maxTrialCount and maxFailedTrialCount may change",
@@ -246,8 +246,8 @@ class KubernetesTuner:
         """Wait until Katib has marked the search as complete: it starts no more trials then."""
         end = time.monotonic() + SETTLE_S
         while time.monotonic() < end:
-            found = self._found(search) or {}
-            conditions = found.get("status", {}).get("conditions", [])
+            manifest = self._found(search) or {}
+            conditions = manifest.get("status", {}).get("conditions", [])
             if any(
                 c["type"] in ("Succeeded", "Failed") and c["status"] == "True" for c in conditions
             ):
@@ -263,27 +263,27 @@ class KubernetesTuner:
 
     def _refuse_to_wait(self, record: SearchRecord, search: str) -> None:
         """Raises SearchFailed, named by what keeps the first trial from starting, where known."""
-        found = findings.of_experiment(self.cluster, self._found(search) or {})
-        if found:
+        blockers = findings.of_experiment(self.cluster, self._found(search) or {})
+        if blockers:
             raise SearchFailed(
-                found[0].message, where=f"Experiment {_name(record)}", fix=found[0].fix
+                blockers[0].message, where=f"Experiment {_name(record)}", fix=blockers[0].fix
             )
 
     # ---- reading ------------------------------------------------------------------
 
-    def _record(self, found: Mapping[str, Any]) -> SearchRecord:
-        annotations = found["metadata"]["annotations"]
+    def _record(self, manifest: Mapping[str, Any]) -> SearchRecord:
+        annotations = manifest["metadata"]["annotations"]
         experiment = parse(json.loads(annotations[DOCUMENT]))
-        labels = f"{findings.EXPERIMENT_OF}={found['metadata']['name']}"
+        labels = f"{findings.EXPERIMENT_OF}={manifest['metadata']['name']}"
         objects = self.cluster.list(self._kind("Trial"), labels=labels)
         trials = [self._explained(t) for t in read_trials(objects, reserved_cpus(experiment))]
-        status = read_status(experiment, found, trials, datetime.now(UTC))
+        status = read_status(experiment, manifest, trials, datetime.now(UTC))
         if note := annotations.get(ENDED):
             end = End(**json.loads(note))
             now = status.completion_time or datetime.now(UTC)
             status = with_condition(status, end, now=now)
         location = f"{self.cluster.server}{self._kind('Experiment').path(self.cluster.namespace)}"
-        where = f"{location}/{found['metadata']['name']}"
+        where = f"{location}/{manifest['metadata']['name']}"
         return SearchRecord(experiment, status, trials, int(annotations[SEED]), where)
 
     def _explained(self, trial: Trial) -> Trial:
@@ -298,10 +298,10 @@ class KubernetesTuner:
 
     def _ours(self) -> list[dict[str, Any]]:
         """The Experiments that this platform made and that are not being removed."""
-        found = self.cluster.list(self._kind("Experiment"))
+        manifests = self.cluster.list(self._kind("Experiment"))
         return [
             e
-            for e in found
+            for e in manifests
             if SEARCH in e["metadata"].get("annotations", {})
             and not e["metadata"].get("deletionTimestamp")
         ]
@@ -315,12 +315,12 @@ def end_run(cluster: Cluster, run_id: str) -> None:
     kind = cluster.kind(findings.VERSION, "Experiment")
     if kind is None:
         return
-    for found in cluster.list(kind, labels=f"{RUN_LABEL}={run_id}"):
-        cluster.delete(kind, found["metadata"]["name"])
+    for search in cluster.list(kind, labels=f"{RUN_LABEL}={run_id}"):
+        cluster.delete(kind, search["metadata"]["name"])
 
 
-def _search_of(found: Mapping[str, Any]) -> str:
-    return str(found["metadata"]["annotations"][SEARCH])
+def _search_of(manifest: Mapping[str, Any]) -> str:
+    return str(manifest["metadata"]["annotations"][SEARCH])
 
 
 def _name(record: SearchRecord) -> str:

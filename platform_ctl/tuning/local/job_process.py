@@ -160,13 +160,13 @@ class JobExecutor:
         collector = self._experiment.spec.metrics_collector_spec
         if collector.collector.kind == "StdOut":
             return command, folder / LOG
-        given = collector.file.path
-        mine = folder / Path(given).name
+        declared = collector.file.path
+        mine = folder / Path(declared).name
         return (
             replace(
                 command,
-                argv=tuple(word.replace(given, str(mine)) for word in command.argv),
-                env={k: v.replace(given, str(mine)) for k, v in command.env.items()},
+                argv=tuple(word.replace(declared, str(mine)) for word in command.argv),
+                env={k: v.replace(declared, str(mine)) for k, v in command.env.items()},
             ),
             mine,
         )

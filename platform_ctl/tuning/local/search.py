@@ -109,8 +109,8 @@ class Search:
 
     def _fill(self) -> None:
         room = to_start(self._experiment, list(self._story.trials.values()))
-        left = trials_left(self._limits.budget, Spend(trials=len(self._story.trials)))
-        for _ in range(room if left is None else min(room, left)):
+        remaining = trials_left(self._limits.budget, Spend(trials=len(self._story.trials)))
+        for _ in range(room if remaining is None else min(room, remaining)):
             number = len(self._story.trials)
             parameters = self._suggestions.ask(number)
             if parameters is None:
@@ -254,10 +254,10 @@ class Search:
 
     def _budget_end(self, reason: str) -> End:
         in_flight = len(self._running())
-        found = best(self._experiment, list(self._story.trials.values()))
+        leader = best(self._experiment, list(self._story.trials.values()))
         stopped = f"; {in_flight} in flight stopped" if in_flight else ""
-        kind: ConditionType = "Succeeded" if found else "Failed"
-        used = f"; best so far is {found[0].name}" if found else "; no usable trial"
+        kind: ConditionType = "Succeeded" if leader else "Failed"
+        used = f"; best so far is {leader[0].name}" if leader else "; no usable trial"
         return End(kind, BUDGET_REACHED, f"budget: {reason}{stopped}{used}")
 
     def _stop_in_flight(self, end: End) -> None:
