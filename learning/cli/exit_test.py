@@ -13,6 +13,7 @@ from learning.cli.lab import cause_option, home_option, print_symptom, say
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_document, print_line
 
 if TYPE_CHECKING:
     from learning.exit_test import ExitTestRecords
@@ -48,7 +49,7 @@ def start_build(ctx: click.Context) -> None:
     from learning import exit_test
 
     features = exit_test.start_build(_records(ctx))
-    click.echo(_BUILD.format(count=len(features)))
+    print_document(_BUILD.format(count=len(features)) + "\n")
 
 
 @start.command("diagnose")
@@ -62,13 +63,13 @@ def start_diagnose(ctx: click.Context, folder: Path | None) -> None:
     sandbox = wiring.lab(load_settings(ctx), folder)
     exit_test.start_diagnose(sandbox, all_faults(), say, random.SystemRandom().choice)
     print_symptom(sandbox, exit_test.SYMPTOM)
-    click.echo("answer: platform-ctl exit-test check diagnose --cause WORD")
+    print_line("answer: platform-ctl exit-test check diagnose --cause WORD")
 
 
 @start.command("articulate")
 def start_articulate() -> None:
     """Start the part in which you write about your own runs."""
-    click.echo(_ARTICULATE)
+    print_document(f"{_ARTICULATE}\n")
 
 
 @command.group()
@@ -99,7 +100,7 @@ def check_diagnose(ctx: click.Context, cause: str, folder: Path | None, output: 
     sandbox = wiring.lab(load_settings(ctx), folder)
     _, fault, checked = exit_test.check_diagnose(sandbox, all_faults(), cause)
     if checked.holds and output != "json":
-        click.echo(f"{fault.explanation}\n")
+        print_document(f"{fault.explanation}\n\n")
     _print(ctx, [checked], output)
 
 
@@ -118,11 +119,12 @@ def check_articulate(ctx: click.Context, file: Path, output: str) -> None:
         render.print_json({"reading": reading, "ok": reading.ok, "rubric": RUBRIC})
         ctx.exit(0 if reading.ok else 1)
     for claim in reading.claims:
-        click.echo(f"{'so ' if claim.true else 'NOT SO'}  {claim.fact}")
-    click.echo("\nfor the reader:")
+        print_line(f"{'so ' if claim.true else 'NOT SO'}  {claim.fact}")
+    print_line()
+    print_line("for the reader:")
     for question in RUBRIC:
-        click.echo(f"  [ ] {question}")
-    click.echo()
+        print_line(f"  [ ] {question}")
+    print_line()
     _print(ctx, reading.checks, output)
 
 

@@ -14,10 +14,13 @@ from learning.fault import all_faults
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_document, print_line
 
 if TYPE_CHECKING:
     from learning.lab import CheckResult
     from learning.sandbox import Sandbox
+
+_NO_MORE = "no more hints: platform-ctl lab causes lists what it can be"
 
 
 @click.group(cls=Group, help="Practise: break a scratch home, find the cause, repair it.")
@@ -100,16 +103,17 @@ def start(ctx: click.Context, fault: str, folder: Path | None) -> None:
 
 def say(text: str) -> None:
     """Progress, on stderr."""
-    click.echo(text, err=True)
+    print_line(text, err=True)
 
 
 def print_symptom(sandbox: Sandbox, symptom: str) -> None:
     """What is heard, and how to get there."""
-    click.echo(f"\n  {symptom}\n")
-    click.echo("look around and repair it in a shell of its own:")
-    click.echo(f"  source {sandbox.root / 'env'}")
-    click.echo("then: platform-ctl lab check --cause WORD   (platform-ctl lab causes lists them)")
-    click.echo("stuck: platform-ctl lab check --hint")
+    print_line()
+    print_document(f"  {symptom}\n\n")
+    print_line("look around and repair it in a shell of its own:")
+    print_line(f"  source {sandbox.root / 'env'}")
+    print_line("then: platform-ctl lab check --cause WORD   (platform-ctl lab causes lists them)")
+    print_line("stuck: platform-ctl lab check --hint")
 
 
 @command.command()
@@ -129,7 +133,7 @@ def check(ctx: click.Context, cause: str, hint: bool, folder: Path | None, outpu
     sandbox, faults = wiring.lab(load_settings(ctx), folder), all_faults()
     if hint:
         text = fault_lab.hint(sandbox, faults)
-        click.echo(text or "no more hints: platform-ctl lab causes lists what it can be")
+        print_document(f"{text or _NO_MORE}\n")
         return
     result = fault_lab.check(sandbox, faults, cause)
     _, fault = fault_lab.current(sandbox, faults)
@@ -138,17 +142,18 @@ def check(ctx: click.Context, cause: str, hint: bool, folder: Path | None, outpu
     else:
         _print_result(result)
         if result.solved:
-            click.echo(f"\n{fault.explanation}\nsee {fault.runbook}")
+            print_line()
+            print_document(f"{fault.explanation}\nsee {fault.runbook}\n")
     if not result.solved:
         ctx.exit(1)
 
 
 def _print_result(result: CheckResult) -> None:
     for note in result.notes:
-        click.echo(note)
+        print_line(note)
     used = f"{result.hints} hints, {result.wrong_causes} wrong causes"
     verdict = "solved" if result.solved else "not solved yet"
-    click.echo(f"{verdict} after {_clock(result.elapsed_s)}, {used}")
+    print_line(f"{verdict} after {_clock(result.elapsed_s)}, {used}")
 
 
 def _clock(seconds: float) -> str:
@@ -169,4 +174,4 @@ def reset(ctx: click.Context, everything: bool, folder: Path | None) -> None:
         sandbox.remove()
     else:
         sandbox.clear()
-    click.echo(f"the lab in {sandbox.root} is empty")
+    print_line(f"the lab in {sandbox.root} is empty")

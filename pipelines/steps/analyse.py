@@ -13,6 +13,7 @@ from platform_ctl.recipe.verdict import Verdict
 from platform_ctl.releases.analyse import run_analysis
 from platform_ctl.releases.release import ReleaseState
 from platform_ctl.runs.step import StepContext
+from platform_ctl.text import visible
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -34,7 +35,7 @@ def run(
             ports,
             release_id,
             stop_at_percent=stop_at_percent,
-            on_progress=lambda line: sys.stderr.write(f"{line}\n"),
+            on_progress=lambda line: sys.stderr.write(f"{visible(line)}\n"),
         )
     Path(log.path).write_text(json.dumps(list(analysed.log), indent=2, default=str))
     return str(analysed.verdict), list(analysed.reasons)

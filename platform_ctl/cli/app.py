@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from platform_ctl import __version__
+from platform_ctl.cli.printing import print_encoded, print_line
 from platform_ctl.cli.usage import command_line, usage_error, wants_json, with_correction
 from platform_ctl.errors import PlatformError, PreconditionMissing, UsageError
 from platform_ctl.text import visible
@@ -176,7 +177,7 @@ def _exit_of_abort(exc: click.exceptions.Abort, prog: str, words: Sequence[str])
 
 
 def _exit_interrupted() -> NoReturn:
-    click.echo("interrupted", err=True)
+    print_line("interrupted", err=True)
     sys.exit(130)
 
 
@@ -234,10 +235,9 @@ def _print_and_exit(exc: PlatformError, words: Sequence[str]) -> NoReturn:
 def print_error(exc: PlatformError, *, as_json: bool = False) -> None:
     """Four lines on stderr, or one JSON object there when the caller reads JSON."""
     if as_json:
-        click.echo(json.dumps({"error": exc.as_dict()}), err=True)
+        print_encoded(json.dumps({"error": exc.as_dict()}), err=True)
         return
-    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(f"{visible(exc.what)} ({exc.id})", err=True)
+    print_line(f"{exc.what} ({exc.id})", start="error: ", colour="red", err=True)
     for label, text in (("where", exc.where), ("fix", exc.fix), ("see", exc.runbook)):
         if text:
-            click.echo(f"{label + ':':<7}{visible(text)}", err=True)
+            print_line(f"{label + ':':<7}{text}", err=True)

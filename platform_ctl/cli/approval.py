@@ -13,7 +13,7 @@ import click
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
-from platform_ctl.text import visible
+from platform_ctl.cli.printing import print_line
 
 if TYPE_CHECKING:
     from platform_ctl.approvals.decide import Answered
@@ -42,7 +42,7 @@ def list_(ctx: click.Context, everything: bool, output: str) -> None:
     undelivered = targets.notifier(settings).undelivered()
     if undelivered:
         again = "platform-ctl doctor --repair sends them again"
-        click.echo(f"note: {undelivered} notifications wait for their endpoint; {again}", err=True)
+        print_line(f"note: {undelivered} notifications wait for their endpoint; {again}", err=True)
     shown = [r for r in requests if everything or r.state is ApprovalState.PENDING]
     if output == "json":
         render.print_json(shown)
@@ -89,41 +89,39 @@ def show(ctx: click.Context, request: str, output: str) -> None:
         return
     _print_request(current, changes)
     if note:
-        click.echo(f"note       {note}")
+        print_line(f"note       {note}")
     rows = [[r.name, r.candidate, r.champion, r.baseline] for r in comparison]
     columns = ["golden set", f"version {current.version} #", "champion #", "best baseline #"]
     render.print_table(columns, rows, empty="the evaluation is gone")
     if current.state is ApprovalState.PENDING and not changes:
-        click.echo(f"\nyes:  platform-ctl approval approve {current.id} --reason 'why'")
-        click.echo(f"no:   platform-ctl approval reject {current.id} --reason 'why'")
+        print_line()
+        print_line(f"yes:  platform-ctl approval approve {current.id} --reason 'why'")
+        print_line(f"no:   platform-ctl approval reject {current.id} --reason 'why'")
     if current.state is ApprovalState.VOID:
-        click.echo(f"\nvoid; ask again: platform-ctl approval request {current.reference}")
+        print_line()
+        print_line(f"void; ask again: platform-ctl approval request {current.reference}")
 
 
 def _print_request(request: ApprovalRequest, changes: list[str]) -> None:
-    click.echo(f"request    {request.id}  {request.state}")
-    click.echo(f"model      {request.reference}")
-    click.echo(
-        f"asked      by {visible(request.requested_by)} at {render.moment(request.requested_at)}"
-    )
-    click.echo(f"expires    {render.moment(request.expires_at)} (no answer means no)")
+    print_line(f"request    {request.id}  {request.state}")
+    print_line(f"model      {request.reference}")
+    print_line(f"asked      by {request.requested_by} at {render.moment(request.requested_at)}")
+    print_line(f"expires    {render.moment(request.expires_at)} (no answer means no)")
     if request.approvals_needed > 1:
-        click.echo(f"needs      {request.approvals_needed} different people")
+        print_line(f"needs      {request.approvals_needed} different people")
     for vote in request.votes:
-        answer = visible(
-            f"{vote.answer} by {vote.approver} at {render.moment(vote.at)}: {vote.reason}"
-        )
-        click.echo(f"answer     {answer}")
+        said = f"{vote.answer} by {vote.approver} at {render.moment(vote.at)}: {vote.reason}"
+        print_line(f"answer     {said}")
     if request.reason and (not request.votes or request.state == "void"):
-        click.echo(f"reason     {visible(request.reason)}")
+        print_line(f"reason     {request.reason}")
     subject = request.subject
-    click.echo(f"binds      model {subject.model}")
-    click.echo(f"           evaluation {subject.evaluation}")
-    click.echo(f"           data snapshot {subject.data_snapshot or '-'}")
-    click.echo(f"           canary plan {subject.canary_plan}")
-    click.echo(f"           champion {subject.champion or 'none'}")
+    print_line(f"binds      model {subject.model}")
+    print_line(f"           evaluation {subject.evaluation}")
+    print_line(f"           data snapshot {subject.data_snapshot or '-'}")
+    print_line(f"           canary plan {subject.canary_plan}")
+    print_line(f"           champion {subject.champion or 'none'}")
     for change in changes:
-        click.echo(f"changed    {visible(change)}")
+        print_line(f"changed    {change}")
 
 
 @command.command()
@@ -153,12 +151,12 @@ def request(ctx: click.Context, model: str, output: str) -> None:
     if output == "json":
         render.print_json(opened)
         return
-    click.echo(f"request {opened.id} for {opened.reference} is {opened.state}")
+    print_line(f"request {opened.id} for {opened.reference} is {opened.state}")
     stands = opened.state is ApprovalState.APPROVED
     step = (
         f"mlship deploy {opened.reference}" if stands else f"platform-ctl approval show {opened.id}"
     )
-    click.echo(f"next: {step}", err=True)
+    print_line(f"next: {step}", err=True)
 
 
 def _answer_options(function: Any) -> Any:
@@ -185,7 +183,7 @@ def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: s
     answered = _answer(settings, request, Answer.APPROVE, reason)
     decided, run = answered.request, answered.run
     if run is None:
-        click.echo(f"request {decided.id} needs another approver", err=True)
+        print_line(f"request {decided.id} needs another approver", err=True)
         _print_decided(decided, None, output)
         return
     if not wait:
@@ -193,7 +191,7 @@ def approve(ctx: click.Context, request: str, reason: str, wait: bool, output: s
         return
     from platform_ctl.cli.pipeline import finish
 
-    click.echo(f"approved {decided.reference}; promotion is run {run.id[:8]}", err=True)
+    print_line(f"approved {decided.reference}; promotion is run {run.id[:8]}", err=True)
     stop = _abort(settings, decided)
     finish(ctx, promotions.follow(settings, run, stop=stop), output)
 
@@ -229,15 +227,14 @@ def serve(ctx: click.Context, port: int) -> None:
 @click.pass_context
 def controller(ctx: click.Context, once: bool) -> None:
     """Start the promotion of each request that is approved on the cluster."""
-    import logging
-
     from platform_ctl import targets
+    from platform_ctl.home.log_lines import log_lines
 
     approvals = targets.approval_controller(load_settings(ctx))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_lines()
     if once:
         for run in approvals.once():
-            click.echo(f"{run.name} is run {run.id[:8]}")
+            print_line(f"{run.name} is run {run.id[:8]}")
         return
     approvals.run()
 
@@ -249,7 +246,7 @@ def _answer(settings: Settings, request: str, answer: Answer, reason: str) -> An
     ports, approver = targets.deciding(settings), targets.actor(settings)
     answered = decide.answer(ports, request, answer, approver=approver, reason=reason)
     for note in answered.notes:
-        click.echo(f"note: {visible(note)}", err=True)
+        print_line(f"note: {note}", err=True)
     return answered
 
 
@@ -267,9 +264,9 @@ def _print_decided(request: ApprovalRequest, run: Run | None, output: str) -> No
     if output == "json":
         render.print_json({"request": request, "run": run.id if run else None})
         return
-    click.echo(f"request {request.id} for {request.reference}: {request.state}")
+    print_line(f"request {request.id} for {request.reference}: {request.state}")
     if run:
-        click.echo(f"promotion is run {run.id[:8]} ({run.state})")
+        print_line(f"promotion is run {run.id[:8]} ({run.state})")
         ended_badly = run.state in (RunState.FAILED, RunState.CANCELED)
         verb = "resume" if ended_badly else "watch"
-        click.echo(f"next: platform-ctl run {verb} {run.id[:8]}", err=True)
+        print_line(f"next: platform-ctl run {verb} {run.id[:8]}", err=True)

@@ -10,6 +10,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_line
 from platform_ctl.cli.units import Duration, Size, text_of_bytes
 from platform_ctl.runs.task_name import shown
 
@@ -60,7 +61,7 @@ def verify(ctx: click.Context, output: str) -> int:
     if output == "json":
         render.print_json(report)
     else:
-        click.echo(
+        print_line(
             f"{report.entries} results, {report.artifacts} artifacts, "
             f"{text_of_bytes(report.size_bytes)} checked"
         )
@@ -101,22 +102,22 @@ def prune(
     if output == "json":
         render.print_json(report)
         return
-    click.echo(
+    print_line(
         f"dropped {report.entries} results ({text_of_bytes(report.freed_bytes)}), "
         f"kept {report.kept_entries} ({text_of_bytes(report.kept_bytes)})"
     )
 
 
 def _print_decision(decision: CacheDecision, *, on_kfp: bool) -> None:
-    click.echo(f"task         {decision.task}")
-    click.echo(f"decision     {decision.decision}: {decision.reason}")
+    print_line(f"task         {decision.task}")
+    print_line(f"decision     {decision.decision}: {decision.reason}")
     if decision.source_run_id:
         what = "result of" if decision.decision == "HIT" else "nearest"
-        click.echo(f"{what:<12} run {decision.source_run_id[:8]}, task {decision.source_task}")
+        print_line(f"{what:<12} run {decision.source_run_id[:8]}, task {decision.source_task}")
     if decision.key:
-        click.echo(f"key          {decision.key}")
+        print_line(f"key          {decision.key}")
         if on_kfp:  # ours names input artifacts by their digests, the driver by its own ids
-            click.echo(f"fingerprint  {decision.fingerprint} (the KFP driver's)")
+            print_line(f"fingerprint  {decision.fingerprint} (the KFP driver's)")
     if decision.changes:
         rows = [[c.field, c.old or "-", c.new or "-"] for c in decision.changes]
         render.print_table(["field …", "then …", "now …"], rows)

@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem
 
 from platform_ctl.cli import completion_scripts
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.printing import print_document
 
 COMMANDS = ("platform-ctl", "mlship")
 KINDS = {
@@ -44,7 +45,7 @@ def command(shell: str) -> None:
     fish   platform-ctl completion fish | source        in ~/.config/fish/config.fish
     """
     for name in COMMANDS:
-        click.echo(completion_scripts.script(shell, name))
+        print_document(completion_scripts.script(shell, name) + "\n")
 
 
 class Recorded(click.ParamType):

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from platform_ctl.cli.printing import print_line
 from platform_ctl.errors import HomeNotUsable
 from platform_ctl.text import without_user
 
@@ -49,7 +50,7 @@ def _note_ignored_variable(ctx: click.Context, settings: Any) -> None:
         return
     if ctx.params.get("output") != "json":
         used = without_user(settings.mlflow_tracking_uri) or "the home's own registry"
-        click.echo(
+        print_line(
             f"note: MLFLOW_TRACKING_URI is ignored, models are in {used}; to use it: "
             "export PLATFORM_CTL_MLFLOW_TRACKING_URI=$MLFLOW_TRACKING_URI",
             err=True,

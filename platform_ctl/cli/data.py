@@ -14,6 +14,8 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_line
+from platform_ctl.text import visible
 
 if TYPE_CHECKING:
     from platform_ctl.recipe.datasets import AuditReport, IngestReport
@@ -184,12 +186,12 @@ def _print_report(recipe: Recipe, report: IngestReport) -> None:
     )
     for part in report.parts:
         for note in part.notes:
-            click.echo(f"note: {part.name}: {note}", err=True)
+            print_line(f"note: {part.name}: {note}", err=True)
     if report.snapshot_id is None:
-        click.echo(f"nothing new in {report.table}")
+        print_line(f"nothing new in {report.table}")
     else:
         records = recipe.records_title
-        click.echo(f"{report.new_rows} {records} -> {report.table} @ {report.snapshot_id}")
+        print_line(f"{report.new_rows} {records} -> {report.table} @ {report.snapshot_id}")
 
 
 def _golden_hint(recipe: Recipe, data: DataAccess, report: IngestReport) -> None:
@@ -198,7 +200,7 @@ def _golden_hint(recipe: Recipe, data: DataAccess, report: IngestReport) -> None
         return
     newcomers = [p.name for p in report.parts if p.backfill and p.new_rows]
     if newcomers and _data_module(recipe).golden_show(data) is not None:
-        click.echo(
+        print_line(
             f"note: the golden set is older than {len(newcomers)} of these; to judge "
             "models on them too: platform-ctl data golden refresh",
             err=True,
@@ -238,7 +240,7 @@ def show(ctx: click.Context, recipe: str | None, output: str) -> None:
         ],
         empty=f"no {chosen.records_title}",
     )
-    click.echo()
+    print_line()
     render.print_table(
         ["table", "snapshot ?", "written", "operation ?", "added #", "rows #"],
         [
@@ -246,7 +248,8 @@ def show(ctx: click.Context, recipe: str | None, output: str) -> None:
             for s in summary.snapshots
         ],
     )
-    click.echo(f"\nas of {render.moment(summary.as_of) if summary.as_of else 'never'}")
+    print_line()
+    print_line(f"as of {render.moment(summary.as_of) if summary.as_of else 'never'}")
 
 
 @command.command()
@@ -300,7 +303,7 @@ def _print_audit(recipe: Recipe, report: AuditReport) -> None:
             ],
         )
     verdict = "no row used later data" if report.ok else f"{len(report.mismatches)} mismatches"
-    click.echo(
+    print_line(
         f"{verdict}: {report.rows_checked} rows, {report.values_checked} values recomputed "
         f"from {recipe.table or recipe.records_title} @ {report.snapshot_id}"
     )
@@ -343,7 +346,7 @@ def _print_golden(golden_set: Any, output: str) -> None:
         render.print_json(golden_set)
         return
     if golden_set is None:
-        click.echo("no golden set yet: the first run makes it")
+        print_line("no golden set yet: the first run makes it")
         return
     render.print_table(
         ["digest", "rows #", "entities #", "from", "until", "pinned"],
@@ -358,7 +361,9 @@ def _print_golden(golden_set: Any, output: str) -> None:
             )
         ],
     )
-    click.echo(f"\nfile {golden_set.file}\n")
+    print_line()
+    print_line(f"file {golden_set.file}")
+    print_line()
     render.print_table(
         ["pinned", "digest", "snapshot ?", "reason …"],
         [
@@ -380,7 +385,7 @@ def remove(ctx: click.Context, entity: str, recipe: str | None, output: str) -> 
     if output == "json":
         render.print_json({"entity": entity, "removed_rows": count})
     else:
-        click.echo(f"removed {count} {chosen.records_title} of {entity}")
+        print_line(f"removed {count} {chosen.records_title} of {entity}")
 
 
 def _recipe_and_data(ctx: click.Context, name: str | None) -> tuple[Recipe, DataAccess]:
@@ -422,7 +427,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     console = Console(stderr=True)
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
         console=console,
@@ -433,6 +438,6 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         task = bar.add_task("", total=None)
 
         def update(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total or None)
+            bar.update(task, description=visible(what), completed=done, total=total or None)
 
         yield update

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from platform_ctl.cli import render
-from platform_ctl.text import visible
+from platform_ctl.cli.printing import print_line
 
 if TYPE_CHECKING:
     from platform_ctl.explain.diagnosis import Diagnosis, Link
@@ -22,10 +22,10 @@ def finish(ctx: click.Context, diagnosis: Diagnosis, output: str) -> None:
             {"subject": diagnosis.subject, "links": diagnosis.links, "broken": diagnosis.broken}
         )
     else:
-        click.echo(diagnosis.subject)
+        print_line(diagnosis.subject)
         for link in diagnosis.links:
-            click.secho(f"  {link.state:<12}", fg=_COLOURS[str(link.state)], nl=False)
-            click.echo(f"{link.name:<13} {visible(link.says)}".rstrip())
+            said = f"{link.name:<13} {link.says}".rstrip()
+            print_line(said, start=f"  {link.state:<12}", colour=_COLOURS[str(link.state)])
         _print_verdict(diagnosis)
     if diagnosis.broken:
         ctx.exit(1)
@@ -34,16 +34,18 @@ def finish(ctx: click.Context, diagnosis: Diagnosis, output: str) -> None:
 def _print_verdict(diagnosis: Diagnosis) -> None:
     link = diagnosis.broken or diagnosis.waiting
     if link is None:
-        click.echo("\nnothing is broken")
+        print_line()
+        print_line("nothing is broken")
         return
     heading = "first broken link" if diagnosis.broken else "nothing is broken; it waits for"
-    click.echo(f"\n{heading}: {link.name}: {visible(link.says)}")
+    print_line()
+    print_line(f"{heading}: {link.name}: {link.says}")
     _print_details(link)
 
 
 def _print_details(link: Link) -> None:
     for sentence in link.evidence:
-        click.echo(f"{'evidence:':<10}{visible(sentence)}")
+        print_line(f"{'evidence:':<10}{sentence}")
     for label, text in (("fix:", link.fix), ("see:", link.runbook)):
         if text:
-            click.echo(f"{label:<10}{visible(text)}")
+            print_line(f"{label:<10}{text}")

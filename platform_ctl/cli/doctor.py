@@ -6,6 +6,7 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.printing import print_line
 
 
 @click.command(help="Check what is installed, the home, ports, disk and leftovers.")
@@ -28,7 +29,7 @@ def command(ctx: click.Context, repair: bool, deep: bool, output: str) -> None:
     settings = load_settings(ctx)
     if repair:
         for line in targets.repair(settings):
-            click.echo(f"repaired: {line}", err=True)
+            print_line(f"repaired: {line}", err=True)
     damaged = targets.damaged_databases(settings)
     sound = settings.layout.database not in damaged
     schema = doctor.Schema(*targets.schema_versions(settings)) if sound else None

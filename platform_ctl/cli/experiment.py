@@ -10,6 +10,7 @@ import click
 
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_line
 from platform_ctl.cli.render import output_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ def run(ctx: click.Context, file: Path, output: str, **options: Any) -> None:
             warm_start=_trials_of(tuner, options["warm_start"]),
         )
     except KeyboardInterrupt:
-        click.echo(
-            "\nthe trials that have ended are kept; type the same command to continue", err=True
+        print_line(err=True)
+        print_line(
+            "the trials that have ended are kept; type the same command to continue", err=True
         )
         raise
     record = tuner.read(experiment.name)
@@ -118,7 +120,7 @@ def show(ctx: click.Context, name: str, plot: Path | None, output: str) -> None:
     record = tuner.read(tuner.find(name))
     if plot is not None:
         targets.draw_search(record, plot)
-        click.echo(f"drawn: {plot}", err=True)
+        print_line(f"drawn: {plot}", err=True)
     if output == "json":
         print_json({"status": record.status.to_json(), "trials": list(record.trials)})
     else:
@@ -180,7 +182,7 @@ def _with_newest_outputs(settings: Settings, experiment: Experiment, recipe: str
                 where=f"{experiment.name}: spec.trialTemplate",
                 fix=f"platform-ctl experiment run FILE -p {name}=PATH",
             )
-        click.echo(f"note: {name} is of run {newest_of[name][1]}", err=True)
+        print_line(f"note: {name} is of run {newest_of[name][1]}", err=True)
     return with_environment(experiment, {name: path for name, (path, _) in newest_of.items()})
 
 
@@ -188,7 +190,7 @@ def _warn_of_endless_trials(experiment: Experiment, budget: Any) -> None:
     from platform_ctl.tuning.template import deadline_s
 
     if deadline_s(experiment) is None and budget.wall_s is None:
-        click.echo(
+        print_line(
             "note: no activeDeadlineSeconds and no --wall-s: a stuck trial would never be ended",
             err=True,
         )
@@ -208,7 +210,7 @@ def _sayer(experiment: Experiment, tuner: Tuner) -> Callable[[Trial], None]:
         lines(trial)
         for progress in counted:
             detail = f": {trial.message}" if trial.message else ""
-            click.echo(
+            print_line(
                 f"{trial.name}  {trial.state.value}{detail}  ({describe(progress)})", err=True
             )
         counted.clear()
@@ -240,14 +242,15 @@ def _print_search(record: SearchRecord) -> None:
     print_table(columns, rows, empty="no trial yet")
     outcome = status.outcome
     last = outcome or status.conditions[-1]
-    click.echo(f"\n{experiment.name}: {last.type} ({last.reason}): {last.message}")
+    print_line()
+    print_line(f"{experiment.name}: {last.type} ({last.reason}): {last.message}")
     best = status.current_optimal_trial
     if best.best_trial_name:
         chosen = ", ".join(f"{a.name}={_short(a.value)}" for a in best.parameter_assignments)
-        click.echo(
+        print_line(
             f"best: {best.best_trial_name} {metric}={scores[best.best_trial_name]:.6g} {chosen}"
         )
-    click.echo(f"records: {record.location}")
+    print_line(f"records: {record.location}")
 
 
 def _short(value: str) -> str:

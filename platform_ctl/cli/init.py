@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from platform_ctl.cli.printing import print_line
+
 
 @click.command(help="Make a project in FOLDER: recipes, pipelines, runbooks and settings.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("."))
@@ -14,6 +16,6 @@ def command(folder: Path) -> None:
     from platform_ctl.project.start import start
 
     for path in start(folder):
-        click.echo(path)
+        print_line(path)
     step = "" if folder == Path(".") else f"cd {folder} && "
-    click.echo(f"next: {step}platform-ctl data ingest --sample", err=True)
+    print_line(f"next: {step}platform-ctl data ingest --sample", err=True)

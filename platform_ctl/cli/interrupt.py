@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import click
+from platform_ctl.cli.printing import print_line
 
 
 @contextlib.contextmanager
@@ -17,9 +17,10 @@ def goes_on(run_id: str, *, stop: str = "") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"\nrun {run_id[:8]} goes on without this command", err=True)
+        print_line(err=True)
+        print_line(f"run {run_id[:8]} goes on without this command", err=True)
         for line in how_to_follow(run_id, stop=stop):
-            click.echo(line, err=True)
+            print_line(line, err=True)
         raise
 
 

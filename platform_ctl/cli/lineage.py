@@ -11,6 +11,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_encoded, print_line
 
 if TYPE_CHECKING:
     from platform_ctl.lineage.graph import Graph, Key, LineagePicture, PrintedTree
@@ -83,7 +84,7 @@ def events(ctx: click.Context, run: str, output: str) -> None:
         render.print_json(recorded)
         return
     for event in recorded:
-        click.echo(msgspec.json.encode(event).decode())
+        print_encoded(msgspec.json.encode(event).decode())
 
 
 @command.command()
@@ -107,7 +108,7 @@ def repair(ctx: click.Context, run: str, output: str) -> None:
     if output == "json":
         render.print_json({"run": record.id, "added": added})
         return
-    click.echo(f"added {added} events to run {record.id[:8]}")
+    print_line(f"added {added} events to run {record.id[:8]}")
 
 
 @command.command()
@@ -129,7 +130,7 @@ def deliver(ctx: click.Context, refused: bool, output: str) -> None:
     if output == "json":
         render.print_json(done)
     else:
-        click.echo(f"delivered {done.delivered}, refused {done.refused}, waiting {done.waiting}")
+        print_line(f"delivered {done.delivered}, refused {done.refused}, waiting {done.waiting}")
 
 
 def _version(settings: Settings, reference: str) -> str:
@@ -152,7 +153,7 @@ def _show(output: str, subject: str, drawn: LineagePicture, trees: Sequence[Prin
         return
     for tree in trees:
         for line in _lines(tree):
-            click.echo(line)
+            print_line(line)
 
 
 def _lines(tree: PrintedTree, first: str = "", rest: str = "") -> list[str]:

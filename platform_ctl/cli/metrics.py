@@ -10,6 +10,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_document, print_line
 
 if TYPE_CHECKING:
     from platform_ctl.metrics.collect_metrics import Scrape
@@ -52,7 +53,7 @@ def serve(ctx: click.Context, port: int, host: str, once: bool, output: str) -> 
     if output == "json":
         render.print_json({"url": server.url})
     else:
-        click.echo(server.url)
+        print_line(server.url)
     with contextlib.suppress(KeyboardInterrupt):
         server.wait()
 
@@ -61,9 +62,9 @@ def _print(ctx: click.Context, scrape: Scrape, output: str) -> None:
     from platform_ctl import targets
 
     for source, problem in scrape.problems.items():
-        click.echo(f"{source}: {problem}", err=True)
+        print_line(f"{source}: {problem}", err=True)
     if output == "text":
-        click.echo(targets.metrics_text(scrape), nl=False)
+        print_document(targets.metrics_text(scrape))
         return
     render.print_json(
         [

@@ -11,6 +11,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_document, print_line
 
 if TYPE_CHECKING:
     from platform_ctl.evidence.reproduce import Comparison
@@ -83,7 +84,7 @@ def _warn_of_another_registry(settings: Settings) -> None:
 
     changed = targets.registry_changed(settings)
     if changed:
-        click.echo(f"warning: {changed}", err=True)
+        print_line(f"warning: {changed}", err=True)
 
 
 @command.command()
@@ -138,7 +139,7 @@ def predict(ctx: click.Context, model: str, output: str) -> None:
     elif output == "csv":
         _print_csv(records)
     else:
-        click.echo(f"{recipe.title}: {version} ({version.stage})", err=True)
+        print_line(f"{recipe.title}: {version} ({version.stage})", err=True)
         render.print_records(records, empty="-")
 
 
@@ -165,9 +166,9 @@ def verify(ctx: click.Context, model: str, output: str) -> None:
             ("WRONG", report.problems),
         ):
             for sentence in sentences:
-                click.echo(f"{word:<8} {sentence}")
+                print_line(f"{word:<8} {sentence}")
         state = "changed since it was registered" if report.problems else "as it was registered"
-        click.echo(f"{report.model}: {state}")
+        print_line(f"{report.model}: {state}")
     if report.problems:
         ctx.exit(1)
 
@@ -257,10 +258,10 @@ def _print_comparison(comparison: Comparison) -> None:
     rows = [[n, f"{then:.6g}", f"{now:.6g}"] for n, (then, now) in comparison.metrics.items()]
     render.print_table(["golden set", "then #", "now #"], rows)
     for sentence in comparison.changed:
-        click.echo(f"changed  {sentence}")
+        print_line(f"changed  {sentence}")
     weights = "the same weights, byte for byte" if comparison.same_model else "other weights"
     apart = f"metrics at most {comparison.largest_difference:.3%} apart"
-    click.echo(f"{comparison.model}: {weights}; {apart} (run {comparison.run_id[:8]})")
+    print_line(f"{comparison.model}: {weights}; {apart} (run {comparison.run_id[:8]})")
 
 
 def _print_csv(records: list[dict[str, Any]]) -> None:
@@ -271,7 +272,7 @@ def _print_csv(records: list[dict[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(records[0]) if records else [])
     writer.writeheader()
     writer.writerows({k: _iso(v) for k, v in r.items()} for r in records)
-    click.echo(text.getvalue(), nl=False)
+    print_document(text.getvalue())
 
 
 def _iso(value: Any) -> Any:
@@ -315,7 +316,7 @@ def _show_model(model: RegisteredModel, recipes: Mapping[str, Recipe], output: s
         )
     columns = ["version", "stage", "registered (UTC)", "loss", "best baseline ?", "champion ? #"]
     columns += ["gate ?", "run", "data snapshot ?"]
-    click.echo(model.name)
+    print_line(model.name)
     render.print_table(columns, rows, empty="no versions left")
 
 
@@ -326,14 +327,14 @@ def _show_version(version: ModelVersion, recipes: Mapping[str, Recipe], output: 
     from platform_ctl.models.figures import figures
 
     judged = figures(version, recipes)
-    click.echo(f"{version}  ({version.stage})")
+    print_line(f"{version}  ({version.stage})")
     compared = [
         (judged.baseline_name, judged.baseline),
         ("the champion of that time", judged.champion),
     ]
     beside = ", ".join(f"{name} {one.value:.4g}" for name, one in compared if one)
     if judged.model:
-        click.echo(
+        print_line(
             f"{judged.model} on its golden set" + (f"; beside it: {beside}" if beside else "")
         )
     facts = {
@@ -386,9 +387,9 @@ def _warn_of_drift(history: Any, model: RegisteredModel) -> None:
 
     moved = unrecorded_moves(history, model.name, model.aliases)
     for one in moved:
-        click.echo(f"warning: {sentence(model.name, one)}", err=True)
+        print_line(f"warning: {sentence(model.name, one)}", err=True)
     if moved:
-        click.echo(f"to put it back: {fix_of(model.name)}", err=True)
+        print_line(f"to put it back: {fix_of(model.name)}", err=True)
 
 
 def _model_json(model: RegisteredModel, recipes: Mapping[str, Recipe]) -> dict[str, Any]:

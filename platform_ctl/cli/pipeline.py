@@ -15,6 +15,7 @@ from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
 from platform_ctl.cli.interrupt import how_to_follow
 from platform_ctl.cli.pipeline_upload import upload
+from platform_ctl.cli.printing import print_line
 from platform_ctl.runs.task_name import shown
 from platform_ctl.text import duration
 
@@ -75,7 +76,7 @@ def compile_(ctx: click.Context, check: bool, release: bool, output: str) -> Non
         render.print_json(results)
         return
     for result in results:
-        click.echo(f"{result.state:<9} {result.path}")
+        print_line(f"{result.state:<9} {result.path}")
 
 
 @command.command()
@@ -152,8 +153,9 @@ def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: s
     ]
     render.print_table(["step", "fate", "took #", "why …"], rows)
     against = f"run {expected.against[:8]}" if expected.against else "no earlier run"
-    click.echo(
-        f"\ncompared with {against}, one step after the other, with the times and costs of then:"
+    print_line()
+    print_line(
+        f"compared with {against}, one step after the other, with the times and costs of then:"
     )
     for words, spent in (
         ("at least", expected.at_least),
@@ -161,7 +163,7 @@ def impact(ctx: click.Context, pipeline: str, params: tuple[str, ...], output: s
         ("saved", expected.saved),
     ):
         cost = f"{spent.cpu_s:.1f} cpu-s, {spent.money:.4f} money"
-        click.echo(f"  {words:<9}{duration(spent.wall_s)}, {cost}")
+        print_line(f"  {words:<9}{duration(spent.wall_s)}, {cost}")
 
 
 def finish(ctx: click.Context, run: Run, output: str) -> None:
@@ -175,7 +177,7 @@ def finish(ctx: click.Context, run: Run, output: str) -> None:
         for line in result_lines(run):
             render.print_hanging(line)
     if run.state is RunState.CANCELED:
-        click.echo(f"cancelled; continue with: platform-ctl run resume {run.id[:8]}", err=True)
+        print_line(f"cancelled; continue with: platform-ctl run resume {run.id[:8]}", err=True)
         ctx.exit(130)
     if run.state is RunState.FAILED:
         broken = next((t for t in run.tasks if t.state is TaskState.FAILED), None)
@@ -212,7 +214,8 @@ def _submitted(run: Run, output: str) -> None:
     if output == "json":
         render.print_json(run)
         return
-    click.echo("\n".join([f"run {run.id} started", *how_to_follow(run.id)]))
+    for line in (f"run {run.id} started", *how_to_follow(run.id)):
+        print_line(line)
 
 
 def _explain(findings: Sequence[UnsupportedUse], output: str) -> None:

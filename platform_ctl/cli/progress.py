@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from platform_ctl.cli.printing import print_line
 from platform_ctl.cli.step_progress import StepProgress, ThrottledProgress
 from platform_ctl.runs.record import EventKind, Run, RunEvent, Task, TaskState, elapsed_s
 from platform_ctl.runs.task_name import shown
@@ -106,7 +105,7 @@ class ProgressDisplay:
         else:
             # Whoever reads along may stop reading: that decides nothing about the run.
             with contextlib.suppress(BrokenPipeError):
-                click.echo(text, err=True)
+                print_line(text, err=True)
 
     def screen(self) -> Group:
         """The steps, and below them the run: how long it has taken, and how much of it is done."""

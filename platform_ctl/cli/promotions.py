@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import click
-
 from platform_ctl.cli.interrupt import goes_on
+from platform_ctl.cli.printing import print_line
 
 if TYPE_CHECKING:
     from platform_ctl.runs.record import Run
@@ -47,4 +46,4 @@ def name_interrupted(settings: Settings) -> None:
     if settings.target != "local" or not settings.layout.database.exists():
         return
     for sentence in interrupted(targets.run_reader(settings), targets.approvals(settings)):
-        click.echo(f"note: {sentence}; platform-ctl doctor --repair carries it on", err=True)
+        print_line(f"note: {sentence}; platform-ctl doctor --repair carries it on", err=True)

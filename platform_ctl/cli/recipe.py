@@ -10,6 +10,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_line
 
 
 @click.group(cls=Group, help="List recipes, check one, make a new one from a file.")
@@ -54,10 +55,10 @@ def check(ctx: click.Context, name: str, output: str) -> None:
     else:
         for p in problems:
             where = f"{p.file}:{p.line}" if p.line else p.file
-            click.echo(f"{where}: {p.what}")
+            print_line(f"{where}: {p.what}")
         number = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         summary = number if problems else "keeps the contract"
-        click.echo(f"recipe {checked}: {summary}", err=bool(problems))
+        print_line(f"recipe {checked}: {summary}", err=bool(problems))
     if problems:
         ctx.exit(1)
 
@@ -125,9 +126,10 @@ def new(
         render.print_json(document)
         return
     for path in paths:
-        click.echo(f"created {path}")
+        print_line(f"created {path}")
     for note in notes:
-        click.echo(note)
-    click.echo("\nFrom here to Production:")
+        print_line(note)
+    print_line()
+    print_line("From here to Production:")
     for line in following:
-        click.echo(f"  {line}")
+        print_line(f"  {line}")

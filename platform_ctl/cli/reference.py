@@ -18,6 +18,7 @@ import msgspec
 from platform_ctl import errors, settings
 from platform_ctl.cli import mlship
 from platform_ctl.cli.app import LazyGroup, cli
+from platform_ctl.cli.printing import print_line
 from platform_ctl.errors import PlatformError
 from platform_ctl.installation import components, rights
 
@@ -45,7 +46,7 @@ def main(folder: Path) -> None:
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            click.echo(f"wrote {path}")
+            print_line(f"wrote {path}")
 
 
 def pages(root: Path) -> dict[Path, str]:

@@ -9,8 +9,8 @@ import click
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_line
 from platform_ctl.releases.release import in_short
-from platform_ctl.text import visible
 
 if TYPE_CHECKING:
     from platform_ctl.releases.analyse import AnalysisProgress
@@ -48,11 +48,12 @@ def show(ctx: click.Context, name: str, output: str) -> None:
         return
     print_release(release)
     if now is not None:
-        click.echo(f"{'so far':<9}{_so_far(now)}")
+        print_line(f"{'so far':<9}{_so_far(now)}")
     rows = [(render.moment(e.at), e.kind, in_short(e)) for e in events]
     render.print_table(["at", "what", "detail …"], rows)
     if errors:
-        click.echo("\npredictions of real traffic whose label has arrived:")
+        print_line()
+        print_line("predictions of real traffic whose label has arrived:")
         shown = [(e.revision, e.forecasts, e.last_period, e.loss) for e in errors]
         title = release.target.loss_title
         render.print_table(["revision", "predictions #", "up to", f"{title} #"], shown)
@@ -138,7 +139,7 @@ def print_outcome(ctx: click.Context, run: Run, service: str, output: str) -> in
         )
     else:
         print_release(release)
-        click.echo(f"url      {ports.serving.get(service).url}")
+        print_line(f"url      {ports.serving.get(service).url}")
         if release.state.is_open:
             _say_next(release)
     stop_wanted = bool(run.parameters.get("stop_at_percent"))
@@ -148,7 +149,7 @@ def print_outcome(ctx: click.Context, run: Run, service: str, output: str) -> in
 
 def say(line: str) -> None:
     """Progress goes to stderr."""
-    click.echo(line, err=True)
+    print_line(line, err=True)
 
 
 def _say_next(release: Release) -> None:
@@ -170,7 +171,7 @@ def print_release(release: Release) -> None:
     if release.reason:
         rows.append(("reason", release.reason))
     for label, value in rows:
-        click.echo(f"{label:<9}{visible(str(value))}")
+        print_line(f"{label:<9}{value!s}")
 
 
 def _so_far(now: AnalysisProgress) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from platform_ctl.cli.printing import print_encoded, print_line
 from platform_ctl.cli.table import PrintedColumn, print_rows, text
 from platform_ctl.text import minute, moment, visible
 
@@ -25,9 +26,6 @@ __all__ = [
     "print_table",
     "shortened",
 ]
-
-_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-"""What JSON leaves as it is and a terminal obeys: written as JSON's own escapes."""
 
 
 def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,7 +46,7 @@ def print_json(value: Any) -> None:
 
     encoded = msgspec.json.encode(value, enc_hook=str)
     document = msgspec.json.format(encoded, indent=2).decode()
-    click.echo(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document))
+    print_encoded(document)
 
 
 def print_table(
@@ -59,26 +57,26 @@ def print_table(
 
     rows = list(rows)
     if not rows and empty:
-        click.echo(empty)
+        print_line(empty)
         return
     terminal = sys.stdout.isatty()
     console = Console(soft_wrap=not terminal, width=None if terminal else 10_000)
     left_out = print_rows([PrintedColumn.of(c) for c in columns], rows, console, narrow=terminal)
     if left_out:
-        click.echo(f"not shown at this width: {', '.join(left_out)}", err=True)
+        print_line(f"not shown at this width: {', '.join(left_out)}", err=True)
 
 
 def print_records(records: Sequence[Mapping[str, Any]], *, empty: str = "") -> None:
     """Records of one shape, whatever their fields are called: what all share is said once above."""
     if not records:
-        click.echo(empty)
+        print_line(empty)
         return
     names = list(records[0])
     shared = [n for n in names if len(records) > 1 and len({r[n] for r in records}) == 1]
     names = [n for n in names if n not in shared]
     columns = {name: [r[name] for r in records] for name in names}
     for name in shared:
-        click.echo(f"{_words(name)}: {text(_day(records[0][name]))}", err=True)
+        print_line(f"{_words(name)}: {text(_day(records[0][name]))}", err=True)
     headings = [PrintedColumn(_words(n), right=_are_numbers(columns[n])) for n in names]
     cells = [_alike(columns[name]) for name in names]
     print_table(headings, zip(*cells, strict=True))
@@ -92,20 +90,20 @@ def print_indented(sentence: str, columns: int) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     blank = " " * columns
     lines = textwrap.wrap(visible(sentence), width, initial_indent=blank, subsequent_indent=blank)
-    click.echo("\n".join(lines))
+    _print_wrapped(lines)
 
 
 def print_hanging(line: str) -> None:
     """A line of columns; on a terminal what does not fit goes on below its last column."""
-    import re
     import shutil
     import textwrap
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    line = visible(line)
     columns = re.match(r" +(\S+ {2,})?", line)
     blank = " " * (columns.end() if columns else 0)
     broken = textwrap.wrap(line, width, subsequent_indent=blank, break_on_hyphens=False)
-    click.echo("\n".join(broken if len(line) > width else [line]))
+    _print_wrapped(broken if len(line) > width else [line])
 
 
 def print_entry(label: str, sentence: str, *, width: int = 10) -> None:
@@ -120,7 +118,12 @@ def print_entry(label: str, sentence: str, *, width: int = 10) -> None:
         subsequent_indent=" " * (width + 1),
         break_on_hyphens=False,
     )
-    click.echo("\n".join(lines))
+    _print_wrapped(lines)
+
+
+def _print_wrapped(lines: Sequence[str]) -> None:
+    for line in lines or [""]:
+        print_line(line)
 
 
 def shortened(words: str, longest: int) -> str:

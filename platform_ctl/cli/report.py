@@ -9,6 +9,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_document
 
 
 @click.group(cls=Group, help="Write the weekly log from the records.")
@@ -44,4 +45,4 @@ def weekly(ctx: click.Context, day: datetime | None, output: str) -> None:
     if output == "json":
         render.print_json(week)
     else:
-        click.echo(report.markdown(week), nl=False)
+        print_document(report.markdown(week))

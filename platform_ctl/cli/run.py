@@ -15,12 +15,13 @@ from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
 from platform_ctl.cli.interrupt import goes_on
+from platform_ctl.cli.printing import print_line, print_log
 from platform_ctl.cli.run_report import report
 from platform_ctl.cli.units import Count, Duration
 from platform_ctl.runs.record import TaskState, elapsed_s
 from platform_ctl.runs.step_log import readable
 from platform_ctl.runs.task_name import find_task, in_flow, shown, to_come
-from platform_ctl.text import duration, visible
+from platform_ctl.text import duration
 
 if TYPE_CHECKING:
     from platform_ctl.explain.compared import RunDifference
@@ -89,7 +90,7 @@ def list_(
     runs = newest(reader, wanted, limit)
     if quiet:
         for run in runs:
-            click.echo(run.id)
+            print_line(run.id)
         return
     runs = reader.outcomes(runs)
     losses = _losses(settings, runs)
@@ -188,31 +189,31 @@ def show(ctx: click.Context, run: str, output: str) -> None:
         return
     _print_facts(record, scheduled)
     if not record.pipeline:
-        click.echo(f"tasks      {_NAMELESS}")
+        print_line(f"tasks      {_NAMELESS}")
         return
     for line in _cost(spent, _took(record)):
-        click.echo(line)
+        print_line(line)
     if record.directory:
-        click.echo(f"files      {record.directory}")
+        print_line(f"files      {record.directory}")
     planned = planned_steps(reader, record)
     later = [] if record.state.final else to_come(record.tasks, planned)
     _print_tasks(in_flow([*record.tasks, *later], planned))
     for held in record.stuck:
         if held.blocker and held.blocker.fix:
-            click.echo(f"look at    {shown(held.path)}: {held.blocker.fix}")
+            print_line(f"look at    {shown(held.path)}: {held.blocker.fix}")
 
 
 def _print_facts(run: Run, scheduled: str) -> None:
-    click.echo(f"run        {run.id}")
-    click.echo(f"pipeline   {run.pipeline or 'unknown'} ({visible(run.name)})")
-    click.echo(f"state      {_state(run)}")
-    click.echo(f"created    {render.moment(run.created_at)}, took {_took(run)}")
+    print_line(f"run        {run.id}")
+    print_line(f"pipeline   {run.pipeline or 'unknown'} ({run.name})")
+    print_line(f"state      {_state(run)}")
+    print_line(f"created    {render.moment(run.created_at)}, took {_took(run)}")
     if scheduled:
-        click.echo(f"schedule   {scheduled}")
+        print_line(f"schedule   {scheduled}")
     for name, value in run.parameters.items():
-        click.echo(f"parameter  {name} = {render.shortened(repr(value), 100)}")
+        print_line(f"parameter  {name} = {render.shortened(repr(value), 100)}")
     for verdict in run.verdicts:
-        click.echo(f"verdict    {shown(verdict.task)}: {verdict.verdict}")
+        print_line(f"verdict    {shown(verdict.task)}: {verdict.verdict}")
         for reason in verdict.reasons:
             render.print_indented(reason, 11)
 
@@ -274,10 +275,10 @@ def logs(ctx: click.Context, run: str, task: str, follow: bool, raw: bool) -> No
     with contextlib.nullcontext() if record.state.final else goes_on(record.id):
         for path, line in _lines(runs, record, task, follow):
             prefix = b"" if task else f"[{shown(path)}] ".encode()
-            click.echo(prefix + (line if raw else readable(line)), nl=False)
+            print_log(prefix + (line if raw else readable(line)), raw=raw)
             wrote = True
     if not wrote:
-        click.echo(_silence(runs.get(record.id), task), err=True)
+        print_line(_silence(runs.get(record.id), task), err=True)
 
 
 def _silence(run: Run, task: str) -> str:
@@ -349,7 +350,7 @@ def cancel(ctx: click.Context, run: str, output: str) -> None:
         render.print_json(stopped)
         return
     already = "had ended already: " if ended_before else ""
-    click.echo(f"run {stopped.id[:8]} {already}{stopped.state}")
+    print_line(f"run {stopped.id[:8]} {already}{stopped.state}")
 
 
 @command.command()
@@ -380,7 +381,7 @@ def prune(ctx: click.Context, older_than: timedelta, keep: int, dry_run: bool, o
     if output == "json":
         render.print_json({"pruned": [r.id for r in old], "dry_run": dry_run})
         return
-    click.echo(f"{'would delete' if dry_run else 'deleted'} {len(old)} runs")
+    print_line(f"{'would delete' if dry_run else 'deleted'} {len(old)} runs")
 
 
 @command.command()
@@ -402,11 +403,12 @@ def diff(ctx: click.Context, a: str, b: str, output: str) -> None:
         render.print_json([{**vars(d), "kind": d.kind.name.lower()} for d in differences])
         return
     ends = (f"{r.id[:8]} ({render.moment(r.created_at)})" for r in (older, newer))
-    click.echo("from {} to {}".format(*ends))
+    print_line("from {} to {}".format(*ends))
     _print_likeliest(differences)
     for title, cause in (("causes", True), ("effects", False)):
         shown_here = [d for d in differences if d.kind.is_cause is cause]
-        click.echo(f"\n{title}" + ("" if shown_here else ": none"))
+        print_line()
+        print_line(f"{title}" + ("" if shown_here else ": none"))
         for difference in shown_here:
             render.print_entry(difference.kind.name.lower(), _changed(difference))
 
@@ -425,7 +427,7 @@ def _changed(difference: RunDifference) -> str:
 
 def _print_likeliest(differences: Sequence[RunDifference]) -> None:
     if not differences or not differences[0].kind.is_cause:
-        click.echo("no input of a result changed; the remaining differences are noise")
+        print_line("no input of a result changed; the remaining differences are noise")
         return
     first = differences[0]
     steps = ", ".join(map(shown, first.tasks))

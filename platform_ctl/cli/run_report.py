@@ -8,6 +8,7 @@ import click
 
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.printing import print_document, print_line
 
 _STDOUT = Path("-")
 
@@ -40,8 +41,8 @@ def report(ctx: click.Context, run: str, to: Path | None, output: str) -> None:
             targets.write_report(contents, to)
         render.print_json(contents)
     elif to == _STDOUT:
-        click.echo(targets.report_page(contents), nl=False)
+        print_document(targets.report_page(contents))
     else:
-        click.echo(
+        print_line(
             targets.write_report(contents, to or targets.report_file(settings, contents.run))
         )

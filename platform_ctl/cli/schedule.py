@@ -14,6 +14,7 @@ from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
 from platform_ctl.cli.interrupt import how_to_follow
+from platform_ctl.cli.printing import print_encoded, print_line
 from platform_ctl.cli.units import Duration
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def apply(ctx: click.Context, plan_file: Path | None, prune: bool, now: bool, ou
         )
     else:
         for one in done:
-            click.echo(f"{one.action:<10} {one.key}  {one.outcome}{_detail(one.detail)}")
-        click.echo(f"{len(done)} changes")
+            print_line(f"{one.action:<10} {one.key}  {one.outcome}{_detail(one.detail)}")
+        print_line(f"{len(done)} changes")
     failed = next((one.error for one in done if one.error), None)
     if failed is not None:
         raise failed
@@ -115,7 +116,8 @@ def list_(ctx: click.Context, output: str) -> None:
     columns = ["schedule", "state", "next (UTC) …", "next (here)", "last run", "verdict …"]
     render.print_table(columns, rows, empty="nothing applied: platform-ctl schedule plan")
     if report.heartbeat:
-        click.echo(f"\n{report.heartbeat}", err=True)
+        print_line(err=True)
+        print_line(f"{report.heartbeat}", err=True)
 
 
 @command.command()
@@ -130,7 +132,8 @@ def trigger(ctx: click.Context, name: str, output: str) -> None:
     if output == "json":
         render.print_json(run)
         return
-    click.echo("\n".join([f"run {run.id} started", *how_to_follow(run.id)]))
+    for line in (f"run {run.id} started", *how_to_follow(run.id)):
+        print_line(line)
 
 
 @command.command()
@@ -151,7 +154,7 @@ def pause(
     if duration is not None:
         end = int(time.time() + duration.total_seconds())
     key = targets.schedule_pause(load_settings(ctx), name, reason, end)
-    click.echo(f"{key} is paused{f' until {_utc(end)}' if end else ''}")
+    print_line(f"{key} is paused{f' until {_utc(end)}' if end else ''}")
 
 
 @command.command()
@@ -161,7 +164,7 @@ def resume(ctx: click.Context, name: str) -> None:
     """End the pause of NAME; missed slots are treated as catch_up says."""
     from platform_ctl import targets
 
-    click.echo(f"{targets.schedule_resume(load_settings(ctx), name)} is resumed")
+    print_line(f"{targets.schedule_resume(load_settings(ctx), name)} is resumed")
 
 
 @command.command()
@@ -179,9 +182,9 @@ def run(ctx: click.Context, once: bool, stop_after: timedelta | None, output: st
     try:
         for fired in targets.schedule_run(load_settings(ctx), once=once, until=end):
             if output == "json":
-                click.echo(json.dumps(vars(fired)))
+                print_encoded(json.dumps(vars(fired)))
             else:
-                click.echo(_fired_line(fired))
+                print_line(_fired_line(fired))
     except KeyboardInterrupt:
         ctx.exit(0)
 
@@ -189,14 +192,14 @@ def run(ctx: click.Context, once: bool, stop_after: timedelta | None, output: st
 def _print_plan(plan: SchedulePlan) -> None:
     for change in plan.changes:
         paused = f"  paused by {change.paused}" if change.paused else ""
-        click.echo(f"{change.action:<10} {change.key}{paused}")
+        print_line(f"{change.action:<10} {change.key}{paused}")
         for label, text in _change_lines(change):
-            click.echo(f"  {label:<9} {text}")
+            print_line(f"  {label:<9} {text}")
     for name in plan.unmanaged:
-        click.echo(f"unmanaged  {name}")
+        print_line(f"unmanaged  {name}")
     for note in plan.notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(f"{len(plan.changes)} changes")
+        print_line(f"note: {note}", err=True)
+    print_line(f"{len(plan.changes)} changes")
 
 
 def _change_lines(change: ScheduleChange) -> list[tuple[str, str]]:

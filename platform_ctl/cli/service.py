@@ -10,6 +10,7 @@ import click
 from platform_ctl.cli import promotions, render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_line, print_log
 
 if TYPE_CHECKING:
     from platform_ctl.serving.port import Serving
@@ -75,7 +76,7 @@ def stop(ctx: click.Context, name: str, output: str) -> None:
 def logs(ctx: click.Context, name: str, lines: int, revision: str | None) -> None:
     """Print the log of NAME: its supervisor and its revisions."""
     for line in _serving(ctx).log(name, lines=lines, revision=revision):
-        click.echo(line)
+        print_log(f"{line}\n".encode())
 
 
 def _serving(ctx: click.Context) -> Serving:
@@ -99,7 +100,7 @@ def _print(services: Sequence[InferenceService], output: str) -> None:
     for service in services:
         for revision in service.revisions:
             if condition := _condition(revision):
-                click.echo(f"{service.name}: {revision.role} {revision.name} {condition}")
+                print_line(f"{service.name}: {revision.role} {revision.name} {condition}")
 
 
 def _condition(revision: RevisionStatus) -> str:

@@ -9,6 +9,7 @@ import click
 from platform_ctl.cli import render
 from platform_ctl.cli.context import load_settings
 from platform_ctl.cli.group import Group
+from platform_ctl.cli.printing import print_line
 
 if TYPE_CHECKING:
     from platform_ctl.installation.remove import Removal
@@ -63,7 +64,7 @@ def install(ctx: click.Context, components: tuple[str, ...], dry_run: bool, outp
 
     settings = load_settings(ctx)
     chosen = targets.components(settings, components)
-    installer = targets.installer(settings, lambda line: click.echo(line, err=True))
+    installer = targets.installer(settings, lambda line: print_line(line, err=True))
     changes = installer.plan(chosen) if dry_run else installer.install(chosen)
     if output == "json":
         render.print_json(changes)
@@ -100,20 +101,20 @@ def remove(ctx: click.Context, component: str, confirm: str | None) -> None:
             where="platform-ctl target remove",
             fix=f"platform-ctl target remove {component} --confirm {component}",
         )
-    targets.remove_component(settings, planned, lambda line: click.echo(line, err=True))
+    targets.remove_component(settings, planned, lambda line: print_line(line, err=True))
 
 
 def _tell(planned: Removal) -> None:
     """What goes, on stderr, before anybody is asked."""
     name = planned.component.name
     if not planned.objects:
-        click.echo(f"{name}: nothing of it was installed from here", err=True)
+        print_line(f"{name}: nothing of it was installed from here", err=True)
     else:
-        click.echo(f"{name}: {len(planned.objects)} objects would be deleted", err=True)
-        click.echo(f"lost with it: {planned.component.data}", err=True)
+        print_line(f"{name}: {len(planned.objects)} objects would be deleted", err=True)
+        print_line(f"lost with it: {planned.component.data}", err=True)
     for definition, count in planned.resources.items():
-        click.echo(f"  {count} {definition}", err=True)
+        print_line(f"  {count} {definition}", err=True)
     for claim in planned.claims:
-        click.echo(f"  the volume of claim {claim}", err=True)
+        print_line(f"  the volume of claim {claim}", err=True)
     if planned.foreign:
-        click.echo(f"stays, made by somebody else: {', '.join(planned.foreign)}", err=True)
+        print_line(f"stays, made by somebody else: {', '.join(planned.foreign)}", err=True)

@@ -7,6 +7,7 @@ import contextlib
 import click
 
 from platform_ctl.cli.context import load_settings
+from platform_ctl.cli.printing import print_line
 
 
 @click.command(help="Serve the pages of this home: runs, models, services, approvals, cost.")
@@ -25,7 +26,7 @@ def serve(ctx: click.Context, port: int, path: str) -> None:
     settings = load_settings(ctx)
     reading = targets.pages(settings)
     pages = LocalPages(reading, targets.actor(settings), port)
-    click.echo(pages.address(path))
-    click.echo("anyone with this address can approve in your name: do not share it", err=True)
+    print_line(pages.address(path))
+    print_line("anyone with this address can approve in your name: do not share it", err=True)
     with contextlib.suppress(KeyboardInterrupt):
         pages.run()

@@ -25,6 +25,7 @@ from prometheus_client.utils import floatToGoString
 from platform_ctl.metrics import catalogue as metrics
 from platform_ctl.metrics.catalogue import Histogram, MetricType, Sample
 from platform_ctl.metrics.collect_metrics import Scrape
+from platform_ctl.text import visible
 
 _FAMILIES = {
     MetricType.COUNTER: CounterMetricFamily,
@@ -94,7 +95,7 @@ def _announcing(scrape: Callable[[], Scrape]) -> Callable[[], Scrape]:
         found = scrape()
         for source, problem in found.problems.items():
             if known.get(source) != problem:
-                sys.stderr.write(f"{source}: {problem}\n")
+                sys.stderr.write(visible(f"{source}: {problem}") + "\n")
         known.clear()
         known.update(found.problems)
         return found

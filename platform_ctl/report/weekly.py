@@ -11,7 +11,7 @@ from platform_ctl.approvals.request import ApprovalRequest
 from platform_ctl.models.model import AliasMove
 from platform_ctl.runs.budget import LedgerEntry
 from platform_ctl.runs.record import Run
-from platform_ctl.text import minute
+from platform_ctl.text import minute, visible
 
 WEEK = timedelta(days=7)
 
@@ -173,4 +173,4 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return visible(" ".join(text.split())).replace("|", "\\|")

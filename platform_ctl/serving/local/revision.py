@@ -27,6 +27,7 @@ import uvicorn
 from platform_ctl import __version__
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.home.environment import remember
+from platform_ctl.home.log_lines import log_lines
 from platform_ctl.models.stored import check_stored
 from platform_ctl.serving.local import channel
 from platform_ctl.serving.local.parent_death import ParentDeathPipe
@@ -197,7 +198,7 @@ def _build_front(launch: channel.Launch) -> Front:
 def main() -> None:
     remember()
     control_fd, listen_fd, parent_fd = map(int, sys.argv[1:4])
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_lines()
     for library in ("httpx", "uvicorn", "feast"):
         logging.getLogger(library).setLevel(logging.WARNING)
     parent_pipe = ParentDeathPipe(parent_fd, listen_fd)

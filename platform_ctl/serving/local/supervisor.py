@@ -35,6 +35,7 @@ from platform_ctl.errors import (
     UsageError,
 )
 from platform_ctl.home.environment import remember
+from platform_ctl.home.log_lines import log_lines
 from platform_ctl.serving.local import records
 from platform_ctl.serving.local.handover import end_all, start_supervisor
 from platform_ctl.serving.local.records import (
@@ -258,9 +259,7 @@ def _log_to(path: Path) -> None:
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=2_000_000, backupCount=2, encoding="utf-8"
     )
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", handlers=[handler], force=True
-    )
+    log_lines(handler, form="%(asctime)s %(message)s")
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 

@@ -31,6 +31,7 @@ from starlette.routing import Route
 
 from platform_ctl import __version__
 from platform_ctl.errors import PlatformError
+from platform_ctl.home.log_lines import log_lines
 from platform_ctl.models.stored import check_stored
 from platform_ctl.recipe.recipe import DataAccess, resolve
 from platform_ctl.serving.server import request_log, request_timeout
@@ -166,7 +167,7 @@ def _server(
 def main() -> None:
     """Exit code 5 for a model that is not the approved one, with the four lines of the error."""
     options = arguments().parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_lines()
     for library in ("httpx", "uvicorn", "feast"):
         logging.getLogger(library).setLevel(logging.WARNING)
     limits = ServiceLimits()
