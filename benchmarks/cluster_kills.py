@@ -31,6 +31,7 @@ import yaml
 from platform_ctl.cluster.api import DEPLOYMENT, JOB, POD, SERVICE, Cluster, ResourceKind, connect
 from platform_ctl.cluster.owner import RUN_LABEL
 from platform_ctl.cluster.pods import phase
+from platform_ctl.errors import ClusterUnavailable
 from platform_ctl.serving.kubernetes.manifests import SERVICE_LABEL
 
 DESK = Path(__file__).parents[1] / "infra" / "dev" / "desk.yaml"
@@ -139,7 +140,11 @@ class Kills:
             over.wait(1.0)
 
     def _pods(self, target: Target) -> list[str]:
-        pods = self.cluster.list(POD, labels=target.labels)
+        """None while the API server is away."""
+        try:
+            pods = self.cluster.list(POD, labels=target.labels)
+        except ClusterUnavailable:
+            return []
         return [
             p["metadata"]["name"]
             for p in pods
