@@ -19,7 +19,9 @@ from platform_ctl.training.kubernetes.manifests import ATTEMPT_LABEL, PREFIX, RU
 
 RAY_JOB = ResourceKind("ray.io/v1", "RayJob", "rayjobs")
 NOT_READY_AFTER = timedelta(seconds=90)
-"""A Ray head whose container runs this long and whose probe does not pass has a reason for it."""
+"""A Ray head whose container runs this long and whose probe does not pass has a reason for it. It
+may still come up: on a busy node of two cores one took four minutes. What never does, ends with
+``training.start_timeout_s``."""
 
 
 class TrainingReason(StrEnum):
@@ -95,12 +97,12 @@ def _of_pod(
         return TrainingFinding(job, one.reason, one.message, fix, one.pod, task, step, lasting)
     if _waits_for_its_probe(pod, now):
         message = (
-            "Ray's head runs and never becomes ready; an image without ray[default] "
-            "has no dashboard agent, which the readiness probe asks"
+            "Ray's head runs and is not ready yet: its node is slow, or its image lacks "
+            "ray[default], whose dashboard agent the readiness probe asks"
         )
         fix = f"kubectl -n {cluster.namespace} exec {name} -- pip show ray"
         reason = TrainingReason.HEAD_NOT_READY
-        return TrainingFinding(job, reason, message, fix, name, task, step, lasting=True)
+        return TrainingFinding(job, reason, message, fix, name, task, step)
     return None
 
 

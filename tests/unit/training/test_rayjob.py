@@ -132,7 +132,7 @@ def test_pods_that_do_not_come_up_are_named(tmp_path: Path) -> None:
     assert (found.reason, found.task) == ("ImagePullBackOff", "train")
 
 
-def test_a_head_that_never_becomes_ready_is_a_finding(tmp_path: Path) -> None:
+def test_a_head_that_is_slow_to_be_ready_is_a_finding_and_not_stuck(tmp_path: Path) -> None:
     objects = FakeObjects()
     FakeKubeRay(objects, comes_up=False)
     with pytest.raises(RayUnavailable):
@@ -142,7 +142,7 @@ def test_a_head_that_never_becomes_ready_is_a_finding(tmp_path: Path) -> None:
     pod["status"]["containerStatuses"] = [{"name": "ray-head", "ready": False, "state": running}]
     (found,) = findings.findings(objects, "run")
     assert found.reason is findings.TrainingReason.HEAD_NOT_READY
-    assert "ray[default]" in found.message
+    assert "ray[default]" in found.message and not found.lasting
 
 
 def test_a_queued_fit_waits_and_says_so(tmp_path: Path) -> None:
