@@ -6,11 +6,15 @@ file become modules of the recipe; a test makes one of each kind and trains it.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from platform_ctl.errors import BadParameter
 from recipes.common import table_file
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 KINDS = ("classification", "regression", "forecast")
 TEMPLATES = Path(__file__).with_name("templates")
+_UNNAMED = re.compile(r"|Unnamed: \d+")
+"""What pandas calls a column without a name: mostly the numbers of the rows, which would be a
+feature that says when a row was written."""
 LOOKED_AT_ROWS = 100_000
 RECIPE_FILES = (
     "recipe.py",
@@ -99,6 +106,9 @@ class _Chosen:
             raise _bad(asked, f"{asked.file} has no column of numbers beside {label!r}")
         if name := "" if forecast else table_file.reserved(features):
             raise _bad(asked, f"{asked.file}: a feature cannot be called {name!r}; rename it")
+        for name in (label, time, asked.entity):
+            if name in table_file.OF_THE_TABLE:
+                raise _bad(asked, f"{asked.file}: the table has a column {name!r} too; rename it")
         notes = [f"label: {label}; {len(features)} features"]
         notes += [f"left out: {column} ({why})" for column, why in reasons.items()]
         if forecast and rest:
@@ -116,18 +126,20 @@ class _Chosen:
     ) -> tuple[tuple[str, str] | None, float]:
         """Both classes, the rarer one first, and the loss of knowing nothing."""
         values = frame[label].dropna()
+        if not len(values):
+            raise _bad(asked, f"column {label!r}, the label, is empty")
         if asked.kind != "classification":
             if values.dtype.kind not in "iuf":
                 raise _bad(asked, f"column {label!r} does not hold numbers")
             if values.nunique() < 2:
                 raise _bad(asked, f"column {label!r} has one value: there is nothing to learn")
             return None, max(float((values - values.median()).abs().mean()) * 1.5, 1e-9)
+        if not all(isinstance(value, Hashable) for value in values):
+            raise _bad(asked, f"column {label!r} does not hold classes: {values.iloc[0]}")
         counts = table_file.classes(values).value_counts()
         if len(counts) != 2:
-            raise _bad(
-                asked,
-                f"column {label!r} has {len(counts)} values; a classification has two classes",
-            )
+            number = "one value" if len(counts) == 1 else f"{len(counts)} values"
+            raise _bad(asked, f"column {label!r} has {number}; a classification has two classes")
         return (str(counts.index[-1]), str(counts.index[0])), 0.7
 
     def values(self) -> dict[str, str]:
@@ -211,10 +223,9 @@ def _wrapped(names: str, width: int = 88) -> Iterator[str]:
 
 
 def _fill(name: str, values: Mapping[str, str]) -> str:
+    """In one pass: what a column is called may look like a placeholder itself."""
     text = (TEMPLATES / f"{name}.template").read_text(encoding="utf-8")
-    for key, value in values.items():
-        text = text.replace("{{" + key + "}}", value)
-    return text
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
 
 
 def _refuse_columns(asked: Asked, frame: pd.DataFrame) -> None:
@@ -225,6 +236,8 @@ def _refuse_columns(asked: Asked, frame: pd.DataFrame) -> None:
             raise _bad(asked, f"{asked.file} has no column {column!r}; it has: {_list(frame)}")
         if named.count(column) > 1:
             raise _bad(asked, f"column {column!r} cannot be two of label, time and entity")
+    if not len(frame):
+        raise _bad(asked, f"{asked.file} has no rows below its header")
     if len(frame.columns) < 2:
         raise _bad(asked, f"{asked.file} has one column; a label and a feature are needed")
 
@@ -243,13 +256,20 @@ def _unfit(values: pd.Series) -> str:
     """Why a column is no feature; "" when it is one."""
     import pandas as pd
 
+    if _UNNAMED.fullmatch(str(values.name)):
+        return "it has no name"
     if not values.notna().any():
         return "it is empty"
-    if values.dtype.kind in "iufb":
-        return ""
-    numbers = pd.to_numeric(values, errors="coerce")
-    first = values[numbers.isna() & values.notna()].head(1)
-    return f"{str(first.iloc[0])!r} is no number" if len(first) else f"it holds {values.dtype}"
+    if values.dtype.kind not in "iufb":
+        numbers = pd.to_numeric(values, errors="coerce")
+        first = values[numbers.isna() & values.notna()].head(1)
+        if len(first):
+            return f"{str(first.iloc[0])!r} is no number"
+        if not isinstance(values.dropna().iloc[0], Decimal):
+            return f"it holds {values.dtype}"
+        values = numbers.astype("float64")
+    infinite = values.dtype.kind == "f" and np.isinf(values).any()
+    return "it has a value that is not finite" if infinite else ""
 
 
 def _first_time(frame: pd.DataFrame) -> str:
@@ -271,8 +291,7 @@ def _first_time(frame: pd.DataFrame) -> str:
 
 def _text(value: str) -> str:
     """A Python literal in double quotes."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _one_line(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
@@ -12,7 +14,11 @@ if TYPE_CHECKING:
 
 RESERVED = ("row", "split", "label", "entity", "time", "scale", "ingested_at")
 """Columns of an extracted file that are no features (contract.Extract), or of the table itself."""
+OF_THE_TABLE = ("row", "ingested_at")
+"""Columns that a table has beside those of the file: no column of a file is stored under them."""
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+COMPRESSED = {b"\x1f\x8b": ("gzip", "gunzip -k"), b"PK\x03\x04": ("zip", "unzip")}
+"""First bytes -> the format, and the command that unpacks it beside the file."""
 YEARS = (1678, 2261)
 """Whole numbers that are read as years; the ends are those of a timestamp in nanoseconds."""
 
@@ -31,31 +37,78 @@ def read(path: Path, rows: int | None = None) -> pd.DataFrame:
 
     try:
         if path.suffix in (".parquet", ".pq"):
+            _refuse_equal_names(_names_of_parquet(path))
             frame = pd.read_parquet(path)
             return frame if rows is None else frame.head(rows)
-        _refuse_other_separators(path)
+        _refuse_compressed(path)
+        names, first = _beginning_of_csv(path)
+        _refuse_other_separators(path, names, first)
+        _refuse_equal_names(names)
         return pd.read_csv(path, nrows=rows)
     except FileNotFoundError as exc:
         raise UnreadableFile("does not exist") from exc
     except UnicodeDecodeError as exc:
-        utf8 = quote(str(path.with_name(f"{path.stem}-utf8.csv")))
-        fix = f"iconv -f ISO-8859-1 -t UTF-8 {quote(str(path))} > {utf8}"
-        raise UnreadableFile("cannot be read: it is not UTF-8 text", fix) from exc
+        raise UnreadableFile("cannot be read: it is not UTF-8 text", _converted(path)) from exc
     except UnreadableFile:
         raise
     except (OSError, ValueError) as exc:  # pandas' parsers and Arrow raise kinds of ValueError
-        raise UnreadableFile(f"cannot be read: {exc}") from exc
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise UnreadableFile(f"cannot be read: {' '.join(reason.split())}") from exc
 
 
-def _refuse_other_separators(path: Path) -> None:
-    """pandas would take each line for one column."""
-    with path.open(encoding="utf-8") as file:
-        header = file.readline()
+def _converted(path: Path) -> str:
+    """The command that writes a file in another encoding as UTF-8. Two bytes say UTF-16; of the
+    encodings of one byte Latin-1 is the one that takes every file."""
+    with path.open("rb") as file:
+        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    made = quote(str(path.with_name(f"{path.stem}-utf8.csv")))
+    return f"iconv -f {'UTF-16' if is_utf16 else 'ISO-8859-1'} -t UTF-8 {quote(str(path))} > {made}"
+
+
+def _refuse_compressed(path: Path) -> None:
+    with path.open("rb") as file:
+        begins = file.read(4)
+    for mark, (name, command) in COMPRESSED.items():
+        if begins.startswith(mark):
+            raise UnreadableFile(
+                f"is compressed ({name}); a recipe reads CSV or Parquet",
+                f"{command} {quote(str(path))}",
+            )
+
+
+def _beginning_of_csv(path: Path) -> tuple[list[str], list[str]]:
+    """The header and the first row; empty where there is none."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        try:
+            return next(reader, []), next(reader, [])
+        except csv.Error:  # what pandas says of the file has its line
+            return [], []
+
+
+def _names_of_parquet(path: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    return [str(name) for name in pq.ParquetFile(path).schema_arrow.names]
+
+
+def _refuse_equal_names(names: list[str]) -> None:
+    """pandas would call the second ``a`` ``a.1``, and a model would ask for a column that no file
+    has. Columns without a name are left to the reader."""
+    if twice := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
+        raise UnreadableFile(f"has two columns called {twice[0]!r}; rename one of them")
+
+
+def _refuse_other_separators(path: Path, names: list[str], first: list[str]) -> None:
+    """pandas would take each line for one column. ``names`` and ``first``: the header and the first
+    row, as they are separated by commas."""
     for sign, name in OTHER_SEPARATORS.items():
-        if sign in header and "," not in header:
+        if len(names) == 1 and sign in names[0]:
             made = path.with_name(f"{path.stem}-commas.csv")
+            # Where semicolons separate, commas are in numbers.
+            decimal = ", decimal=','" if sign == ";" and len(first) > 1 else ""
             code = (
-                f"import pandas; pandas.read_csv({str(path)!r}, sep={sign!r})"
+                f"import pandas; pandas.read_csv({str(path)!r}, sep={sign!r}{decimal})"
                 f".to_csv({str(made)!r}, index=False)"
             )
             raise UnreadableFile(

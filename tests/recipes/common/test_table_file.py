@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recipes.common import table_file
@@ -14,6 +18,11 @@ from recipes.common import table_file
         ("a;b;y\n1,5;2;no\n", "separated by semicolons", "python -c "),
         ("a\tb\ty\n1\t2\tno\n", "separated by tabs", "python -c "),
         ("größe,y\n1,no\n".encode("latin-1"), "not UTF-8 text", "iconv -f ISO-8859-1"),
+        ("a,y\n1,no\n".encode("utf-16"), "not UTF-8 text", "iconv -f UTF-16 "),
+        (gzip.compress(b"a,y\n1,no\n"), "is compressed .gzip.", "gunzip -k "),
+        (b"PK\x03\x04", "is compressed .zip.", "unzip "),
+        ("a,a,y\n1,2,no\n", "has two columns called 'a'; rename one of them", ""),
+        ("a,y\n1,no\n1,2,3\n", "saw 3$", ""),
         ("", "cannot be read: No columns", ""),
         (None, "does not exist", ""),
     ],
@@ -27,19 +36,43 @@ def test_what_is_no_table_is_refused_with_a_way_out(tmp_path, content, said, fix
     assert refused.value.fix.startswith(fix) and bool(refused.value.fix) == bool(fix)
 
 
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(table_file.UnreadableFile, match=r"^cannot be read: Is a directory$"):
+        table_file.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["f.csv", "f.parquet"])
+def test_two_columns_of_one_name_are_refused(tmp_path, name):
+    """pandas reads the second as ``a.1``, which no request would ever have."""
+    file = tmp_path / name
+    if file.suffix == ".csv":
+        file.write_bytes(b'\xef\xbb\xbf"a",y,a\n1,2,3\n')
+    else:
+        pq.write_table(pa.table([[1], [2], [3]], names=["a", "y", "a"]), file)
+    with pytest.raises(table_file.UnreadableFile, match="has two columns called 'a'"):
+        table_file.read(file)
+
+
+def test_what_a_spreadsheet_writes_is_read(tmp_path):
+    """A byte order mark, and line breaks inside of quotes."""
+    file = tmp_path / "f.csv"
+    file.write_bytes('\ufeff"a\nb",y\r\n1,"x\ny"\r\n'.encode())
+    assert table_file.read(file).to_dict("list") == {"a\nb": [1], "y": ["x\ny"]}
+
+
 def test_the_way_out_of_semicolons_leads_to_a_table(tmp_path):
     import shlex
     import subprocess
     import sys
 
     file = tmp_path / "my file.csv"
-    file.write_text("a;b\n1;2\n")
+    file.write_text("a;b\n1,5;2\n")
     with pytest.raises(table_file.UnreadableFile) as refused:
         table_file.read(file)
     _, *words = shlex.split(refused.value.fix)
     subprocess.run([sys.executable, *words], check=True)
     made = table_file.read(tmp_path / "my file-commas.csv")
-    assert made.to_dict("list") == {"a": [1], "b": [2]}
+    assert made.to_dict("list") == {"a": [1.5], "b": [2]}
 
 
 @pytest.mark.parametrize(
