@@ -124,9 +124,9 @@ def check_diagnose(
 
 def check_articulate(records: ExitTestRecords, text: str) -> TextAssessment:
     """Hold a text against the records of the learner's own runs."""
-    found = [records.orchestrator.get(r.id) for r in records.orchestrator.list(_RUNS)]
-    facts = [_facts(r) for r in found]
-    mine = next((r for r in found if r.pipeline == records.recipe.pipeline), None)
+    runs = [records.orchestrator.get(r.id) for r in records.orchestrator.list(_RUNS)]
+    facts = [_facts(r) for r in runs]
+    mine = next((r for r in runs if r.pipeline == records.recipe.pipeline), None)
     steps = [t.name for t in mine.tasks if not t.name.startswith("condition")] if mine else []
     return rules.read(text, facts, steps)
 

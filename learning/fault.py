@@ -33,11 +33,11 @@ class Fault:
 
 def all_faults() -> dict[str, Fault]:
     """Every fault, by name."""
-    found = {}
+    by_name = {}
     for info in pkgutil.iter_modules(faults.__path__):
         fault = _fault(importlib.import_module(f"{faults.__name__}.{info.name}"))
-        found[fault.name] = fault
-    return dict(sorted(found.items()))
+        by_name[fault.name] = fault
+    return dict(sorted(by_name.items()))
 
 
 def _fault(module: Any) -> Fault:

@@ -62,15 +62,15 @@ def from_traceback(text: str) -> dict[str, str]:
     where it was no error of ours. Read by the name of the class, as ``traceback`` writes it, which
     leaves out ``where`` and ``fix``."""
     # The last traceback is the one that ended it: an error before that was dealt with.
-    found = list(_ERROR_LINE.finditer(text, max(0, text.rfind(_TRACEBACK))))
+    matches = list(_ERROR_LINE.finditer(text, max(0, text.rfind(_TRACEBACK))))
     kinds: dict[str, type[PlatformError]] = {PlatformError.__name__: PlatformError}
     waiting = [PlatformError]
     for kind in waiting:
         waiting.extend(kind.__subclasses__())
         kinds[kind.__name__] = kind
-    if not found or found[-1]["name"] not in kinds:
+    if not matches or matches[-1]["name"] not in kinds:
         return {}
-    return kinds[found[-1]["name"]](found[-1]["what"]).as_dict()
+    return kinds[matches[-1]["name"]](matches[-1]["what"]).as_dict()
 
 
 _TRACEBACK = "Traceback (most recent call last):"
@@ -549,9 +549,9 @@ def unknown(
     names = list(known)
     near = nearest(name, names)
     command = fix.replace("{}", near) if near else otherwise or fix
-    made = error(f"{what}; {did_you_mean(name, names)}", where=where, fix=command)
-    made.typed, made.meant = (name, near) if near else ("", "")
-    return made
+    exc = error(f"{what}; {did_you_mean(name, names)}", where=where, fix=command)
+    exc.typed, exc.meant = (name, near) if near else ("", "")
+    return exc
 
 
 def unknown_id(
@@ -564,14 +564,14 @@ def unknown_id(
     known = list(ids)
     if not typed:
         return UnknownName(f"the id of a {noun} is empty", where=where, fix=fix)
-    found = [one[:shown] for one in known if one.startswith(typed)]
-    if found:
-        some = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+    matching = [one[:shown] for one in known if one.startswith(typed)]
+    if matching:
+        some = ", ".join(matching[:5]) + (", …" if len(matching) > 5 else "")
         return UnknownName(
             f"more than one {noun} begins with {typed!r}: {some}", where=where, fix=fix
         )
     near = nearest(typed, [one[: max(shown, len(typed))] for one in known])[:shown]
     hint = f"; did you mean {near}?" if near else ""
-    made = UnknownName(f"there is no {noun} {typed!r}{hint}", where=where, fix=fix)
-    made.typed, made.meant = (typed, near) if near else ("", "")
-    return made
+    exc = UnknownName(f"there is no {noun} {typed!r}{hint}", where=where, fix=fix)
+    exc.typed, exc.meant = (typed, near) if near else ("", "")
+    return exc

@@ -74,8 +74,8 @@ def parse(text: str) -> Progress | None:
 def latest(log: bytes) -> Progress | None:
     """The newest Progress in a log, or in its last part."""
     for raw in reversed(log.splitlines()):
-        if found := parse(raw.decode(errors="replace")):
-            return found
+        if progress := parse(raw.decode(errors="replace")):
+            return progress
     return None
 
 
@@ -84,8 +84,8 @@ def describe(progress: Progress) -> str:
     count = f"{progress.done} of {progress.total}" if progress.total else str(progress.done)
     parts = [f"{count} {progress.unit}"]
     parts += [f"{name} {value:.4g}" for name, value in progress.figures.items()]
-    if (left := progress.left) and left.total_seconds() >= 1:
-        parts.append(f"about {_duration(left.total_seconds())} left")
+    if (remaining := progress.left) and remaining.total_seconds() >= 1:
+        parts.append(f"about {_duration(remaining.total_seconds())} left")
     return ", ".join(parts)
 
 

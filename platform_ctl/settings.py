@@ -399,10 +399,10 @@ def _refuse_unusable_home(home: str) -> None:
 
     SQLAlchemy and MLflow read ``sqlite:///PATH`` and ``file://PATH`` as URLs.
     """
-    found = [c for c in URL_CHARACTERS if c in home]
-    if found:
+    refused = [c for c in URL_CHARACTERS if c in home]
+    if refused:
         raise HomeNotUsable(
-            f"the home's path holds {' and '.join(found)}, which a database URL cannot: {home}",
+            f"the home's path holds {' and '.join(refused)}, which a database URL cannot: {home}",
             where="setting home",
             fix="export PLATFORM_HOME=$HOME/.platform",
         )
@@ -466,14 +466,14 @@ def env_name(key: str) -> str:
 
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     """An empty variable counts as not set."""
-    found = {
+    values = {
         name.removeprefix(ENV_PREFIX).lower().replace("__", "."): text
         for name, text in env.items()
         if name.startswith(ENV_PREFIX) and text
     }
     if env.get(env_name("home")):
-        found["home"] = env[env_name("home")]
-    return {key: _parsed(key, text) for key, text in found.items()}
+        values["home"] = env[env_name("home")]
+    return {key: _parsed(key, text) for key, text in values.items()}
 
 
 def _parsed(key: str, text: str) -> Any:

@@ -68,10 +68,10 @@ def _secret() -> re.Pattern[str]:
     return re.compile(_SECRET, re.IGNORECASE)
 
 
-def _hidden(found: re.Match[str]) -> str:
-    if found["uri"]:
-        return f"{found['uri']}***@"
-    return f"{found['name']}{found['quote']}{found['scheme'] or ''}***"
+def _hidden(match: re.Match[str]) -> str:
+    if match["uri"]:
+        return f"{match['uri']}***@"
+    return f"{match['name']}{match['quote']}{match['scheme'] or ''}***"
 
 
 def visible(text: str) -> str:

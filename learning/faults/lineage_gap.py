@@ -32,8 +32,8 @@ def inject(sandbox: Sandbox) -> dict[str, Any]:
     run_id = sandbox.version("staging")["tags"]["run_id"]
     for file in _logs(sandbox):
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if not _is_of(line, run_id, _STEP)]
-        file.write_text("".join(kept), encoding="utf-8")
+        remaining = [line for line in lines if not _is_of(line, run_id, _STEP)]
+        file.write_text("".join(remaining), encoding="utf-8")
     return {"run": run_id}
 
 

@@ -51,20 +51,20 @@ def run(
         metrics.log_metric(TRAINING_AGE, age)
     if newest := newest_training_row(figures):
         evaluation.metadata[NEWEST_ROW] = newest.isoformat()
-    if found := figures.get("leak_check"):  # for lineage
-        evaluation.metadata["assertions"] = [_leak_check(found)]
+    if leak_check := figures.get("leak_check"):  # for lineage
+        evaluation.metadata["assertions"] = [_leak_check(leak_check)]
     return (_line(figures),)
 
 
-def _leak_check(found: dict[str, Any]) -> dict[str, Any]:
+def _leak_check(check: dict[str, Any]) -> dict[str, Any]:
     """What was asserted of the input ``rows``."""
     return {
         "dataset": "rows",
         "assertion": "leak_check",
         "description": "Nothing of the golden set was seen in training",
-        "success": found["ok"],
+        "success": check["ok"],
         "expected": "0 findings",
-        "actual": f"{len(found['findings'])} findings",
+        "actual": f"{len(check['findings'])} findings",
     }
 
 

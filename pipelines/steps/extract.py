@@ -33,14 +33,14 @@ def run(
     fit come from the cache while these rows are the same, whatever the others are.
     """
     access = targets.data_access(targets.current_settings())
-    found = resolve(function)(access, snapshot_id, as_of, golden_digest, rows.path)
+    extracted = resolve(function)(access, snapshot_id, as_of, golden_digest, rows.path)
     # Metadata is part of the cache key of later steps: nothing here may tell the time.
-    rows.metadata.update(found["metadata"])
-    if counts := found.get("columns"):  # for lineage
+    rows.metadata.update(extracted["metadata"])
+    if counts := extracted.get("columns"):  # for lineage
         rows.metadata["columns"] = counts
     _write_training(Path(rows.path), Path(training.path))
-    splits = ", ".join(f"{name} {count}" for name, count in found["splits"].items())
-    line = f"{found['summary']}: {splits}"
+    splits = ", ".join(f"{name} {count}" for name, count in extracted["splits"].items())
+    line = f"{extracted['summary']}: {splits}"
     logger.info(line)
     return feature_service, line
 
@@ -48,5 +48,5 @@ def run(
 def _write_training(rows: Path, training: Path) -> None:
     import pyarrow.parquet as pq
 
-    kept = pq.read_table(rows, filters=[("split", "in", LEARNT_FROM)])
-    pq.write_table(kept.replace_schema_metadata(None), training, compression="zstd")
+    table = pq.read_table(rows, filters=[("split", "in", LEARNT_FROM)])
+    pq.write_table(table.replace_schema_metadata(None), training, compression="zstd")

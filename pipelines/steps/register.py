@@ -91,11 +91,11 @@ def _fit_parameters(settings: Settings, run_id: str) -> dict[str, str]:
     """What the step that made the model was called with; outside a run, nothing."""
     tasks = targets.orchestrator(settings).get(run_id).tasks if run_id else ()
     fits = [t for t in tasks if any(a.schema_title == MODEL_TYPE for a in t.artifacts)]
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in (pair for task in fits for pair in task.inputs.parameters.items()):
         nested = value if isinstance(value, dict) else {name: value}
-        found |= {key: str(one) for key, one in nested.items()}
-    return found
+        parameters |= {key: str(one) for key, one in nested.items()}
+    return parameters
 
 
 def _report(settings: Settings, run_id: str, folder: Path) -> Path | None:

@@ -22,7 +22,7 @@ def run(recipe_name: str, version: str, champion: str) -> tuple[str, str, str]:
     registered = find_version(registry.models(), f"{recipe.model_name}/{version}")
     if been_in_production(registry, registered):
         return _known(settings, registered)
-    asked = request(
+    approval = request(
         registry,
         targets.approvals(settings),
         recipe=recipe,
@@ -31,13 +31,13 @@ def run(recipe_name: str, version: str, champion: str) -> tuple[str, str, str]:
         settings=settings.approval,
         notifier=targets.notifier(settings),
     )
-    line = f"{registered} against {champion or 'the baselines'}: {asked.state}"
-    command = f'platform-ctl approval approve {asked.id} --reason "…" --wait'
-    if asked.state is ApprovalState.APPROVED:
-        command = f"platform-ctl approval show {asked.id}"
-    elif asked.state is not ApprovalState.PENDING:
+    line = f"{registered} against {champion or 'the baselines'}: {approval.state}"
+    command = f'platform-ctl approval approve {approval.id} --reason "…" --wait'
+    if approval.state is ApprovalState.APPROVED:
+        command = f"platform-ctl approval show {approval.id}"
+    elif approval.state is not ApprovalState.PENDING:
         command = f"platform-ctl approval request {registered}"
-    return asked.id, line, command
+    return approval.id, line, command
 
 
 def _known(settings: Settings, version: ModelVersion) -> tuple[str, str, str]:
@@ -46,9 +46,9 @@ def _known(settings: Settings, version: ModelVersion) -> tuple[str, str, str]:
     last = next(
         (r for r in targets.approvals(settings).list() if r.reference == str(version)), None
     )
-    asked = last.id if last else ""
+    approval_id = last.id if last else ""
     if version.stage == "Production":
         line = f"{version} is what is in production: there is nothing to approve"
-        return asked, line, f"platform-ctl model show {version}"
+        return approval_id, line, f"platform-ctl model show {version}"
     line = f"{version} has been in production before; nobody is asked again unless you want to"
-    return asked, line, f"platform-ctl approval request {version}"
+    return approval_id, line, f"platform-ctl approval request {version}"

@@ -11,5 +11,5 @@ def run(function: str, model_name: str) -> tuple[str, str, str, str]:
 
     -> snapshot id, as-of Monday (ISO), golden digest, champion's version or ''.
     """
-    found = targets.current_subject(targets.current_settings(), resolve(function), model_name)
-    return found.snapshot_id, found.as_of, found.golden_digest, found.champion
+    subject = targets.current_subject(targets.current_settings(), resolve(function), model_name)
+    return subject.snapshot_id, subject.as_of, subject.golden_digest, subject.champion

@@ -156,10 +156,10 @@ def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def _trusted(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> ssl.SSLContext:
     authority = _content(cluster, "certificate-authority", folder)
-    found = ssl.create_default_context(cadata=authority.decode() if authority else None)
+    context = ssl.create_default_context(cadata=authority.decode() if authority else None)
     if cluster.get("insecure-skip-tls-verify"):
-        found.check_hostname = False
-        found.verify_mode = ssl.CERT_NONE
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     certificate = _content(user, "client-certificate", folder)
     key = _content(user, "client-key", folder)
     if certificate and key:
@@ -168,8 +168,8 @@ def _trusted(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) 
             pair = Path(own) / "pair.pem"
             pair.touch(mode=0o600)
             pair.write_bytes(certificate + b"\n" + key)
-            found.load_cert_chain(pair)
-    return found
+            context.load_cert_chain(pair)
+    return context
 
 
 def _content(entry: Mapping[str, Any], key: str, folder: Path) -> bytes:

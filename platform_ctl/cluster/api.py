@@ -91,14 +91,14 @@ class Cluster:
 
     def kind_of(self, manifest: Mapping[str, Any]) -> ResourceKind:
         """The resource of an object. Raises ClusterRefused where its CRD is not installed."""
-        found = self.kind(manifest["apiVersion"], manifest["kind"])
-        if found is None:
+        kind = self.kind(manifest["apiVersion"], manifest["kind"])
+        if kind is None:
             raise ClusterRefused(
                 f"the cluster has no {manifest['kind']} of {manifest['apiVersion']}",
                 where=self.server,
                 fix="platform-ctl --target kubernetes target check",
             )
-        return found
+        return kind
 
     def get(self, kind: ResourceKind, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None when there is none."""
@@ -115,13 +115,13 @@ class Cluster:
         """All objects that match the selectors, page by page. A missing CRD lists nothing."""
         path = kind.path(self.namespace if namespace is None else namespace)
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": "500"}
-        found: list[Object] = []
+        items: list[Object] = []
         while True:
             page = self.read(path, {k: v for k, v in query.items() if v}) or {}
-            found += page.get("items", [])
+            items += page.get("items", [])
             following = page.get("metadata", {}).get("continue", "")
             if not following:
-                return found
+                return items
             query["continue"] = following
 
     def create(self, manifest: Mapping[str, Any]) -> Object | None:
@@ -462,5 +462,5 @@ def connect(
             where=kubeconfig or "KUBECONFIG",
             fix="export PLATFORM_CTL_KUBERNETES__KUBECONFIG=PATH",
         ) from exc
-    made = LibraryClient(client.ApiClient(configuration))
-    return Cluster(made, namespace, made.host, timeout_s)
+    library = LibraryClient(client.ApiClient(configuration))
+    return Cluster(library, namespace, library.host, timeout_s)

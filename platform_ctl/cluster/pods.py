@@ -67,8 +67,8 @@ def blocked(pod: Mapping[str, Any]) -> PodFinding | None:
                 name, Blocked.UNSCHEDULABLE, message=str(condition.get("message", ""))
             )
     for container in _containers(status):
-        if found := _of_container(name, container):
-            return found
+        if finding := _of_container(name, container):
+            return finding
     return None
 
 

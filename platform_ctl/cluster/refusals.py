@@ -96,8 +96,8 @@ def silent_webhook(
     operation = _OPERATIONS.get(method, "")
     if target is None or not operation:
         return ""
-    found = _if_allowed(lambda: list(_silent(cluster, operation, target, labels or {})))
-    return found[0] if found else ""
+    names = _if_allowed(lambda: list(_silent(cluster, operation, target, labels or {})))
+    return names[0] if names else ""
 
 
 def refused_pods(cluster: Cluster, message: str = "", labels: Labels | None = None) -> Refusal:
@@ -128,7 +128,7 @@ def _silent(cluster: Cluster, operation: str, target: Target, labels: Labels) ->
         for configuration in cluster.list(kind, namespace="") if kind else ():
             for webhook in configuration.get("webhooks", []):
                 service = webhook.get("clientConfig", {}).get("service")
-                asked = (
+                called = (
                     webhook.get("failurePolicy", "Fail") == "Fail"
                     and any(_matches(r, operation, target) for r in webhook.get("rules", []))
                     and _selects(webhook.get("objectSelector") or {}, labels)
@@ -137,7 +137,7 @@ def _silent(cluster: Cluster, operation: str, target: Target, labels: Labels) ->
                         "matchConditions"
                     )  # expressions that are not evaluated here
                 )
-                if service and asked and not _answers(cluster, service):
+                if service and called and not _answers(cluster, service):
                     where = f"{service['namespace']}/{service['name']}"
                     yield f"{webhook['name']} (Service {where})"
 
@@ -155,8 +155,8 @@ def _of_namespace(cluster: Cluster, selector: Mapping[str, Any], target: Target)
     if not selector or not target.namespace:
         return True
     kind = cluster.kind("v1", "Namespace")
-    found = cluster.get(kind, target.namespace, "") if kind else None
-    return _selects(selector, (found or {}).get("metadata", {}).get("labels", {}))
+    stored = cluster.get(kind, target.namespace, "") if kind else None
+    return _selects(selector, (stored or {}).get("metadata", {}).get("labels", {}))
 
 
 def _selects(selector: Mapping[str, Any], labels: Labels) -> bool:

@@ -47,13 +47,13 @@ class RemoteStore:
     def download(self, uri: str, target: Path) -> None:
         """Copy a file or a folder from there to ``target``. Raises StoreUnavailable."""
         with _reached(uri) as (system, path):
-            found = [p for p in system.find(path) if not p.endswith("/")]
-            if not found:
+            files = [p for p in system.find(path) if not p.endswith("/")]
+            if not files:
                 raise StoreUnavailable(
                     "the object store has nothing there", where=uri, fix="platform-ctl run show"
                 )
             prefix = path.rstrip("/") + "/"
-            for item in found:
+            for item in files:
                 below = item.partition(prefix)[2] if item != path else ""
                 file = target / below if below else target
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -131,11 +131,11 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def _digest(source: Path) -> str:
     """sha256 over names and bytes of a file or folder, in hexadecimal."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
     for file in files:
         content = file.read_bytes()
         name = file.relative_to(source).as_posix() if source.is_dir() else ""
-        found.update(f"{name}\0{len(content)}\0".encode())
-        found.update(content)
-    return found.hexdigest()
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()

@@ -190,9 +190,9 @@ def _normal(name: str) -> str:
 
 
 def check_program(name: str) -> Check:
-    found = shutil.which(name)
-    if found:
-        return Check(name, Health.OK, found)
+    path = shutil.which(name)
+    if path:
+        return Check(name, Health.OK, path)
     return Check(name, Health.FAIL, "not on PATH", f"install {name} with your package manager")
 
 

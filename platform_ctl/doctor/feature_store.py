@@ -28,13 +28,13 @@ def check_feature_stores(folder: Path) -> Iterator[Check]:
 
 def damaged_files(folder: Path) -> dict[Path, str]:
     """Each damaged file of Feast below ``folder``, with what is wrong with it."""
-    found = {}
+    problems = {}
     for path in sorted(folder.glob("*/*.db")):
         online = path.name.startswith("online")
         problem = damage(path) if online else _registry_damage(path)
         if problem:
-            found[path] = problem
-    return found
+            problems[path] = problem
+    return problems
 
 
 def set_aside(paths: Iterable[Path]) -> None:

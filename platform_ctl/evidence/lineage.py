@@ -51,9 +51,11 @@ def _gate_problems(events: Sequence[Event], gate: Mapping[str, Any]) -> Iterator
         if (f := e["run"]["facets"].get("platform_gate"))
     ]
     if (gate.get("verdict"), list(gate.get("reasons", ()))) not in verdicts:
-        given = ", ".join(sorted({verdict for verdict, reasons in verdicts if reasons})) or "none"
+        recorded = (
+            ", ".join(sorted({verdict for verdict, reasons in verdicts if reasons})) or "none"
+        )
         yield (
-            f"the verdict in its lineage ({given}) is not the one in {GATE_FILE}"
+            f"the verdict in its lineage ({recorded}) is not the one in {GATE_FILE}"
             f" ({gate.get('verdict')}), or has other reasons"
         )
 

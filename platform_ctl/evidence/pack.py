@@ -126,11 +126,11 @@ def _strange(member: tarfile.TarInfo, known: Mapping[str, bytes]) -> Iterator[st
 def _listed(manifest: bytes) -> dict[str, str] | None:
     """Name -> digest; None when the manifest is not as it was written."""
     try:
-        found = json.loads(manifest)
-        schema, files = found["schema"], dict(found["files"])
+        document = json.loads(manifest)
+        schema, files = document["schema"], dict(document["files"])
     except (ValueError, KeyError, TypeError):
         return None
-    digest = found.get("digest")
+    digest = document.get("digest")
     if digest is None and schema == 1:
         return files
     return files if digest == _own_digest({"schema": schema, "files": files}) else None

@@ -37,9 +37,9 @@ def reproduction(ir: Document, recorded: Recorded, *, repeat_search: bool) -> Do
         del tasks[name]
     for task in tasks.values():
         _put_in(task, known, recorded)
-        kept = [n for n in task.get("dependentTasks", ()) if n in tasks]
+        remaining = [n for n in task.get("dependentTasks", ()) if n in tasks]
         task.pop("dependentTasks", None)
-        task |= {"dependentTasks": kept} if kept else {}
+        task |= {"dependentTasks": remaining} if remaining else {}
     # The outputs of the pipeline are of no interest, and may be of tasks that are gone.
     repeated["root"]["dag"].pop("outputs", None)
     repeated["root"].pop("outputDefinitions", None)

@@ -52,57 +52,61 @@ def verify_version(registry: Registry, version: ModelVersion, folder: Path) -> V
     A version that is in production has a pack, and one that a run made has
     everything in it.
     """
-    found = verify_pack(version, folder)
-    found.checked.insert(0, f"the registered files of {version}, by their digests")
-    found.problems = [*registered_problems(registry, version), *found.problems]
-    return found
+    verification = verify_pack(version, folder)
+    verification.checked.insert(0, f"the registered files of {version}, by their digests")
+    verification.problems = [*registered_problems(registry, version), *verification.problems]
+    return verification
 
 
 def verify_pack(version: ModelVersion, folder: Path) -> Verification:
     """The pack of a version alone, in itself and against what was registered; no file of the
     registry is read."""
-    found = Verification(str(version))
+    verification = Verification(str(version))
     target = pack_file(folder, version)
     if not target.is_file():
         if version.stage == "Production":
-            found.problems.append(f"there is no evidence pack at {target}")
-        return found
-    files = _check_file(target, found)
+            verification.problems.append(f"there is no evidence pack at {target}")
+        return verification
+    files = _check_file(target, verification)
     if files is None:
-        return found
-    found.checked.append(f"the {len(files)} files of the pack, against the registry")
-    found.problems += _against_registry(files, version)
+        return verification
+    verification.checked.append(f"the {len(files)} files of the pack, against the registry")
+    verification.problems += _against_registry(files, version)
     if version.stage == "Production" and version.tags.get("run_id"):
-        found.problems += [f"{target.name} lacks {what}" for what in evidence.lacking(files)]
-    return found
+        verification.problems += [f"{target.name} lacks {what}" for what in evidence.lacking(files)]
+    return verification
 
 
 def verify_file(path: Path) -> Verification:
     """A pack alone: needs no home, no registry and no network. Raises UsageError."""
-    found = Verification(path.name)
+    verification = Verification(path.name)
     if not path.is_file():
         raise UsageError(
             f"there is no evidence pack {path}", where=str(path), fix="platform-ctl model list"
         )
-    _check_file(path, found)
-    return found
+    _check_file(path, verification)
+    return verification
 
 
-def _check_file(path: Path, found: Verification) -> dict[str, bytes] | None:
+def _check_file(path: Path, verification: Verification) -> dict[str, bytes] | None:
     """Check a pack byte for byte, then what it says of itself; its files when they can be used."""
     content = path.read_bytes()
-    found.checked.append(f"the evidence pack {path.name}, file by file")
+    verification.checked.append(f"the evidence pack {path.name}, file by file")
     wrong = evidence.check(content, read_checksum(path))
     if wrong:
-        found.problems += [f"{path.name}: {sentence}" for sentence in wrong]
+        verification.problems += [f"{path.name}: {sentence}" for sentence in wrong]
         return None
     files = evidence.unpack(content)
-    found.absent = evidence.absent(files)
-    found.checked.append("model, evaluation, approval and lineage in the pack, by its digests")
+    verification.absent = evidence.absent(files)
+    verification.checked.append(
+        "model, evaluation, approval and lineage in the pack, by its digests"
+    )
     try:
-        found.problems += [f"{path.name}: {sentence}" for sentence in _in_itself(files)]
+        verification.problems += [f"{path.name}: {sentence}" for sentence in _in_itself(files)]
     except (ValueError, KeyError, TypeError, msgspec.DecodeError) as exc:
-        found.problems.append(f"{path.name}: {VERSION_FILE} or what it names cannot be read: {exc}")
+        verification.problems.append(
+            f"{path.name}: {VERSION_FILE} or what it names cannot be read: {exc}"
+        )
         return None
     return files
 

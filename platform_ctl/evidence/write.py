@@ -97,12 +97,12 @@ def registered_problems(registry: Registry, version: ModelVersion) -> list[str]:
         evaluated = evaluation_digest(registry.local_dir(version, "evaluation"))
     except EvidenceMismatch as exc:
         return [exc.what]
-    found = []
+    problems = []
     if model != version.digest:
-        found.append(f"weights, signature or predict code of {version} were altered")
+        problems.append(f"weights, signature or predict code of {version} were altered")
     if evaluated != version.tags.get(EVALUATION_TAG):
-        found.append(f"the evaluation of {version} was altered")
-    return found
+        problems.append(f"the evaluation of {version} was altered")
+    return problems
 
 
 def _registered_files(registry: Registry, version: ModelVersion) -> Iterator[tuple[str, bytes]]:

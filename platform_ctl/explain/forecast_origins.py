@@ -67,7 +67,7 @@ def find(root: DagInstance, path: str) -> TaskInstance | None:
         task = next((d.tasks[name] for d in dags if name in d.tasks), None)
         if task is None or not words:
             return task
-        if _is_loop(task) and words[0].isdigit():
+        if task.spec.is_loop and words[0].isdigit():
             prefix = f"{task.path}.{words.pop(0)}"
             dags = [d for d in task.children if d.path == prefix]
         else:
@@ -79,22 +79,17 @@ def leaves(pipeline: Pipeline, component: Component, path: str) -> Iterator[str]
     """Paths of the steps inside a component; a loop's without the number of the iteration."""
     if component.dag is None:
         yield path
-        return
-    for name, spec in component.dag.tasks.items():
-        yield from leaves(pipeline, pipeline.component_of(spec), f"{path}.{name}")
+    inside = pipeline.walk_inside(component, f"{path}.")
+    yield from (place.path for place in inside if place.component.dag is None)
 
 
 def unopened_loops(root: DagInstance) -> Iterator[TaskInstance]:
     """Loops that were reached and did not turn once."""
     for task in root.tasks.values():
-        if _is_loop(task) and not task.children and task.state.good:
+        if task.spec.is_loop and not task.children and task.state.good:
             yield task
         for dag in task.children:
             yield from unopened_loops(dag)
-
-
-def _is_loop(task: TaskInstance) -> bool:
-    return bool(task.spec.parameter_iterator or task.spec.artifact_iterator)
 
 
 def _entering(owner: TaskInstance, group: str, name: str) -> Iterator[Output]:

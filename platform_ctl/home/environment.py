@@ -31,5 +31,5 @@ def environment(*, of_run: bool = False, **changes: str) -> dict[str, str]:
     remembered its environment passes on what it has now.
     """
     left_out = NEVER if of_run else (*NEVER, *OF_A_RUN)
-    found = os.environ if _at_start is None else _at_start
-    return {k: v for k, v in found.items() if k not in left_out} | changes
+    variables = os.environ if _at_start is None else _at_start
+    return {k: v for k, v in variables.items() if k not in left_out} | changes

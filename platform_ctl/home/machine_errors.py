@@ -97,13 +97,13 @@ def _owner(path: Path) -> str:
     """``NAME (mode 0700)`` of the nearest part of the path that can be looked at; "" if none."""
     for place in (path, *path.parents):
         try:
-            found = place.stat()
+            status = place.stat()
         except OSError:
             continue
         try:
-            name = pwd.getpwuid(found.st_uid).pw_name
+            name = pwd.getpwuid(status.st_uid).pw_name
         except KeyError:
-            name = f"uid {found.st_uid}"
-        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+            name = f"uid {status.st_uid}"
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
         return name if place == path else f"{name} ({place}, mode {mode})"
     return ""

@@ -56,8 +56,8 @@ def runs(database: Path, prefix: str) -> Names:
 def tasks(database: Path, prefix: str, run: str) -> Names:
     """Of one run; of any, where it is none. A name is typed without the groups around it."""
     of = _starts(run if run not in ("", "latest") else "")
-    found = list(_read(database, _TASKS_OF_RUN, prefix, of)) if run else []
-    return found or list(_read(database, _TASKS, prefix))
+    of_run = list(_read(database, _TASKS_OF_RUN, prefix, of)) if run else []
+    return of_run or list(_read(database, _TASKS, prefix))
 
 
 def approvals(database: Path, prefix: str) -> Names:
@@ -69,8 +69,8 @@ def approvals(database: Path, prefix: str) -> Names:
 def services(folder: Path, database: Path, prefix: str) -> Names:
     """InferenceServices that are there, and those of releases."""
     there = [(path.name, "service") for path in sorted(folder.glob("*/")) if path.is_dir()]
-    found = {**dict(_read(database, _SERVICES, prefix)), **dict(there)}
-    return [(name, what) for name, what in found.items() if name.startswith(prefix)]
+    by_name = {**dict(_read(database, _SERVICES, prefix)), **dict(there)}
+    return [(name, what) for name, what in by_name.items() if name.startswith(prefix)]
 
 
 def schedules(database: Path, prefix: str) -> Names:
@@ -85,8 +85,8 @@ def models(database: Path, prefix: str) -> Names:
 
 def versions(database: Path, prefix: str) -> Names:
     """Registered models, each with its aliases and its versions, newest first."""
-    found = [*models(database, prefix), *_read(database, _ALIASES, prefix)]
-    return sorted(found) + list(_read(database, _VERSIONS, prefix))
+    names = [*models(database, prefix), *_read(database, _ALIASES, prefix)]
+    return sorted(names) + list(_read(database, _VERSIONS, prefix))
 
 
 def _read(database: Path, query: str, prefix: str, *more: str) -> Iterator[tuple[str, str]]:

@@ -202,6 +202,11 @@ class TaskSpec(Message, frozen=True):
     retry_policy: RetryPolicy = RetryPolicy()
     iterator_policy: IteratorPolicy = IteratorPolicy()
 
+    @property
+    def is_loop(self) -> bool:
+        """Whether it calls its component once for each item of a list."""
+        return bool(self.parameter_iterator or self.artifact_iterator)
+
     def upstream(self) -> frozenset[str]:
         """Every task of the same DAG that must end before this one is looked at."""
         producers = set(self.dependent_tasks)
@@ -325,6 +330,17 @@ class PlacedTask(NamedTuple):
     """Whether it is in a loop, or is one."""
 
 
+class DeclaredTask(NamedTuple):
+    """A task where the file declares it, in a DAG that may be called from several places."""
+
+    dag: str
+    """Name of the DAG's component; ``root`` for the outermost."""
+    name: str
+    task: TaskSpec
+    parent: Component
+    """The component of the DAG."""
+
+
 class Pipeline(Message, frozen=True):
     """The first document of a compiled file."""
 
@@ -354,16 +370,25 @@ class Pipeline(Message, frozen=True):
             if component.dag:
                 yield name, component, component.dag
 
+    def declared_tasks(self) -> Iterator[DeclaredTask]:
+        """Every task of every DAG once, wherever the DAG is called, in the order of the file."""
+        for dag, parent, _ in self.dags():
+            for name, task in parent.tasks.items():
+                yield DeclaredTask(dag, name, task, parent)
+
     def walk(self) -> Iterator[PlacedTask]:
         """Every task from the root, a DAG before what is in it, in the order of the file."""
-        yield from self._walk(self.root, "", False)
+        yield from self.walk_inside(self.root, "")
 
-    def _walk(self, parent: Component, prefix: str, repeated: bool) -> Iterator[PlacedTask]:
+    def walk_inside(
+        self, parent: Component, prefix: str, *, repeated: bool = False
+    ) -> Iterator[PlacedTask]:
+        """As ``walk``, of the tasks of one component; ``prefix`` begins each path."""
         for name, task in parent.tasks.items():
             inner = self.component_of(task)
-            loops = repeated or bool(task.parameter_iterator or task.artifact_iterator)
+            loops = repeated or task.is_loop
             yield PlacedTask(prefix + name, name, task, inner, parent, loops)
-            yield from self._walk(inner, f"{prefix}{name}.", loops)
+            yield from self.walk_inside(inner, f"{prefix}{name}.", repeated=loops)
 
     @property
     def kubernetes_pipeline(self) -> dict[str, Any]:
@@ -385,9 +410,9 @@ def planned_leaves(pipeline: Pipeline) -> list[str]:
 
 
 def _leaves_in_flow(pipeline: Pipeline, parent: Component, prefix: str) -> Iterator[str]:
-    for name, task in _in_flow(parent.dag.tasks if parent.dag else {}):
+    for name, task in _in_flow(parent.tasks):
         inner = pipeline.component_of(task)
-        if task.parameter_iterator or task.artifact_iterator:
+        if task.is_loop:
             continue
         if inner.dag:
             yield from _leaves_in_flow(pipeline, inner, f"{prefix}{name}.")

@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from platform_ctl.ir.pipeline import UNSET, Component, ParameterType, Pipeline, TaskSpec
+from platform_ctl.ir.pipeline import (
+    UNSET,
+    Component,
+    DeclaredTask,
+    ParameterType,
+    Pipeline,
+    TaskSpec,
+)
 
 _STRING_COMPARISON = re.compile(
     r"inputs\.parameter_values\['([^']+)'\]\s*[=!]=\s*'|'\s*[=!]=\s*inputs\.parameter_values\['([^']+)'\]"
@@ -32,9 +39,8 @@ class PortabilityProblem:
 def problems(pipeline: Pipeline, *, release: bool = False) -> list[PortabilityProblem]:
     """Everything that is not portable; ``release`` also refuses mutable image tags."""
     uses = [*_none_defaults(pipeline), *_of_run(pipeline)]
-    for where, component, dag in pipeline.dags():
-        for name, task in dag.tasks.items():
-            uses += _condition(pipeline, component, f"{where}.{name}", task)
+    for place in pipeline.declared_tasks():
+        uses += _condition(place)
     for label, executor in pipeline.deployment_spec.executors.items():
         if executor.container is None:
             continue
@@ -67,18 +73,16 @@ def _of_run(pipeline: Pipeline) -> Iterator[PortabilityProblem]:
                 yield PortabilityProblem(place.path, f"{what}; switch its caching off")
 
 
-def _condition(
-    pipeline: Pipeline, parent: Component, where: str, task: TaskSpec
-) -> Iterator[PortabilityProblem]:
+def _condition(place: DeclaredTask) -> Iterator[PortabilityProblem]:
     """A string that anybody may have written must not decide what runs."""
-    for match in _STRING_COMPARISON.finditer(task.trigger_policy.condition):
+    for match in _STRING_COMPARISON.finditer(place.task.trigger_policy.condition):
         channel = match[1] or match[2]
-        if not _closed(pipeline, parent, task, channel):
+        if not _closed(place.parent, place.task, channel):
             what = f"it compares the free text {channel!r}; compare a number, a bool or a verdict"
-            yield PortabilityProblem(where, what)
+            yield PortabilityProblem(f"{place.dag}.{place.name}", what)
 
 
-def _closed(pipeline: Pipeline, parent: Component, task: TaskSpec, channel: str) -> bool:
+def _closed(parent: Component, task: TaskSpec, channel: str) -> bool:
     """Whether the values of a channel are a closed set: a verdict, or declared literals."""
     binding = task.inputs.parameters.get(channel)
     if binding is None:
@@ -96,9 +100,8 @@ def _closed(pipeline: Pipeline, parent: Component, task: TaskSpec, channel: str)
 def _cached(pipeline: Pipeline, label: str) -> bool:
     using = {n for n, c in pipeline.components.items() if c.executor_label == label}
     return any(
-        task.component_ref.name in using and task.caching_options.enable_cache
-        for _, _, dag in pipeline.dags()
-        for task in dag.tasks.values()
+        place.task.component_ref.name in using and place.task.caching_options.enable_cache
+        for place in pipeline.declared_tasks()
     )
 
 

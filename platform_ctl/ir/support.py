@@ -114,10 +114,9 @@ def findings(pipeline: Pipeline, environment: Environment) -> list[UnsupportedUs
         component = pipeline.components[name]
         if component.executor_label:
             uses += _executor_findings(pipeline, name, component, environment)
-    for called, _, dag in pipeline.dags():
-        if called == "root" or called in used:
-            for task_name, task in dag.tasks.items():
-                uses += _task_findings(pipeline, task_name, task)
+    for place in pipeline.declared_tasks():
+        if place.dag == "root" or place.dag in used:
+            uses += _task_findings(pipeline, place.name, place.task)
     uses += _pipeline_findings(pipeline)
     return list(dict.fromkeys(uses))
 

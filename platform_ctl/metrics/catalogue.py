@@ -266,10 +266,10 @@ CATALOGUE: tuple[MetricFamily, ...] = tuple(
 
 def by_metric(samples: Iterable[Sample]) -> list[tuple[MetricFamily, Sequence[Sample]]]:
     """Samples of each metric together, metrics in the order of the catalogue."""
-    found: dict[str, list[Sample]] = {}
+    by_name: dict[str, list[Sample]] = {}
     for sample in samples:
-        found.setdefault(sample.metric.name, []).append(sample)
-    return [(metric, found[metric.name]) for metric in CATALOGUE if metric.name in found]
+        by_name.setdefault(sample.metric.name, []).append(sample)
+    return [(metric, by_name[metric.name]) for metric in CATALOGUE if metric.name in by_name]
 
 
 def cumulative(counts: Iterable[tuple[float, int]], total: float) -> Histogram:

@@ -92,12 +92,12 @@ def _announcing(scrape: Callable[[], Scrape]) -> Callable[[], Scrape]:
     known: dict[str, str] = {}
 
     def announced() -> Scrape:
-        found = scrape()
-        for source, problem in found.problems.items():
+        current = scrape()
+        for source, problem in current.problems.items():
             if known.get(source) != problem:
                 sys.stderr.write(visible(f"{source}: {problem}") + "\n")
         known.clear()
-        known.update(found.problems)
-        return found
+        known.update(current.problems)
+        return current
 
     return announced

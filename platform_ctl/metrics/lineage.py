@@ -79,9 +79,9 @@ def _lines(path: Path, start: int, stop: int | None) -> tuple[int, int]:
         file.seek(start)
         at = start
         while chunk := file.read(_CHUNK_BYTES if stop is None else min(_CHUNK_BYTES, stop - at)):
-            found = chunk.count(b"\n")
-            if found:
-                count += found
+            ends = chunk.count(b"\n")
+            if ends:
+                count += ends
                 offset = at + chunk.rfind(b"\n") + 1
             at += len(chunk)
     return count, offset

@@ -48,10 +48,10 @@ def _approvals(db: sqlite3.Connection, now: float) -> Iterator[Sample]:
         " FROM approvals GROUP BY 1, 2",
         (moment,),
     ).fetchall()
-    found = {(row[0], row[1]): row for row in rows}
-    models = sorted({model for model, _ in found})
+    by_state = {(row[0], row[1]): row for row in rows}
+    models = sorted({model for model, _ in by_state})
     for model, state in product(models, ApprovalState):
-        row = found.get((model, state.value))
+        row = by_state.get((model, state.value))
         yield metrics.APPROVALS.of(model, state.value, value=row[2] if row else 0)
         if row and state is ApprovalState.PENDING:
             yield metrics.APPROVAL_OLDEST.of(model, value=seconds(row[3]))
@@ -73,10 +73,10 @@ def _promotions(db: sqlite3.Connection) -> Iterator[Sample]:
 
 def _releases(db: sqlite3.Connection) -> Iterator[Sample]:
     rows = db.execute("SELECT service, state, count(*) FROM releases GROUP BY 1, 2").fetchall()
-    found = {(row[0], row[1]): row[2] for row in rows}
-    services = sorted({service for service, _ in found})
+    by_state = {(row[0], row[1]): row[2] for row in rows}
+    services = sorted({service for service, _ in by_state})
     for service, (state, outcome) in product(services, _OUTCOMES.items()):
-        count = found.get((service, state.value), 0)
+        count = by_state.get((service, state.value), 0)
         yield metrics.RELEASES.of(service, outcome, value=count)
     yield from _last_event(db, "rolled back", metrics.CANARY_ROLLBACK)
     yield from _last_event(db, "held", metrics.CANARY_HELD, of_state="held")

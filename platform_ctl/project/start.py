@@ -32,25 +32,25 @@ def start(folder: Path) -> list[Path]:
             fix=f"platform-ctl init {folder / 'platform'}",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    made: list[Path] = []
+    written: list[Path] = []
     try:
         for part in PARTS:
             target = folder / part
-            made.append(target)
+            written.append(target)
             if (source / part).is_dir():
                 shutil.copytree(source / part, target, ignore=_NOT_COPIED)
             else:
                 shutil.copy(source / part, target)
         ignored = folder / ".gitignore"
         if not ignored.exists():
-            made.append(ignored)
+            written.append(ignored)
             ignored.write_text(IGNORED, encoding="utf-8")
     except OSError:
-        for target in made:
+        for target in written:
             shutil.rmtree(target, ignore_errors=True)
             target.unlink(missing_ok=True)
         raise
-    return made
+    return written
 
 
 def _source() -> Path:

@@ -29,12 +29,12 @@ def line_of(file: Path, *path: str) -> int:
         if not isinstance(call, ast.Call):
             break
         line = call.lineno
-        given = next((k.value for k in call.keywords if k.arg == argument), None)
-        if given is None:
+        value = next((k.value for k in call.keywords if k.arg == argument), None)
+        if value is None:
             break
-        if isinstance(given, ast.Name):
-            given = assigned.get(given.id, given)
-        line, call = given.lineno, given
+        if isinstance(value, ast.Name):
+            value = assigned.get(value.id, value)
+        line, call = value.lineno, value
     return line
 
 
@@ -50,9 +50,9 @@ def reported_metrics(file: Path) -> frozenset[str] | None:
     except (OSError, SyntaxError, ValueError):
         return None
     functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "trial"]
-    found = [_keys(node.value) for trial in functions for node in _returns(trial)]
-    known = [keys for keys in found if keys is not None]
-    return frozenset.intersection(*known) if known and len(known) == len(found) else None
+    returned = [_keys(node.value) for trial in functions for node in _returns(trial)]
+    known = [keys for keys in returned if keys is not None]
+    return frozenset.intersection(*known) if known and len(known) == len(returned) else None
 
 
 def _returns(node: ast.AST) -> Iterator[ast.Return]:
@@ -82,8 +82,8 @@ def _texts(nodes: list[ast.expr | None] | list[ast.expr]) -> frozenset[str] | No
 def texts_of(file: Path) -> set[str]:
     """Every text that is written in a file, the names of keyword arguments included."""
     nodes = list(ast.walk(ast.parse(file.read_bytes())))
-    found = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return found | {n.arg for n in nodes if isinstance(n, ast.keyword) and n.arg}
+    texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return texts | {n.arg for n in nodes if isinstance(n, ast.keyword) and n.arg}
 
 
 def imports_of(file: Path) -> Iterator[tuple[int, str]]:

@@ -139,7 +139,7 @@ def _unseen(run: Run) -> str:
 
 
 def _shape(spec: TaskSpec) -> Shape:
-    if spec.parameter_iterator or spec.artifact_iterator:
+    if spec.is_loop:
         return "loop"
     return "condition" if spec.trigger_policy.condition else "group"
 

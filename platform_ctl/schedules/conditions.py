@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from platform_ctl.schedules.document import StartCondition
-from platform_ctl.schedules.trigger import ConditionReading
+from platform_ctl.schedules.document import ConditionKind, StartCondition
+from platform_ctl.schedules.trigger import ConditionReading, Trigger
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,44 @@ class Readings:
     """Recipe -> time of the newest record of its table, seconds since the epoch."""
     true_error: Callable[[str, str], float | None]
     """(service, metric) -> error of its answers against labels that arrived since."""
+
+
+class ConditionSource(Protocol):
+    """What a target knows of its pipelines and runs; the rest of a look is the same on both."""
+
+    @property
+    def readings(self) -> Readings: ...
+
+    @property
+    def now(self) -> Callable[[], int]:
+        """Seconds since the epoch."""
+        ...
+
+    def pipeline_digests(self, trigger: Trigger) -> tuple[str, str]:
+        """SHA-256 of the trigger's compiled pipeline now, and of the one that was applied."""
+        ...
+
+    def succeeded(self, key: str, since: int) -> Sequence[str]:
+        """Ids of the runs of schedule ``key`` that succeeded, started since; oldest first."""
+        ...
+
+
+def observe(source: ConditionSource, trigger: Trigger, seen: Sequence[str]) -> ConditionReading:
+    """Whether a trigger's condition holds. ``seen``: what started earlier runs, oldest first."""
+    spec = trigger.spec
+    condition = spec.condition
+    assert condition is not None
+    if condition.kind is ConditionKind.FRESHNESS:
+        newest = source.readings.newest_record(condition.recipe)
+        return freshness(condition, newest, source.now())
+    if condition.kind is ConditionKind.DRIFT:
+        value = source.readings.true_error(condition.service, condition.metric)
+        return drift(condition, value)
+    if condition.kind is ConditionKind.PIPELINE_CHANGED:
+        digest, applied = source.pipeline_digests(trigger)
+        return pipeline_changed(spec.pipeline, digest, applied, seen)
+    upstream = f"{spec.team}/{condition.after}"
+    return after(condition.after, source.succeeded(upstream, trigger.since), seen)
 
 
 def freshness(condition: StartCondition, newest: float | None, now: int) -> ConditionReading:

@@ -28,14 +28,14 @@ class Checkout:
     @cached_property
     def commit(self) -> str:
         """The full hash of HEAD."""
-        found = self._git("rev-parse", "--verify", "HEAD^{commit}")
-        if found is None:
+        commit = self._git("rev-parse", "--verify", "HEAD^{commit}")
+        if commit is None:
             raise NotARepository(
                 "an upload takes committed pipelines; this folder is no git clone with a commit",
                 where=str(self._root),
                 fix=f"git -C {self._root} log -1",
             )
-        return found.strip()
+        return commit.strip()
 
     @cached_property
     def committed_at(self) -> datetime:
@@ -89,8 +89,8 @@ class Checkout:
         return datetime.fromtimestamp(int(text), UTC) if text else None
 
     def _git(self, *words: str) -> str | None:
-        found = self._bytes(*words)
-        return None if found is None else found.decode("utf-8", "replace")
+        output = self._bytes(*words)
+        return None if output is None else output.decode("utf-8", "replace")
 
     def _bytes(self, *words: str) -> bytes | None:
         """stdout, or None where git says no."""

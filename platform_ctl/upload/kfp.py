@@ -60,8 +60,8 @@ class KfpPipelines:
             description=description,
             namespace=self._namespace or None,
         )
-        made = self._write(self._kfp.pipelines.pipeline_service_create_pipeline, body)
-        return str(made.pipeline_id)
+        created = self._write(self._kfp.pipelines.pipeline_service_create_pipeline, body)
+        return str(created.pipeline_id)
 
     def newest(self, pipeline_id: str) -> list[UploadedVersion]:
         return self._versions(pipeline_id, page_size=PAGE, sort_by="created_at desc")
@@ -78,7 +78,7 @@ class KfpPipelines:
             # The server tells the format by the file's name.
             file = Path(folder) / "pipeline.yaml"
             file.write_bytes(content)
-            made = self._write(
+            uploaded = self._write(
                 self._kfp.uploads.upload_pipeline_version,
                 str(file),
                 name=name,
@@ -88,20 +88,20 @@ class KfpPipelines:
                 tags=json.dumps(marks.tags()),
                 deadline_s=TIMEOUT_S + len(content) / _BYTES_PER_S,
             )
-        return _version(made)
+        return _version(uploaded)
 
     def tag(self, pipeline_id: str, version_id: str, tags: dict[str, str]) -> None:
         import kfp_server_api
 
         versions = self._kfp.pipelines
         try:
-            found = self._kfp.call(
+            version = self._kfp.call(
                 versions.pipeline_service_get_pipeline_version, pipeline_id, version_id
             )
             body = kfp_server_api.V2beta1PipelineVersion(
                 pipeline_id=pipeline_id,
                 pipeline_version_id=version_id,
-                display_name=found.display_name,
+                display_name=version.display_name,
                 tags=tags,
             )
             self._kfp.call(

@@ -73,7 +73,7 @@ def decide(mine: Marks, versions: Sequence[UploadedVersion], history: History) -
 
 
 def after_upload(
-    made: UploadedVersion,
+    uploaded: UploadedVersion,
     now: Sequence[UploadedVersion],
     before: Sequence[UploadedVersion],
     history: History,
@@ -83,16 +83,16 @@ def after_upload(
 
     ``before`` is what the decision to upload has seen: only what came since is a surprise.
     """
-    marks = made.marks
+    marks = uploaded.marks
     if marks is None:
         return UploadAction.UPLOAD
     known = {v.id for v in before}
-    others = [v for v in now if v.id != made.id]
+    others = [v for v in now if v.id != uploaded.id]
     for other in others:
-        earlier = other.id not in known and other.created_at_s <= made.created_at_s
+        earlier = other.id not in known and other.created_at_s <= uploaded.created_at_s
         if earlier and other.marks and comes_after(other.marks, marks, history, guess=True):
             return UploadAction.SUPERSEDED
-    beside = [v for v in others if v.created_at_s == made.created_at_s]
+    beside = [v for v in others if v.created_at_s == uploaded.created_at_s]
     if any(v.marks is None or not v.marks.same_content(marks) for v in beside):
         return UploadAction.REPLACE
     return UploadAction.UPLOAD

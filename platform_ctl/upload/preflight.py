@@ -84,14 +84,14 @@ def warnings(candidate: UploadCandidate) -> list[str]:
 
 def pinned_kfp(constraints: str) -> str:
     """The version of kfp in the text of a constraints file; "" where it pins none."""
-    found = re.search(r"^kfp==([^\s;#]+)", constraints, re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(r"^kfp==([^\s;#]+)", constraints, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def minor(version: str) -> tuple[int, int]:
     """(major, minor) of a version; (0, 0) for text that is none."""
-    found = re.match(r"v?(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.match(r"v?(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _check_name(candidate: UploadCandidate) -> None:
@@ -124,10 +124,9 @@ def _check_cache_keys(candidate: UploadCandidate) -> None:
 
 
 def _cache_keys(candidate: UploadCandidate) -> Iterator[str]:
-    for _, _, dag in candidate.pipeline.dags():
-        for name, task in dag.tasks.items():
-            if task.caching_options.cache_key:
-                yield f"task {name}"
+    for place in candidate.pipeline.declared_tasks():
+        if place.task.caching_options.cache_key:
+            yield f"task {place.name}"
 
 
 def _check_size(candidate: UploadCandidate) -> None:

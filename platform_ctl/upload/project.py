@@ -32,15 +32,15 @@ class _History:
         self._checkout = checkout
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
-        found = self._checkout.is_ancestor(older, newer)
-        if found is None and self._checkout.shallow:
+        answer = self._checkout.is_ancestor(older, newer)
+        if answer is None and self._checkout.shallow:
             raise ShallowClone(
                 f"this clone is shallow and does not hold commit {newer[:12]} of a version, so "
                 "nobody can tell which of the two is newer",
                 where="pipeline upload",
                 fix="git fetch --unshallow",
             )
-        return found
+        return answer
 
 
 @dataclass(frozen=True)

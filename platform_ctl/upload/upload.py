@@ -93,19 +93,19 @@ class Uploader:
         notes = preflight.warnings(candidate)
         for _ in range(_ROUNDS):
             try:
-                found = self._one_round(candidate, notes)
+                result = self._one_round(candidate, notes)
             except Rejected as exc:
                 raise self._failed(candidate, _rejection(exc)) from exc
-            if found:
-                return found
+            if result:
+                return result
         raise self._failed(candidate, "other uploads of it go on all the time")
 
     def _one_round(self, candidate: UploadCandidate, notes: list[str]) -> UploadResult | None:
         """The result, or None where somebody else wrote meanwhile and all is read anew."""
         if candidate.name in self._read:
             pipeline_id, seen = self._read.pop(candidate.name)
-        elif found := self._pipeline(candidate, notes):
-            pipeline_id, seen = found, self.server.newest(found)
+        elif existing := self._pipeline(candidate, notes):
+            pipeline_id, seen = existing, self.server.newest(existing)
         else:
             return self._result(candidate, UploadState.WOULD_UPLOAD, candidate.marks.name, notes)
         late = plan.out_of_order(seen, self.history)
@@ -125,22 +125,24 @@ class Uploader:
         if self.dry_run:
             return self._result(candidate, UploadState.WOULD_UPLOAD, name, notes, pipeline_id)
         self._wait_for_own_second(versions)
-        made = self._write(candidate, pipeline_id, name, notes)
-        if made is None:
+        uploaded = self._write(candidate, pipeline_id, name, notes)
+        if uploaded is None:
             return None
-        return self._settle(candidate, pipeline_id, made, versions, notes)
+        return self._settle(candidate, pipeline_id, uploaded, versions, notes)
 
     def _pipeline(self, candidate: UploadCandidate, notes: list[str]) -> str | None:
         """Its id; made where it is new. None only in a dry run."""
-        found = self.server.find(candidate.name)
-        if found or self.dry_run:
-            return found
+        existing = self.server.find(candidate.name)
+        if existing or self.dry_run:
+            return existing
         try:
-            made = self.server.create(candidate.name, candidate.pipeline.pipeline_info.description)
+            created = self.server.create(
+                candidate.name, candidate.pipeline.pipeline_info.description
+            )
         except (NameTaken, OutcomeUnknown) as exc:
             for seconds in _LOOKS_S:
-                if found := self.server.find(candidate.name):
-                    return found
+                if existing := self.server.find(candidate.name):
+                    return existing
                 self.pause(seconds)
             raise self._failed(
                 candidate,
@@ -148,7 +150,7 @@ class Uploader:
                 "interrupted, or one of another namespace",
             ) from exc
         notes.append("new pipeline")
-        return made
+        return created
 
     def _settled(
         self,
@@ -229,21 +231,23 @@ class Uploader:
         self,
         candidate: UploadCandidate,
         pipeline_id: str,
-        made: UploadedVersion,
+        uploaded: UploadedVersion,
         before: Sequence[UploadedVersion],
         notes: list[str],
     ) -> UploadResult | None:
         """Looks again after the write: whoever came too late takes its version back."""
         now = self.server.newest(pipeline_id)
-        action = plan.after_upload(made, now, before, self.history)
+        action = plan.after_upload(uploaded, now, before, self.history)
         if action is UploadAction.REPLACE:
-            self._delete(pipeline_id, made)
+            self._delete(pipeline_id, uploaded)
             return None
         if action is UploadAction.SUPERSEDED:
-            self._delete(pipeline_id, made)
+            self._delete(pipeline_id, uploaded)
             notes.append("a newer commit was uploaded at the same time")
             return self._result(candidate, UploadState.SUPERSEDED, "", notes, pipeline_id)
-        return self._result(candidate, UploadState.UPLOADED, made.name, notes, pipeline_id, made.id)
+        return self._result(
+            candidate, UploadState.UPLOADED, uploaded.name, notes, pipeline_id, uploaded.id
+        )
 
     def _wait_for_own_second(self, versions: Sequence[UploadedVersion]) -> None:
         newest = max(versions, key=lambda v: v.created_at_s, default=None)

@@ -84,12 +84,12 @@ def _of_history(subject: Subject, row: Record) -> dict[str, float]:
         and r[subject.time] < row["time"]
     ]
     values = [value for _, value in sorted(older)]
-    found = {}
+    recomputed = {}
     for feature in subject.features:
         kind, _, count = feature.partition("_")
         last = values[-int(count) :]
-        found[feature] = last[0] if kind == "lag" else sum(last) / len(last)
-    return found
+        recomputed[feature] = last[0] if kind == "lag" else sum(last) / len(last)
+    return recomputed
 
 
 def _missing(value: Any) -> bool:

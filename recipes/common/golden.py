@@ -92,10 +92,10 @@ class GoldenSets:
                 where=path,
                 fix=self._refresh,
             ) from exc
-        found = hashlib.sha256(content).hexdigest()
-        if found != digest:
+        digest_now = hashlib.sha256(content).hexdigest()
+        if digest_now != digest:
             raise GoldenSetTampered(
-                f"the golden set was changed: pinned {digest[:12]}, found {found[:12]}",
+                f"the golden set was changed: pinned {digest[:12]}, found {digest_now[:12]}",
                 where=path,
                 fix=self._refresh,
             )

@@ -85,7 +85,7 @@ class Judge:
         if champion is not None:
             theirs = Rows.read(rows_path, champion.features, "golden")
             predictions["champion"] = champion.predict(theirs.x)
-        found = scores.write(
+        figures = scores.write(
             out_dir,
             self._scores(golden, predictions),
             golden_digest=(pq.read_schema(rows_path).metadata or {}).get(GOLDEN_KEY, b"").decode(),
@@ -102,13 +102,13 @@ class Judge:
             },
         )
         pq.write_table(golden.table, Path(out_dir) / scores.ROWS_FILE)
-        return found
+        return figures
 
     def _intervals(self, prediction: np.ndarray, label: np.ndarray) -> dict[str, Any]:
-        found = {
+        intervals = {
             name: metrics.interval(self.metrics[name], prediction, label) for name in self.intervals
         }
-        return {"intervals": found} if found else {}
+        return {"intervals": intervals} if intervals else {}
 
     def _scores(self, golden: Rows, predictions: Mapping[str, np.ndarray]) -> scores.Scores:
         ones = np.ones(len(golden.label))

@@ -179,14 +179,14 @@ class Table:
         frame = frame[list(columns)].copy()
         for column in columns:
             frame[column] = self._typed(path, column, frame[column])
-        given = columns == self.columns and self.late_labels
-        needed = (self.entity, self.time) if given else (self.label, self.time)
-        kept = frame.dropna(subset=[c for c in needed if c])
+        unlabelled = columns == self.columns and self.late_labels
+        needed = (self.entity, self.time) if unlabelled else (self.label, self.time)
+        complete = frame.dropna(subset=[c for c in needed if c])
         notes = []
-        if len(kept) < len(frame):
-            what = "entity" if given else "label"
-            notes.append(f"{len(frame) - len(kept)} rows without {what} or time left out")
-        named = kept.assign(**{_ROW: self._names(kept)})
+        if len(complete) < len(frame):
+            what = "entity" if unlabelled else "label"
+            notes.append(f"{len(frame) - len(complete)} rows without {what} or time left out")
+        named = complete.assign(**{_ROW: self._names(complete)})
         once = named.drop_duplicates(_ROW)
         if len(once) < len(named):
             notes.append(
@@ -216,15 +216,15 @@ class Table:
             raise self._bad(path, f"column {column!r} does not hold {kind}: {exc}") from exc
 
     def _classes(self, path: Path, values: pd.Series) -> pd.Series:
-        found = table_file.classes(values)
-        others = found[~found.isin([self.positive, self.negative])].dropna().unique()
+        classes = table_file.classes(values)
+        others = classes[~classes.isin([self.positive, self.negative])].dropna().unique()
         if self.negative and len(others):
             raise self._bad(
                 path,
                 f"column {self.label!r} has {others[0]!r}, which is neither {self.positive!r} "
                 f"nor {self.negative!r}",
             )
-        return found
+        return classes
 
     @staticmethod
     def _numbers(values: pd.Series) -> pd.Series:
@@ -536,10 +536,10 @@ def _with_lags(frame: pd.DataFrame, label: str, entity: str) -> pd.DataFrame:
     """Earlier values of the same entity as features: nothing of a row's own time is in them."""
     values = frame.groupby(entity)[label] if entity else frame[label]
     lags = {f"lag_{n}": values.shift(n) for n in LAGS}
-    made = frame.assign(**lags)
+    lagged = frame.assign(**lags)
     for length in (4, 8):
-        made[f"mean_{length}"] = made[[f"lag_{n}" for n in range(1, length + 1)]].mean(axis=1)
-    return made
+        lagged[f"mean_{length}"] = lagged[[f"lag_{n}" for n in range(1, length + 1)]].mean(axis=1)
+    return lagged
 
 
 def _digest(values: Sequence[Any]) -> str:

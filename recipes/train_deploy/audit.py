@@ -96,14 +96,14 @@ def _read(commits: tables.CommitsSnapshot) -> dict[str, list[_Commit]]:
     columns = ("repo", "hash", "author", "committed_at", "available_at", "files_changed",
                "insertions", "deletions")  # fmt: skip
     table = commits.table.scan(snapshot_id=commits.snapshot_id, selected_fields=columns).to_arrow()
-    found: dict[str, list[_Commit]] = defaultdict(list)
+    commits_of: dict[str, list[_Commit]] = defaultdict(list)
     lists = [
         (c.cast(pa.int64()) if pa.types.is_timestamp(c.type) else c).to_pylist()
         for c in (table[name] for name in columns)
     ]
     for repo, commit, author, at, known, files, added, removed in zip(*lists, strict=True):
-        found[repo].append(_Commit(commit, author, at, known, files, added + removed))
-    return found
+        commits_of[repo].append(_Commit(commit, author, at, known, files, added + removed))
+    return commits_of
 
 
 def _sample(rows: pa.Table, by_repo: dict[str, list[_Commit]], count: int) -> list[dict[str, Any]]:
@@ -234,7 +234,7 @@ def _log_ses(known: list[_Commit], week_us: int) -> float:
 def _compare(
     row: dict[str, Any], wanted: dict[str, float], commits: list[_Commit]
 ) -> list[Mismatch]:
-    found = []
+    mismatches = []
     for column, value in wanted.items():
         in_row = row[column]
         same = in_row is not None and math.isclose(
@@ -244,8 +244,8 @@ def _compare(
             in_row = math.nan if in_row is None else float(in_row)
             event = row["event_timestamp"].astimezone(UTC)
             why = _explain(commits, row)
-            found.append(Mismatch(row["repo"], event, column, in_row, float(value), why))
-    return found
+            mismatches.append(Mismatch(row["repo"], event, column, in_row, float(value), why))
+    return mismatches
 
 
 def _explain(commits: list[_Commit], row: dict[str, Any]) -> str:

@@ -243,10 +243,10 @@ def read(clone: Clone, since: str | None, *, lines: bool = True) -> Iterator[lis
         assert process.stdout is not None  # PIPE
         try:
             for records in _chunks(process.stdout):
-                found = _RECORD.findall(records) if lines else _parse_raw(records)
-                if len(found) != records.count(_BEGIN):
+                commits = _RECORD.findall(records) if lines else _parse_raw(records)
+                if len(commits) != records.count(_BEGIN):
                     raise _unreadable(clone.path, "git lists commits in a form of its own")
-                yield found
+                yield commits
         except BaseException:
             process.kill()
             raise

@@ -30,21 +30,21 @@ def current(data: DataAccess, commits: CommitsSnapshot, now: datetime) -> str:
 
     Raises TooLittleHistory, GoldenSetTampered, HomeBusy.
     """
-    kept = sets(data).pinned()
-    if kept and GOLDEN == "frozen":
-        return kept
+    pinned = sets(data).pinned()
+    if pinned and GOLDEN == "frozen":
+        return pinned
     with tables.exclusive(data, "golden set"):
-        kept = sets(data).pinned()
-        if kept and GOLDEN == "frozen":
-            return kept
-        return create(data, commits, now, "newer data" if kept else "first run")
+        pinned = sets(data).pinned()
+        if pinned and GOLDEN == "frozen":
+            return pinned
+        return create(data, commits, now, "newer data" if pinned else "first run")
 
 
 def foresee(data: DataAccess, commits: CommitsSnapshot) -> str:
     """What ``current`` would return. Writes nothing, and computes only what is not kept."""
-    kept = sets(data).pinned()
-    if kept and (GOLDEN == "frozen" or sets(data).snapshot() == str(commits.snapshot_id)):
-        return kept
+    pinned = sets(data).pinned()
+    if pinned and (GOLDEN == "frozen" or sets(data).snapshot() == str(commits.snapshot_id)):
+        return pinned
     return _select(commits, build.compute(commits)[1]).digest
 
 

@@ -89,12 +89,12 @@ def ingest_git(
 def _one_spelling(by_repo: dict[str, list[Clone]], known: Iterable[str]) -> dict[str, list[Clone]]:
     """Repositories of forges that ignore capitals, under the first spelling there was."""
     first = {repo.lower(): repo for repo in reversed([*known, *by_repo])}
-    found: dict[str, list[Clone]] = {}
+    by_name: dict[str, list[Clone]] = {}
     for repo, clones in by_repo.items():
         caseless = repo.partition("/")[0] in _CASELESS
         name = first[repo.lower()] if caseless else repo
-        found.setdefault(name, []).extend(replace(clone, repo=name) for clone in clones)
-    return found
+        by_name.setdefault(name, []).extend(replace(clone, repo=name) for clone in clones)
+    return by_name
 
 
 def _write(table: Table, batches: list[_Batch], known: dict[str, RepoObservation]) -> str | None:
@@ -251,10 +251,10 @@ def _read_commits(
     batches, past, future = [], 0, 0
     for raw in git_history.read(clone, since, lines=lines):
         dates = [int(c[1] or 0) for c in raw]
-        kept = [c for c, date in zip(raw, dates, strict=True) if EARLIEST_S <= date <= now_s]
+        dated = [c for c, date in zip(raw, dates, strict=True) if EARLIEST_S <= date <= now_s]
         past += sum(date < EARLIEST_S for date in dates)
         future += sum(date > now_s for date in dates)
-        batches.append(_to_arrow(clone.repo, kept, backfill, now_s, pseudonym).cast(schema))
+        batches.append(_to_arrow(clone.repo, dated, backfill, now_s, pseudonym).cast(schema))
     return _Read(pa.Table.from_batches(batches, schema), past, future, lines)
 
 

@@ -66,6 +66,6 @@ def _at(table: pa.Table, times: dict[str, datetime]) -> dict[str, dict[str, Any]
     import pyarrow as pa
 
     schema = pa.schema([table.schema.field("repo"), table.schema.field("event_timestamp")])
-    asked = pa.table([list(times), list(times.values())], schema=schema)
-    found = table.join(asked, keys=["repo", "event_timestamp"], join_type="inner").to_pylist()
-    return {row["repo"]: {name: row[name] for name in FEATURE_NAMES} for row in found}
+    wanted = pa.table([list(times), list(times.values())], schema=schema)
+    joined = table.join(wanted, keys=["repo", "event_timestamp"], join_type="inner").to_pylist()
+    return {row["repo"]: {name: row[name] for name in FEATURE_NAMES} for row in joined}

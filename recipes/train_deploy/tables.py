@@ -143,7 +143,7 @@ def commits_at(
 
 def timelines(table: Table, snapshot_id: int | None) -> dict[str, list[RepoObservation]]:
     """Observations of each repository up to a snapshot, oldest first; removed ones are absent."""
-    found: dict[str, list[RepoObservation]] = {}
+    by_repo: dict[str, list[RepoObservation]] = {}
     ended: set[str] = set()
     by_id = {s.snapshot_id: s for s in table.snapshots()}
     snapshot = by_id.get(snapshot_id) if snapshot_id else None
@@ -155,9 +155,9 @@ def timelines(table: Table, snapshot_id: int | None) -> dict[str, list[RepoObser
             if observation.removed:
                 ended.add(repo)
             else:
-                found.setdefault(repo, []).append(observation)
+                by_repo.setdefault(repo, []).append(observation)
         snapshot = by_id.get(snapshot.parent_snapshot_id or -1)
-    return {repo: line[::-1] for repo, line in sorted(found.items())}
+    return {repo: line[::-1] for repo, line in sorted(by_repo.items())}
 
 
 def exclusive(data: DataAccess, what: str) -> contextlib.AbstractContextManager[None]:

@@ -215,15 +215,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", required=True, help="parquet file that extract wrote")
     for name in ("learning-rate", "batch-size", "epochs", "seed"):
         parser.add_argument(f"--{name}")
-    given = vars(parser.parse_args(argv))
-    path = given.pop("rows")
+    arguments = vars(parser.parse_args(argv))
+    path = arguments.pop("rows")
 
     def write(figures: Mapping[str, float]) -> None:
         line = " ".join(f"{name}={value:.6g}" for name, value in figures.items())
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    trial({k: v for k, v in given.items() if v is not None}, path, write)
+    trial({k: v for k, v in arguments.items() if v is not None}, path, write)
     return 0
 
 

@@ -134,7 +134,7 @@ class StepCache:
     def _put(
         self, key: CacheKey, entry: rows.Entry, measured: Mapping[str, Measured | None]
     ) -> None:
-        """Stages each digest once and commits the objects with the row; leaves nothing staged."""
+        """Stages each digest once, writes objects and row together, and leaves nothing staged."""
         staged: dict[str, tuple[Measured, Path]] = {}
         try:
             for uri, artifact in measured.items():

@@ -138,7 +138,7 @@ def _of_dag(run: _Run, component: Component, base: str, prefix: str) -> Iterator
         opened = run.tree.newest(node)
         if not opened:
             yield from _closed_dag(run, task, node, path)
-        elif task.parameter_iterator or task.artifact_iterator:
+        elif task.is_loop:
             yield from _loop(run, inner, opened, path)
         else:
             yield from _of_dag(run, inner, opened, f"{path}.")

@@ -34,18 +34,17 @@ def condition(expression: str, parameters: Mapping[str, Any]) -> bool:
 
 def check(pipeline: Pipeline) -> None:
     """Raise BadPipelineFile for a condition or selector that is not CEL."""
-    for _, _, dag in pipeline.dags():
-        for name, task in dag.tasks.items():
-            selectors = (b.parameter_expression_selector for b in task.inputs.parameters.values())
-            for expression in filter(None, (task.trigger_policy.condition, *selectors)):
-                try:
-                    _program(expression)
-                except (ValueError, RuntimeError) as exc:
-                    raise BadPipelineFile(
-                        f"the condition of {name} is not CEL: {expression}",
-                        where=name,
-                        fix="platform-ctl pipeline compile",
-                    ) from exc
+    for _, name, task, _ in pipeline.declared_tasks():
+        selectors = (b.parameter_expression_selector for b in task.inputs.parameters.values())
+        for expression in filter(None, (task.trigger_policy.condition, *selectors)):
+            try:
+                _program(expression)
+            except (ValueError, RuntimeError) as exc:
+                raise BadPipelineFile(
+                    f"the condition of {name} is not CEL: {expression}",
+                    where=name,
+                    fix="platform-ctl pipeline compile",
+                ) from exc
 
 
 def select(expression: str, value: Any) -> Any:

@@ -87,7 +87,7 @@ class Engine:
         bound = graph.bind(task, self._facts)
         if task.spec.trigger_policy.condition and not graph.should_run(task, bound):
             self._skip(task, "the condition is false", SkippedBy.CONDITION, task)
-        elif task.spec.parameter_iterator or task.spec.artifact_iterator:
+        elif task.spec.is_loop:
             self._open_loop(task, bound)
         elif task.component.dag:
             self._open(task, task.path, graph.dag_inputs(task.component, bound))

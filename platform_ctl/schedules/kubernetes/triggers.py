@@ -15,7 +15,7 @@ from platform_ctl.errors import UnknownName
 from platform_ctl.runs.port import Orchestrator
 from platform_ctl.runs.record import RunRequest
 from platform_ctl.schedules import conditions, cron
-from platform_ctl.schedules.document import ConditionKind, Documents, Schedule
+from platform_ctl.schedules.document import Documents, Schedule
 from platform_ctl.schedules.kubernetes.recurring_runs import KfpSchedules
 from platform_ctl.schedules.port import Pause, RecurringRun
 from platform_ctl.schedules.trigger import (
@@ -94,22 +94,14 @@ class KfpTriggerPorts:
         return TriggerPorts(self.observe, self.submit, self.active, notify)
 
     def observe(self, trigger: Trigger, seen: Sequence[str]) -> ConditionReading:
-        spec = trigger.spec
-        condition = spec.condition
-        assert condition is not None
-        if condition.kind is ConditionKind.FRESHNESS:
-            newest = self.readings.newest_record(condition.recipe)
-            return conditions.freshness(condition, newest, self.now())
-        if condition.kind is ConditionKind.DRIFT:
-            value = self.readings.true_error(condition.service, condition.metric)
-            return conditions.drift(condition, value)
-        if condition.kind is ConditionKind.PIPELINE_CHANGED:
-            digest = self._schedule(spec.key).ir
-            before = seen[-1] if seen else spec.ir or digest
-            return conditions.pipeline_changed(spec.pipeline, digest, before, seen)
-        upstream = f"{spec.team}/{condition.after}"
-        succeeded = self.port.succeeded(upstream, since=trigger.since)
-        return conditions.after(condition.after, succeeded, seen)
+        return conditions.observe(self, trigger, seen)
+
+    def pipeline_digests(self, trigger: Trigger) -> tuple[str, str]:
+        digest = self._schedule(trigger.spec.key).ir
+        return digest, trigger.spec.ir or digest
+
+    def succeeded(self, key: str, since: int) -> Sequence[str]:
+        return self.port.succeeded(key, since=since)
 
     def active(self, trigger: Trigger) -> int:
         """Open runs that this trigger started; they are found by their name."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from platform_ctl.runs.record import RunState
 from platform_ctl.schedules import conditions
-from platform_ctl.schedules.document import ConditionKind
 from platform_ctl.schedules.local.engine import ScheduleEngine
 from platform_ctl.schedules.local.store import LocalSchedules, Start
 from platform_ctl.schedules.trigger import ConditionReading, Trigger, TriggerPorts
@@ -31,21 +30,12 @@ class LocalTriggerPorts:
         )
 
     def observe(self, trigger: Trigger, seen: Sequence[str]) -> ConditionReading:
-        spec = trigger.spec
-        condition = spec.condition
-        assert condition is not None
-        if condition.kind is ConditionKind.FRESHNESS:
-            newest = self.readings.newest_record(condition.recipe)
-            return conditions.freshness(condition, newest, self.now())
-        if condition.kind is ConditionKind.DRIFT:
-            value = self.readings.true_error(condition.service, condition.metric)
-            return conditions.drift(condition, value)
-        if condition.kind is ConditionKind.PIPELINE_CHANGED:
-            digest = hashlib.sha256(self.newest(spec.pipeline).read_bytes()).hexdigest()
-            applied = hashlib.sha256(self.store.compiled(trigger.record)).hexdigest()
-            return conditions.pipeline_changed(spec.pipeline, digest, applied, seen)
-        upstream = f"{spec.team}/{condition.after}"
-        return conditions.after(condition.after, self._succeeded(upstream, trigger.since), seen)
+        return conditions.observe(self, trigger, seen)
+
+    def pipeline_digests(self, trigger: Trigger) -> tuple[str, str]:
+        current = self.newest(trigger.spec.pipeline).read_bytes()
+        applied = self.store.compiled(trigger.record)
+        return hashlib.sha256(current).hexdigest(), hashlib.sha256(applied).hexdigest()
 
     def submit(self, trigger: Trigger, submission: str, evidence: str) -> str:
         spec = trigger.spec
@@ -56,8 +46,7 @@ class LocalTriggerPorts:
         start = Start(submission, spec.key, None, trigger.record, reason, evidence, self.now())
         return self.engine.start(start).run_id
 
-    def _succeeded(self, key: str, since: int) -> list[str]:
-        """Runs of a schedule that succeeded, of those started since; oldest first."""
+    def succeeded(self, key: str, since: int) -> Sequence[str]:
         starts = reversed(self.store.starts_of(key))
         good = RunState.SUCCEEDED.value
         return [s.run_id for s in starts if s.ended == good and s.claimed_at >= since]
