@@ -279,17 +279,26 @@ def check_runs(runs: Sequence[Run]) -> Check:
 
 
 def check_services(services: Sequence[InferenceService]) -> Iterator[Check]:
-    """Services that answer with a revision down, that answer errors, or that nobody keeps."""
-    ill = (ServiceState.DEGRADED, ServiceState.UNKNOWN)
-    for service in services:
-        if service.state in ill:
-            why = next((r.last_failure for r in service.revisions if not r.ready), "")
-            detail = f"{service.name}: a revision is down{f': {why}' if why else ''}"
-            fix = f"platform-ctl service logs {service.name}"
-            yield Check("services", Health.WARN, detail, fix)
+    """Services that answer with a revision down, that answer errors, that nobody keeps, or whose
+    processes were killed."""
     running = sum(s.state == ServiceState.RUNNING for s in services)
-    if all(s.state not in ill for s in services):
+    unwell = [check for check in map(_unwell, services) if check is not None]
+    yield from unwell
+    if not unwell:
         yield Check("services", Health.OK, f"{len(services)} on record, {running} running")
+
+
+def _unwell(service: InferenceService) -> Check | None:
+    """None for a service that runs, or that somebody has stopped."""
+    name = service.name
+    why = next((r.last_failure for r in service.revisions if not r.ready), "")
+    if service.state in (ServiceState.DEGRADED, ServiceState.UNKNOWN):
+        detail = f"{name}: a revision is down{f': {why}' if why else ''}"
+        return Check("services", Health.WARN, detail, f"platform-ctl service logs {name}")
+    if service.state is ServiceState.STOPPED and why:
+        detail = f"{name} does not run: {why}"
+        return Check("services", Health.WARN, detail, f"platform-ctl service start {name}")
+    return None
 
 
 def check_processes(

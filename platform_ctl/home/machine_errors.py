@@ -16,6 +16,7 @@ from pathlib import Path
 
 from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, PlatformError
 from platform_ctl.home.extras import missing_extra
+from platform_ctl.home.sqlite_file import no_room
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -62,9 +63,9 @@ def _of_module(cause: BaseException, command: str) -> PlatformError | None:
 def _of_sqlite(cause: BaseException, command: str) -> PlatformError | None:
     if not isinstance(cause, sqlite3.Error):
         return None
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    if no_room(cause):
         return _no_room(cause, command)
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return HomeDamaged(
             f"a database of the home is damaged: {cause}", where=command, fix="platform-ctl doctor"

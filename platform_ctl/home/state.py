@@ -79,7 +79,12 @@ class Database:
         """What there is to read; a home without a database reads as an empty one."""
         if self._open is None and not self._path.exists():
             return connect_reading(self._path)
-        return self.writing()
+        try:
+            return self.writing()
+        except sqlite3.OperationalError as exc:
+            if not sqlite_file.no_room(exc):
+                raise
+            return connect_reading(self._path)
 
     def writing(self) -> sqlite3.Connection:
         """``connect``, once. Raises what that does."""

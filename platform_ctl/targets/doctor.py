@@ -32,6 +32,7 @@ def stored_bytes(
 
     layout = settings.layout
     yield from check_feature_stores(layout.feast)
+    yield from _service_options(layout.services)
     yield from _golden_sets(settings)
     if layout.database in damaged:
         return
@@ -43,6 +44,22 @@ def stored_bytes(
         reader = run_reader(settings)
         newest = [reader.get(run.id) for run in reader.list(stored.NEWEST_RUNS) if run.state.final]
         yield from stored.check_runs(newest, read_pipeline)
+
+
+def _service_options(services: Path) -> Iterator[Check]:
+    """What the successor of a killed supervisor reads; every start and restart writes it anew."""
+    from platform_ctl.doctor.doctor import Check, Health
+    from platform_ctl.errors import HomeDamaged
+    from platform_ctl.serving.local import records
+
+    for path in sorted(services.glob("*/options.json")):
+        files = records.ServiceFiles(path.parent)
+        try:
+            records.read_json(files.options, records.SupervisorOptions)
+        except HomeDamaged as exc:
+            restart = f"platform-ctl service restart {files.name}"
+            fix = restart if files.running.exists() else exc.fix
+            yield Check("services", Health.WARN, f"{exc.what} ({path})", fix)
 
 
 def open_releases(settings: Settings) -> list[Check]:

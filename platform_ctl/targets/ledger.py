@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from platform_ctl.settings import Settings
-from platform_ctl.targets.home import state
+from platform_ctl.targets.home import state, state_reading
 from platform_ctl.targets.kfp import runs_api
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ def costs(settings: Settings) -> Costs:
         from platform_ctl.runs.kubernetes.ledger import KfpLedger
 
         return KfpLedger(runs_api(settings), settings.money_per_cpu_hour)
-    return ledger(settings)
+    from platform_ctl.runs.ledger import Ledger
+
+    return Ledger(state_reading(settings), settings.money_per_cpu_hour)
 
 
 def ledger(settings: Settings) -> Ledger:

@@ -24,6 +24,7 @@ from tests.support.commands import platform_ctl
 
 ROOT = Path(__file__).parents[2]
 PAGE_BYTES = 4096
+PROGRAM = "from platform_ctl.cli.app import main; main()"
 COMMANDS = (
     "run list",
     "run show",
@@ -96,6 +97,28 @@ def test_every_command_says_so_and_doctors_fix_helps(
     assert platform_ctl(home, *["run", "list"]).returncode == 0
     healed = json.loads(platform_ctl(home, *["doctor", "-o", "json"]).stdout)
     assert {c["health"] for c in healed if c["name"] in ("databases", "schema")} == {"ok"}
+
+
+READS = ("run list", "run show latest", "approval list", "service list", "doctor")
+
+
+def test_a_full_disk_stops_who_writes_and_nobody_who_reads(home: Path) -> None:
+    limited = ["prlimit", "--fsize=1000", *[sys.executable, "-c", PROGRAM, "--home", str(home)]]
+
+    def typed(words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*limited, *words.split()], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    for words in READS:
+        done = typed(words)
+        assert done.returncode == 0 or words == "doctor", done.stderr
+        assert done.stderr == ""
+    assert typed("run list").stdout.count("SUCCEEDED") == 3
+    for words in ("pipeline run train-deploy", "doctor --repair"):
+        done = typed(words)
+        assert (done.returncode, "(err-disk-full)" in done.stderr) == (4, True), done.stderr
+    assert len(platform_ctl(home, "run", "list", "-q").stdout.splitlines()) == 3
 
 
 def test_one_page_of_records_is_enough_for_doctor(home: Path) -> None:

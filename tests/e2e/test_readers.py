@@ -146,7 +146,7 @@ def bytes_of(home: Path) -> dict[str, str]:
 
 
 def read_all(
-    home: Path, *, run: str = RUN, without_root: bool = False
+    home: Path, *, run: str = RUN, without_root: bool = False, full_disk: bool = False
 ) -> dict[str, tuple[int, str]]:
     """Every reading command, in one process: what each left with and said."""
     asked = [
@@ -157,6 +157,8 @@ def read_all(
     if without_root and os.getuid() == 0:
         rights = ",".join(_WITHOUT_ROOTS_RIGHTS)
         program = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", *program]
+    if full_disk:  # in every file: as with ENOSPC, SQLite has no room for its own files
+        program = ["prlimit", "--fsize=1000", *program]
     done = subprocess.run(
         program,
         cwd=ROOT,
@@ -207,3 +209,12 @@ def test_readers_read_where_nothing_may_be_written(home, tmp_path):
     finally:
         for path in [copy, *copy.rglob("*")]:
             path.chmod(path.stat().st_mode | 0o700)
+
+
+def test_readers_read_on_a_full_disk(home):
+    """Who has no room left needs to see what there is, to delete some of it."""
+    expected = {c: code for c, (code, _) in read_all(home).items()}
+    for command, (code, said) in read_all(home, full_disk=True).items():
+        if command.startswith("pipeline compile"):  # compiles into the folder of temporary files
+            continue
+        assert code == expected[command], f"{command}: {said}"

@@ -166,11 +166,15 @@ class LocalOrchestrator(LocalRuns):
         return self._records.record_deaths()
 
     def delete(self, run: Run) -> None:
-        """Forget a run that has ended, and its files."""
+        """Forget a run that has ended, and its files.
+
+        The files first: on a full disk the record can be deleted when they are gone, and who
+        is killed between the two finds the run again.
+        """
         if run.died:
             self.record_deaths()  # totals of runs count it
-        self._records.delete(run.id)
         shutil.rmtree(run.directory, ignore_errors=True)
+        self._records.delete(run.id)
 
     # ---- inside -----------------------------------------------------------
 

@@ -48,6 +48,7 @@ _ENDING_S = 2.0
 """A killed process may be seen for a moment after its sockets have closed."""
 _SUCCESSION_S = 60.0
 """Most of it is two imports; on a busy machine they take long."""
+_KILLED = "its processes are gone, and nobody stopped it"
 _ASK_AGAIN = 3
 _POLL_S = 0.05
 
@@ -209,8 +210,10 @@ class LocalServing:
 
     def _stopped(self, files: ServiceFiles) -> InferenceService:
         saved = records.read_known(files.spec, SavedSpec)
+        # Whoever stops a service removes the note of its processes.
+        failure = _KILLED if files.running.exists() else ""
         revisions = tuple(
-            RevisionStatus(r.name, role, None, False)
+            RevisionStatus(r.name, role, None, False, last_failure=failure)
             for role, r in (("production", saved.spec.production), ("canary", saved.spec.canary))
             if r is not None
         )

@@ -17,7 +17,7 @@ from platform_ctl.doctor import doctor
 from platform_ctl.doctor.doctor import Health, Schema
 from platform_ctl.errors import ServiceUnavailable
 from platform_ctl.runs.record import Run, RunState
-from platform_ctl.serving.service import InferenceService, ServiceSpec, ServiceState
+from platform_ctl.serving.service import InferenceService, RevisionStatus, ServiceSpec, ServiceState
 from platform_ctl.settings import HomeLayout, ServingSettings, Settings
 
 NO_PID = 2**22 + 1
@@ -149,6 +149,14 @@ def test_a_degraded_service_is_named() -> None:
     assert degraded.fix == "platform-ctl service logs commits"
     (fine,) = doctor.check_services([stopped])
     assert fine.health == Health.OK
+
+
+def test_a_service_whose_processes_were_killed_is_named() -> None:
+    gone = RevisionStatus("v1", "production", None, False, last_failure="killed")
+    killed = dataclasses.replace(service(ServiceState.STOPPED, None), revisions=(gone,))
+    (found,) = doctor.check_services([killed])
+    assert (found.health, found.fix) == (Health.WARN, "platform-ctl service start commits")
+    assert "does not run: killed" in found.detail
 
 
 class SilentServing:
