@@ -32,7 +32,7 @@ class Approvals(Protocol):
         ...
 
     def list(self) -> Sequence[ApprovalRequest]:
-        """Newest first."""
+        """Every request with its votes, newest first."""
         ...
 
     def vote(self, request_id: str, vote: Vote, policy: Policy | None = None) -> ApprovalRequest:
@@ -40,16 +40,16 @@ class Approvals(Protocol):
 
         ``policy`` is the one in force now: how many approvals are needed, and
         whose earlier ones count, is what it and the request's own ask for
-        together. Raises AlreadyDecided unless the request is pending, or when this person
-        has answered already.
+        together. Raises UnknownName, and AlreadyDecided unless the request is pending, or
+        when this person has answered already.
         """
         ...
 
     def void(self, request_id: str, reason: str, *, release_id: str = "") -> ApprovalRequest:
         """Withdraw a pending or approved request: its subject changed, or ``release_id`` used
-        it up. Anything else is returned as it is."""
+        it up. Anything else is returned as it is. Raises UnknownName."""
         ...
 
     def started(self, request_id: str, run_id: str) -> None:
-        """Note the run that carries an approval out. Noting it again changes nothing."""
+        """Note the run that carries an approval out; the first one stays. Raises UnknownName."""
         ...

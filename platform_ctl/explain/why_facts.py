@@ -39,7 +39,9 @@ _RUNS = 200
 class Services(Protocol):
     """What serves models."""
 
-    def list(self) -> Sequence[InferenceService]: ...
+    def list(self) -> Sequence[InferenceService]:
+        """As ``serving.port.Serving.list``."""
+        ...
 
 
 @dataclass(frozen=True)

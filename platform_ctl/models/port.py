@@ -14,6 +14,9 @@ Part = Literal["model", "weights", "evaluation", "evidence"]
 
 
 class Registry(Protocol):
+    """MLflow's registry, of this home or of a server. Methods raise StoreUnavailable for a
+    server that does not answer as MLflow does."""
+
     def models(self) -> Sequence[RegisteredModel]:
         """Every registered model with its versions, by name. Quick."""
         ...

@@ -95,7 +95,9 @@ class Predictor(Protocol):
     """What ``load`` returns."""
 
     @property
-    def features(self) -> tuple[str, ...]: ...
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns that it takes, in the order in which it takes them."""
+        ...
 
     @property
     def digest(self) -> str:
@@ -149,7 +151,9 @@ class Live(Protocol):
     """``live.py``: the served features beside the same ones recomputed offline."""
 
     @staticmethod
-    def rows(access: DataAccess, limit: int) -> list[LiveRow]: ...
+    def rows(access: DataAccess, limit: int) -> list[LiveRow]:
+        """Of at most ``limit`` entities; fewer, or none, where the online store has fewer."""
+        ...
 
     @staticmethod
     def refresh(access: DataAccess) -> None:

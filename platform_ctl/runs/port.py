@@ -31,15 +31,23 @@ class RunReader(Protocol):
         ...
 
     def watch(self, run_id: str) -> Iterator[RunEvent]:
-        """What happens to it until it has ended, whoever executes it."""
+        """What happens to it until it has ended, whoever executes it.
+
+        Begins with the state of the run and of each task as they are now; of changes that
+        follow each other quickly only the last may be seen. The last event is the run's end.
+        """
         ...
 
     def log(self, run: Run, task: Task, begin: int = 0) -> bytes:
-        """What the task's newest attempt wrote, from byte ``begin``; empty where there is none."""
+        """What the task's newest attempt wrote, from byte ``begin``; empty where there is none.
+
+        Bytes as the step wrote them; a line at the end may be incomplete while it runs.
+        """
         ...
 
     def pipeline_file(self, run_id: str) -> bytes:
-        """The compiled pipeline that the run executes."""
+        """The compiled pipeline that the run executes, as YAML or JSON. Raises BadPipelineFile
+        where the target no longer has it."""
         ...
 
 
@@ -64,19 +72,25 @@ class Orchestrator(RunReader, Protocol):
         ...
 
     def resume(self, run_id: str, on_event: Callable[[RunEvent], None]) -> Run:
-        """Continue a failed, cancelled or killed run with the steps that did not finish."""
+        """Continue a failed, cancelled or killed run with the steps that did not finish.
+
+        Returns the record at the end. Raises, before anything starts: UsageError for a run that
+        succeeded, HomeBusy or UsageError for one that is still executed, WorkloadFailed where
+        KFP does not retry it.
+        """
         ...
 
     def cancel(self, run_id: str) -> Run:
-        """Stop it and its steps. A run that has ended is returned as it is."""
+        """Stop it and its steps, and return the record. A run that has ended is returned as it
+        is. It may still be running in the record where its steps take long to end."""
         ...
 
     def delete(self, run: Run) -> None:
-        """Forget a run that has ended, and what the target keeps of it."""
+        """Forget a run that has ended, and what the target keeps of it: files, pods, jobs."""
         ...
 
     def explain(self, pipeline: Pipeline) -> Sequence[UnsupportedUse]:
-        """What of the pipeline is ignored or refused on this target."""
+        """What of the pipeline is ignored or refused on this target; raises nothing for it."""
         ...
 
 

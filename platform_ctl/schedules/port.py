@@ -212,10 +212,13 @@ class Schedules(Protocol):
         ...
 
     def enable(self, run_id: str) -> None:
-        """Raises PreconditionMissing when the object that fires it is gone."""
+        """It fires at its next slot. Raises PreconditionMissing when the object that fires it
+        is gone."""
         ...
 
-    def disable(self, run_id: str) -> None: ...
+    def disable(self, run_id: str) -> None:
+        """It fires nothing any more; runs that it started go on. Again: no error."""
+        ...
 
     def delete(self, run_id: str) -> None:
         """Delete the record and leave its runs, where the server can. An unknown id is no error."""
@@ -234,11 +237,11 @@ class Schedules(Protocol):
         ...
 
     def pauses(self) -> Mapping[str, Pause]:
-        """By ``team/name``."""
+        """Those that somebody set, by ``team/name``; also ones whose time is over."""
         ...
 
     def pause(self, key: str, pause: Pause) -> None:
-        """Replaces an earlier one."""
+        """Keep schedule ``key`` off until ``pause`` is over; it replaces an earlier one."""
         ...
 
     def resume(self, key: str) -> None:

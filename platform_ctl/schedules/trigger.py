@@ -90,9 +90,13 @@ class Triggered:
 class TriggerStates(Protocol):
     """Where memories are kept."""
 
-    def trigger_state(self, key: str) -> bytes | None: ...
+    def trigger_state(self, key: str) -> bytes | None:
+        """What was kept for trigger ``key``; None before the first look."""
+        ...
 
-    def put_trigger_state(self, key: str, state: bytes) -> None: ...
+    def put_trigger_state(self, key: str, state: bytes) -> None:
+        """Replace what is kept for trigger ``key``."""
+        ...
 
     def suppressed(self, key: str, reason: str, now: int) -> None:
         """Count a look at which a true condition started nothing."""

@@ -12,11 +12,11 @@ class Serving(Protocol):
     """Where InferenceServices run. Every method may be called again with the same effect."""
 
     def list(self) -> Sequence[InferenceService]:
-        """Every InferenceService of this home, running or not."""
+        """Every InferenceService of this home or namespace, running or not, by name."""
         ...
 
     def get(self, name: str) -> InferenceService:
-        """One InferenceService. Raises UnknownName."""
+        """One InferenceService. Raises UnknownName, and NothingYet where there is none at all."""
         ...
 
     def apply(self, name: str, spec: ServiceSpec) -> InferenceService:
@@ -37,13 +37,18 @@ class Serving(Protocol):
         ...
 
     def stop(self, name: str) -> InferenceService:
-        """Answer what was accepted, then end every process. Raises UnknownName."""
+        """Answer what was accepted, then end every process. Raises UnknownName, and
+        ServiceUnavailable where one of them does not end."""
         ...
 
     def observations(self, name: str, *, since: float) -> Sequence[RequestObservation]:
-        """Requests seen since ``since`` (seconds since the epoch), oldest first."""
+        """Requests seen since ``since`` (seconds since the epoch), oldest first.
+
+        Raises UnknownName. What a replaced process had not written down yet is not among them.
+        """
         ...
 
     def log(self, name: str, *, lines: int, revision: str | None = None) -> Sequence[str]:
-        """The last lines of what its processes printed, of one revision where one is named."""
+        """The last ``lines`` of what its processes printed, oldest first; of one revision where
+        one is named. Empty before the first. Raises UnknownName."""
         ...

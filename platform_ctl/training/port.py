@@ -55,6 +55,8 @@ class TrainingJob(msgspec.Struct, frozen=True):
 
 
 class Training(Protocol):
+    """Runs fits. On a cluster every method may raise ClusterUnavailable."""
+
     def run(self, job: TrainingJob, *, on_progress: OnProgress = ...) -> Metrics:
         """Run ``job`` to its end, or go on with it, and return its metrics.
 

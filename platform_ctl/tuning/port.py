@@ -24,6 +24,8 @@ class SearchRecord:
 
 
 class Tuner(Protocol):
+    """Runs searches. On a cluster every method but ``load`` may raise ClusterUnavailable."""
+
     def load(self, path: Path) -> Experiment:
         """Read and check an Experiment file. Raises BadExperiment, UnsupportedAlgorithm."""
 

@@ -50,7 +50,9 @@ class PipelineServer(Protocol):
         """For messages, without credentials."""
         ...
 
-    def health(self) -> KfpHealth: ...
+    def health(self) -> KfpHealth:
+        """Version of the server, and whether it serves several users."""
+        ...
 
     def clock_s(self) -> int:
         """The server's time in its latest answer, in whole seconds; 0 when unknown."""
@@ -61,7 +63,7 @@ class PipelineServer(Protocol):
         ...
 
     def create(self, name: str, description: str) -> str:
-        """Create a pipeline without a version; its id. Raises NameTaken, Unclear."""
+        """Create a pipeline without a version; its id. Raises NameTaken, OutcomeUnknown."""
         ...
 
     def newest(self, pipeline_id: str) -> list[UploadedVersion]:
@@ -73,7 +75,7 @@ class PipelineServer(Protocol):
         ...
 
     def upload(self, pipeline_id: str, name: str, content: bytes, marks: Marks) -> UploadedVersion:
-        """Create a version. Raises NameTaken, Unclear."""
+        """Create a version from compiled YAML. Raises NameTaken, OutcomeUnknown."""
         ...
 
     def tag(self, pipeline_id: str, version_id: str, tags: dict[str, str]) -> None:

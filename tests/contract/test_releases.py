@@ -127,7 +127,8 @@ def test_of_many_threads_that_start_at_once_one_does(releases):
         assert Counter(pool.map(start, range(2, 10))) == {"late": 7, "started": 1}
 
 
-def test_an_unknown_release_is_named(releases):
+@pytest.mark.parametrize("method", ["get", "events"])
+def test_an_unknown_release_is_named(releases, method):
     with pytest.raises(UnknownName, match="no-such"):
-        releases.get("no-such")
+        getattr(releases, method)("no-such")
     assert releases.latest("never-released") is None

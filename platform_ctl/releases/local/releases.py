@@ -90,6 +90,7 @@ class SqliteReleases:
         return _decode(row["record"]) if row else None
 
     def events(self, release_id: str) -> Sequence[ReleaseEvent]:
+        self.get(release_id)  # raises for an unknown one
         rows = self._db.execute(
             "SELECT at, kind, detail FROM release_events WHERE release_id = ? ORDER BY id",
             (release_id,),

@@ -24,7 +24,8 @@ class Decisions(Protocol):
     """What a cache decided, whoever's it is."""
 
     def decisions(self, run_id: str) -> list[CacheDecision]:
-        """What was decided for each task of a run, in the order it was decided."""
+        """What was decided for each task of a run, in the order it was decided; empty for a run
+        that nobody knows."""
         ...
 
 
@@ -65,7 +66,7 @@ class Cache(Decisions, Protocol):
         ...
 
     def bypass(self, *, run_id: str, task: str, reason: str) -> None:
-        """Record that a task ran without asking the cache."""
+        """Record that a task ran without asking the cache; ``reason`` is for ``decisions``."""
         ...
 
     def damaged(self, *, deep: bool = False) -> list[Quarantined]:
