@@ -28,7 +28,16 @@ from pathlib import Path
 
 import yaml
 
-from platform_ctl.cluster.api import DEPLOYMENT, JOB, POD, SERVICE, Cluster, ResourceKind, connect
+from platform_ctl.cluster.api import (
+    DEPLOYMENT,
+    JOB,
+    POD,
+    SERVICE,
+    Cluster,
+    Object,
+    ResourceKind,
+    connect,
+)
 from platform_ctl.cluster.owner import RUN_LABEL
 from platform_ctl.cluster.pods import phase
 from platform_ctl.errors import ClusterUnavailable
@@ -60,6 +69,7 @@ MADE = (
     ResourceKind("ray.io/v1", "RayJob", "rayjobs"),
     ResourceKind("ray.io/v1", "RayCluster", "rayclusters"),
 )
+ENDED = ("Complete", "Failed", "Succeeded")
 STEP = "-system-container-impl-"
 """In the name of a pod in which KFP 2.17 executes a step."""
 ERROR = re.compile(r"^error: .*\((err-[a-z-]+)\)", re.MULTILINE)
@@ -222,7 +232,19 @@ def followed(at: Desk, *words: str) -> tuple[str, list[str]]:
 
 
 def inventory(cluster: Cluster) -> set[str]:
-    return {f"{kind.kind}/{o['metadata']['name']}" for kind in MADE for o in cluster.list(kind)}
+    """Without what has ended: a search is kept with its run, and the Jobs of its trials an hour."""
+    return {
+        f"{kind.kind}/{o['metadata']['name']}"
+        for kind in MADE
+        for o in cluster.list(kind)
+        if not _ended(o)
+    }
+
+
+def _ended(document: Object) -> bool:
+    """Of a Job or a kind of Katib's: a condition says so."""
+    conditions = document.get("status", {}).get("conditions", [])
+    return any(c["type"] in ENDED and c["status"] == "True" for c in conditions)
 
 
 def settled(cluster: Cluster, wanted: Callable[[set[str]], bool]) -> set[str]:
