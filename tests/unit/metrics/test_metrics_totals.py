@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +18,8 @@ from platform_ctl.runs.ledger import Ledger
 from platform_ctl.runs.local.records import RunEnd, RunRecords
 from platform_ctl.runs.record import Outputs, Run, RunState, Task, TaskState, Usage
 
+NO_PID = 2**22 + 1
+"""Above the largest pid a Linux kernel gives out."""
 AT = "2026-01-05T00:00:00.000Z"
 ENDS = [state for state in RunState if state.final]
 VERDICTS = ("successful", "failed", "inconclusive", "perhaps")
@@ -37,13 +37,6 @@ def totals(database: Path) -> dict[tuple[str, ...], float]:
     return found
 
 
-def gone() -> int:
-    """A pid that was somebody's."""
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return child.pid
-
-
 class Homes(RuleBasedStateMachine):
     """Runs start, end, are resumed, die and are pruned, in any order."""
 
@@ -56,7 +49,6 @@ class Homes(RuleBasedStateMachine):
         self.runs: list[str] = []
         self.seen: dict[tuple[str, ...], float] = {}
         self.started = self.ends = 0
-        self.dead = gone()
 
     def teardown(self) -> None:
         self.folder.cleanup()
@@ -66,7 +58,7 @@ class Homes(RuleBasedStateMachine):
         self.started += 1  # ids are never used again, pruned or not
         run_id = f"run-{self.started}"
         self.runs.append(run_id)
-        run = Run(run_id, run_id, pipeline, RunState.PENDING, AT, "/x", pid=self.dead)
+        run = Run(run_id, run_id, pipeline, RunState.PENDING, AT, "/x", pid=NO_PID)
         self.records.create(run)
 
     @rule(data=st.data(), state=st.sampled_from(ENDS))
@@ -80,7 +72,7 @@ class Homes(RuleBasedStateMachine):
     def resume(self, data: st.DataObject) -> None:
         run = self.pick(data)
         if run:
-            self.records.own(run, self.dead, RunState.RUNNING)
+            self.records.own(run, NO_PID, RunState.RUNNING)
 
     @rule(data=st.data(), state=st.sampled_from(list(TaskState)), verdict=st.sampled_from(VERDICTS))
     def task(self, data: st.DataObject, state: TaskState, verdict: str) -> None:

@@ -1,7 +1,6 @@
-"""The step cache on real files: verified hits, quarantine, two processes, full disks."""
+"""The step cache on real files: verified hits, quarantine, full disks."""
 
 import errno
-import multiprocessing
 import os
 import shutil
 from dataclasses import replace
@@ -12,58 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_ctl.home.state import connect
 from platform_ctl.runs.cache import object_store
-from platform_ctl.runs.cache.cache import StepCache
-from platform_ctl.runs.cache.key import ABSENT, CacheKeyInputs, compute
+from platform_ctl.runs.cache.key import ABSENT, compute
 from platform_ctl.runs.cache.values import Hit, Miss
 from platform_ctl.runs.record import Artifact, Outputs
-
-STEP = CacheKeyInputs(
-    component="comp-make",
-    command=("sh", "-ec", "run", "def make(): pass"),
-    args=("--executor_input", "{{$}}", "--function_to_execute", "make"),
-    parameters={"n": 1},
-)
-KEY = compute(STEP)
-OLD = 1_000_000_000
-
-
-class Home:
-    """A cache, and runs that use it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.db = connect(root / "platform.db")
-        self.cache = StepCache(root / "cache", self.db)
-
-    def place(self, run: str) -> Path:
-        return self.root / "runs" / run / "out"
-
-    def write(self, run: str, content: bytes = b"bytes") -> Path:
-        path = self.place(run)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        os.utime(path, (OLD, OLD))
-        return path
-
-    def store(self, run: str, key=KEY, parameters=None, path: Path | None = None):
-        artifact = Artifact("out", str(path or self.place(run)), metadata={"rows": 3})
-        return self.cache.store(
-            key,
-            Outputs(parameters or {}, {"out": (artifact,)}),
-            run_id=run,
-            task="make",
-            wall_s=2.0,
-            cpu_s=1.0,
-        )
-
-    def lookup(self, run: str, key=KEY):
-        return self.cache.lookup(key, run_id=run, task="make", places={"out": self.place(run)})
-
-    def leftovers(self) -> list[Path]:
-        cache = self.root / "cache"
-        return [p for f in ("staging", "retired") for p in (cache / f).glob("*")]
+from tests.support.step_cache import KEY, OLD, STEP, Home
 
 
 @pytest.fixture
@@ -370,40 +322,3 @@ def test_files_that_cannot_be_linked_are_copied(home, monkeypatch):
     home.place("a").write_bytes(b"BYTES")
     assert isinstance(home.lookup("b"), Hit)
     assert home.place("b").read_bytes() == b"bytes"
-
-
-def _store_many(root: str, worker: int, begin) -> None:
-    home = Home(Path(root))
-    begin.wait()
-    for n in range(20):
-        key = compute(replace(STEP, parameters={"n": n}))
-        run = f"{worker}-{n}"
-        found = home.lookup(run, key)
-        if isinstance(found, Miss):
-            home.write(run, bytes([n]) * 5000)
-            assert home.store(run, key).warning == ""
-        assert home.place(run).read_bytes() == bytes([n]) * 5000
-        if n % 5 == 4:
-            home.cache.prune(older_than=None, max_size_bytes=20_000)
-
-
-def test_two_processes_share_a_cache(tmp_path):
-    Home(tmp_path)
-    context = multiprocessing.get_context("spawn")
-    begin = context.Barrier(2)
-    workers = [
-        context.Process(target=_store_many, args=(str(tmp_path), w, begin)) for w in range(2)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [w.exitcode for w in workers] == [0, 0]
-    home = Home(tmp_path)
-    report = home.cache.verify()
-    assert report.quarantined == ()
-    assert report.entries > 0
-    on_disk = {p.parent.name for p in (tmp_path / "cache" / "objects").rglob("data")}
-    recorded = {row[0] for row in home.db.execute("SELECT digest FROM cache_objects")}
-    assert on_disk == recorded
-    home.db.close()
