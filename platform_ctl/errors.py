@@ -370,6 +370,13 @@ class StoreUnavailable(TargetUnavailable):
     id = "err-store-unavailable"
 
 
+class StoreRefused(TargetUnavailable):
+    """A server of shared state refuses our credentials, or lacks the bucket, database or
+    warehouse that a setting names."""
+
+    id = "err-store-refused"
+
+
 class ClusterUnavailable(TargetUnavailable):
     """The Kubernetes API server, or what serves one of its APIs, cannot be reached."""
 

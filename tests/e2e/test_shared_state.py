@@ -133,3 +133,13 @@ def test_a_store_that_is_down_is_named(environment: dict[str, str]) -> None:
     assert failed.returncode == 4
     assert "err-store-unavailable" in failed.stderr
     assert silent.removeprefix("http://") in failed.stderr
+
+
+def test_a_store_that_refuses_is_named_with_its_own_words(environment: dict[str, str]) -> None:
+    refused = run(environment, "data", "show", AWS_SECRET_ACCESS_KEY="wrong")
+    assert refused.returncode == 4, refused.stderr
+    assert "err-store-refused" in refused.stderr and "AWS_SECRET_ACCESS_KEY" in refused.stderr
+    catalog = environment["PLATFORM_CTL_ICEBERG_CATALOG"].replace("/iceberg", "/no_such")
+    absent = run(environment, "data", "show", PLATFORM_CTL_ICEBERG_CATALOG=catalog)
+    assert absent.returncode == 4 and "no_such" in absent.stderr, absent.stderr
+    assert len(absent.stderr.strip().splitlines()) == 4

@@ -28,8 +28,16 @@ def endpoint(answer: Answer) -> Iterator[str]:
                     connection, _ = server.accept()
                     threading.Thread(target=converse, args=(connection,), daemon=True).start()
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            # Ends the accept that waits. Without it the thread could accept for the next endpoint,
+            # which may get the same file descriptor.
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            serving.join(5)
 
 
 def says(status: str, body: str = "{}", kind: str = "application/json") -> Answer:
