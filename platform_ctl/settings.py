@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from platform_ctl.errors import ConfigError, HomeNotUsable, UnknownSetting, nearest
-from platform_ctl.text import is_reference
+from platform_ctl.text import is_reference, visible
 
 TOML_NAME = "platform-ctl.toml"
 ENV_PREFIX = "PLATFORM_CTL_"
@@ -397,9 +397,11 @@ def _refuse_passwords(settings: Settings) -> None:
 def _refuse_unusable_home(home: str) -> None:
     """A path that means something else inside a URL (RFC 3986) would lead elsewhere.
 
-    SQLAlchemy and MLflow read ``sqlite:///PATH`` and ``file://PATH`` as URLs.
+    SQLAlchemy and MLflow read ``sqlite:///PATH`` and ``file://PATH`` as URLs; Python's parser of
+    URLs drops line ends and tabs (https://url.spec.whatwg.org/#concept-basic-url-parser).
     """
     refused = [c for c in URL_CHARACTERS if c in home]
+    refused += [visible(c) for c in sorted(set(home)) if visible(c) != c]
     if refused:
         raise HomeNotUsable(
             f"the home's path holds {' and '.join(refused)}, which a database URL cannot: {home}",

@@ -159,7 +159,7 @@ def test_a_url_with_a_user_and_a_port_is_no_password(tmp_path: Path) -> None:
     assert loaded.settings.feast.registry == url
 
 
-@pytest.mark.parametrize("name", ["feature%2Flogin", "C#", "what?"])
+@pytest.mark.parametrize("name", ["feature%2Flogin", "C#", "what?", "new\nline", "a\tb"])
 def test_a_home_whose_path_means_something_else_in_a_url_is_refused(tmp_path, name):
     with pytest.raises(HomeNotUsable, match="a database URL cannot"):
         load(cwd=tmp_path, env={"PLATFORM_HOME": str(tmp_path / name)})
