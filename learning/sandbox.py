@@ -30,6 +30,7 @@ import psutil
 
 from learning.lab import Session
 from platform_ctl.errors import ConfigError, WorkloadFailed
+from platform_ctl.folders import make_private
 from platform_ctl.home.process import ProcessId, started
 from platform_ctl.home.state import connect
 from platform_ctl.settings import TOML_NAME, Settings
@@ -111,7 +112,7 @@ class Sandbox:
                 where=str(self.root),
                 fix="platform-ctl lab start FAULT --home EMPTY_DIR",
             )
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.root)
         called_from = self._settings.project_root
         if called_from != str(self.project):
             marker.write_text(json.dumps({"project": called_from}), encoding="utf-8")

@@ -24,6 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from platform_ctl.approvals.notifier import Notification
+from platform_ctl.folders import make_private
 from platform_ctl.home.state import connect, connect_reading, transaction
 
 TIMEOUT_S = 1.0
@@ -68,7 +69,7 @@ class OutboxNotifier:
         """One process delivers at a time; another returns at once."""
         if not self._channels:
             return 0
-        self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._lock_file.parent)
         db = connect(self._database)
         try:
             with FileLock(self._lock_file, timeout=0):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import shlex
 import shutil
 import socket
 import stat
@@ -210,6 +211,10 @@ def check_home(root: Path) -> Check:
     folder = _nearest_existing(root)
     if not os.access(folder, os.W_OK | os.X_OK):
         return Check("home", Health.FAIL, f"{folder} is not writable", f"chmod u+rwx {folder}")
+    mode = stat.S_IMODE(root.stat().st_mode) if root.is_dir() else 0
+    if mode & 0o077:  # a version before this one left it to the umask
+        detail = f"{root} is open to other accounts (mode {mode:04o})"
+        return Check("home", Health.WARN, detail, f"chmod 700 {shlex.quote(str(root))}")
     return Check("home", Health.OK, str(root))
 
 

@@ -12,6 +12,7 @@ from platform_ctl.approvals.port import Approvals
 from platform_ctl.approvals.request import ApprovalState
 from platform_ctl.errors import EvidenceMismatch
 from platform_ctl.evidence import pack as evidence
+from platform_ctl.folders import make_private
 from platform_ctl.home import files
 from platform_ctl.models.model import EVALUATION_TAG, ModelVersion
 from platform_ctl.models.port import Part, Registry
@@ -83,7 +84,7 @@ def write_pack(
             contents[name] = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1)
     content = evidence.pack(contents)
     target = pack_file(folder, version)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     line = evidence.checksum_line(content, target.name)
     files.replace(Path(f"{target}.sha256"), line.encode())
     files.replace(target, content)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from platform_ctl.folders import make_private
+
 _LOCK_POLL_S = 0.05
 
 
@@ -80,7 +82,7 @@ def create_whole(path: Path, build: Callable[[Path], None]) -> None:
 
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     prefix = f".new-{path.name}-"
     with FileLock(path.parent / f".{path.name}.lock", mode=0o600):
         if path.exists():

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from platform_ctl.errors import DiskFull, HomeDamaged, HomeNotUsable, HomeTooNew
+from platform_ctl.folders import make_private
 from platform_ctl.home import sqlite_file
 
 BUSY_TIMEOUT_S = 30.0
@@ -152,7 +153,7 @@ def _damaged(database: Path, message: object) -> HomeDamaged:
 
 def _make_home(home: Path) -> None:
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(home)
     except (PermissionError, FileExistsError, NotADirectoryError) as exc:
         raise HomeNotUsable(
             f"{home} cannot be the home: {exc.strerror}",

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from platform_ctl.folders import make_private
 from platform_ctl.home import files
 
 _FOLDER = "owed"
@@ -30,7 +31,7 @@ class Backfill:
 
     def add(self, run_id: str) -> None:
         """Raises OSError when the disk refuses."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._folder)
         (self._folder / run_id).write_text(self._target)
 
     def holds(self, run_id: str) -> bool:
@@ -55,6 +56,6 @@ class Backfill:
     @contextlib.contextmanager
     def one_at_a_time(self) -> Iterator[None]:
         """So that two who look at once do not both write. Raises OSError (TimeoutError)."""
-        self._lineage.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._lineage)
         with files.locked(self._lineage / _LOCK, _LOCK_TIMEOUT_S):
             yield

@@ -23,6 +23,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from platform_ctl.errors import ConfigError, HomeBusy, PlatformError
+from platform_ctl.folders import make_private
 from platform_ctl.home import files
 from platform_ctl.lineage.outbox import Outbox, Position
 from platform_ctl.text import without_user
@@ -75,7 +76,7 @@ def deliver(folder: Path, config_file: str = "", *, refused_too: bool = False) -
     Raises HomeBusy while another process delivers, ConfigError when OpenLineage's
     configuration has no transport that takes events anywhere.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(folder)
     with _alone(folder):
         transport = _transport(config_file)
         try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from platform_ctl.folders import make_private
 from platform_ctl.home import files
 
 _PATTERN = "events-*.jsonl"
@@ -38,7 +39,7 @@ class Outbox:
 
     def append(self, events: Iterable[dict[str, Any]]) -> None:
         """Raises OSError when the disk refuses."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.folder)
         path = self.folder / f"events-{datetime.now(UTC):%Y-%m}.jsonl"
         for event in events:
             files.append_line(path, msgspec.json.encode(event))

@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from platform_ctl.cluster.answering import MLFLOW, require_answer
 from platform_ctl.errors import EvidenceMismatch
+from platform_ctl.folders import make_private
 from platform_ctl.models import mlflow_model, mlflow_pages, mlflow_sqlite, mlflow_store
 from platform_ctl.models.history import AliasHistory
 from platform_ctl.models.model import (
@@ -141,7 +142,7 @@ class MlflowRegistry:
         folder = self._artifacts.parent / "downloads"
         target = folder / parsed.path.strip("/").replace("/", "-")
         if not target.exists():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(folder)
             with tempfile.TemporaryDirectory(dir=folder) as draft:
                 fetched = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=draft)
                 try:
@@ -291,7 +292,7 @@ class MlflowRegistry:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._lock_file.parent)
         with FileLock(self._lock_file):
             yield
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from platform_ctl.folders import make_private
 from platform_ctl.home import files
 from platform_ctl.runs import log_json
 from platform_ctl.runs.log_json import Line
@@ -39,7 +40,7 @@ class JsonLog:
             try:
                 size = files.append_line(self._path, data)
             except FileNotFoundError:
-                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_private(self._folder)
                 size = files.append_line(self._path, data)
             if size >= self._max_bytes:
                 self._rotate()

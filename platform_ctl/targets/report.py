@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_ctl.errors import UnknownName, UsageError
+from platform_ctl.folders import make_private
 from platform_ctl.settings import Settings
 from platform_ctl.targets.explain import looking
 from platform_ctl.targets.ledger import costs
@@ -82,7 +83,7 @@ def report_file(settings: Settings, run: Run) -> Path:
 
     if run.directory:
         return Path(run.directory) / REPORT_FILE
-    settings.layout.reports.mkdir(parents=True, exist_ok=True)
+    make_private(settings.layout.reports)
     return settings.layout.reports / f"{run.id}.html"
 
 

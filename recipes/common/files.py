@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from platform_ctl.folders import make_private
 from recipes.common import iceberg
 
 
@@ -38,7 +39,7 @@ class _Folder:
         return (self._folder / name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private(self._folder)
         path = self._folder / name
         draft = path.with_suffix(".draft")
         with iceberg.disk_errors():

@@ -12,6 +12,7 @@ import filelock
 
 from platform_ctl.cluster.answering import ICEBERG, require_answer
 from platform_ctl.errors import DiskFull, HomeBusy, HomeDamaged, MissingTable
+from platform_ctl.folders import make_private
 from platform_ctl.recipe import data_files
 from platform_ctl.recipe.recipe import DataAccess
 
@@ -50,9 +51,9 @@ def open_catalog(access: DataAccess, *, create: bool = False) -> Catalog | None:
         if not create and not Path(database).exists():
             return None
         if create:
-            Path(database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(Path(database).parent)
             warehouse = Path(properties["warehouse"].removeprefix("file://"))
-            warehouse.mkdir(parents=True, exist_ok=True)
+            make_private(warehouse)
     if properties.get("type") == "rest":
         require_answer(properties.get("uri", ""), ICEBERG)
     return load_catalog(properties.pop("name"), **properties)
@@ -153,7 +154,7 @@ def append(table: Table, rows: pa.Table, properties: Mapping[str, str] | None = 
 def exclusive(access: DataAccess, recipe: str, what: str) -> Iterator[None]:
     """Hold the recipe's lock called ``what``. Raises HomeBusy when another process keeps it too
     long."""
-    access.lock_dir.mkdir(parents=True, exist_ok=True)
+    make_private(access.lock_dir)
     path = access.lock_dir / f"{recipe}-{what}.lock"
     lock = filelock.FileLock(path, timeout=LOCK_TIMEOUT_S)
     try:

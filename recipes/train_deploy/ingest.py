@@ -14,6 +14,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from platform_ctl.errors import ConfigError, NotARepository, UsageError
+from platform_ctl.folders import make_private
 from platform_ctl.recipe.datasets import Ingested, IngestReport, Progress, no_progress
 from platform_ctl.recipe.recipe import PSEUDONYM_KEY, DataAccess
 from recipes.common import iceberg
@@ -356,7 +357,7 @@ def _pseudonym_key(data: DataAccess) -> bytes:
 
 def _make_key(key_file: Path) -> bytes:
     """Whole or not at all; of two processes that make it at once, both get the first one's."""
-    key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(key_file.parent)
     draft = key_file.with_name(f".{key_file.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
         handle.write(secrets.token_bytes(32))

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from platform_ctl.errors import DiskFull
+from platform_ctl.folders import make_private
 from platform_ctl.home.state import transaction
 from platform_ctl.runs.cache import cache_rows as rows
 from platform_ctl.runs.cache import computing, fingerprint
@@ -259,7 +260,7 @@ class StepCache:
             return replace(artifact, uri=str(self._objects.path(artifact.digest)))
         try:
             _clear(place)
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_private(place.parent)
             if artifact.digest != ABSENT:
                 link_tree(self._objects.path(artifact.digest), place)
         except OSError as exc:

@@ -11,6 +11,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from platform_ctl.folders import make_private
+
 FOLDER = "computing"
 
 
@@ -29,7 +31,7 @@ class Computations:
             return ""
         path = self._folder / digest
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private(self._folder)
             descriptor = _lock(path)
             if descriptor is None:
                 return path.read_text(encoding="utf-8").strip() or "another run"

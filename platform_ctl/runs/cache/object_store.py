@@ -14,6 +14,8 @@ import shutil
 import uuid
 from pathlib import Path
 
+from platform_ctl.folders import make_private
+
 _CANNOT_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EACCES}
 """Other file system, too many links (65,000 on ext4), or a file system without links."""
 _ABANDONED_S = 24 * 3600.0
@@ -45,7 +47,7 @@ class ObjectStore:
     def publish(self, staged: Path, digest: str) -> None:
         """Give a staged artifact its name; one that is there already stays."""
         home = self._home(digest)
-        home.parent.mkdir(parents=True, exist_ok=True)
+        make_private(home.parent)
         try:
             staged.rename(home)
         except OSError as exc:
@@ -59,7 +61,7 @@ class ObjectStore:
     def quarantine(self, digest: str) -> str:
         """Take an object out of service; where it is kept now, '' when there is nothing."""
         place = self.root / "quarantine" / f"{digest}-{uuid.uuid4().hex[:8]}"
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_private(place.parent)
         try:
             self._home(digest).rename(place)
         except FileNotFoundError:
@@ -70,7 +72,7 @@ class ObjectStore:
     def retire(self, digest: str) -> None:
         """Take an object out of sight; ``sweep`` deletes it."""
         retired = self.root / "retired" / uuid.uuid4().hex
-        retired.parent.mkdir(parents=True, exist_ok=True)
+        make_private(retired.parent)
         with contextlib.suppress(FileNotFoundError):
             self._home(digest).rename(retired)
 

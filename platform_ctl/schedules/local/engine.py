@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platform_ctl.errors import PlatformError
+from platform_ctl.folders import make_private
 from platform_ctl.home.files import replace as write_file
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from platform_ctl.schedules import cron, due
@@ -171,6 +172,6 @@ class ScheduleEngine:
         data = self._store.compiled(start.recurring_run_id)
         file = self._folder / f"{hashlib.sha256(data).hexdigest()}.yaml"
         if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(file.parent)
             write_file(file, data)
         return file

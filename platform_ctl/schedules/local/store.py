@@ -14,6 +14,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from platform_ctl.errors import HomeBusy, UnknownName
+from platform_ctl.folders import make_private
 from platform_ctl.home import sqlite_file
 from platform_ctl.home.state import connect, connect_reading, transaction
 from platform_ctl.schedules.document import KfpExperiment, Spec
@@ -145,7 +146,7 @@ class LocalSchedules:
 
     @contextmanager
     def lock(self, holder: str) -> Iterator[Lock]:
-        self._locks.mkdir(parents=True, exist_ok=True)
+        make_private(self._locks)
         with exclusive(self._locks / "schedule-apply.lock", "another apply is at work"):
             yield _Held()
 
@@ -312,7 +313,7 @@ class _Held:
 @contextmanager
 def exclusive(file: Path, what: str) -> Iterator[None]:
     """Hold a file's lock. Raises HomeBusy at once when another process holds it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_private(file.parent)
     lock = FileLock(file, mode=0o600)
     try:
         lock.acquire(timeout=0)

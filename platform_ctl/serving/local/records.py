@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from platform_ctl.errors import HomeDamaged, ServiceUnavailable
+from platform_ctl.folders import make_private
 from platform_ctl.home import files
 from platform_ctl.home.process import ProcessId
 from platform_ctl.recipe.recipe import DataAccess
@@ -121,7 +122,7 @@ class ServiceFiles:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a file in one step, so that a reader or a crash never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     files.replace(path, msgspec.json.encode(value, enc_hook=str))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from platform_ctl import errors
+from platform_ctl.folders import make_private
 from platform_ctl.home.process import tree_cpu_s
 from platform_ctl.recipe.recipe import DataAccess
 from platform_ctl.serving.local import records
@@ -182,7 +183,7 @@ class LocalServing:
 
     def _start(self, files: ServiceFiles) -> None:
         """Start the supervisor and wait until it serves. Raises what it reports."""
-        files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(files.root)
         records.write_json(files.options, self._options)
         start_supervisor(files, self._options.project_root)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from platform_ctl.folders import make_private
 from platform_ctl.serving.server.service_clock import Elapsed
 from platform_ctl.serving.service import KEY_HEADER, REPLAY_HEADER, RequestObservation
 
@@ -32,7 +33,7 @@ class RequestLog:
     """Written by one process, from its event loop."""
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         self._handler = logging.handlers.RotatingFileHandler(
             path, maxBytes=max_bytes // _FILES, backupCount=_FILES - 1, encoding="utf-8"
         )

@@ -34,6 +34,7 @@ from tenacity import (
 )
 
 from platform_ctl.errors import BadParameter, PlatformError, RayUnavailable, TrainingFailed
+from platform_ctl.folders import make_private
 from platform_ctl.home import files
 from platform_ctl.home.environment import environment
 from platform_ctl.home.process import ProcessId
@@ -160,7 +161,7 @@ class LocalTraining:
 
     def _find_or_start(self, folder: Path) -> str:
         """The address of the run's Ray."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         with FileLock(folder / "lock", timeout=START_TIMEOUT_S):
             holder = read_holder(folder)
             process = holder.process() if holder else None

@@ -12,6 +12,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from platform_ctl.errors import BadExperiment, HomeBusy, UnknownName
+from platform_ctl.folders import make_private
 from platform_ctl.home.environment import environment
 from platform_ctl.recipe.recipe import Budget
 from platform_ctl.tuning.check import check
@@ -65,7 +66,7 @@ class FolderTuner:
         holds another one.
         """
         check(experiment)
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_private(workdir)
         with _only_here(workdir):
             return self._run(experiment, trial, workdir, budget, seed, on_trial, warm_start)
 

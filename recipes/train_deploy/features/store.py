@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from platform_ctl.folders import make_private
 from platform_ctl.recipe.recipe import DataAccess
 from recipes.train_deploy import names
 from recipes.train_deploy.features.definitions import FEATURE_NAMES, FEATURES
@@ -70,7 +71,7 @@ def open_store(data: DataAccess) -> FeatureStore:
     home = _folder(data)
     config = yaml.safe_dump(_config(data, NAMESPACE), sort_keys=True)
     path = home / "feature_store.yaml"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(home)
     if not path.exists() or path.read_text(encoding="utf-8") != config:
         draft = path.with_suffix(".draft")
         draft.write_text(config, encoding="utf-8")
@@ -88,7 +89,7 @@ def open_history(data: DataAccess) -> FeatureStore:
     """
     feast = import_feast()
     home = _folder(data)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(home)
     config = _config(data, f"{NAMESPACE}_history")
     return feast.FeatureStore(config=feast.RepoConfig(**config, repo_path=home))
 

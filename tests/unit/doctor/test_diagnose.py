@@ -90,6 +90,17 @@ def test_a_home_is_not_made_by_looking_at_it(tmp_path: Path) -> None:
     assert not home.exists()
 
 
+def test_a_home_that_others_can_read_is_named(tmp_path: Path) -> None:
+    home = tmp_path / "with blank"
+    home.mkdir()
+    home.chmod(0o755)
+    found = doctor.check_home(home)
+    assert found.health == Health.WARN and "mode 0755" in found.detail
+    assert found.fix == f"chmod 700 '{home}'"
+    home.chmod(0o700)
+    assert doctor.check_home(home).health == Health.OK
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_home_that_cannot_be_written_fails(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
