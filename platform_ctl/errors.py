@@ -53,8 +53,8 @@ def from_dict(record: Mapping[str, str]) -> PlatformError:
     kinds = [PlatformError]
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
-    found = next((kind for kind in kinds if kind.id == record["id"]), PlatformError)
-    return found(record["what"], where=record["where"], fix=record["fix"])
+    error_class = next((kind for kind in kinds if kind.id == record["id"]), PlatformError)
+    return error_class(record["what"], where=record["where"], fix=record["fix"])
 
 
 def from_traceback(text: str) -> dict[str, str]:

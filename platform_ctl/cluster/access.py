@@ -150,8 +150,8 @@ def _of_file(path: Path, context: str) -> PlainClient | None:
 
 
 def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    (found,) = [entry for entry in entries if entry["name"] == name]
-    return found
+    (only,) = [entry for entry in entries if entry["name"] == name]
+    return only
 
 
 def _trusted(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> ssl.SSLContext:

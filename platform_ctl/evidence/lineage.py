@@ -35,9 +35,9 @@ def problems(
         yield f"its lineage does not say that run {run_id} made {model}/{number}"
         return
     snapshot = tags.get("data_snapshot", "")
-    found = _snapshots(graph, written)
-    if snapshot and snapshot not in found:
-        snapshots = f"to snapshot {', '.join(sorted(found))}" if found else "to no table"
+    written_to = _snapshots(graph, written)
+    if snapshot and snapshot not in written_to:
+        snapshots = f"to snapshot {', '.join(sorted(written_to))}" if written_to else "to no table"
         yield f"its lineage leads {snapshots}; it was registered as made from snapshot {snapshot}"
     if isinstance(gate, Mapping):
         yield from _gate_problems(events, gate)

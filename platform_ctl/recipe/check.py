@@ -55,10 +55,10 @@ def recipe_in(package: str, root: Path) -> tuple[Recipe | None, list[RecipeProbl
     module = _imported(f"{package}.{file.stem}", file, root)
     if isinstance(module, RecipeProblem):
         return None, [module]
-    found = getattr(module, "RECIPE", None)
-    if isinstance(found, Recipe):
-        return found, []
-    what = "it defines no RECIPE" if found is None else f"RECIPE is a {type(found).__name__}"
+    declared = getattr(module, "RECIPE", None)
+    if isinstance(declared, Recipe):
+        return declared, []
+    what = "it defines no RECIPE" if declared is None else f"RECIPE is a {type(declared).__name__}"
     return None, [RecipeProblem(_shown(file, root), 0, f"{what}; it is Recipe(…) at its top level")]
 
 
@@ -119,27 +119,29 @@ def _function(
     module: ModuleType, file: Path, root: Path, name: str, wanted: inspect.Signature
 ) -> Iterator[RecipeProblem]:
     shown = _shown(file, root)
-    found = getattr(module, name, None)
-    if found is None:
+    function = getattr(module, name, None)
+    if function is None:
         yield RecipeProblem(shown, 0, f"it does not define {name}{wanted}")
         return
-    if not callable(found):
+    if not callable(function):
         yield RecipeProblem(shown, 0, f"{name} is no function")
         return
     try:
-        given = inspect.signature(found)
+        signature = inspect.signature(function)
     except ValueError:  # of a compiled module, which does not tell
         return
     parameters = wanted.parameters.values()
     by_position = [None for p in parameters if p.kind is not p.KEYWORD_ONLY]
     by_name = {p.name: None for p in parameters if p.kind is p.KEYWORD_ONLY}
     try:
-        given.bind(*by_position, **by_name)
+        signature.bind(*by_position, **by_name)
     except TypeError as exc:
-        line = inspect.unwrap(found).__code__.co_firstlineno if inspect.isfunction(found) else 0
+        line = (
+            inspect.unwrap(function).__code__.co_firstlineno if inspect.isfunction(function) else 0
+        )
         wanted_names = ", ".join(wanted.parameters)
         yield RecipeProblem(
-            shown, line, f"{name}{_names(given)} does not take ({wanted_names}): {exc}"
+            shown, line, f"{name}{_names(signature)} does not take ({wanted_names}): {exc}"
         )
 
 
@@ -166,7 +168,7 @@ def _functions(kind: type) -> Mapping[str, inspect.Signature]:
 
 def _sources(recipe: Recipe) -> dict[str, inspect.Signature]:
     """``ingest_NAME`` of each source that recipe.py declares."""
-    found = {}
+    signatures = {}
     for name, declared in recipe.sources.items():
         keywords = {
             **dict.fromkeys(["now", "progress", *(["paths"] if declared.takes_paths else [])]),
@@ -176,5 +178,5 @@ def _sources(recipe: Recipe) -> dict[str, inspect.Signature]:
             inspect.Parameter("access", inspect.Parameter.POSITIONAL_OR_KEYWORD),
             *(inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY) for k in keywords),
         ]
-        found[f"ingest_{name}"] = inspect.Signature(parameters)
-    return found
+        signatures[f"ingest_{name}"] = inspect.Signature(parameters)
+    return signatures

@@ -57,17 +57,17 @@ def recorded(metadata: Path) -> dict[str, str]:
     Raises HomeDamaged for a list of digests that cannot be read: without it files are read as
     those of an older version, which have none.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for path in sorted(metadata.glob(f"{_PREFIX}*.json")):
         try:
-            found |= msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+            digests |= msgspec.json.decode(path.read_bytes(), type=dict[str, str])
         except msgspec.DecodeError as exc:
             raise HomeDamaged(
                 f"the digests of data files cannot be read: {exc}",
                 where=str(path),
                 fix=shlex.join(["mv", str(path), f"{path}.damaged"]),
             ) from exc
-    return found
+    return digests
 
 
 def require_whole(table: Table) -> None:

@@ -131,7 +131,7 @@ class _Golden:
 
     @classmethod
     def judged(cls, evaluation: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> _Golden:
-        kept = _judged(errors)
+        rows = _judged(errors)
         baselines = named(errors, BASELINE)
         columns = {"candidate": errors["loss"], **baselines}
         if np.isfinite(_floats(errors["champion_loss"])).any():
@@ -141,10 +141,10 @@ class _Golden:
             loss["title"],
             loss["name"],
             f" {loss['unit']}" if loss.get("unit") else "",
-            {name: _floats(values[kept]) for name, values in columns.items()},
+            {name: _floats(values[rows]) for name, values in columns.items()},
             tuple(baselines),
-            {kind: labels[kept] for kind, labels in named(errors, CLUSTER).items()},
-            errors["slice"][kept],
+            {kind: labels[rows] for kind, labels in named(errors, CLUSTER).items()},
+            errors["slice"][rows],
         )
 
     def mean(self, name: str, rows: np.ndarray | slice = slice(None)) -> float:
@@ -205,9 +205,9 @@ def _broken(evaluation: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> 
         yield _failed("finite", "The golden rows hold losses that are negative or not finite")
     leaks = evaluation.get("leak_check") or {}
     if leaks.get("ok") is not True:
-        found = leaks.get("findings") or ["the evaluation carries no leak check"]
+        leaked = leaks.get("findings") or ["the evaluation carries no leak check"]
         yield _failed(
-            "leaks", f"The golden set is not independent of training: {'; '.join(found[:3])}"
+            "leaks", f"The golden set is not independent of training: {'; '.join(leaked[:3])}"
         )
     prediction, label = _floats(errors["prediction"]), _floats(errors["label"])
     known = np.isfinite(prediction) & np.isfinite(label)
@@ -217,11 +217,11 @@ def _broken(evaluation: Mapping[str, Any], errors: Mapping[str, np.ndarray]) -> 
 
 
 def _too_small(errors: Mapping[str, np.ndarray], thresholds: GateThresholds) -> Iterator[_Finding]:
-    kept = _judged(errors)
-    rows = int(kept.sum())
+    judged = _judged(errors)
+    rows = int(judged.sum())
     kinds = named(errors, CLUSTER)
     kind = next(iter(kinds), "")
-    clusters = len(np.unique(kinds[kind][kept])) if kind else 0
+    clusters = len(np.unique(kinds[kind][judged])) if kind else 0
     figures = {"rows": rows, "clusters": clusters}
     if rows < thresholds.min_rows:
         yield _Finding(
@@ -250,12 +250,16 @@ def _contradiction(evaluation: Mapping[str, Any], golden: _Golden) -> _Finding |
     }
     for name in sorted(set(golden.losses) | {n for n, m in reported.items() if m}):
         claimed = (reported.get(name) or {}).get(golden.name)
-        found = golden.mean(name) if name in golden.losses else None
-        if claimed is None or found is None or not math.isclose(claimed, found, rel_tol=AGREEMENT):
+        recomputed = golden.mean(name) if name in golden.losses else None
+        if (
+            claimed is None
+            or recomputed is None
+            or not math.isclose(claimed, recomputed, rel_tol=AGREEMENT)
+        ):
             return _failed(
                 "consistent",
                 f"The evaluation says that the {name} has a {golden.title} of {_figure(claimed)}, "
-                f"its errors say {_figure(found)}",
+                f"its errors say {_figure(recomputed)}",
             )
     return None
 
@@ -292,7 +296,7 @@ def _against_baseline(golden: _Golden, thresholds: GateThresholds) -> Iterator[_
     # A recipe that allows a loss above the baseline's needs no proof of being below it.
     verdict = _Limits(good=needed, reach=max(1.0, needed)).judge(estimate)
     gain = f"{_gain(estimate.point)} than {name} ({golden.figures(name)}; {_range(estimate)})"
-    asked = (
+    margin = (
         f"{100 * asked_gain:g} % better"
         if asked_gain >= 0
         else f"at most {-100 * asked_gain:g} % worse"
@@ -302,8 +306,8 @@ def _against_baseline(golden: _Golden, thresholds: GateThresholds) -> Iterator[_
         verdict,
         {
             Verdict.SUCCESSFUL: f"The model is {gain}",
-            Verdict.FAILED: f"The model is {gain}; the gate asks for {asked}",
-            Verdict.INCONCLUSIVE: f"The model is {gain}, which does not show {asked}: "
+            Verdict.FAILED: f"The model is {gain}; the gate asks for {margin}",
+            Verdict.INCONCLUSIVE: f"The model is {gain}, which does not show {margin}: "
             f"{golden.what_settles(estimate, 1.0 - estimate.point)}",
         }[verdict],
         {"baseline": name, **estimate.as_dict()},

@@ -49,7 +49,7 @@ class RecipeName:
 def refuse_taken(name: RecipeName, recipes: Iterable[Recipe]) -> None:
     """Raises BadParameter when a recipe already keeps something under that name in the home."""
     for recipe in recipes:
-        kept = {
+        taken = {
             "recipe": recipe.name,
             "pipeline": recipe.pipeline,
             "model": recipe.model_name,
@@ -57,7 +57,7 @@ def refuse_taken(name: RecipeName, recipes: Iterable[Recipe]) -> None:
             "Iceberg namespace": recipe.table.partition(".")[0],
             "Feast project": recipe.feature_project,
         }
-        for what, other in kept.items():
+        for what, other in taken.items():
             if other in (name.word, name.module):
                 used = "a recipe" if what == "recipe" else f"the {what} of recipe {recipe.name}"
                 raise BadParameter(

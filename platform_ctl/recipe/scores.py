@@ -79,7 +79,7 @@ def summarise(scores: Scores) -> dict[str, Any]:
         figures = {"rows": int(mask.sum()), **mean("candidate", mask)}
         return {**figures, f"baseline_{name}": min(others, default=None)}
 
-    found = np.unique(scores.slice_names[judged])
+    slices = np.unique(scores.slice_names[judged])
     return {
         "schema": SCHEMA,
         "loss": scores.loss.as_dict(),
@@ -90,7 +90,7 @@ def summarise(scores: Scores) -> dict[str, Any]:
         "baselines": {b: mean(b, judged) for b in scores.baselines},
         "champion": None if scores.champion is None else mean("champion", judged),
         "intervals": intervals(scores),
-        "slices": {str(s): slice_of(judged & (scores.slice_names == s)) for s in found},
+        "slices": {str(s): slice_of(judged & (scores.slice_names == s)) for s in slices},
         "not_judged": slice_of(~judged) if (~judged).any() else {"rows": 0},
     }
 
@@ -108,14 +108,14 @@ def intervals(scores: Scores) -> dict[str, Any]:
     labels = scores.clusters[kind][judged] if kind else independent(int(judged.sum()))
     draws = _resampled_means({n: v[judged] for n, v in scores.losses().items()}, labels)
     mine = draws.pop("candidate")
-    found = {name: interval(mine)}
+    by_name = {name: interval(mine)}
     for other, values in draws.items():
-        found[f"{name}_minus_{other}"] = interval(mine - values)
+        by_name[f"{name}_minus_{other}"] = interval(mine - values)
     what = f"whole clusters ({kind})" if kind else "rows"
     return {
         "method": f"percentile bootstrap of {what}, {RESAMPLES} resamples",
         "confidence": CONFIDENCE,
-        **found,
+        **by_name,
     }
 
 
@@ -182,8 +182,8 @@ def _write_errors(path: Path, scores: Scores) -> None:
     nothing = np.full(len(scores.rows), np.nan)
 
     def numbers(values: np.ndarray | None) -> pa.Array:
-        given = nothing if values is None else np.asarray(values, np.float64)
-        return pa.array(given, pa.float64(), mask=np.isnan(given) if values is None else None)
+        floats = nothing if values is None else np.asarray(values, np.float64)
+        return pa.array(floats, pa.float64(), mask=np.isnan(floats) if values is None else None)
 
     def text(values: Sequence[Any] | np.ndarray) -> pa.Array:
         return pa.array([str(v) for v in values], pa.string())

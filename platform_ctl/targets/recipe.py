@@ -199,8 +199,8 @@ def new_recipe(
 
     parsed = check_recipe_name(settings, name)
     library = resolve(f"{settings.recipes_package}.common.new_recipe")
-    wanted = library.Asked(parsed.word, parsed.module, kind, file, label, time, entity)
-    texts, notes = library.render(wanted)
+    request = library.Asked(parsed.word, parsed.module, kind, file, label, time, entity)
+    texts, notes = library.render(request)
     root = Path(settings.project_root)
     files = RecipeFiles(root, settings.recipes_package, settings.pipelines_package)
     return parsed, files.create(parsed, texts), notes

@@ -56,29 +56,29 @@ class Asked:
     entity: str = ""
 
 
-def render(asked: Asked) -> tuple[dict[str, str], list[str]]:
+def render(request: Asked) -> tuple[dict[str, str], list[str]]:
     """Path in the project -> text, and what the reader should know. Raises BadParameter."""
-    frame = _read(asked)
-    chosen = _Chosen.of(asked, frame)
-    values = {**chosen.values(), **_KIND_VALUES[asked.kind]}
-    folder, tests = f"recipes/{asked.module}", f"tests/recipes/{asked.module}"
+    frame = _read(request)
+    chosen = _Chosen.of(request, frame)
+    values = {**chosen.values(), **_KIND_VALUES[request.kind]}
+    folder, tests = f"recipes/{request.module}", f"tests/recipes/{request.module}"
     files = {f"{folder}/{name}": _fill(name, values) for name in RECIPE_FILES}
     files[f"{folder}/__init__.py"] = f'"""{chosen.title}."""\n'
-    files[f"pipelines/{asked.module}_pipeline.py"] = _fill("pipeline.py", values)
-    files[f"{tests}/test_{asked.module}.py"] = _fill("test_recipe.py", values)
+    files[f"pipelines/{request.module}_pipeline.py"] = _fill("pipeline.py", values)
+    files[f"{tests}/test_{request.module}.py"] = _fill("test_recipe.py", values)
     return files, chosen.notes
 
 
-def _read(asked: Asked) -> pd.DataFrame:
+def _read(request: Asked) -> pd.DataFrame:
     try:
-        return table_file.read(asked.file, LOOKED_AT_ROWS)
+        return table_file.read(request.file, LOOKED_AT_ROWS)
     except table_file.UnreadableFile as exc:
-        raise _bad(asked, f"{asked.file} {exc}", exc.fix) from exc
+        raise _bad(request, f"{request.file} {exc}", exc.fix) from exc
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    asked: Asked
+    request: Asked
     title: str
     label: str
     features: tuple[str, ...]
@@ -91,24 +91,26 @@ class _Chosen:
     notes: list[str]
 
     @classmethod
-    def of(cls, asked: Asked, frame: pd.DataFrame) -> _Chosen:
-        _refuse_columns(asked, frame)
-        forecast = asked.kind == "forecast"
-        time = asked.time or (_first_time(frame) if forecast else "")
+    def of(cls, request: Asked, frame: pd.DataFrame) -> _Chosen:
+        _refuse_columns(request, frame)
+        forecast = request.kind == "forecast"
+        time = request.time or (_first_time(frame) if forecast else "")
         if forecast and not time:
-            raise _bad(asked, f"{asked.file} has no column of times, which a forecast needs")
-        _check_times(asked, frame, time)
-        label = asked.label or [c for c in frame.columns if c not in (time, asked.entity)][-1]
-        rest = [c for c in frame.columns if c not in (label, time, asked.entity)]
+            raise _bad(request, f"{request.file} has no column of times, which a forecast needs")
+        _check_times(request, frame, time)
+        label = request.label or [c for c in frame.columns if c not in (time, request.entity)][-1]
+        rest = [c for c in frame.columns if c not in (label, time, request.entity)]
         reasons = {} if forecast else {c: why for c in rest if (why := _unfit(frame[c]))}
         features = FORECAST_FEATURES if forecast else tuple(c for c in rest if c not in reasons)
         if not features:
-            raise _bad(asked, f"{asked.file} has no column of numbers beside {label!r}")
+            raise _bad(request, f"{request.file} has no column of numbers beside {label!r}")
         if name := "" if forecast else table_file.reserved(features):
-            raise _bad(asked, f"{asked.file}: a feature cannot be called {name!r}; rename it")
-        for name in (label, time, asked.entity):
+            raise _bad(request, f"{request.file}: a feature cannot be called {name!r}; rename it")
+        for name in (label, time, request.entity):
             if name in table_file.OF_THE_TABLE:
-                raise _bad(asked, f"{asked.file}: the table has a column {name!r} too; rename it")
+                raise _bad(
+                    request, f"{request.file}: the table has a column {name!r} too; rename it"
+                )
         notes = [f"label: {label}; {len(features)} features"]
         notes += [f"left out: {column} ({why})" for column, why in reasons.items()]
         if forecast and rest:
@@ -116,30 +118,30 @@ class _Chosen:
         wanted = round(MIN_ROWS["golden"] / GOLDEN_SHARE)
         if len(frame) < wanted:
             notes.append(f"{len(frame)} rows: a run needs about {wanted}, or it is refused")
-        classes, ceiling = cls._label(asked, frame, label)
-        title = f"{label}, from {asked.file.name}"
-        return cls(asked, title, label, features, classes, time, asked.entity, ceiling, notes)
+        classes, ceiling = cls._label(request, frame, label)
+        title = f"{label}, from {request.file.name}"
+        return cls(request, title, label, features, classes, time, request.entity, ceiling, notes)
 
     @staticmethod
     def _label(
-        asked: Asked, frame: pd.DataFrame, label: str
+        request: Asked, frame: pd.DataFrame, label: str
     ) -> tuple[tuple[str, str] | None, float]:
         """Both classes, the rarer one first, and the loss of knowing nothing."""
         values = frame[label].dropna()
         if not len(values):
-            raise _bad(asked, f"column {label!r}, the label, is empty")
-        if asked.kind != "classification":
+            raise _bad(request, f"column {label!r}, the label, is empty")
+        if request.kind != "classification":
             if values.dtype.kind not in "iuf":
-                raise _bad(asked, f"column {label!r} does not hold numbers")
+                raise _bad(request, f"column {label!r} does not hold numbers")
             if values.nunique() < 2:
-                raise _bad(asked, f"column {label!r} has one value: there is nothing to learn")
+                raise _bad(request, f"column {label!r} has one value: there is nothing to learn")
             return None, max(float((values - values.median()).abs().mean()) * 1.5, 1e-9)
         if not all(isinstance(value, Hashable) for value in values):
-            raise _bad(asked, f"column {label!r} does not hold classes: {values.iloc[0]}")
+            raise _bad(request, f"column {label!r} does not hold classes: {values.iloc[0]}")
         counts = table_file.classes(values).value_counts()
         if len(counts) != 2:
             number = "one value" if len(counts) == 1 else f"{len(counts)} values"
-            raise _bad(asked, f"column {label!r} has {number}; a classification has two classes")
+            raise _bad(request, f"column {label!r} has {number}; a classification has two classes")
         return (str(counts.index[-1]), str(counts.index[0])), 0.7
 
     def values(self) -> dict[str, str]:
@@ -148,10 +150,10 @@ class _Chosen:
         extra = {"positive": positive, "negative": negative, "time": self.time}
         extra["entity"] = self.entity
         lines = [f"\n    {name}={_text(v)}," for name, v in extra.items() if v]
-        forecast = self.asked.kind == "forecast"
+        forecast = self.request.kind == "forecast"
         return {
-            "word": self.asked.word,
-            "module": self.asked.module,
+            "word": self.request.word,
+            "module": self.request.module,
             "title": _one_line(self.title),
             "label": _text(self.label)[1:-1],
             "features": "FORECAST_FEATURES" if forecast else f"(\n    {listed}\n)  # fmt: skip",
@@ -228,28 +230,28 @@ def _fill(name: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
 
 
-def _refuse_columns(asked: Asked, frame: pd.DataFrame) -> None:
+def _refuse_columns(request: Asked, frame: pd.DataFrame) -> None:
     """Raises BadParameter for columns that are not there, or are asked to be two things."""
-    named = [column for column in (asked.label, asked.time, asked.entity) if column]
+    named = [column for column in (request.label, request.time, request.entity) if column]
     for column in named:
         if column not in frame.columns:
-            raise _bad(asked, f"{asked.file} has no column {column!r}; it has: {_list(frame)}")
+            raise _bad(request, f"{request.file} has no column {column!r}; it has: {_list(frame)}")
         if named.count(column) > 1:
-            raise _bad(asked, f"column {column!r} cannot be two of label, time and entity")
+            raise _bad(request, f"column {column!r} cannot be two of label, time and entity")
     if not len(frame):
-        raise _bad(asked, f"{asked.file} has no rows below its header")
+        raise _bad(request, f"{request.file} has no rows below its header")
     if len(frame.columns) < 2:
-        raise _bad(asked, f"{asked.file} has one column; a label and a feature are needed")
+        raise _bad(request, f"{request.file} has one column; a label and a feature are needed")
 
 
-def _check_times(asked: Asked, frame: pd.DataFrame, column: str) -> None:
+def _check_times(request: Asked, frame: pd.DataFrame, column: str) -> None:
     """Raises BadParameter for a column that cannot be read as times, or in two ways."""
     if not column:
         return
     try:
         table_file.times(frame[column])
     except ValueError as exc:
-        raise _bad(asked, f"column {column!r} does not hold times: {exc}") from exc
+        raise _bad(request, f"column {column!r} does not hold times: {exc}") from exc
 
 
 def _unfit(values: pd.Series) -> str:
@@ -302,6 +304,8 @@ def _list(frame: pd.DataFrame) -> str:
     return ", ".join(map(str, frame.columns))
 
 
-def _bad(asked: Asked, what: str, fix: str = "") -> BadParameter:
-    again = f"platform-ctl recipe new {asked.word} --kind {asked.kind} --csv FILE --label COLUMN"
-    return BadParameter(what, where=str(asked.file), fix=fix or again)
+def _bad(request: Asked, what: str, fix: str = "") -> BadParameter:
+    again = (
+        f"platform-ctl recipe new {request.word} --kind {request.kind} --csv FILE --label COLUMN"
+    )
+    return BadParameter(what, where=str(request.file), fix=fix or again)

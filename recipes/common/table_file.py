@@ -104,12 +104,12 @@ def _refuse_other_separators(path: Path, names: list[str], first: list[str]) -> 
     row, as they are separated by commas."""
     for sign, name in OTHER_SEPARATORS.items():
         if len(names) == 1 and sign in names[0]:
-            made = path.with_name(f"{path.stem}-commas.csv")
+            rewritten = path.with_name(f"{path.stem}-commas.csv")
             # Where semicolons separate, commas are in numbers.
             decimal = ", decimal=','" if sign == ";" and len(first) > 1 else ""
             code = (
                 f"import pandas; pandas.read_csv({str(path)!r}, sep={sign!r}{decimal})"
-                f".to_csv({str(made)!r}, index=False)"
+                f".to_csv({str(rewritten)!r}, index=False)"
             )
             raise UnreadableFile(
                 f"is separated by {name}, not by commas", f"python -c {quote(code)}"

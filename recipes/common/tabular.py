@@ -75,8 +75,8 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        given = () if self.forecast else self.features
-        return tuple(c for c in (self.entity, self.time, *given, self.label) if c)
+        features = () if self.forecast else self.features
+        return tuple(c for c in (self.entity, self.time, *features, self.label) if c)
 
     # ---- ingest ----------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ def fit(
 
     plan = plan_of({**params, "epochs": epochs}, epochs, seed)
     check_share(plan.batch_size, num_workers, RECIPE.pipeline, __name__)
-    found = ray_train.fit(
+    reported = ray_train.fit(
         partial(_loop, plan),
         rows_path,
         out_dir,
@@ -84,8 +84,8 @@ def fit(
         report=report,
         checkpoints=checkpoints,
     )
-    figure = f"validation log loss {found['val_loss']:.3f}"
-    return found | {"summary": f"{figure} with {num_workers} workers, {plan.epochs} epochs"}
+    figure = f"validation log loss {reported['val_loss']:.3f}"
+    return reported | {"summary": f"{figure} with {num_workers} workers, {plan.epochs} epochs"}
 
 
 def _loop(plan: Plan, worker: Worker, rows_path: str, out_dir: str) -> dict[str, Any]:

@@ -197,10 +197,10 @@ def online_at(
         features=store.get_feature_service(FEATURE_SERVICE),
         entity_rows=[{ENTITY: repo} for repo in repos],
     ).to_dict(include_event_timestamps=True)
-    found = {}
+    newest = {}
     for row, repo in enumerate(response[ENTITY]):
         values = {name: response[name][row] for name in FEATURE_NAMES}
         if None not in values.values():
             event_s = response[f"{FEATURE_NAMES[0]}__ts"][row]
-            found[repo] = (datetime.fromtimestamp(event_s, UTC), values)
-    return found
+            newest[repo] = (datetime.fromtimestamp(event_s, UTC), values)
+    return newest
