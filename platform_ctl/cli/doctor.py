@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from platform_ctl.cli import render
@@ -41,9 +43,8 @@ def command(ctx: click.Context, repair: bool, deep: bool, output: str) -> None:
         targets.run_reader(settings) if local else None,
         targets.serving(settings) if local else None,
         targets.schedule_heartbeat(settings) if local else "",
+        partial(targets.open_releases, settings) if local else lambda services: (),
     )
-    if local:
-        checks += targets.open_releases(settings)
     if local and damaged.keys() <= {settings.layout.iceberg / "catalog.db"}:
         checks += check_registry(targets.registry_changed(settings))
         checks += check_aliases(targets.registry(settings))

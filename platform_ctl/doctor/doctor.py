@@ -14,7 +14,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -72,13 +72,15 @@ def diagnose(
     runs: RunReader | None,
     serving: Serving | None,
     engine: str = "",
+    releases: Callable[[Sequence[InferenceService]], Iterable[Check]] = lambda services: (),
 ) -> list[Check]:
     """Every check, in the order a person would fix them.
 
     ``damaged`` has each database that cannot be trusted, with what is wrong and
     the command that helps. Without a schema and ports (no home yet, or one that
     cannot be read) they are not asked for. ``engine``: what is to be said about the
-    engine of schedules; empty when nothing is.
+    engine of schedules; empty when nothing is. ``releases``: checks of what is released as the
+    services, which are listed once: one whose supervisor is stopped takes ten seconds to list.
     """
     layout = settings.layout
     recent = runs.list(RECENT_RUNS) if runs else ()
@@ -96,6 +98,7 @@ def diagnose(
         check_runs(recent),
         *check_services(services),
         *unreachable,
+        *releases(services),
         *check_processes(layout.root, recent, services),
         *check_schedules(engine),
     ]

@@ -1,4 +1,7 @@
-"""Writes files of a home: readable by their owner only, and replaced whole or not at all."""
+"""Writes files of a home: readable by their owner only, and replaced whole or not at all.
+
+None is written through a symbolic link: the platform makes none, and would write elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def append_line(path: Path, line: bytes) -> int:
     Several processes may append at once. A line that a full disk or a power cut has
     cut short stays on its own. Raises OSError.
     """
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)  # the size may be in the middle of another's write
         size = os.fstat(file).st_size
@@ -37,7 +40,7 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file whole or not at all. ``durable``: after a power cut too. Raises OSError."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        with open(draft, "wb", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
+        with open(draft, "wb", opener=_open_private) as file:
             file.write(content)
             if durable:
                 file.flush()
@@ -48,6 +51,10 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
         raise
 
 
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
 @contextlib.contextmanager
 def locked(path: Path, timeout_s: float) -> Iterator[None]:
     """Hold the lock of a file, which is made if need be. Raises OSError, which TimeoutError is.
@@ -55,7 +62,7 @@ def locked(path: Path, timeout_s: float) -> Iterator[None]:
     The lock that ``filelock`` takes, without the 25 ms of its import: for what every run does.
     """
     deadline = time.monotonic() + timeout_s
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         while True:
             try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import shlex
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ def of_machine(exc: BaseException, command: str) -> PlatformError | None:
         if isinstance(cause, OSError):
             if cause.errno in _NO_ROOM:
                 return _no_room(cause, command)
+            if cause.errno == errno.ELOOP and cause.filename:
+                return _linked(Path(os.fsdecode(cause.filename)), command)
             if _under_proc(cause) or (cause.errno in _NO_RIGHT and cause.filename):
                 return _no_right(Path(os.fsdecode(cause.filename)), command)
     return None
@@ -81,6 +84,15 @@ def _of_sqlite(cause: BaseException, command: str) -> PlatformError | None:
 
 def _no_room(cause: BaseException, command: str) -> DiskFull:
     return DiskFull(f"there is no room left to write: {cause}", where=command, fix="df -h")
+
+
+def _linked(path: Path, command: str) -> HomeNotUsable:
+    """Locks, logs and records are opened without following a link (O_NOFOLLOW)."""
+    return HomeNotUsable(
+        f"{path} is a symbolic link, where the platform keeps a file of its own",
+        where=command,
+        fix=f"rm {shlex.quote(str(path))}",
+    )
 
 
 def _no_right(path: Path, command: str) -> HomeNotUsable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,12 @@ from platform_ctl.settings import Settings
 from platform_ctl.targets.evidence import evidence_dir
 from platform_ctl.targets.models import registry
 from platform_ctl.targets.recipe import data_access, read_pipeline, recipes
-from platform_ctl.targets.releases import release_records, serving
+from platform_ctl.targets.releases import release_records
 from platform_ctl.targets.runs import run_reader, step_cache
 
 if TYPE_CHECKING:
     from platform_ctl.doctor.doctor import Check
+    from platform_ctl.serving.service import InferenceService
 
 
 def stored_bytes(
@@ -62,19 +63,14 @@ def _service_options(services: Path) -> Iterator[Check]:
             yield Check("services", Health.WARN, f"{exc.what} ({path})", fix)
 
 
-def open_releases(settings: Settings) -> list[Check]:
-    """Releases that wait for somebody. Services that cannot be read are another check's."""
+def open_releases(settings: Settings, services: Sequence[InferenceService]) -> Iterator[Check]:
+    """Releases of the services that wait for somebody."""
     from platform_ctl.approvals.promotion import newest_promotions
-    from platform_ctl.errors import HomeDamaged, ServiceUnavailable
     from platform_ctl.releases.check import check_releases
 
-    try:
-        services = serving(settings).list()
-    except (ServiceUnavailable, HomeDamaged):
-        return []
     newest = newest_promotions(run_reader(settings))
     at_work = {approval for approval, run in newest.items() if not run.state.final}
-    return list(check_releases(services, release_records(settings), at_work))
+    return check_releases(services, release_records(settings), at_work)
 
 
 def _golden_sets(settings: Settings) -> Iterator[Check]:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -349,10 +350,30 @@ def _pseudonym_key(data: DataAccess) -> bytes:
             where=f"environment variable {PSEUDONYM_KEY}",
             fix="platform-ctl --target kubernetes target install platform",
         )
+    key_file = data.pseudonym_key_file
+    if not key_file.resolve().is_relative_to(key_file.parent.resolve()):
+        raise ConfigError(  # links inside its folder are how Kubernetes mounts a Secret
+            "the key for the pseudonyms of authors is a link that leads out of its folder",
+            where=str(key_file),
+            fix=f"ls -l {shlex.quote(str(key_file))}",
+        )
     try:
-        return data.pseudonym_key_file.read_bytes()
+        return _read_key(key_file)
     except FileNotFoundError:
-        return _make_key(data.pseudonym_key_file)
+        return _make_key(key_file)
+
+
+def _read_key(key_file: Path) -> bytes:
+    """Raises ConfigError for one without a byte: anybody could compute those pseudonyms."""
+    key = key_file.read_bytes()
+    if not key:
+        raise ConfigError(
+            "the key for the pseudonyms of authors is empty: put it back from a backup; with a new "
+            "one every author counts as a new person",
+            where=str(key_file),
+            fix=f"rm {shlex.quote(str(key_file))}",
+        )
+    return key
 
 
 def _make_key(key_file: Path) -> bytes:
@@ -367,4 +388,4 @@ def _make_key(key_file: Path) -> bytes:
         pass
     finally:
         draft.unlink()
-    return key_file.read_bytes()
+    return _read_key(key_file)

@@ -36,6 +36,7 @@ from platform_ctl.errors import (
 )
 from platform_ctl.home.environment import remember
 from platform_ctl.home.log_lines import log_lines
+from platform_ctl.home.machine_errors import of_machine
 from platform_ctl.serving.local import records
 from platform_ctl.serving.local.handover import end_all, start_supervisor
 from platform_ctl.serving.local.records import (
@@ -320,11 +321,14 @@ def main() -> None:
     _log_to(files.log)
     try:
         _serve(files, announce, listen_fd)
-    except PlatformError as exc:
-        log.error("%s", exc.what)
+    except (PlatformError, OSError) as exc:
+        error = exc if isinstance(exc, PlatformError) else of_machine(exc, f"service {files.name}")
+        if error is None:
+            raise
+        log.error("%s", error.what)
         if not ready.closed:
-            announce(exc.as_dict())
-        sys.exit(exc.exit_code)
+            announce(error.as_dict())
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,23 @@ def test_a_key_of_the_environment_names_authors_the_same_in_each_pod(tmp_path):
     assert not (tmp_path / "third").exists()
 
 
+@pytest.mark.parametrize("planted", ["link", "dangling link", "empty"])
+def test_a_key_that_is_not_ours_alone_is_refused(data, tmp_path, planted):
+    clone, key_file = make_repo(tmp_path / "app", weekly_commits(3)), data.pseudonym_key_file
+    key_file.parent.mkdir(parents=True)
+    known = tmp_path / "known"
+    if planted == "link":
+        known.write_text("known to somebody else")
+    if planted == "empty":
+        key_file.touch()
+    else:
+        key_file.symlink_to(known)
+    with pytest.raises(ConfigError, match="key for the pseudonyms") as refused:
+        ingest_git(data, [clone], NOW)
+    assert str(key_file) in refused.value.fix
+    assert known.exists() == (planted == "link")
+
+
 def test_what_a_killed_ingest_wrote_is_deleted_by_the_next(data, tmp_path):
     clone = make_repo(tmp_path / "app", weekly_commits(3))
     ingest_git(data, [clone], NOW)

@@ -29,6 +29,7 @@ def raised(exc: Exception, cause: BaseException | None = None) -> Exception:
         (OSError(errno.ENOSPC, "full", "/home/x"), "err-disk-full"),
         (PermissionError(errno.EACCES, "no", "/proc/1/mem"), "err-home-not-usable"),
         (OSError(errno.EROFS, "no", "/proc/x"), "err-home-not-usable"),
+        (OSError(errno.ELOOP, "link", "/home/x.lock"), "err-home-not-usable"),
         (ValueError("permission denied, database disk image is malformed"), "err-internal"),
     ],
 )
