@@ -119,7 +119,8 @@ def _broken(module: str, exc: Exception) -> ConfigError:
 def allowed_parameters(settings: Settings, pipeline: str) -> Mapping[str, Allowed]:
     """What the recipe of this pipeline says of its parameters; empty when it has none.
 
-    No more workers than this machine holds where they run here.
+    No more workers than this machine holds where they run here. Raises BadParameter where it does
+    not hold one of them: a search would have been computed before its fit is refused.
     """
     return {
         name: _that_fits(settings, allowed)
@@ -130,10 +131,18 @@ def allowed_parameters(settings: Settings, pipeline: str) -> Mapping[str, Allowe
 
 
 def _that_fits(settings: Settings, allowed: Allowed) -> Allowed:
-    if not allowed.workers or settings.target != "local":
+    elsewhere = settings.target != "local" or settings.training.ray_address
+    if not allowed.workers or elsewhere:
         return allowed
-    from platform_ctl.training.local.capacity import held_cpus, most_workers
+    from platform_ctl.training.local.capacity import (
+        held_cpus,
+        most_workers,
+        most_workers_with_gpus,
+    )
 
+    if gpus := settings.training.worker_gpus:
+        reason = f"each has {gpus} of the GPUs of this machine"
+        return allowed.at_most(most_workers_with_gpus(gpus), reason)
     reason = f"no more workers fit on the {held_cpus()} cores of this machine"
     return allowed.at_most(most_workers(), reason)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from platform_ctl import targets
-from platform_ctl.errors import ConfigError
-from platform_ctl.settings import Settings
+from platform_ctl.errors import BadParameter, ConfigError
+from platform_ctl.settings import Settings, TrainingSettings
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,21 @@ def test_a_recipe_that_cannot_be_imported_is_named(
     assert problem in caught.value.what
     assert caught.value.where == f"{package}/forecast/recipe.py"
     assert caught.value.fix == f"python -c 'import {package}.forecast.recipe'"
+
+
+def workers_of(training: TrainingSettings, target: str = "local") -> object:
+    settings = Settings(project_root=str(ROOT), target=target, training=training)
+    return targets.allowed_parameters(settings, "digits")["num_workers"]
+
+
+def test_gpus_that_this_machine_lacks_are_refused_before_a_run_begins() -> None:
+    """A search took minutes before its fit was refused."""
+    with pytest.raises(BadParameter, match="a worker is to have 1000 GPUs: this machine has"):
+        workers_of(TrainingSettings(worker_gpus=1000))
+
+
+def test_what_this_machine_holds_is_no_limit_of_another_one() -> None:
+    declared = workers_of(TrainingSettings(), "kubernetes")
+    assert workers_of(TrainingSettings(worker_gpus=1000), "kubernetes") == declared
+    cluster = TrainingSettings(worker_gpus=1000, ray_address="ray://head:10001")
+    assert workers_of(cluster) == declared

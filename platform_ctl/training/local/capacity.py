@@ -13,12 +13,31 @@ WORKERS_PER_CORE = 4
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
-__all__ = ["cpus_per_worker", "held_cpus", "most_workers", "refuse_what_is_not_there"]
+__all__ = [
+    "cpus_per_worker",
+    "held_cpus",
+    "most_workers",
+    "most_workers_with_gpus",
+    "refuse_what_is_not_there",
+]
 
 
 def most_workers() -> int:
     """How many workers this machine's Ray takes."""
     return WORKERS_PER_CORE * held_cpus()
+
+
+def held_gpus() -> int:
+    """GPUs of this machine, as NVIDIA's driver lists them."""
+    return len(list(NVIDIA_GPUS.glob("*")))
+
+
+def most_workers_with_gpus(gpus: int) -> int:
+    """How many workers of so many GPUs each this machine takes. Raises BadParameter for none."""
+    fitting = held_gpus() // gpus
+    if not fitting:
+        raise _too_few_gpus("a worker", gpus)
+    return fitting
 
 
 def cpus_per_worker(job: TrainingJob) -> float:
@@ -31,16 +50,20 @@ def cpus_per_worker(job: TrainingJob) -> float:
 
 def refuse_what_is_not_there(job: TrainingJob) -> None:
     """Raises BadParameter for workers or GPUs that this machine does not have."""
-    gpus = len(list(NVIDIA_GPUS.glob("*")))
-    if job.workers * job.resources.gpus > gpus:
-        raise BadParameter(
-            f"{job.workers} workers with {job.resources.gpus} GPUs each: this machine has {gpus}",
-            where="training.worker_gpus",
-            fix="export PLATFORM_CTL_TRAINING__WORKER_GPUS=0",
-        )
+    if job.workers * job.resources.gpus > held_gpus():
+        raise _too_few_gpus(f"each of {job.workers} workers", job.resources.gpus)
     if not 1 <= job.workers <= most_workers():
         raise BadParameter(
             f"{job.workers} workers: from 1 to {most_workers()} fit on {held_cpus()} cores",
             where=job.function,
             fix=f"platform-ctl pipeline run NAME -p num_workers={held_cpus()}",
         )
+
+
+def _too_few_gpus(workers: str, gpus: int) -> BadParameter:
+    number = f"{gpus} GPU{'s' if gpus > 1 else ''}"
+    return BadParameter(
+        f"{workers} is to have {number}: this machine has {held_gpus()}",
+        where="training.worker_gpus",
+        fix="export PLATFORM_CTL_TRAINING__WORKER_GPUS=0",
+    )
