@@ -44,6 +44,16 @@ class ProcessId(msgspec.Struct, frozen=True, omit_defaults=True):
         return process if alive(self.pid, self.stamp) else None
 
 
+def suspended(pid: int) -> bool:
+    """Whether the process was stopped (SIGSTOP, Ctrl-Z) and handles no signal until it goes on."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
 def started(pid: int) -> str:
     """An opaque stamp of when the process started; "" when there is none (or it is a zombie)."""
     if os.path.isdir("/proc/self"):

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from platform_ctl.errors import BadPipelineFile
+from platform_ctl.errors import BadPipelineFile, HomeBusy
 from platform_ctl.runs.record import Run, RunRequest, RunState
 from tests.support.orchestration import ROOT, Lab, answer, states
 from tests.support.waiting import eventually
@@ -237,6 +237,20 @@ def test_signals_end_the_run_within_two_seconds(lab: Lab, number: int) -> None:
     assert ended.state is RunState.CANCELED
     assert set(states(ended).values()) == {"CANCELED"}
     assert_no_orphans(run)
+
+
+def test_cancelling_a_suspended_run_names_its_process(lab: Lab) -> None:
+    process = start(lab, "four-naps", "-p", "seconds=30")
+    run = wait_for_run(lab, tasks=4)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(HomeBusy, match=f"process {process.pid}") as refused:
+            lab.orchestrator.cancel(run.id)
+        assert refused.value.fix.startswith(f"kill -CONT {process.pid} && ")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130, "the signal of before has ended it"
 
 
 def test_cancel_from_another_process(lab: Lab) -> None:

@@ -29,6 +29,7 @@ from platform_ctl.errors import (
     UsageError,
 )
 from platform_ctl.home.environment import environment
+from platform_ctl.home.process import suspended
 from platform_ctl.home.state import Database
 from platform_ctl.ir import file as ir_file
 from platform_ctl.ir import parameters, support
@@ -133,6 +134,8 @@ class LocalOrchestrator(LocalRuns):
         deadline = time.monotonic() + _CANCEL_TIMEOUT_S
         while time.monotonic() < deadline and self._records.owner(run.id):
             time.sleep(0.05)
+        if self._records.owner(run.id) == owner and suspended(owner):
+            raise _suspended(run, owner)
         return self._records.get(run.id)
 
     # ---- beyond the port: what the CLI needs ------------------------------
@@ -374,6 +377,15 @@ def _context(run: Run) -> RunContext:
         scheduled_at=run.scheduled_at or run.created_at,
         root=run.directory,
         workspace=str(Path(run.directory) / "workspace"),
+    )
+
+
+def _suspended(run: Run, pid: int) -> HomeBusy:
+    """SIGTERM waits for a process that was stopped until that goes on."""
+    return HomeBusy(
+        f"the process of the run is suspended (process {pid}): it ends when it goes on",
+        where=run.id,
+        fix=f"kill -CONT {pid} && platform-ctl run watch {run.id[:8]}",
     )
 
 
