@@ -22,23 +22,58 @@ from platform_ctl.tuning.experiment import (
 from platform_ctl.tuning.progress import summarise
 from platform_ctl.tuning.template import primary_container
 
+JOB_NAME = "job-name"
+"""Label of a Job's pods; the Job of a trial has its name."""
 STATES = {state.value for state in TrialState}
 
 
-def read_trials(objects: Sequence[Mapping[str, Any]], cpus: float) -> list[Trial]:
-    """In order of creation. ``cpus``: what one trial's pod reserves, for its cost."""
+def read_trials(
+    objects: Sequence[Mapping[str, Any]], cpus: float, pods: Sequence[Mapping[str, Any]] = ()
+) -> list[Trial]:
+    """In order of creation. ``cpus``: what one trial's pod reserves, for its cost; ``pods``: those
+    of all of them that are there."""
     ordered = sorted(
         objects, key=lambda o: (o["metadata"]["creationTimestamp"], o["metadata"]["name"])
     )
-    return [_trial(number, trial, cpus) for number, trial in enumerate(ordered)]
+    by_trial: dict[str, list[Mapping[str, Any]]] = {}
+    for pod in pods:
+        by_trial.setdefault(pod["metadata"].get("labels", {}).get(JOB_NAME, ""), []).append(pod)
+    trials = [_trial(number, trial) for number, trial in enumerate(ordered)]
+    return [_charged(trial, by_trial.get(trial.name, ()), cpus) for trial in trials]
 
 
-def _trial(number: int, manifest: Mapping[str, Any], cpus: float) -> Trial:
+def _charged(trial: Trial, pods: Sequence[Mapping[str, Any]], cpus: float) -> Trial:
+    """With the CPU seconds that its pods reserved, and its start when the first got a node: a pod
+    that waits for one reserves nothing. Once its pods are gone, Katib's times are all there is."""
+    spans = [span for pod in pods if (span := _reserved(pod))]
+    if not spans and not trial.state.is_final:
+        return msgspec.structs.replace(trial, start_time=None)
+    if not spans:
+        return msgspec.structs.replace(trial, cpu_s=round((trial.wall_s or 0.0) * cpus, 3))
+    seconds = sum((end - begin).total_seconds() for begin, end in spans if end)
+    begun = min(begin for begin, _ in spans)
+    return msgspec.structs.replace(trial, start_time=begun, cpu_s=round(seconds * cpus, 3))
+
+
+def _reserved(pod: Mapping[str, Any]) -> tuple[datetime, datetime | None] | None:
+    """From when a node was found until its last container ended; None before the first."""
+    status = pod.get("status", {})
+    placed = [c for c in status.get("conditions", []) if c["type"] == "PodScheduled"]
+    begun = _time(placed[0]["lastTransitionTime"]) if placed and _is_true(placed[0]) else None
+    if begun is None:
+        return None
+    containers = status.get("containerStatuses", [])
+    ends = [_time(c.get("state", {}).get("terminated", {}).get("finishedAt")) for c in containers]
+    known = [end for end in ends if end]
+    return begun, max(known) if known and len(known) == len(ends) else None
+
+
+def _trial(number: int, manifest: Mapping[str, Any]) -> Trial:
     status = manifest.get("status", {})
-    holding = [c for c in status.get("conditions", []) if c["status"] == "True"]
+    holding = [c for c in status.get("conditions", []) if _is_true(c)]
     known = [c for c in holding if c["type"] in STATES]
     last = known[-1] if known else {}
-    trial = Trial(
+    return Trial(
         name=manifest["metadata"]["name"],
         number=number,
         parameter_assignments=_assignments(manifest["spec"].get("parameterAssignments", [])),
@@ -49,7 +84,6 @@ def _trial(number: int, manifest: Mapping[str, Any], cpus: float) -> Trial:
         completion_time=_time(status.get("completionTime")),
         observation=_observation(status.get("observation")),
     )
-    return msgspec.structs.replace(trial, cpu_s=round((trial.wall_s or 0.0) * cpus, 3))
 
 
 def read_status(
@@ -107,6 +141,10 @@ def _condition(condition: Mapping[str, Any]) -> Condition:
     }
     known = {"type", "status", "reason", "message", "lastUpdateTime", "lastTransitionTime"}
     return msgspec.convert({k: v for k, v in fields.items() if k in known}, Condition)
+
+
+def _is_true(condition: Mapping[str, Any]) -> bool:
+    return bool(condition["status"] == "True")
 
 
 def _time(text: object) -> datetime | None:

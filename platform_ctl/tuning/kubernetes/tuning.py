@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from platform_ctl.cluster.api import Cluster, ResourceKind
+from platform_ctl.cluster.api import POD, Cluster, ResourceKind
 from platform_ctl.cluster.outage import through_outage
 from platform_ctl.cluster.owner import OwnPod
 from platform_ctl.cluster.store import RemoteStore
@@ -276,7 +276,9 @@ class KubernetesTuner:
         experiment = parse(json.loads(annotations[DOCUMENT]))
         labels = f"{findings.EXPERIMENT_OF}={manifest['metadata']['name']}"
         objects = self.cluster.list(self._kind("Trial"), labels=labels)
-        trials = [self._explained(t) for t in read_trials(objects, reserved_cpus(experiment))]
+        pods = self.cluster.list(POD, labels=labels)
+        read = read_trials(objects, reserved_cpus(experiment), pods)
+        trials = [self._explained(trial) for trial in read]
         status = read_status(experiment, manifest, trials, datetime.now(UTC))
         if note := annotations.get(ENDED):
             end = End(**json.loads(note))

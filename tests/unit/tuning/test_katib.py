@@ -25,7 +25,7 @@ from platform_ctl.tuning.experiment import Experiment, Trial
 from platform_ctl.tuning.kubernetes import findings
 from platform_ctl.tuning.kubernetes.manifest import SearchPlace, render
 from platform_ctl.tuning.kubernetes.trial import main as trial_main
-from platform_ctl.tuning.kubernetes.trials import reserved_cpus
+from platform_ctl.tuning.kubernetes.trials import read_trials, reserved_cpus
 from platform_ctl.tuning.kubernetes.tuning import KubernetesTuner
 from platform_ctl.tuning.metrics import read_text
 from tests.fakes.katib import FakeKatib
@@ -295,6 +295,34 @@ def test_a_trial_costs_what_its_pod_reserves(resources: dict, cpus: float) -> No
     job = search.spec.trial_template.trial_spec["spec"]
     job["template"]["spec"]["containers"][0]["resources"] = resources
     assert reserved_cpus(search) == cpus
+
+
+def test_a_pod_that_waits_for_a_node_costs_nothing() -> None:
+    """As seen: created 10:59:10, a node at 11:01:57, its containers ended at 11:02:19."""
+    day, name = "2026-11-28T", "search-a1"
+    trial = {
+        "metadata": {"name": name, "creationTimestamp": f"{day}10:59:10Z"},
+        "spec": {},
+        "status": {
+            "startTime": f"{day}10:59:10Z",
+            "completionTime": f"{day}11:02:22Z",
+            "conditions": [{"type": "Succeeded", "status": "True"}],
+        },
+    }
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": f"{day}11:01:57Z"}
+    ends = [{"state": {"terminated": {"finishedAt": f"{day}11:02:{s}Z"}}} for s in (18, 19)]
+    pod = {
+        "metadata": {"labels": {"job-name": name}},
+        "status": {"conditions": [scheduled], "containerStatuses": ends},
+    }
+    (charged,) = read_trials([trial], 2.0, [pod])
+    assert (charged.cpu_s, charged.wall_s) == (44.0, 25.0)
+    (gone,) = read_trials([trial], 2.0)
+    assert gone.cpu_s == 384.0, "its pods are gone: from its creation to its end"
+    trial["status"] = {"startTime": f"{day}10:59:10Z", "conditions": []}
+    scheduled["status"] = "False"
+    (waits,) = read_trials([trial], 2.0, [pod])
+    assert (waits.start_time, waits.cpu_s) == (None, 0.0)
 
 
 def test_the_program_of_a_trial_prints_what_katib_reads(
