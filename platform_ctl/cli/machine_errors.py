@@ -49,5 +49,5 @@ def _refusal(loaded: Settings) -> str:
     try:
         catalog = targets.data_access(loaded).catalog
         return sentence(refusals(loaded, catalog, os.environ))
-    except (PlatformError, ImportError):
+    except (PlatformError, ImportError, OSError, ValueError):  # an address that none can be
         return ""

@@ -56,8 +56,6 @@ def sentence(found: Sequence[Refusal]) -> str:
 
 
 def _sql(settings: Settings) -> Iterator[Refusal]:
-    import psycopg
-
     named = {
         "iceberg_catalog": settings.iceberg_catalog.get("uri", ""),
         "feast.registry": settings.feast.registry,
@@ -67,10 +65,12 @@ def _sql(settings: Settings) -> Iterator[Refusal]:
         scheme, _, rest = url.partition("://")
         if scheme.partition("+")[0] not in ("postgresql", "postgres"):
             continue
+        import psycopg
+
         try:
             psycopg.connect(f"postgresql://{rest}", connect_timeout=ASK_TIMEOUT_S).close()
         except psycopg.Error as exc:
-            yield Refusal("PostgreSQL", setting, str(exc).splitlines()[0])
+            yield Refusal("PostgreSQL", setting, str(exc).partition("\n")[0])
 
 
 def _redis(settings: Settings, env: Mapping[str, str]) -> Iterator[Refusal]:

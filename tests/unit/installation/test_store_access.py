@@ -94,3 +94,16 @@ def test_an_error_that_nobody_foresaw_is_the_store_that_refuses(
         found = named(RuntimeError("whatever the library says"), "platform-ctl x")
     assert found.id == "err-store-refused" and "feast.online_store" in found.what
     assert found.where == "platform-ctl x" and found.fix == "platform-ctl config show --origin"
+
+
+def test_an_address_that_none_can_be_hides_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLATFORM_HOME", str(tmp_path / "home"))
+    with endpoint(redis_refuses) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        store = url.replace("http://", "redis://") + "/0?socket_timeout=soon"
+        monkeypatch.setenv("PLATFORM_CTL_FEAST__ONLINE_STORE", store)
+        found = named(RuntimeError("whatever the library says"), "platform-ctl x")
+    assert found.id == "err-internal" and "whatever the library says" in found.what
