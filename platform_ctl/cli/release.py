@@ -31,30 +31,29 @@ def command() -> None:
 def show(ctx: click.Context, name: str, output: str) -> None:
     """Show the newest release of InferenceService NAME and its events."""
     from platform_ctl import targets
-    from platform_ctl.releases.analyse import standing
+    from platform_ctl.releases.observed import observed
     from platform_ctl.releases.steps import newest
-    from platform_ctl.releases.true_error import true_errors
 
     settings = load_settings(ctx)
     promotions.name_interrupted(settings)
     ports = targets.released(settings)
     release = newest(ports, name)
     events = list(ports.releases.events(release.id))
-    errors = true_errors(ports, release)
-    now = standing(ports, release) if release.state.is_open else None
+    seen = observed(ports, release)
     if output == "json":
-        document = {"release": release, "standing": now, "events": events, "true_errors": errors}
-        render.print_json(document)
+        render.print_json({"release": release, "events": events, **vars(seen)})
         return
     print_release(release)
-    if now is not None:
-        print_line(f"{'so far':<9}{_so_far(now)}")
+    if seen.standing is not None:
+        print_line(f"{'so far':<9}{_so_far(seen.standing)}")
+    if seen.unreadable:
+        print_line(f"{'requests':<9}unknown: {seen.unreadable}")
     rows = [(render.moment(e.at), e.kind, in_short(e)) for e in events]
     render.print_table(["at", "what", "detail …"], rows)
-    if errors:
+    if seen.true_errors:
         print_line()
         print_line("predictions of real traffic whose label has arrived:")
-        shown = [(e.revision, e.forecasts, e.last_period, e.loss) for e in errors]
+        shown = [(e.revision, e.forecasts, e.last_period, e.loss) for e in seen.true_errors]
         title = release.target.loss_title
         render.print_table(["revision", "predictions #", "up to", f"{title} #"], shown)
     if release.state.is_open:
