@@ -1,4 +1,4 @@
-"""Held-out rows, asked of a service through its front door and marked as replayed."""
+"""Held-out rows, asked of a service at its own address and marked as replayed."""
 
 from __future__ import annotations
 

@@ -148,9 +148,9 @@ class TriggerEvaluator:
     """Looks at all triggers once; a failure of one keeps none of the others back."""
 
     def __init__(
-        self, memories: TriggerStates, doors: TriggerPorts, clock: Callable[[], int]
+        self, memories: TriggerStates, ports: TriggerPorts, clock: Callable[[], int]
     ) -> None:
-        self._memories, self._doors, self._clock = memories, doors, clock
+        self._memories, self._ports, self._clock = memories, ports, clock
 
     def look(self, triggers: Sequence[Trigger]) -> list[Triggered]:
         """Start what is due; what was started, and what could not be."""
@@ -169,19 +169,19 @@ class TriggerEvaluator:
         spec, now = trigger.spec, self._clock()
         assert spec.condition is not None
         memory = self._recall(spec.key)
-        seen = self._doors.observe(trigger, memory.seen)
-        decision = decide(spec, memory, seen, now, self._doors.active(trigger))
+        seen = self._ports.observe(trigger, memory.seen)
+        decision = decide(spec, memory, seen, now, self._ports.active(trigger))
         if decision.suppressed:
             self._memories.suppressed(spec.key, decision.suppressed, now)
         if not decision.fire:
             self._keep(spec.key, memory, decision.memory)
             if decision.notice:
-                self._doors.notify(spec.key, decision.notice)
+                self._ports.notify(spec.key, decision.notice)
             return None
         # The key names what the run is for: submitted again after a kill it is the same run.
         once = seen.subject or f"{memory.fired_at or 0}:{memory.without_help}"
         submission = f"on:{spec.key}:{spec.condition.kind}:{trigger.record}:{once}"
-        run_id = self._doors.submit(trigger, submission, seen.evidence)
+        run_id = self._ports.submit(trigger, submission, seen.evidence)
         self._keep(spec.key, memory, decision.memory)
         return Triggered(spec.key, spec.condition.kind, seen.evidence, run_id)
 

@@ -104,7 +104,7 @@ class InferenceService:
 
 @dataclass(frozen=True)
 class RequestObservation:
-    """One answered request, as the front door saw it."""
+    """One answered request, as the listener saw it."""
 
     at: float
     """Seconds since the epoch."""

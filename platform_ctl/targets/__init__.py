@@ -1,6 +1,6 @@
 """Composition root: Settings -> the ports of a target. The only place that imports its adapters.
 
-One file a group of capabilities; ``targets.X(settings)`` is the door to each. Each function
+One file a group of capabilities; ``targets.X(settings)`` gives each. Each function
 imports what it builds when it is called, so that a command pays only for the capability it uses.
 """
 

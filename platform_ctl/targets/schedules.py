@@ -128,10 +128,10 @@ def schedule_looker(settings: Settings, store: LocalSchedules) -> MachineSchedul
         settings.layout.root / "schedules",
         now,
     )
-    doors = LocalTriggerPorts(store, engine, newest, schedule_readings(settings), now).doors(
+    ports = LocalTriggerPorts(store, engine, newest, schedule_readings(settings), now).ports(
         _notify(settings)
     )
-    return MachineSchedules(engine, TriggerEvaluator(store, doors, now), store, now)
+    return MachineSchedules(engine, TriggerEvaluator(store, ports, now), store, now)
 
 
 def _notify(settings: Settings) -> Callable[[str, str], None]:
@@ -281,9 +281,11 @@ def _look_on_kfp(settings: Settings, *, once: bool) -> Iterator[StartedSlot]:
     memories = ConfigMapTriggerStates(cluster(settings))
     port.list()
     readings = schedule_readings(settings)
-    doors = KfpTriggerPorts(port, orchestrator(settings), readings, now, documents)
+    ports = KfpTriggerPorts(port, orchestrator(settings), readings, now, documents).ports(
+        _notify(settings)
+    )
     triggers = memories.triggers(documents, port.pauses(), now())
-    for one in TriggerEvaluator(memories, doors.doors(_notify(settings)), now).look(triggers):
+    for one in TriggerEvaluator(memories, ports, now).look(triggers):
         yield StartedSlot(one.key, None, one.reason, one.run_id, one.error)
 
 

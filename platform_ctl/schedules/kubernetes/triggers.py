@@ -90,7 +90,7 @@ class KfpTriggerPorts:
     now: Callable[[], int]
     documents: Documents = field(default_factory=Documents)
 
-    def doors(self, notify: Callable[[str, str], None]) -> TriggerPorts:
+    def ports(self, notify: Callable[[str, str], None]) -> TriggerPorts:
         return TriggerPorts(self.observe, self.submit, self.active, notify)
 
     def observe(self, trigger: Trigger, seen: Sequence[str]) -> ConditionReading:

@@ -24,7 +24,7 @@ class LocalTriggerPorts:
     readings: conditions.Readings
     now: Callable[[], int]
 
-    def doors(self, notify: Callable[[str, str], None]) -> TriggerPorts:
+    def ports(self, notify: Callable[[str, str], None]) -> TriggerPorts:
         return TriggerPorts(
             self.observe, self.submit, lambda t: self.engine.active(t.spec.key), notify
         )

@@ -27,7 +27,7 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
 
 
 class Route(msgspec.Struct, frozen=True, tag="route"):
-    """Whether to accept at the front door, as what, and what to pass on to whom."""
+    """Whether to accept at the listener, as what, and what to pass on to whom."""
 
     seq: int
     front: bool
@@ -40,7 +40,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """``ready`` once, or ``refused``; ``done`` for each seq, ``drained`` when the front door is
+    """``ready`` once, or ``refused``; ``done`` for each seq, ``drained`` when the listener is
     empty."""
 
     event: str

@@ -147,7 +147,7 @@ class RevisionProcess:
             self._waiting.pop(message.seq, None)
 
     async def wait_drained(self) -> None:
-        """Until the front door is empty, or the drain time is over."""
+        """Until the listener has no open request, or the drain time is over."""
         limit = self.launch.limits.drain_s + 1.0
         drained = asyncio.create_task(self._drained.wait())
         await asyncio.wait({drained, self.ended}, timeout=limit, return_when="FIRST_COMPLETED")

@@ -2,7 +2,7 @@
 
 Started by the supervisor as ``python -m … CONTROL_FD LISTEN_FD LIFELINE_FD``.
 It always listens on a unix socket of its own (the canary's share arrives
-there); at the front door, the service's shared TCP socket, it accepts only
+there); at the listener, the service's shared TCP socket, it accepts only
 while it is told to. When the supervisor's end of the parent-death pipe closes, the
 supervisor was killed: this process goes on answering until a successor's
 processes do, and ends in any case (parent_death.py).
@@ -57,7 +57,7 @@ class Listener(uvicorn.Server):
 
 
 class RevisionServer:
-    """Wires the front door, the two sockets and the supervisor's channel."""
+    """Wires the listener, the two sockets and the supervisor's channel."""
 
     def __init__(self, launch: channel.Launch, front: Front, listen_fd: int) -> None:
         self.launch = launch

@@ -1,4 +1,4 @@
-"""The front door of a revision's process: limits, canary split, metrics, request log.
+"""The listener of a revision's process: limits, canary split, metrics, request log.
 
 Production's process answers in place. Only the canary's share takes a hop,
 over a unix socket to the canary's process; when that gives no answer in time,

@@ -73,10 +73,10 @@ class World:
         self.now += after_s
         memories = ConfigMapTriggerStates(self.cluster)
         readings = Readings(lambda recipe: self.newest, lambda service, metric: None)
-        doors = KfpTriggerPorts(self.kfp, self.runs, readings, lambda: self.now, self.documents)
+        target = KfpTriggerPorts(self.kfp, self.runs, readings, lambda: self.now, self.documents)
         triggers = memories.triggers(self.documents, self.pauses, self.now)
-        told = doors.doors(lambda key, text: None)
-        return TriggerEvaluator(memories, told, lambda: self.now).look(triggers)
+        ports = target.ports(lambda key, text: None)
+        return TriggerEvaluator(memories, ports, lambda: self.now).look(triggers)
 
 
 def test_after_starts_one_run_for_each_upstream_run(tmp_path: Path) -> None:

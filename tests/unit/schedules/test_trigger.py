@@ -66,13 +66,13 @@ class World:
 
     def look(self, found: Trigger, after_s: int = 0) -> list:
         self.now += after_s
-        doors = TriggerPorts(
+        ports = TriggerPorts(
             self.observe,
             self.submit,
             lambda t: self.open,
             lambda k, text: self.notices.append(text),
         )
-        return TriggerEvaluator(self, doors, lambda: self.now).look([found])
+        return TriggerEvaluator(self, ports, lambda: self.now).look([found])
 
 
 def test_a_thousand_true_looks_are_one_run():
@@ -157,6 +157,6 @@ def test_one_that_fails_keeps_no_other_back():
     def observe(found: Trigger, seen: Sequence[str]) -> ConditionReading:
         raise ClusterUnavailable("away", where="x", fix="y")
 
-    doors = TriggerPorts(observe, world.submit, lambda t: 0)
-    found = TriggerEvaluator(world, doors, lambda: BEGIN).look([trigger(), trigger()])
+    ports = TriggerPorts(observe, world.submit, lambda t: 0)
+    found = TriggerEvaluator(world, ports, lambda: BEGIN).look([trigger(), trigger()])
     assert [f.error for f in found] == ["away (err-cluster-unavailable)"] * 2
