@@ -96,7 +96,7 @@ def answer(
         run = start_promotion(ports.runs, ports.approvals, ports.promote(), request)
         return Answered(request, run, notes)
     last = newest_promotions(ports.runs).get(request.id)
-    run = carry_on(ports.runs, ports.approvals, ports.promote(), request)
+    run = carry_on(ports.runs, ports.approvals, ports.promote(), request, last)
     if last is not None and last.id != run.id:
         notes = (*notes, f"its promotion, run {last.id[:8]}, ended {last.state}: this is a new run")
     return Answered(request, run, notes)

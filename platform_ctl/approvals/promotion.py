@@ -37,24 +37,45 @@ def carry_on(
     approvals: Approvals,
     pipeline: Path,
     request: ApprovalRequest,
+    last: Run | None,
     *,
     stop_at_percent: int = 0,
 ) -> Run:
     """The promotion as a person wants it who asks once more: the one that is at work or has
-    succeeded, else a new run.
+    succeeded, else a new run. ``last``: its newest run.
 
     A run whose process died is continued first. Nothing that acts by itself calls this: a
     promotion that fails is not repeated until somebody types it.
     """
-    last = newest_promotions(orchestrator).get(request.id)
-    if last is None or last.died:
-        last = start_promotion(
+    run = last
+    if run is None or run.died:
+        run = resume_promotion(
+            orchestrator, approvals, pipeline, request, run, stop_at_percent=stop_at_percent
+        )
+    if run.state not in (RunState.FAILED, RunState.CANCELED):
+        return run
+    return continue_promotion(
+        orchestrator, pipeline, request.id, request.reference, run, stop_at_percent=stop_at_percent
+    )
+
+
+def resume_promotion(
+    orchestrator: Orchestrator,
+    approvals: Approvals,
+    pipeline: Path,
+    request: ApprovalRequest,
+    died: Run | None,
+    *,
+    stop_at_percent: int = 0,
+) -> Run:
+    """The promotion whose process died, as it is after the attempt; None: one never begun."""
+    if died is None or request.promotion_id in ("", died.id):
+        return start_promotion(
             orchestrator, approvals, pipeline, request, stop_at_percent=stop_at_percent
         )
-    if last.state not in (RunState.FAILED, RunState.CANCELED):
-        return last
+    # The run of a `release continue`: the next one takes the release up.
     return continue_promotion(
-        orchestrator, pipeline, request.id, request.reference, stop_at_percent=stop_at_percent
+        orchestrator, pipeline, request.id, request.reference, died, stop_at_percent=stop_at_percent
     )
 
 
@@ -63,16 +84,16 @@ def continue_promotion(
     pipeline: Path,
     approval_id: str,
     reference: str,
+    last: Run | None,
     *,
     stop_at_percent: int = 0,
 ) -> Run:
     """The run of an approval that is at work, else a new one, which takes its release up where
-    that stands.
+    that stands. ``last``: its newest run.
 
     The key of the new one names the run before it: two callers start one run, and each run that
     failed can be followed by another one.
     """
-    last = newest_promotions(orchestrator).get(approval_id)
     if last is not None and not last.state.final:
         return last
     after = last.id if last is not None else ""

@@ -6,11 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from platform_ctl.approvals.port import Approvals
-from platform_ctl.approvals.promotion import (
-    continue_promotion,
-    newest_promotions,
-    start_promotion,
-)
+from platform_ctl.approvals.promotion import newest_promotions, resume_promotion
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.runs.port import Orchestrator, RunReader
 from platform_ctl.runs.record import Run
@@ -26,14 +22,10 @@ def resume_promotions(
     died again after it was continued: it is returned as it is, failed.
     ``pipeline`` is called when there is something to do.
     """
-    resumed = []
-    for request, died in _without_process(orchestrator, approvals):
-        if died is None or request.promotion_id in ("", died.id):
-            run = start_promotion(orchestrator, approvals, pipeline(), request)
-        else:  # the run of a `release continue`: the next one takes the release up
-            run = continue_promotion(orchestrator, pipeline(), request.id, request.reference)
-        resumed.append(run)
-    return resumed
+    return [
+        resume_promotion(orchestrator, approvals, pipeline(), request, died)
+        for request, died in _without_process(orchestrator, approvals)
+    ]
 
 
 def interrupted(runs: RunReader, approvals: Approvals) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platform_ctl.approvals import decide as approve
 from platform_ctl.approvals.port import Approvals
-from platform_ctl.approvals.promotion import carry_on, continue_promotion
+from platform_ctl.approvals.promotion import carry_on, continue_promotion, newest_promotions
 from platform_ctl.approvals.request import ApprovalRequest, ApprovalState
 from platform_ctl.errors import ApprovalMissing, PreconditionMissing, UsageError
 from platform_ctl.models.model import PRODUCTION, ModelVersion, find_version
@@ -53,7 +53,12 @@ def deploy(
         )
     request = require_approval(ports.registry, ports.approvals, ports.recipes, version)
     run = carry_on(
-        ports.runs, ports.approvals, ports.promote(), request, stop_at_percent=stop_at_percent
+        ports.runs,
+        ports.approvals,
+        ports.promote(),
+        request,
+        newest_promotions(ports.runs).get(request.id),
+        stop_at_percent=stop_at_percent,
     )
     _require_stop(run, version, recipe, stop_at_percent)
     return run
@@ -76,7 +81,8 @@ def _require_stop(run: Run, version: ModelVersion, recipe: Recipe, percent: int)
 def continue_release(ports: DeployPorts, release: Release) -> Run:
     """The run that takes an open release on: the one at work, else a new one from its step."""
     reference = f"{release.target.model}/{release.version}"
-    return continue_promotion(ports.runs, ports.promote(), release.approval_id, reference)
+    last = newest_promotions(ports.runs).get(release.approval_id)
+    return continue_promotion(ports.runs, ports.promote(), release.approval_id, reference, last)
 
 
 def require_approval(

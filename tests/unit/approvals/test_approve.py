@@ -540,13 +540,28 @@ def test_a_promotion_that_goes_on_with_a_release_and_dies_is_carried_on_by_a_rep
     made = ask()
     held = answer_with(ports, made.id, Answer.APPROVE, approver="ann", reason="fine").run
     ports.runs.end(held.id, RunState.SUCCEEDED)
-    going_on = continue_promotion(ports.runs, ports.promote(), made.id, made.reference)
+    held = ports.runs.get(held.id)
+    going_on = continue_promotion(ports.runs, ports.promote(), made.id, made.reference, held)
     ports.runs.end(going_on.id, RunState.FAILED, died=True)
     sentence = f"the promotion of {NAME}/1 died (run {going_on.id[:8]})"
     assert interrupted(ports.runs, ports.approvals) == [sentence]
     (run,) = resume_promotions(ports.runs, ports.approvals, ports.promote)
     assert run.id not in (held.id, going_on.id) and not run.state.final
     assert interrupted(ports.runs, ports.approvals) == []
+
+
+def test_a_yes_after_a_release_continue_that_died_takes_the_release_up(ask, ports):
+    def yes():
+        return answer_with(ports, made.id, Answer.APPROVE, approver="ann", reason="fine").run
+
+    made = ask()
+    held = yes()
+    ports.runs.end(held.id, RunState.SUCCEEDED)
+    held = ports.runs.get(held.id)
+    going_on = continue_promotion(ports.runs, ports.promote(), made.id, made.reference, held)
+    ports.runs.end(going_on.id, RunState.FAILED, died=True)
+    run = yes()
+    assert run.id not in (held.id, going_on.id) and not run.state.final
 
 
 @pytest.mark.parametrize("what", [None, Answer.REJECT])
