@@ -84,7 +84,8 @@ process with expected improvement can honour of skopt's choices."""
 
 def check(experiment: Experiment, *, where: str = "") -> None:
     """Raise BadExperiment with every finding, or UnsupportedAlgorithm for what Katib alone has."""
-    check_algorithm_names(experiment, where)
+    for _, error in unsupported_algorithms(experiment, where):
+        raise error
     if found := findings(experiment):
         raise BadExperiment(
             "; ".join(found), where=where or "the Experiment", fix=f"edit {where or 'the file'}"
@@ -106,8 +107,10 @@ def findings(experiment: Experiment) -> list[str]:
     ]
 
 
-def check_algorithm_names(experiment: Experiment, where: str) -> None:
-    """Raises UnsupportedAlgorithm for a name that is unknown here."""
+def unsupported_algorithms(
+    experiment: Experiment, where: str
+) -> Iterator[tuple[str, UnsupportedAlgorithm]]:
+    """Each algorithm whose name is unknown here: its path in the Experiment, and the error."""
     spec = experiment.spec
     name = spec.algorithm.algorithm_name
     stopping = spec.early_stopping.algorithm_name if spec.early_stopping else "medianstop"
@@ -117,11 +120,14 @@ def check_algorithm_names(experiment: Experiment, where: str) -> None:
     ):
         if algorithm not in known:
             reason = "the local tuner has no" if algorithm in REFUSED else "there is no"
-            raise UnsupportedAlgorithm(
-                f"{reason} {algorithm!r} for spec.{field}",
-                where=where or experiment.name,
-                fix=f"use one of: {', '.join(known)}"
-                + ("; or run it with --target kubernetes" if algorithm in REFUSED else ""),
+            elsewhere = "; or run it with --target kubernetes" if algorithm in REFUSED else ""
+            yield (
+                f"spec.{field}",
+                UnsupportedAlgorithm(
+                    f"{reason} {algorithm!r} for spec.{field}",
+                    where=where or experiment.name,
+                    fix=f"use one of: {', '.join(known)}{elsewhere}",
+                ),
             )
 
 

@@ -14,8 +14,12 @@ from typing import Any
 
 import yaml
 
-from platform_ctl.errors import BadExperiment, PlatformError, UnsupportedAlgorithm, did_you_mean
-from platform_ctl.tuning.check import check_algorithm_names, check_what_needs_a_cluster, findings
+from platform_ctl.errors import BadExperiment, PlatformError, did_you_mean
+from platform_ctl.tuning.check import (
+    check_what_needs_a_cluster,
+    findings,
+    unsupported_algorithms,
+)
 from platform_ctl.tuning.document import Loader
 from platform_ctl.tuning.experiment import Experiment, parse
 
@@ -59,11 +63,8 @@ def _across(
     experiment: Experiment, lines: _Lines, metrics: Collection[str] | None
 ) -> Iterator[Found]:
     """The rules across fields, then what the recipe's own code says."""
-    try:
-        check_algorithm_names(experiment, "")
-    except UnsupportedAlgorithm as exc:
-        path = exc.what.rpartition(" for ")[2]
-        yield lines.of(path), f"{exc.what}; {exc.fix}"
+    for path, error in unsupported_algorithms(experiment, ""):
+        yield lines.of(path), f"{error.what}; {error.fix}"
     for finding in findings(experiment):
         yield lines.of(finding.partition(": ")[0]), finding
     try:

@@ -6,7 +6,7 @@ For ``run why``: ``findings(cluster, run_id)`` reads, and changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -22,6 +22,8 @@ EXPERIMENT = ResourceKind(VERSION, "Experiment", "experiments")
 SUGGESTION = ResourceKind(VERSION, "Suggestion", "suggestions")
 TRIAL = ResourceKind(VERSION, "Trial", "trials")
 EXPERIMENT_OF = "katib.kubeflow.org/experiment"
+JOB_NAME = "job-name"
+"""Label of a Job's pods; the Job of a trial has its name."""
 COLLECTOR = "metrics-logger-and-collector"
 TAIL_LINES = 60
 PRINTED = re.compile(r"I\d{4} \S+ +\d+ main\.go:\d+\] (?!Trial Name: |Metrics reported)(.*)")
@@ -139,12 +141,12 @@ def _refused(cluster: Cluster, experiment: str, trial: str, message: str) -> Sea
     return SearchFinding(experiment, why.reason, why.message, fix, trial, lasting=True)
 
 
-def last_words(cluster: Cluster, trial: str) -> str:
-    """The end of what a trial printed; empty when its pod is gone.
+def last_words(cluster: Cluster, pods: Sequence[Mapping[str, Any]]) -> str:
+    """The end of what a trial with these pods printed; empty when they are gone.
 
     Katib sends the output of the trial to a file, and the collector prints it.
     """
-    for pod in _trial_pods(cluster, trial):
+    for pod in pods:
         log = cluster.log(pod["metadata"]["name"], container=COLLECTOR, tail_lines=TAIL_LINES)
         lines = (log or b"").decode(errors="replace").splitlines()
         printed = [match[1] for match in map(PRINTED.match, lines) if match and match[1].strip()]
@@ -156,12 +158,12 @@ def last_words(cluster: Cluster, trial: str) -> str:
 def _of_trial(cluster: Cluster, experiment: str, trial: str, reason: SearchReason) -> SearchFinding:
     pods = _trial_pods(cluster, trial)
     ended = next((b for b in map(blocked, pods) if b), None)
-    words = last_words(cluster, trial).strip().splitlines()
+    words = last_words(cluster, pods).strip().splitlines()
     text = words[-1] if words else (_words(ended) if ended else "its pod is gone")
     never = "ended and reported no metric of the objective; it printed last"
     what = never if reason is SearchReason.NEVER_REPORTED else "failed"
     pod = pods[0]["metadata"]["name"] if pods else ""
-    fix = f"kubectl -n {cluster.namespace} logs -l job-name={trial} --all-containers"
+    fix = f"kubectl -n {cluster.namespace} logs -l {JOB_NAME}={trial} --all-containers"
     return SearchFinding(experiment, reason, f"{trial} {what}: {text}", fix, trial, pod)
 
 
@@ -170,7 +172,7 @@ def _pods(cluster: Cluster, experiment: str) -> list[dict[str, Any]]:
 
 
 def _trial_pods(cluster: Cluster, trial: str) -> list[dict[str, Any]]:
-    return cluster.list(POD, labels=f"job-name={trial}")
+    return cluster.list(POD, labels=f"{JOB_NAME}={trial}")
 
 
 def _labels(thing: Mapping[str, Any]) -> Mapping[str, str]:

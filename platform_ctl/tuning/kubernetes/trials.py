@@ -19,30 +19,36 @@ from platform_ctl.tuning.experiment import (
     Trial,
     TrialState,
 )
+from platform_ctl.tuning.kubernetes.findings import JOB_NAME
 from platform_ctl.tuning.progress import summarise
 from platform_ctl.tuning.template import primary_container
 
-JOB_NAME = "job-name"
-"""Label of a Job's pods; the Job of a trial has its name."""
 STATES = {state.value for state in TrialState}
+Pods = Sequence[Mapping[str, Any]]
+NO_PODS: Mapping[str, Pods] = {}
 
 
 def read_trials(
-    objects: Sequence[Mapping[str, Any]], cpus: float, pods: Sequence[Mapping[str, Any]] = ()
+    objects: Sequence[Mapping[str, Any]], cpus: float, pods: Mapping[str, Pods] = NO_PODS
 ) -> list[Trial]:
-    """In order of creation. ``cpus``: what one trial's pod reserves, for its cost; ``pods``: those
-    of all of them that are there."""
+    """In order of creation. ``cpus``: what one trial's pod reserves, for its cost; ``pods``: as
+    from ``pods_by_trial``."""
     ordered = sorted(
         objects, key=lambda o: (o["metadata"]["creationTimestamp"], o["metadata"]["name"])
     )
+    trials = [_trial(number, trial) for number, trial in enumerate(ordered)]
+    return [_charged(trial, pods.get(trial.name, ()), cpus) for trial in trials]
+
+
+def pods_by_trial(pods: Pods) -> dict[str, Pods]:
+    """The pods of a search by the names of their trials, those that are there."""
     by_trial: dict[str, list[Mapping[str, Any]]] = {}
     for pod in pods:
         by_trial.setdefault(pod["metadata"].get("labels", {}).get(JOB_NAME, ""), []).append(pod)
-    trials = [_trial(number, trial) for number, trial in enumerate(ordered)]
-    return [_charged(trial, by_trial.get(trial.name, ()), cpus) for trial in trials]
+    return dict(by_trial)
 
 
-def _charged(trial: Trial, pods: Sequence[Mapping[str, Any]], cpus: float) -> Trial:
+def _charged(trial: Trial, pods: Pods, cpus: float) -> Trial:
     """With the CPU seconds that its pods reserved, and its start when the first got a node: a pod
     that waits for one reserves nothing. Once its pods are gone, Katib's times are all there is."""
     spans = [span for pod in pods if (span := _reserved(pod))]

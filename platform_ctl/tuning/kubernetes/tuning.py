@@ -48,7 +48,13 @@ from platform_ctl.tuning.kubernetes.manifest import (
     render,
     spec_digest,
 )
-from platform_ctl.tuning.kubernetes.trials import read_status, read_trials, reserved_cpus
+from platform_ctl.tuning.kubernetes.trials import (
+    Pods,
+    pods_by_trial,
+    read_status,
+    read_trials,
+    reserved_cpus,
+)
 from platform_ctl.tuning.port import SearchRecord
 from platform_ctl.tuning.progress import BUDGET_REACHED, End, best, with_condition
 
@@ -276,9 +282,9 @@ class KubernetesTuner:
         experiment = parse(json.loads(annotations[DOCUMENT]))
         labels = f"{findings.EXPERIMENT_OF}={manifest['metadata']['name']}"
         objects = self.cluster.list(self._kind("Trial"), labels=labels)
-        pods = self.cluster.list(POD, labels=labels)
+        pods = pods_by_trial(self.cluster.list(POD, labels=labels))
         read = read_trials(objects, reserved_cpus(experiment), pods)
-        trials = [self._explained(trial) for trial in read]
+        trials = [self._explained(trial, pods.get(trial.name, ())) for trial in read]
         status = read_status(experiment, manifest, trials, datetime.now(UTC))
         if note := annotations.get(ENDED):
             end = End(**json.loads(note))
@@ -288,11 +294,11 @@ class KubernetesTuner:
         where = f"{location}/{manifest['metadata']['name']}"
         return SearchRecord(experiment, status, trials, int(annotations[SEED]), where)
 
-    def _explained(self, trial: Trial) -> Trial:
+    def _explained(self, trial: Trial, pods: Pods) -> Trial:
         """With the end of what a failed trial printed, while its pod is there."""
         if trial.state not in (TrialState.FAILED, TrialState.METRICS_UNAVAILABLE):
             return trial
-        words = findings.last_words(self.cluster, trial.name).strip().splitlines()
+        words = findings.last_words(self.cluster, pods).strip().splitlines()
         return msgspec.structs.replace(trial, message=words[-1]) if words else trial
 
     def _found(self, search: str) -> dict[str, Any] | None:

@@ -152,7 +152,8 @@ def test_what_a_failed_trial_printed_last_is_its_message(tmp_path: Path) -> None
     made = tuner(objects, tmp_path)
     run(made, experiment(choice("how", "raise"), trials=1), trial="tests.support.trials:misbehave")
     (trial,) = made.read("run-1").trials
-    labels = {"job-name": trial.name}
+    of_search = objects.objects["Trial", trial.name]["metadata"]["labels"]
+    labels = {**of_search, "job-name": trial.name}
     objects.put({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels}})
     objects.logs["p", findings.COLLECTOR] = (
         b"I1127 23:36:52.021323      14 main.go:143] ValueError: no such file\n"
@@ -315,13 +316,13 @@ def test_a_pod_that_waits_for_a_node_costs_nothing() -> None:
         "metadata": {"labels": {"job-name": name}},
         "status": {"conditions": [scheduled], "containerStatuses": ends},
     }
-    (charged,) = read_trials([trial], 2.0, [pod])
+    (charged,) = read_trials([trial], 2.0, {name: [pod]})
     assert (charged.cpu_s, charged.wall_s) == (44.0, 25.0)
     (gone,) = read_trials([trial], 2.0)
     assert gone.cpu_s == 384.0, "its pods are gone: from its creation to its end"
     trial["status"] = {"startTime": f"{day}10:59:10Z", "conditions": []}
     scheduled["status"] = "False"
-    (waits,) = read_trials([trial], 2.0, [pod])
+    (waits,) = read_trials([trial], 2.0, {name: [pod]})
     assert (waits.start_time, waits.cpu_s) == (None, 0.0)
 
 
