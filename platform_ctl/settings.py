@@ -192,6 +192,15 @@ class Settings(Section, frozen=True):
     """Found by ``load``: the nearest folder upwards with platform-ctl.toml. Cannot be set."""
 
     @property
+    def database_urls(self) -> dict[str, str]:
+        """URLs of shared databases and catalogs by the settings that name them; empty ones too."""
+        return {
+            "iceberg_catalog": self.iceberg_catalog.get("uri", ""),
+            "feast.registry": self.feast.registry,
+            "feast.online_store": self.feast.online_store,
+        }
+
+    @property
     def layout(self) -> HomeLayout:
         return HomeLayout(Path(self.home))
 
@@ -378,12 +387,7 @@ def _with_absolute_paths(settings: Settings, root: Path, home_origin: str) -> Se
 
 def _refuse_passwords(settings: Settings) -> None:
     """A URL with a password would be copied into records, registries and messages."""
-    urls = {
-        "iceberg_catalog": settings.iceberg_catalog.get("uri", ""),
-        "feast.registry": settings.feast.registry,
-        "feast.online_store": settings.feast.online_store,
-    }
-    for key, url in urls.items():
+    for key, url in settings.database_urls.items():
         scheme, _, rest = url.partition("://")
         if ":" in rest.partition("/")[0].rpartition("@")[0]:
             variable = "REDIS_PASSWORD" if scheme.startswith("redis") else "PGPASSWORD"

@@ -56,12 +56,7 @@ def sentence(found: Sequence[Refusal]) -> str:
 
 
 def _sql(settings: Settings) -> Iterator[Refusal]:
-    named = {
-        "iceberg_catalog": settings.iceberg_catalog.get("uri", ""),
-        "feast.registry": settings.feast.registry,
-        "feast.online_store": settings.feast.online_store,
-    }
-    for setting, url in named.items():
+    for setting, url in settings.database_urls.items():
         scheme, _, rest = url.partition("://")
         if scheme.partition("+")[0] not in ("postgresql", "postgres"):
             continue

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platform_ctl.errors import did_you_mean
 from platform_ctl.settings import Settings
 
 if TYPE_CHECKING:
     from platform_ctl.recipe.problem import RecipeProblem
-    from platform_ctl.recipe.recipe import Recipe
 
 
 def check_recipe(settings: Settings, name: str) -> tuple[str, list[RecipeProblem]]:
@@ -21,7 +19,9 @@ def check_recipe(settings: Settings, name: str) -> tuple[str, list[RecipeProblem
     Other recipes of the project may be broken. Raises UnknownName, PreconditionMissing.
     """
     from platform_ctl.recipe.check import check_folder, recipe_in
+    from platform_ctl.recipe.check_project import project_problems
     from platform_ctl.recipe.check_values import of_declared_types
+    from platform_ctl.targets.recipe import pipelines
 
     root = Path(settings.project_root).resolve()
     folder = _folder(settings, name)
@@ -29,8 +29,8 @@ def check_recipe(settings: Settings, name: str) -> tuple[str, list[RecipeProblem
     recipe, problems = recipe_in(package, root)
     problems += check_folder(recipe, package, root)
     if recipe is not None and of_declared_types(recipe):
-        problems += _pipeline(settings, recipe, folder, root)
-        problems += _shared(settings, recipe, folder, root)
+        listed = {one.name: one for one in pipelines(settings).list()}
+        problems += project_problems(recipe, package, root, listed)
     problems += _search(folder, package, root)
     return folder.name, list(dict.fromkeys(problems))
 
@@ -49,59 +49,6 @@ def _folder(settings: Settings, name: str) -> Path:
         if wanted.isidentifier() and any((folder / file).is_file() for file in files):
             return folder.resolve()
     return Path(recipe(settings, name, command="platform-ctl recipe check").name)
-
-
-def _pipeline(
-    settings: Settings, recipe: Recipe, folder: Path, root: Path
-) -> Iterator[RecipeProblem]:
-    """The pipeline that recipe.py names, and its parameters."""
-    from platform_ctl.recipe import source
-    from platform_ctl.recipe.check import RECIPE_FILE
-    from platform_ctl.recipe.problem import RecipeProblem
-    from platform_ctl.targets.recipe import pipelines
-
-    file = folder / RECIPE_FILE
-
-    def problem(argument: str, what: str) -> RecipeProblem:
-        return RecipeProblem(str(file.relative_to(root)), source.line_of(file, argument), what)
-
-    listed = {one.name: one for one in pipelines(settings).list()}
-    if not recipe.pipeline:
-        yield problem("pipeline", "no pipeline is named: nothing would train the model")
-        return
-    found = listed.get(recipe.pipeline)
-    if found is None:
-        known = did_you_mean(recipe.pipeline, listed)
-        yield problem("pipeline", f"no pipeline {recipe.pipeline!r} is compiled; {known}")
-        return
-    if found.problem:
-        yield RecipeProblem(found.compiled, 0, found.problem)
-        return
-    for name in recipe.parameters:
-        if name not in found.parameters:
-            known = did_you_mean(name, found.parameters)
-            yield problem("parameters", f"pipeline {found.name} has no parameter {name!r}; {known}")
-
-
-def _shared(
-    settings: Settings, recipe: Recipe, folder: Path, root: Path
-) -> Iterator[RecipeProblem]:
-    """Names under which another recipe keeps something in the same home."""
-    from platform_ctl.recipe import source
-    from platform_ctl.recipe.check import RECIPE_FILE, recipe_in
-    from platform_ctl.recipe.problem import RecipeProblem
-
-    file = folder / RECIPE_FILE
-    for other in sorted(folder.parent.glob(f"*/{RECIPE_FILE}")):
-        if other == file:
-            continue
-        theirs, _ = recipe_in(f"{settings.recipes_package}.{other.parent.name}", root)
-        for argument in ("model_name", "pipeline", "table", "feature_project"):
-            value = getattr(recipe, argument)
-            if theirs is not None and value and value == getattr(theirs, argument, ""):
-                line = source.line_of(file, argument)
-                what = f"{argument} {value!r} is that of recipe {other.parent.name} too"
-                yield RecipeProblem(str(file.relative_to(root)), line, what)
 
 
 def _search(folder: Path, package: str, root: Path) -> Iterator[RecipeProblem]:
