@@ -337,8 +337,14 @@ def _processes_of(home: Path) -> Iterator[psutil.Process]:
             continue
         of_run = "PLATFORM_RUN_ID" in env and env.get("PLATFORM_HOME") == str(home)
         of_adapter = any(w.startswith("platform_ctl.") and ".local." in w for w in words)
-        if of_run or (of_adapter and any(w.startswith(f"{home}/") for w in words)):
+        if of_run or (of_adapter and any(_is_in(home, Path(w)) for w in words)):
             yield process
+
+
+def _is_in(home: Path, path: Path) -> bool:
+    """Whether a path is in this home, and in no other home below it (that of the demo is)."""
+    below = path.parents[: path.parents.index(home)] if home in path.parents else None
+    return below is not None and not any(HomeLayout(p).database.is_file() for p in below)
 
 
 def _accounted_for(process: psutil.Process, wanted: set[int]) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from platform_ctl.doctor import doctor
 from platform_ctl.doctor.doctor import Health
 from platform_ctl.runs.record import Run, RunState
 from platform_ctl.serving.service import InferenceService, ServiceSpec, ServiceState
+from platform_ctl.settings import HomeLayout
 
 NO_PID = 2**22 + 1
 """Above the largest pid a Linux kernel gives out."""
@@ -29,12 +31,16 @@ def stray(tmp_path: Path) -> Iterator[int]:
         "PLATFORM_RUN_ID": "5e0c",
         "PLATFORM_RUN_PID": str(NO_PID),
     }
-    # Through a shell that exits: the process must have no family here.
-    script = f"{sys.executable} -c 'import time; time.sleep(60)' >/dev/null & echo $!"
-    shell = subprocess.run(["sh", "-c", script], env=env, stdout=subprocess.PIPE, check=True)
-    pid = int(shell.stdout)
+    pid = orphan(env)
     yield pid
     os.kill(pid, signal.SIGKILL)
+
+
+def orphan(env: Mapping[str, str], *words: str) -> int:
+    """Pid of a process that sleeps; through a shell that exits: it must have no family here."""
+    command = shlex.join([sys.executable, "-c", "import time; time.sleep(60)", *words])
+    script = ["sh", "-c", f"{command} >/dev/null & echo $!"]
+    return int(subprocess.run(script, env=env, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def test_a_stray_process_of_this_home_is_named(tmp_path: Path, stray: int) -> None:
@@ -48,6 +54,23 @@ def test_a_process_of_a_live_run_or_another_home_is_not(tmp_path: Path, stray: i
     (of_service,) = doctor.check_processes(tmp_path, (), [_service(stray)])
     (elsewhere,) = doctor.check_processes(tmp_path / "other", (), ())
     assert {of_run.health, of_service.health, elsewhere.health} == {Health.OK}
+
+
+def test_a_process_of_a_home_below_is_none_of_this_one(tmp_path: Path) -> None:
+    """The demo's home is in the default one, which said to kill the demo's service."""
+    below = tmp_path / "demo"
+    below.mkdir()
+    module = "platform_ctl.serving.local.supervisor"
+    pid = orphan(os.environ, module, f"{below}/services/commits")
+    try:
+        (found,) = doctor.check_processes(tmp_path, (), ())
+        assert found.fix == f"kill {pid}", "a folder that is no home"
+        HomeLayout(below).database.touch()
+        (of_above,) = doctor.check_processes(tmp_path, (), ())
+        (own,) = doctor.check_processes(below, (), ())
+        assert (of_above.health, own.fix) == (Health.OK, f"kill {pid}")
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def _run(pid: int) -> Run:
