@@ -45,9 +45,17 @@ def open_reading(database: Path, timeout_s: float = 5.0) -> sqlite3.Connection:
 
 
 def no_room(exc: sqlite3.Error) -> bool:
-    """Whether the disk took no more. SQLite says so in several ways: the shared memory of a
-    reader is an I/O error (SQLITE_IOERR_SHMSIZE), not SQLITE_FULL."""
-    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+    """Whether the disk took no more. SQLite says so in several ways: SQLITE_FULL is ENOSPC alone, a
+    quota ends as SQLITE_IOERR_WRITE, the shared memory of a reader as SQLITE_IOERR_SHMSIZE
+    (``os_unix.c``). A disk that cannot be read is none of them."""
+    return getattr(exc, "sqlite_errorcode", 0) in _NO_ROOM
+
+
+_NO_ROOM = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+)
 
 
 def _has_log(database: Path) -> bool:

@@ -19,6 +19,12 @@ def raised(exc: Exception, cause: BaseException | None = None) -> Exception:
         return caught
 
 
+def of_sqlite(code: int) -> sqlite3.OperationalError:
+    exc = sqlite3.OperationalError("disk I/O error")
+    exc.sqlite_errorcode = code
+    return exc
+
+
 @pytest.mark.parametrize(
     ("exc", "error_id"),
     [
@@ -30,6 +36,9 @@ def raised(exc: Exception, cause: BaseException | None = None) -> Exception:
         (PermissionError(errno.EACCES, "no", "/proc/1/mem"), "err-home-not-usable"),
         (OSError(errno.EROFS, "no", "/proc/x"), "err-home-not-usable"),
         (OSError(errno.ELOOP, "link", "/home/x.lock"), "err-home-not-usable"),
+        (of_sqlite(sqlite3.SQLITE_IOERR_WRITE), "err-disk-full"),
+        (of_sqlite(sqlite3.SQLITE_IOERR_SHMSIZE), "err-disk-full"),
+        (of_sqlite(sqlite3.SQLITE_IOERR_READ), "err-internal"),
         (ValueError("permission denied, database disk image is malformed"), "err-internal"),
     ],
 )
