@@ -145,3 +145,5 @@ def test_an_approval_brings_it_to_production(trained: dict[str, Any], somebody: 
     assert {m["name"]: m["aliases"].get("production") for m in models}[SERVICE] == "1"
     predicted = somebody("model", "predict", f"{SERVICE}@production")
     assert predicted.code == 0, predicted.text[-2000:]
+    released = somebody("release", "show", SERVICE)
+    assert released.code == 0 and "promoted" in released.text, released.text[-2000:]
